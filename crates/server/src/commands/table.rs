@@ -103,14 +103,17 @@ bitflags! {
         const IN_MULTI_AT_ONCE = 1 << 33;
         /// Allowed to a RESP2 client that has subscriptions.
         const IN_SUBSCRIBE_MODE = 1 << 34;
-        /// Starts, ends or runs a transaction; execute.rs does it rather than a handler.
+        /// Runs what was queued: execute.rs does it rather than the handler.
         const EXEC = 1 << 35;
         /// Its reply is sent even while CLIENT REPLY is OFF or SKIP is set by it.
         const REPLY_CONTROL = 1 << 36;
         /// Its arguments hold secrets: never shown in logs, MONITOR or SLOWLOG.
         const SECRET_ARGUMENTS = 1 << 37;
-        /// Runs while CLIENT PAUSE holds its client up.
-        const IN_PAUSE = 1 << 38;
+        /// Ends the session's watch: its lock set holds the watched keys.
+        const RELEASES_WATCH = 1 << 38;
+        /// Needs `enable-debug-command`.
+        const DEBUG = 1 << 39;
+
     }
 }
 
