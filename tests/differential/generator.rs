@@ -74,7 +74,9 @@ impl Generator {
                 }
             }
             let named = only.is_empty()
-                || only.iter().any(|name| *name == command.name || name == command.container() || *name == command.docs.group);
+                || only
+                    .iter()
+                    .any(|name| *name == command.name || name == command.container() || *name == command.docs.group);
             if named {
                 let weight = if RARE.contains(&command.name.as_str()) { 1 } else { 4 };
                 drawables.push(Drawable { command, known_tokens, wanted_tokens, weight });

@@ -29,18 +29,18 @@ use explore::Exploration;
 
 #[test]
 fn one_thread_against_redis() {
-    explore(Exploration { reference: Kind::Redis, threads: 1, first_seed: 1, sequences: 1200 });
+    explore(Exploration { reference: Kind::Redis, threads: 1, first_seed: 1, sequences: 6000 });
 }
 
 #[test]
 fn four_threads_against_redis() {
-    explore(Exploration { reference: Kind::Redis, threads: 4, first_seed: 1_000_001, sequences: 1200 });
+    explore(Exploration { reference: Kind::Redis, threads: 4, first_seed: 1_000_001, sequences: 6000 });
 }
 
 /// Commands and options that only Valkey has.
 #[test]
 fn four_threads_against_valkey() {
-    explore(Exploration { reference: Kind::Valkey, threads: 4, first_seed: 2_000_001, sequences: 400 });
+    explore(Exploration { reference: Kind::Valkey, threads: 4, first_seed: 2_000_001, sequences: 3000 });
 }
 
 fn explore(mut exploration: Exploration) {

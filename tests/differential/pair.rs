@@ -93,13 +93,10 @@ impl Pair {
         let mut sessions = Vec::new();
         for _ in 0..clients {
             let connect = |server: &Server| {
-                Client::connect(server.port()).map_err(|error| ConnectionFailure::new(server, None, "connecting", &error))
+                Client::connect(server.port())
+                    .map_err(|error| ConnectionFailure::new(server, None, "connecting", &error))
             };
-            sessions.push(Session {
-                ours: connect(&self.subject)?,
-                theirs: connect(&self.reference)?,
-                queued: None,
-            });
+            sessions.push(Session { ours: connect(&self.subject)?, theirs: connect(&self.reference)?, queued: None });
         }
         let mut start = 0;
         while start < steps.len() {
@@ -112,16 +109,15 @@ impl Pair {
             start += length;
         }
         let [ours, theirs] = self.inspectors.as_mut().expect("emptying has connected them");
-        let ours = dataset::read(ours).map_err(|error| {
-            ConnectionFailure::new(&self.subject, None, "reading the data set", &error)
-        })?;
-        let theirs = dataset::read(theirs).map_err(|error| {
-            ConnectionFailure::new(&self.reference, None, "reading the data set", &error)
-        })?;
+        let ours = dataset::read(ours)
+            .map_err(|error| ConnectionFailure::new(&self.subject, None, "reading the data set", &error))?;
+        let theirs = dataset::read(theirs)
+            .map_err(|error| ConnectionFailure::new(&self.reference, None, "reading the data set", &error))?;
         Ok(dataset::difference(&ours, &theirs).map(|description| {
             // The words before the values: which kind of difference, not between which values.
             let what = description.split(['\n', ':']).next().unwrap_or_default();
-            let what = what.split(" of database").last().unwrap_or_default().trim_start_matches([' ', '0', '1', '2', '5']);
+            let what =
+                what.split(" of database").last().unwrap_or_default().trim_start_matches([' ', '0', '1', '2', '5']);
             let last = steps.last().map(|step| rules::name_of(&self.table, &step.arguments)).unwrap_or_default();
             Difference { step: None, class: format!("{last}: data set {what}"), description }
         }))
@@ -265,7 +261,8 @@ fn read_table(server: &Server) -> CommandTable {
 
 /// A command as a line, quoted so that any bytes pass.
 fn inline(arguments: &[Vec<u8>]) -> String {
-    let words: Vec<String> = arguments.iter().map(|argument| ochre_testkit::quoting::quote_argument(argument)).collect();
+    let words: Vec<String> =
+        arguments.iter().map(|argument| ochre_testkit::quoting::quote_argument(argument)).collect();
     words.join(" ") + "\r\n"
 }
 

@@ -8,7 +8,7 @@ use ochre_testkit::command_table::Argument;
 pub const KEYS: [&[u8]; 8] = [b"a", b"b", b"c", b"key:1", b"", b"z\0y", b"other", b"{a}b"];
 
 /// Commands that leave a key of every type and encoding. Those that the server under test does not have are left out.
-pub const PREPARATIONS: [&str; 22] = [
+pub const PREPARATIONS: [&str; 24] = [
     "SET a 12345",
     "SET b short",
     "SET c xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
@@ -27,6 +27,8 @@ pub const PREPARATIONS: [&str; 22] = [
     "ZADD b 1 a 1 b 1 c 1 d",
     "XADD a 1-1 f v",
     "XADD c 5-0 a 1 b 2",
+    "XGROUP CREATE a g 0",
+    "XREADGROUP GROUP g alice STREAMS a >",
     "GEOADD other 13.361389 38.115556 Palermo 15.087269 37.502669 Catania",
     "PFADD b x y z",
     "SETBIT c 100 1",
@@ -34,15 +36,59 @@ pub const PREPARATIONS: [&str; 22] = [
 ];
 
 const SANE_VALUES: [&[u8]; 16] = [
-    b"v", b"hello", b"hello world", b"1", b"10", b"-7", b"0", b"3.5", b"100", b"foobar", b"ohmytext", b"mynewtext",
-    b"f1", b"x", b"one", b"\xc3\xa9t\xc3\xa9",
+    b"v",
+    b"hello",
+    b"hello world",
+    b"1",
+    b"10",
+    b"-7",
+    b"0",
+    b"3.5",
+    b"100",
+    b"foobar",
+    b"ohmytext",
+    b"mynewtext",
+    b"f1",
+    b"x",
+    b"one",
+    b"\xc3\xa9t\xc3\xa9",
 ];
 
 const EDGE_VALUES: [&[u8]; 34] = [
-    b"", b" ", b" 1", b"1 ", b"+1", b"01", b"-0", b"0x10", b"1e3", b"3.0e3", b".5", b"5.", b"1e308", b"-1e308", b"1e-400",
-    b"nan", b"inf", b"-inf", b"1.7976931348623157e309", b"9223372036854775807", b"9223372036854775806",
-    b"-9223372036854775808", b"9223372036854775808", b"18446744073709551616", b"2147483648", b"\0", b"a\0b",
-    b"\r\n", b"\xff\xfe", b"*1\r\n$4\r\nPING\r\n", b"\"quoted\"", b"0.1", b"123456789012345678901234567890", b"99999999999999999.5",
+    b"",
+    b" ",
+    b" 1",
+    b"1 ",
+    b"+1",
+    b"01",
+    b"-0",
+    b"0x10",
+    b"1e3",
+    b"3.0e3",
+    b".5",
+    b"5.",
+    b"1e308",
+    b"-1e308",
+    b"1e-400",
+    b"nan",
+    b"inf",
+    b"-inf",
+    b"1.7976931348623157e309",
+    b"9223372036854775807",
+    b"9223372036854775806",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"18446744073709551616",
+    b"2147483648",
+    b"\0",
+    b"a\0b",
+    b"\r\n",
+    b"\xff\xfe",
+    b"*1\r\n$4\r\nPING\r\n",
+    b"\"quoted\"",
+    b"0.1",
+    b"123456789012345678901234567890",
+    b"99999999999999999.5",
 ];
 
 /// Lengths around the embedded string's limit, and beyond what one read buffer holds.
@@ -51,48 +97,126 @@ const LENGTHS: [usize; 11] = [20, 21, 43, 44, 45, 46, 63, 64, 65, 500, 10_000];
 const SANE_INTEGERS: [&str; 9] = ["0", "1", "2", "3", "5", "-1", "-2", "10", "100"];
 
 const EDGE_INTEGERS: [&str; 30] = [
-    "-0", "+1", "01", " 1", "1 ", "", "abc", "1.0", "1e2", "0x1", "2147483647", "2147483648", "-2147483648", "-2147483649",
-    "4294967295", "4294967296", "9223372036854775807", "9223372036854775806", "-9223372036854775808",
-    "-9223372036854775807", "9223372036854775808", "-9223372036854775809", "18446744073709551615", "18446744073709551616",
-    "99999999999999999999999", "-100", "7", "8", "1000", "4611686018427387904",
+    "-0",
+    "+1",
+    "01",
+    " 1",
+    "1 ",
+    "",
+    "abc",
+    "1.0",
+    "1e2",
+    "0x1",
+    "2147483647",
+    "2147483648",
+    "-2147483648",
+    "-2147483649",
+    "4294967295",
+    "4294967296",
+    "9223372036854775807",
+    "9223372036854775806",
+    "-9223372036854775808",
+    "-9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "18446744073709551615",
+    "18446744073709551616",
+    "99999999999999999999999",
+    "-100",
+    "7",
+    "8",
+    "1000",
+    "4611686018427387904",
 ];
 
-const SANE_DOUBLES: [&str; 12] = ["0", "1", "-1", "0.1", "2.5", "-3.75", "100", "1e3", "10.5", "1.23456789", "0.2", "3"];
+const SANE_DOUBLES: [&str; 12] =
+    ["0", "1", "-1", "0.1", "2.5", "-3.75", "100", "1e3", "10.5", "1.23456789", "0.2", "3"];
 
 const EDGE_DOUBLES: [&str; 24] = [
-    "1e308", "-1e308", "1.7e308", "nan", "-nan", "inf", "+inf", "-inf", "infinity", "-0", "3.0e3", ".5", "5.", "", "abc", " 1",
-    "1 ", "0x1p3", "1e-320", "1e5000", "9007199254740993", "0.30000000000000004", "123456789.123456789", "1e17",
+    "1e308",
+    "-1e308",
+    "1.7e308",
+    "nan",
+    "-nan",
+    "inf",
+    "+inf",
+    "-inf",
+    "infinity",
+    "-0",
+    "3.0e3",
+    ".5",
+    "5.",
+    "",
+    "abc",
+    " 1",
+    "1 ",
+    "0x1p3",
+    "1e-320",
+    "1e5000",
+    "9007199254740993",
+    "0.30000000000000004",
+    "123456789.123456789",
+    "1e17",
 ];
 
 const PATTERNS: [&[u8]; 24] = [
-    b"*", b"a", b"?", b"a*", b"*a*", b"key:*", b"[abc]", b"[a-c]", b"[^a]", b"[z-a]", b"k[e]y:?", b"", b"\\a", b"\\*", b"[",
-    b"[a", b"[^", b"[]", b"**", b"*?", b"{a}*", b"z\0*", b"foo\\", b"[\\]]",
+    b"*", b"a", b"?", b"a*", b"*a*", b"key:*", b"[abc]", b"[a-c]", b"[^a]", b"[z-a]", b"k[e]y:?", b"", b"\\a", b"\\*",
+    b"[", b"[a", b"[^", b"[]", b"**", b"*?", b"{a}*", b"z\0*", b"foo\\", b"[\\]]",
 ];
 
 /// Far enough that no test sees them pass, and those that are refused or have passed already.
 const SANE_SECONDS: [&str; 4] = ["1000000", "5000000", "100000", "2000000000"];
 const SANE_MILLISECONDS: [&str; 4] = ["100000000", "5000000", "2000000001", "1000000999"];
 const EDGE_PERIODS: [&str; 18] = [
-    "0", "-1", "-100", "-9223372036854775808", "9223372036854775807", "9223372036854775", "9223372036854776", "abc", "",
-    "1.5", "9223372036854775808", "+5000000", "05000000", " 5000000", "-0", "-9223372036854775", "9223370000000000000",
+    "0",
+    "-1",
+    "-100",
+    "-9223372036854775808",
+    "9223372036854775807",
+    "9223372036854775",
+    "9223372036854776",
+    "abc",
+    "",
+    "1.5",
+    "9223372036854775808",
+    "+5000000",
+    "05000000",
+    " 5000000",
+    "-0",
+    "-9223372036854775",
+    "9223370000000000000",
     "5000000 ",
 ];
 const SANE_UNIX_SECONDS: [&str; 4] = ["9999999999", "4102444800", "99999999999", "33177117420"];
 const SANE_UNIX_MILLISECONDS: [&str; 4] = ["99999999999999", "4102444800001", "33177117420000", "9999999999999"];
 const EDGE_UNIX_TIMES: [&str; 14] = [
-    "0", "1", "-1", "1000000000", "1600000000000", "9223372036854775807", "-9223372036854775808", "9223372036854775",
-    "9223372036854776", "abc", "", "1.5", "9223372036854775808", "+9999999999999",
+    "0",
+    "1",
+    "-1",
+    "1000000000",
+    "1600000000000",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775",
+    "9223372036854776",
+    "abc",
+    "",
+    "1.5",
+    "9223372036854775808",
+    "+9999999999999",
 ];
 
-const DATABASES: [&str; 16] = ["0", "0", "0", "0", "1", "1", "2", "15", "16", "-1", "abc", "", "01", "9999999999", "1.0", " 1"];
+const DATABASES: [&str; 16] =
+    ["0", "0", "0", "0", "1", "1", "2", "15", "16", "-1", "abc", "", "01", "9999999999", "1.0", " 1"];
 const CURSORS: [&str; 8] = ["0", "0", "0", "0", "-1", "abc", "18446744073709551616", ""];
 const TYPES: [&str; 9] = ["string", "list", "set", "zset", "hash", "stream", "STRING", "nothing", ""];
 const CHANNELS: [&str; 5] = ["news", "sport", "", "__keyspace@0__:a", "news.art"];
 const PROTOCOLS: [&str; 8] = ["2", "3", "3", "2", "4", "1", "abc", ""];
-const RANGE_ENDS: [&str; 18] = [
-    "0", "-1", "1", "2", "-inf", "+inf", "(1", "(3", "[a", "[c", "(b", "-", "+", "-2", "inf", "(", "abc", "1.5",
-];
-const STREAM_IDS: [&str; 12] = ["*", "1-1", "5-0", "5-1", "0", "0-0", "-", "+", "$", "9-*", "abc", "(1-1"];
+const RANGE_ENDS: [&str; 18] =
+    ["0", "-1", "1", "2", "-inf", "+inf", "(1", "(3", "[a", "[c", "(b", "-", "+", "-2", "inf", "(", "abc", "1.5"];
+const STREAM_IDS: [&str; 12] = ["7-7", "1-1", "5-0", "5-1", "0", "0-0", "-", "+", "$", "9-*", "abc", "(1-1"];
+const GROUPS: [&str; 4] = ["g", "g", "h", ""];
+const CONSUMERS: [&str; 4] = ["alice", "alice", "bob", ""];
 const BIT_ENCODINGS: [&str; 8] = ["u8", "i8", "u1", "i64", "u63", "u64", "i65", "x8"];
 const BIT_OFFSETS: [&str; 8] = ["0", "1", "7", "#1", "100", "-1", "#abc", "4294967296"];
 const SCRIPTS: [&str; 6] = [
@@ -104,9 +228,24 @@ const SCRIPTS: [&str; 6] = [
     "nonsense",
 ];
 /// What no grammar expects.
-const GARBAGE: [&[u8]; 18] = [
-    b"", b"abc", b"-1", b"NX", b"XX", b"GET", b"EX", b"PX", b"KEEPTTL", b"WITHSCORES", b"LIMIT", b"STORE", b"COUNT", b"\0",
-    b"9223372036854775808", b"*", b"REPLACE", b"DB",
+const GARBAGE: [&[u8]; 17] = [
+    b"",
+    b"abc",
+    b"-1",
+    b"NX",
+    b"XX",
+    b"GET",
+    b"EX",
+    b"PX",
+    b"KEEPTTL",
+    b"WITHSCORES",
+    b"LIMIT",
+    b"STORE",
+    b"COUNT",
+    b"\0",
+    b"9223372036854775808",
+    b"REPLACE",
+    b"DB",
 ];
 
 pub fn key(random: &mut Random) -> Vec<u8> {
@@ -160,6 +299,8 @@ pub fn for_argument(argument: &Argument, command: &str, random: &mut Random) -> 
         (_, "start" | "end") if command.starts_with('x') => of(&STREAM_IDS, &[]),
         (_, "min" | "max" | "start" | "stop") if command.starts_with('z') => of(&RANGE_ENDS, &[]),
         (_, "command-name" | "command") => of(&["get", "SET", "config|get", "mset", "nothing", "eval", ""], &[]),
+        (_, "group") => of(&GROUPS, &[]),
+        (_, "consumer") => of(&CONSUMERS, &[]),
         (_, "bit") => of(&["0", "1"], &["2", "-1", "abc"]),
         ("integer", _) => of(&SANE_INTEGERS, &EDGE_INTEGERS),
         ("double", _) => of(&SANE_DOUBLES, &EDGE_DOUBLES),

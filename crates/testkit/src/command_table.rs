@@ -146,7 +146,13 @@ impl CommandTable {
                 since: text("since"),
                 group: text("group"),
                 complexity: text("complexity"),
-                arguments: docs.get("arguments").map(Reply::items).unwrap_or_default().into_iter().map(argument).collect(),
+                arguments: docs
+                    .get("arguments")
+                    .map(Reply::items)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(argument)
+                    .collect(),
             };
         }
         for (name, docs) in docs.get("subcommands").map(Reply::pairs).unwrap_or_default() {

@@ -185,7 +185,11 @@ impl Reply {
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.inline_notation(true);
-        if line.len() <= 110 || self.items().is_empty() { f.write_str(&line) } else { f.write_str(&self.broken_notation(0)) }
+        if line.len() <= 110 || self.items().is_empty() {
+            f.write_str(&line)
+        } else {
+            f.write_str(&self.broken_notation(0))
+        }
     }
 }
 
@@ -278,11 +282,13 @@ mod tests {
 
     #[test]
     fn every_kind_of_reply_is_read_back() {
-        let wire = b"*13\r\n+OK\r\n-ERR no\r\n:-7\r\n$3\r\na\r\n\r\n$-1\r\n*-1\r\n_\r\n*0\r\n%1\r\n$1\r\nk\r\n,1.50\r\n\
+        let wire =
+            b"*13\r\n+OK\r\n-ERR no\r\n:-7\r\n$3\r\na\r\n\r\n$-1\r\n*-1\r\n_\r\n*0\r\n%1\r\n$1\r\nk\r\n,1.50\r\n\
                      ~1\r\n#t\r\n>1\r\n#f\r\n(12\r\n=5\r\ntxt:x\r\n";
         let (reply, length) = Reply::parse(wire).unwrap().unwrap();
         assert_eq!(length, wire.len());
-        let expected = r#"[+OK, -ERR no, :-7, "a\r\n", $-1, *-1, _, [], {"k" => ,1.50}, ~[#t], push[#f], (12, =txt:"x"]"#;
+        let expected =
+            r#"[+OK, -ERR no, :-7, "a\r\n", $-1, *-1, _, [], {"k" => ,1.50}, ~[#t], push[#f], (12, =txt:"x"]"#;
         assert_eq!(reply.to_string(), expected);
         for end in 0..wire.len() {
             assert_eq!(Reply::parse(&wire[..end]), Ok(None), "cut at {end}");

@@ -169,7 +169,9 @@ impl Transcript {
             }
             let reply = gather(line, &mut lines).map_err(at)?;
             match transcript.entries.last_mut() {
-                Some(entry) if entry.expected.is_none() && matches!(entry.event, Event::Command(_) | Event::Inline(_)) => {
+                Some(entry)
+                    if entry.expected.is_none() && matches!(entry.event, Event::Command(_) | Event::Inline(_)) =>
+                {
                     entry.expected = Some(reply);
                 }
                 _ => return Err(at(format!("a reply without a command: {line}"))),
@@ -432,7 +434,8 @@ impl Notation<'_> {
             return Ok(text);
         }
         let stops = |at: usize| b",]}".contains(&self.rest[at]) || self.rest[at..].starts_with(b" =>");
-        let end = if top { self.rest.len() } else { (0..self.rest.len()).find(|at| stops(*at)).unwrap_or(self.rest.len()) };
+        let end =
+            if top { self.rest.len() } else { (0..self.rest.len()).find(|at| stops(*at)).unwrap_or(self.rest.len()) };
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         Ok(word.trim_ascii_end().to_vec())
@@ -575,7 +578,8 @@ mod tests {
 
     #[test]
     fn gaps_match_what_they_should() {
-        let pattern = |text: &str| Transcript::parse(&format!("> X\n{text}")).unwrap().entries[0].expected.clone().unwrap();
+        let pattern =
+            |text: &str| Transcript::parse(&format!("> X\n{text}")).unwrap().entries[0].expected.clone().unwrap();
         let reply = Reply::Array(vec![Reply::Integer(1), Reply::bulk("a"), Reply::Null]);
         assert!(pattern("...").matches(&reply));
         assert!(pattern("[:1, ...]").matches(&reply));
