@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod mailbox;
+pub mod pause;
 pub mod registry;
 pub mod transaction;
 
