@@ -1,0 +1,301 @@
+//! A segment: a sorted array of slots with gaps, the piece that tables are made of.
+//!
+//! ```text
+//!  63        44 43                     0
+//! ┌────────────┬────────────────────────┐      tag      the 20 hash bits that follow the shard's
+//! │    tag     │  block address >> 4    │      address  entries are aligned to 16 bytes, addresses have 48 bits
+//! └────────────┴────────────────────────┘      0        an empty slot
+//! ```
+//!
+//! An entry's home is where its tag falls when the segment's range of tags is spread over `homes` slots; it lies there or, where that
+//! is taken, further right, so that all slots are sorted by tag (linear probing in hash order; Amble and Knuth, "Ordered hash tables",
+//! 1974). The last homes spill into a tail. Therefore
+//! - a search ends at the first larger tag, and a miss costs no more than a hit;
+//! - growing to any size is one pass from left to right that looks at no entry;
+//! - a position in hash space is a cursor that no growth disturbs, which is what SCAN needs.
+
+use std::ptr::NonNull;
+
+use crate::entry::{Entry, EntryRef, size_class};
+
+/// How many hash bits a slot holds.
+pub(crate) const TAG_BITS: u32 = 20;
+const ADDRESS_BITS: u32 = 64 - TAG_BITS;
+const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
+/// The most slots that a segment is meant to have: 8 KiB are moved at worst when it grows. Beyond it, the table splits segments.
+pub(crate) const SLOTS_MAX: usize = 1024;
+const SLOTS_MIN: usize = 4;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Slot(u64);
+
+impl Slot {
+    const EMPTY: Slot = Slot(0);
+
+    fn new(tag: u32, entry: Entry) -> Slot {
+        let address = entry.into_block().as_ptr() as u64;
+        debug_assert!(address & 15 == 0 && address >> (ADDRESS_BITS + 4) == 0);
+        Slot((tag as u64) << ADDRESS_BITS | address >> 4)
+    }
+
+    #[inline]
+    fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline]
+    fn tag(self) -> u32 {
+        (self.0 >> ADDRESS_BITS) as u32
+    }
+
+    #[inline]
+    fn block(self) -> Option<NonNull<u8>> {
+        NonNull::new(((self.0 & ADDRESS_MASK) << 4) as *mut u8)
+    }
+}
+
+/// The part of the tags that a segment holds: `bits` low bits vary, those above are the same in all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TagRange {
+    pub bits: u32,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Segment {
+    slots: Box<[Slot]>,
+    used: u32,
+}
+
+/// How many of `len` slots are homes; the rest is the tail that the last homes spill into.
+fn homes_of(len: usize) -> usize {
+    len - len.min(4 + len / 64).min(len / 4)
+}
+
+/// How many entries a segment of `len` slots holds before it grows. Nine tenths: a search then looks at five slots on average, which
+/// is one cache line or two.
+fn capacity_of(len: usize) -> usize {
+    homes_of(len) * 9 / 10
+}
+
+/// The next larger number of slots: the allocator's next size class, a quarter more at most.
+fn next_len(len: usize) -> usize {
+    (size_class((len + 1) * size_of::<Slot>()) / size_of::<Slot>()).max(SLOTS_MIN)
+}
+
+impl Segment {
+    pub(crate) fn len(&self) -> usize {
+        self.used as usize
+    }
+
+    pub(crate) fn slots_len(&self) -> usize {
+        self.slots.len()
+    }
+
+    #[inline]
+    fn home(&self, tag: u32, range: TagRange) -> usize {
+        let offset = u64::from(tag) & ((1 << range.bits) - 1);
+        ((offset * homes_of(self.slots.len()) as u64) >> range.bits) as usize
+    }
+
+    /// Asks the processor for the slots where the tag's entry must be.
+    #[inline]
+    pub(crate) fn prefetch(&self, tag: u32, range: TagRange) {
+        if !self.slots.is_empty() {
+            crate::prefetch::read(&self.slots[self.home(tag, range)]);
+        }
+    }
+
+    /// Asks the processor for the first entry with this tag.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, tag: u32, range: TagRange) {
+        if self.slots.is_empty() {
+            return;
+        }
+        for slot in &self.slots[self.home(tag, range)..] {
+            if slot.is_empty() || slot.tag() > tag {
+                return;
+            }
+            if slot.tag() == tag {
+                if let Some(block) = slot.block() {
+                    crate::prefetch::read_lines(block.as_ptr(), 2);
+                }
+                return;
+            }
+        }
+    }
+
+    /// The position of the entry with this tag and key.
+    #[inline]
+    pub(crate) fn find(&self, tag: u32, range: TagRange, key: &[u8]) -> Option<usize> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        let home = self.home(tag, range);
+        for (i, slot) in self.slots[home..].iter().enumerate() {
+            if slot.is_empty() || slot.tag() > tag {
+                return None;
+            }
+            if slot.tag() == tag && self.entry(home + i).is_some_and(|entry| entry.key() == key) {
+                return Some(home + i);
+            }
+        }
+        None
+    }
+
+    /// The entry at a position.
+    #[inline]
+    pub(crate) fn entry(&self, at: usize) -> Option<EntryRef<'_>> {
+        let block = self.slots.get(at)?.block()?;
+        // SAFETY: an occupied slot owns its entry, which lives while the segment is borrowed.
+        Some(unsafe { EntryRef::from_block(block) })
+    }
+
+    pub(crate) fn tag_at(&self, at: usize) -> u32 {
+        self.slots[at].tag()
+    }
+
+    /// Changes the entry at a position, which must be occupied and may be given another block.
+    pub(crate) fn update<R>(&mut self, at: usize, change: impl FnOnce(&mut Entry) -> R) -> R {
+        let tag = self.slots[at].tag();
+        // SAFETY: the slot owned its entry; it is empty while the entry is out.
+        let mut entry = unsafe { Entry::from_block(self.slots[at].block().expect("an occupied slot")) };
+        self.slots[at] = Slot::EMPTY;
+        let result = change(&mut entry);
+        self.slots[at] = Slot::new(tag, entry);
+        result
+    }
+
+    /// Adds an entry whose key is not there yet.
+    pub(crate) fn insert(&mut self, tag: u32, range: TagRange, entry: Entry) {
+        if self.len() >= capacity_of(self.slots.len()) {
+            self.resize(next_len(self.slots.len()), range);
+        }
+        loop {
+            let start = self.home(tag, range);
+            // After the last slot that is not larger: equal tags stay in order of arrival.
+            let at = (start..self.slots.len()).find(|&i| self.slots[i].is_empty() || self.slots[i].tag() > tag);
+            let gap = at.and_then(|at| (at..self.slots.len()).find(|&i| self.slots[i].is_empty()));
+            if let (Some(at), Some(gap)) = (at, gap) {
+                self.slots.copy_within(at..gap, at + 1);
+                self.slots[at] = Slot::new(tag, entry);
+                self.used += 1;
+                return;
+            }
+            // The tail is full.
+            self.resize(next_len(self.slots.len()), range);
+        }
+    }
+
+    /// Takes the entry at a position out, and closes the gap.
+    pub(crate) fn remove(&mut self, at: usize, range: TagRange) -> Entry {
+        let block = self.slots[at].block().expect("an occupied slot");
+        let mut end = at + 1;
+        while end < self.slots.len() && !self.slots[end].is_empty() && self.home(self.slots[end].tag(), range) < end {
+            end += 1;
+        }
+        self.slots.copy_within(at + 1..end, at);
+        self.slots[end - 1] = Slot::EMPTY;
+        self.used -= 1;
+        if self.slots.len() > SLOTS_MIN && self.len() < self.slots.len() / 4 {
+            let fitting = next_len(self.len() * 3 / 2 + 1);
+            if fitting < self.slots.len() {
+                self.resize(fitting, range);
+            }
+        }
+        // SAFETY: the slot owned its entry and is gone.
+        unsafe { Entry::from_block(block) }
+    }
+
+    /// Lays the slots out anew; `len` grows further where a tail proves too short.
+    fn resize(&mut self, len: usize, range: TagRange) {
+        let mut len = len;
+        let old = std::mem::take(&mut self.slots);
+        loop {
+            self.slots = vec![Slot::EMPTY; len].into_boxed_slice();
+            if self.fill(old.iter().copied().filter(|slot| !slot.is_empty()), range) {
+                return;
+            }
+            len = next_len(len);
+        }
+    }
+
+    /// Puts sorted slots into the empty array; false where they do not fit.
+    fn fill(&mut self, sorted: impl Iterator<Item = Slot>, range: TagRange) -> bool {
+        let mut next = 0;
+        for slot in sorted {
+            let at = self.home(slot.tag(), range).max(next);
+            if at >= self.slots.len() {
+                return false;
+            }
+            self.slots[at] = slot;
+            next = at + 1;
+        }
+        true
+    }
+
+    /// Builds a segment of sorted slots, with room to grow.
+    fn from_sorted(sorted: &[Slot], range: TagRange) -> Segment {
+        if sorted.is_empty() {
+            return Segment::default();
+        }
+        let mut len = next_len(sorted.len() * 5 / 4);
+        loop {
+            let mut segment = Segment { slots: vec![Slot::EMPTY; len].into_boxed_slice(), used: sorted.len() as u32 };
+            if segment.fill(sorted.iter().copied(), range) {
+                return segment;
+            }
+            len = next_len(len);
+        }
+    }
+
+    /// Cuts it into the halves of its range: the tags whose highest varying bit is 0, and those where it is 1.
+    pub(crate) fn split(mut self, range: TagRange) -> (Segment, Segment) {
+        let sorted: Vec<Slot> = self.take_sorted();
+        let bit = 1 << (range.bits - 1);
+        let middle = sorted.partition_point(|slot| slot.tag() & bit == 0);
+        let half = TagRange { bits: range.bits - 1 };
+        (Segment::from_sorted(&sorted[..middle], half), Segment::from_sorted(&sorted[middle..], half))
+    }
+
+    /// Joins two halves; the inverse of [`Segment::split`]. `range` is that of the whole.
+    pub(crate) fn join(mut low: Segment, mut high: Segment, range: TagRange) -> Segment {
+        let mut sorted = low.take_sorted();
+        sorted.extend(high.take_sorted());
+        Segment::from_sorted(&sorted, range)
+    }
+
+    fn take_sorted(&mut self) -> Vec<Slot> {
+        self.used = 0;
+        std::mem::take(&mut self.slots).into_iter().filter(|slot| !slot.is_empty()).collect()
+    }
+
+    /// The position of the first occupied slot whose tag is `tag` or more.
+    pub(crate) fn first_from(&self, tag: u32, range: TagRange) -> Option<usize> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        (self.home(tag, range)..self.slots.len()).find(|&i| !self.slots[i].is_empty() && self.slots[i].tag() >= tag)
+    }
+
+    /// The position of the first occupied slot.
+    pub(crate) fn first(&self) -> Option<usize> {
+        (0..self.slots.len()).find(|&i| !self.slots[i].is_empty())
+    }
+
+    /// The position of the next occupied slot after `at`.
+    pub(crate) fn next_after(&self, at: usize) -> Option<usize> {
+        (at + 1..self.slots.len()).find(|&i| !self.slots[i].is_empty())
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        for slot in &self.slots {
+            if let Some(block) = slot.block() {
+                // SAFETY: the slot owned its entry.
+                drop(unsafe { Entry::from_block(block) });
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What a handler works with: its arguments, its keys in the rights that its row asks for, the reply, its session, and the place where
+//! it says what it did.
+
+use std::borrow::Cow;
+
+use ochre_keyspace::{EntryRef, HashedKey, LockSet, Reader, Walker, WholeKeyspace, Writer};
+use ochre_resp::{Args, ReplyWriter};
+
+use super::{Command, error::CommandError, table::CommandSpec};
+use crate::{
+    core::Core,
+    journal::Journal,
+    notify::NotifyClass,
+    request::effects::Effects,
+    session::{Block, Session},
+};
+
+/// What a handler is given; `K` is its right to keys.
+pub struct Context<'a, K> {
+    /// The request; `args[0]` is the command's name, `args[1]` the subcommand's where there is one.
+    pub args: Args<'a>,
+    /// The command that is running: its row with its number and full name.
+    pub command: &'static Command,
+    /// The row that is running (of a subcommand: its own).
+    pub spec: &'static CommandSpec,
+    pub keys: K,
+    pub reply: ReplyWriter<'a>,
+    pub session: &'a mut Session,
+    /// The core that runs it: `core.server` is what all cores share, `core.config` the settings of this batch.
+    pub core: &'a Core,
+    /// Milliseconds since 1970, read once after locking; the same throughout an EXEC or a script.
+    pub now_ms: i64,
+    /// What the handler says that it did.
+    pub effects: Effects<'a>,
+    /// The keys that were hashed for the lock set: argument index and hash, in order.
+    pub hashed: &'a [(u32, u64)],
+    /// Whether it runs inside EXEC or a script, where nothing may block or answer in slices.
+    pub nested: bool,
+}
+
+pub type KeyedRead<'a> = Context<'a, Reader<'a>>;
+pub type KeyedWrite<'a> = Context<'a, Writer<'a>>;
+pub type SessionOnly<'a> = Context<'a, NoKeys>;
+pub type Walk<'a> = Context<'a, Walker<'a>>;
+pub type Whole<'a> = Context<'a, WholeKeyspace<'a>>;
+
+/// No right to any key.
+pub struct NoKeys;
+
+impl NoKeys {
+    pub(crate) fn lock_set(&self) -> Option<&LockSet<'_>> {
+        None
+    }
+}
+
+/// What a handler returns. An error becomes the whole reply: what was written of one before is taken back.
+pub type Run = Result<Outcome, CommandError>;
+
+/// How a command ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Its reply is written.
+    Done,
+    /// Its reply is written, and the connection closes once that is sent.
+    Close,
+    /// Nothing is written yet: the session waits.
+    Block(Block),
+    /// Nothing is written yet: a walk that lets others run goes on later, with what it left in `session.walk`.
+    Continue,
+}
+
+impl<'a, K> Context<'a, K> {
+    /// The key at an argument's index, with its hash.
+    #[inline]
+    pub fn key(&self, index: usize) -> HashedKey<'a> {
+        let bytes = self.args.get(index);
+        // A single key is the usual case.
+        match self.hashed {
+            [(at, hash)] if *at as usize == index => HashedKey { bytes, hash: *hash },
+            hashed => match hashed.binary_search_by_key(&(index as u32), |&(at, _)| at) {
+                Ok(found) => HashedKey { bytes, hash: hashed[found].1 },
+                Err(_) => self.core.server.keyspace.hash(bytes),
+            },
+        }
+    }
+
+    /// The session's database.
+    #[inline]
+    pub fn db(&self) -> usize {
+        self.session.database
+    }
+
+    /// An argument as a 64-bit integer.
+    pub fn integer(&self, index: usize) -> Result<i64, CommandError> {
+        ochre_datatypes::number::parse_i64(self.args.get(index)).ok_or(CommandError::NOT_AN_INTEGER)
+    }
+
+    /// Whether an argument is this word, in any case of its letters.
+    pub fn is_word(&self, index: usize, word: &str) -> bool {
+        self.args.get(index).eq_ignore_ascii_case(word.as_bytes())
+    }
+
+    /// Says that a key was changed, and the event that this is called: the key's watchers, its waiters, those who subscribed to events
+    /// and the journal will know.
+    #[inline]
+    pub fn changed(&mut self, key: HashedKey<'a>, class: NotifyClass, event: &'static str) {
+        let database = self.session.database;
+        self.changed_in(database, key, class, event);
+    }
+
+    /// As [`Context::changed`], in another database than the session's.
+    #[inline]
+    pub fn changed_in(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, event: &'static str) {
+        self.effects.changed(database, key, class, event);
+    }
+
+    /// Announces an event of a key that changed nothing more: `new`, `keymiss`, or the second event of one change.
+    #[inline]
+    pub fn announce(&mut self, key: HashedKey<'a>, class: NotifyClass, event: &'static str) {
+        let database = self.session.database;
+        self.effects.announce(database, key, class, event);
+    }
+
+    /// Records the effect in other words than the request's, where anybody keeps a journal: `words` is called only then. The first call
+    /// replaces the request; further calls add to it.
+    pub fn journal(&mut self, words: impl FnOnce() -> Vec<Cow<'a, [u8]>>) {
+        if Journal::is_kept(self.core) {
+            self.effects.record(words());
+        }
+    }
+}
+
+impl<'a> KeyedRead<'a> {
+    /// The entry of a key in the session's database: counts as an access (unless CLIENT NO-TOUCH), as a hit or a miss, and a miss is
+    /// announced to those who asked for such events.
+    #[inline]
+    pub fn lookup(&mut self, key: HashedKey<'a>) -> Option<EntryRef<'a>> {
+        let found = if self.session.no_touch {
+            self.keys.peek(self.session.database, key)
+        } else {
+            self.keys.get(self.session.database, key)
+        };
+        self.core.counters.lookup(found.is_some());
+        if found.is_none() {
+            self.announce(key, NotifyClass::KEY_MISS, "keymiss");
+        }
+        found
+    }
+}

@@ -1,0 +1,131 @@
+//! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+
+use super::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{KeyedRead, Outcome, Run, SessionOnly},
+    table::{Category, Group, KeyFlags, KeySpec},
+};
+use crate::session::{ClientFlags, Transaction, Watch};
+
+const COMMON: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST);
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "discard",
+        arity: 1,
+        flags: COMMON.union(Flags::ALLOW_BUSY).union(Flags::IN_MULTI_AT_ONCE).union(Flags::RELEASES_WATCH),
+        categories: Category::TRANSACTION,
+        group: Group::Transactions,
+        since: "2.0.0",
+        complexity: "O(N) with N queued commands",
+        summary: "Drops the queued commands of a transaction and leaves it.",
+        handler: Handler::Read(discard),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec {
+        name: "exec",
+        arity: 1,
+        flags: Flags::NOSCRIPT
+            .union(Flags::LOADING)
+            .union(Flags::STALE)
+            .union(Flags::SKIP_SLOWLOG)
+            .union(Flags::IN_MULTI_AT_ONCE)
+            .union(Flags::EXEC)
+            .union(Flags::RELEASES_WATCH),
+        categories: Category::TRANSACTION,
+        group: Group::Transactions,
+        since: "1.2.0",
+        complexity: "that of the queued commands",
+        summary: "Runs all queued commands of a transaction as one.",
+        handler: Handler::Read(exec_outside_transaction),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec {
+        name: "multi",
+        arity: 1,
+        flags: COMMON.union(Flags::ALLOW_BUSY).union(Flags::NO_MULTI),
+        categories: Category::TRANSACTION,
+        group: Group::Transactions,
+        since: "1.2.0",
+        summary: "Begins a transaction: the commands that follow are queued until EXEC.",
+        handler: Handler::Session(multi),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec {
+        name: "unwatch",
+        arity: 1,
+        flags: COMMON.union(Flags::ALLOW_BUSY).union(Flags::RELEASES_WATCH),
+        categories: Category::TRANSACTION,
+        group: Group::Transactions,
+        since: "2.2.0",
+        summary: "Forgets the keys that this connection watches.",
+        handler: Handler::Read(unwatch),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec {
+        name: "watch",
+        arity: -2,
+        flags: COMMON.union(Flags::ALLOW_BUSY).union(Flags::NO_MULTI),
+        keys: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
+        categories: Category::TRANSACTION,
+        group: Group::Transactions,
+        since: "2.2.0",
+        complexity: "O(1) for every key",
+        summary: "Watches keys: the next transaction does not run if one of them was changed before it.",
+        syntax: "key...",
+        handler: Handler::Read(watch),
+        ..CommandSpec::DEFAULT
+    },
+];
+
+fn multi(cx: &mut SessionOnly<'_>) -> Run {
+    cx.session.transaction = Some(Box::new(Transaction::default()));
+    cx.session.client.set_flag(ClientFlags::MULTI, true);
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn discard(cx: &mut KeyedRead<'_>) -> Run {
+    if !cx.session.in_transaction() {
+        return Err(CommandError::text("ERR DISCARD without MULTI"));
+    }
+    cx.session.end_transaction();
+    cx.session.release_watch(&cx.keys, &cx.core.server.keyspace);
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+/// EXEC inside a transaction is run by `request/execute.rs`, which runs what was queued.
+fn exec_outside_transaction(_cx: &mut KeyedRead<'_>) -> Run {
+    Err(CommandError::text("ERR EXEC without MULTI"))
+}
+
+fn watch(cx: &mut KeyedRead<'_>) -> Run {
+    let database = cx.db();
+    let session = &mut *cx.session;
+    let watch = session.watch.get_or_insert_with(Box::<Watch>::default);
+    for index in 1..cx.args.len() {
+        let bytes = cx.args.get(index);
+        // A watch that has failed already stays failed.
+        if watch.is_changed() {
+            break;
+        }
+        if watch.contains(database, bytes) {
+            continue;
+        }
+        let key = cx.core.server.keyspace.hash(bytes);
+        // A key whose time has come is removed now, so that its removal is no change later.
+        cx.keys.peek(database, key);
+        cx.keys.watch(database, key, &watch.changed);
+        watch.keys.push((database, bytes.into()));
+    }
+    session.client.figures.watched_keys.store(watch.keys.len() as u32, std::sync::atomic::Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn unwatch(cx: &mut KeyedRead<'_>) -> Run {
+    cx.session.release_watch(&cx.keys, &cx.core.server.keyspace);
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,237 @@
+//! What other connections see of a client: its entry in CLIENT LIST, its mailbox, and the means to end it.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+};
+
+use atomic_waker::AtomicWaker;
+use bitflags::bitflags;
+use ochre_resp::Protocol;
+use parking_lot::Mutex;
+
+use super::mailbox::Mailbox;
+use crate::commands::Command;
+
+bitflags! {
+    /// What CLIENT LIST shows as flags, and what else others ask of a client.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct ClientFlags: u32 {
+        /// x: in a transaction
+        const MULTI = 1;
+        /// b: waits in a blocking command
+        const BLOCKED = 1 << 1;
+        /// d: a watched key was changed
+        const DIRTY = 1 << 2;
+        /// c: closed once its replies are sent
+        const CLOSING = 1 << 3;
+        /// U: on a Unix socket
+        const UNIX_SOCKET = 1 << 4;
+        /// P: has subscriptions
+        const PUBSUB = 1 << 5;
+        /// e: excluded from client eviction
+        const NO_EVICT = 1 << 6;
+        /// T: does not touch keys' access clocks
+        const NO_TOUCH = 1 << 7;
+        /// I: an import source (Valkey)
+        const IMPORT_SOURCE = 1 << 8;
+    }
+}
+
+/// See the module.
+pub struct Client {
+    pub id: u64,
+    /// `ip:port`, `[ip]:port`, or `path:0`.
+    pub address: Box<str>,
+    pub local_address: Box<str>,
+    pub fd: i32,
+    /// The core that serves it.
+    pub core: usize,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// What changes seldom.
+    pub details: Mutex<Details>,
+    /// Milliseconds since 1970 of its last command.
+    last_active_ms: AtomicI64,
+    last_command: AtomicPtr<Command>,
+    flags: AtomicU32,
+    database: AtomicU32,
+    protocol: AtomicU8,
+    /// Counts for CLIENT LIST: each is written by the client's core only.
+    pub figures: Figures,
+    /// What others sent to it.
+    pub mailbox: Mailbox,
+    killed: AtomicBool,
+    /// CLIENT UNBLOCK asked for: 0 nothing, 1 as by time-out, 2 with an error.
+    unblock: AtomicU8,
+    /// Wakes its connection.
+    pub(crate) waker: AtomicWaker,
+}
+
+/// What a client said of itself.
+#[derive(Default)]
+pub struct Details {
+    pub name: Box<[u8]>,
+    pub library_name: Box<[u8]>,
+    pub library_version: Box<[u8]>,
+    /// CLIENT CAPA (Valkey): `r` for redirect.
+    pub capabilities: Box<str>,
+}
+
+/// Figures of CLIENT LIST.
+#[derive(Default)]
+pub struct Figures {
+    pub channels: AtomicU32,
+    pub patterns: AtomicU32,
+    pub shard_channels: AtomicU32,
+    pub watched_keys: AtomicU32,
+    /// Queued commands and their bytes, while in MULTI.
+    pub queued: AtomicU32,
+    pub queued_bytes: AtomicU64,
+    /// Bytes that wait to be parsed.
+    pub input_bytes: AtomicU64,
+    /// Bytes of replies that wait to be sent.
+    pub output_bytes: AtomicU64,
+    pub read_bytes: AtomicU64,
+    pub written_bytes: AtomicU64,
+    pub commands: AtomicU64,
+}
+
+/// How CLIENT UNBLOCK ends a wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unblock {
+    Timeout,
+    Error,
+}
+
+impl Client {
+    pub fn new(id: u64, address: String, local_address: String, fd: i32, core: usize, now_ms: i64) -> Client {
+        Client {
+            id,
+            address: address.into(),
+            local_address: local_address.into(),
+            fd,
+            core,
+            created_ms: now_ms,
+            details: Mutex::default(),
+            last_active_ms: AtomicI64::new(now_ms),
+            last_command: AtomicPtr::new(std::ptr::null_mut()),
+            flags: AtomicU32::new(0),
+            database: AtomicU32::new(0),
+            protocol: AtomicU8::new(2),
+            figures: Figures::default(),
+            mailbox: Mailbox::default(),
+            killed: AtomicBool::new(false),
+            unblock: AtomicU8::new(0),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// Records that it ran a command.
+    #[inline]
+    pub fn ran(&self, command: &'static Command, now_ms: i64) {
+        self.last_active_ms.store(now_ms, Ordering::Relaxed);
+        self.last_command.store(std::ptr::from_ref(command).cast_mut(), Ordering::Relaxed);
+    }
+
+    pub fn last_active_ms(&self) -> i64 {
+        self.last_active_ms.load(Ordering::Relaxed)
+    }
+
+    /// The last command that it ran.
+    pub fn last_command(&self) -> Option<&'static Command> {
+        let command = self.last_command.load(Ordering::Relaxed);
+        // SAFETY: null, or from the `&'static Command` of `ran`.
+        unsafe { command.as_ref() }
+    }
+
+    pub fn flags(&self) -> ClientFlags {
+        ClientFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
+    }
+
+    pub fn set_flag(&self, flag: ClientFlags, on: bool) {
+        if on {
+            self.flags.fetch_or(flag.bits(), Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!flag.bits(), Ordering::Relaxed);
+        }
+    }
+
+    pub fn database(&self) -> usize {
+        self.database.load(Ordering::Relaxed) as usize
+    }
+
+    pub(super) fn set_database(&self, database: usize) {
+        self.database.store(database as u32, Ordering::Relaxed);
+    }
+
+    /// The protocol that messages for it are written in.
+    pub fn protocol(&self) -> Protocol {
+        match self.protocol.load(Ordering::Relaxed) {
+            0 => Protocol::Plain,
+            2 => Protocol::Resp2,
+            _ => Protocol::Resp3,
+        }
+    }
+
+    pub(super) fn set_protocol(&self, protocol: Protocol) {
+        let number = match protocol {
+            Protocol::Plain => 0,
+            Protocol::Resp2 => 2,
+            Protocol::Resp3 => 3,
+        };
+        self.protocol.store(number, Ordering::Relaxed);
+    }
+
+    /// Closes its connection: at once, or where it is running the command that asks for it, after its replies.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Ends its wait in a blocking command, if it waits; whether it did.
+    pub fn unblock(&self, how: Unblock) -> bool {
+        if !self.flags().contains(ClientFlags::BLOCKED) {
+            return false;
+        }
+        let number = if how == Unblock::Timeout { 1 } else { 2 };
+        let asked = self.unblock.compare_exchange(0, number, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        self.waker.wake();
+        asked
+    }
+
+    /// Wakes its connection.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Whether replies wait to be sent.
+    pub fn has_output(&self) -> bool {
+        self.figures.output_bytes.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether being idle ends it: not while it waits or listens (Redis: `clientsCronHandleTimeout`).
+    pub fn times_out(&self) -> bool {
+        !self.flags().intersects(ClientFlags::BLOCKED | ClientFlags::PUBSUB)
+    }
+
+    /// Whether it comes from this machine.
+    pub fn is_local(&self) -> bool {
+        self.flags().contains(ClientFlags::UNIX_SOCKET)
+            || self.address.parse::<SocketAddr>().is_ok_and(|address| address.ip().to_canonical().is_loopback())
+    }
+
+    /// What CLIENT UNBLOCK asked for, once.
+    pub(crate) fn take_unblock(&self) -> Option<Unblock> {
+        match self.unblock.swap(0, Ordering::AcqRel) {
+            0 => None,
+            1 => Some(Unblock::Timeout),
+            _ => Some(Unblock::Error),
+        }
+    }
+}

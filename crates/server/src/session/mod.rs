@@ -1,0 +1,162 @@
+//! A session: what the server knows of one connection while it serves it. Only the connection's own core touches it; what others may
+//! see of it, and send to it, is its [`Client`].
+
+pub mod client;
+pub mod mailbox;
+pub mod pause;
+pub mod registry;
+pub mod transaction;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use ochre_keyspace::{Entered, Keyspace, LockSet, Reader, ScanPosition};
+use ochre_resp::{Protocol, ReplyWriter};
+
+pub use client::{Client, ClientFlags};
+pub use transaction::{Transaction, Watch};
+
+/// See the module.
+pub struct Session {
+    /// What other connections see of it.
+    pub client: Arc<Client>,
+    pub database: usize,
+    pub protocol: Protocol,
+    pub authenticated: bool,
+    /// CLIENT NO-TOUCH: reading does not count as access.
+    pub no_touch: bool,
+    pub reply_mode: ReplyMode,
+    /// Between MULTI and EXEC or DISCARD.
+    pub transaction: Option<Box<Transaction>>,
+    /// The keys of WATCH.
+    pub watch: Option<Box<Watch>>,
+    /// Channels and patterns that it subscribed to.
+    pub subscriptions: Option<Box<crate::pubsub::Subscriptions>>,
+    /// What a walk that answers in slices left for its next slice.
+    pub walk: Option<Box<WalkState>>,
+    /// What it waits for, if it waits.
+    pub blocked: Option<Box<Block>>,
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    /// Nothing is answered until it is On again.
+    Off,
+    /// CLIENT REPLY SKIP was just run: the next command is not answered.
+    SkipNext,
+    /// This command is not answered.
+    Skip,
+}
+
+/// What a session waits for.
+pub struct Block {
+    /// When it stops waiting; never, if there is none.
+    pub deadline: Option<Instant>,
+    /// What it is answered when the deadline passes.
+    pub on_timeout: fn(&mut ReplyWriter<'_>),
+}
+
+impl std::fmt::Debug for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Block").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+/// What a walk over the keyspace keeps between two slices.
+#[derive(Debug)]
+pub struct WalkState {
+    pub position: ScanPosition,
+    /// How many elements `found` holds.
+    pub count: usize,
+    /// The elements found so far, as they will be sent.
+    pub found: Vec<u8>,
+}
+
+impl Session {
+    pub fn new(client: Arc<Client>, protocol: Protocol, authenticated: bool) -> Session {
+        Session {
+            client,
+            database: 0,
+            protocol,
+            authenticated,
+            no_touch: false,
+            reply_mode: ReplyMode::On,
+            transaction: None,
+            watch: None,
+            subscriptions: None,
+            walk: None,
+            blocked: None,
+        }
+    }
+
+    /// Whether it is between MULTI and EXEC.
+    pub fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Whether it has subscriptions, so that a RESP2 client may run a few commands only.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.as_ref().is_some_and(|subscriptions| !subscriptions.is_empty())
+    }
+
+    /// Whether nothing about it asks for more than a command's own checks: the state that batches are for.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.authenticated
+            && self.transaction.is_none()
+            && self.subscriptions.is_none()
+            && self.reply_mode == ReplyMode::On
+    }
+
+    /// Leaves the transaction, with what was queued.
+    pub fn end_transaction(&mut self) -> Option<Box<Transaction>> {
+        self.client.set_flag(ClientFlags::MULTI, false);
+        self.client.figures.queued.store(0, Ordering::Relaxed);
+        self.client.figures.queued_bytes.store(0, Ordering::Relaxed);
+        self.transaction.take()
+    }
+
+    /// Keeps CLIENT LIST's count of queued commands.
+    pub fn count_queued(&self) {
+        let Some(transaction) = &self.transaction else { return };
+        let bytes: usize = transaction.queued.last().map_or(0, |queued| queued.memory_usage());
+        let figures = &self.client.figures;
+        figures.queued.store((transaction.queued.len() + transaction.dropped) as u32, Ordering::Relaxed);
+        figures.queued_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Stops watching keys, from outside of a command: the connection ends.
+    pub fn leave_watch(&mut self, keyspace: &Keyspace, entered: Entered<'_>) {
+        let keys = self.watch.iter().flat_map(|watch| &watch.keys);
+        let shards = keys.map(|(_, key)| keyspace.shard_of(keyspace.hash(key).hash) as u16).collect();
+        let set = LockSet::lock(keyspace, entered, shards);
+        self.release_watch(&set.reader(), keyspace);
+    }
+
+    /// Stops watching keys. The lock set holds them (`Flags::RELEASES_WATCH`).
+    pub fn release_watch(&mut self, keys: &Reader<'_>, keyspace: &Keyspace) {
+        if let Some(watch) = self.watch.take() {
+            for (database, key) in &watch.keys {
+                keys.unwatch(*database, keyspace.hash(key), &watch.changed);
+            }
+            self.client.figures.watched_keys.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Selects a database.
+    pub fn select(&mut self, database: usize) {
+        self.database = database;
+        self.client.set_database(database);
+    }
+
+    /// Changes the protocol.
+    pub fn speak(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        self.client.set_protocol(protocol);
+    }
+}
