@@ -1,6 +1,7 @@
 //! Two servers that get the same commands: the one under test and a reference.
 
 use std::io;
+use std::time::Duration;
 
 use ochre_testkit::client::encode;
 use ochre_testkit::command_table::CommandTable;
@@ -16,6 +17,7 @@ const CHUNK: usize = 64;
 
 pub struct Pair {
     subject_launch: Launch,
+    reference_launch: Launch,
     subject: Server,
     reference: Server,
     /// The reference's table: it names what a step calls.
@@ -33,6 +35,8 @@ pub struct Difference {
     pub description: String,
     /// Tells different failures apart: the same command with the same kinds of replies is the same failure.
     pub class: String,
+    /// Seen only after a time-out: each look costs seconds.
+    pub slow: bool,
 }
 
 /// What running a sequence gave.
@@ -46,10 +50,11 @@ impl Pair {
     pub fn start(reference: Kind, threads: usize) -> Pair {
         let subject_launch = common(Launch::subject().threads(threads));
         let subject = subject_launch.clone().start();
-        let reference = common(Launch::new(reference)).start();
+        let reference_launch = common(Launch::new(reference));
+        let reference = reference_launch.clone().start();
         let table = read_table(&reference);
         let subject_table = read_table(&subject);
-        Pair { subject_launch, subject, reference, table, subject_table, inspectors: None }
+        Pair { subject_launch, reference_launch, subject, reference, table, subject_table, inspectors: None }
     }
 
     pub fn reference_kind(&self) -> Kind {
@@ -65,7 +70,7 @@ impl Pair {
                 let description = self.explain(&failure);
                 self.inspectors = None;
                 let class = format!("connection {}", failure.class);
-                Some(Difference { step: failure.step, description, class })
+                Some(Difference { step: failure.step, description, class, slow: failure.slow })
             }
         };
         Outcome { difference, expected }
@@ -82,7 +87,9 @@ impl Pair {
             for line in tail.iter().rev() {
                 description.push_str(&format!("\n    {line}"));
             }
+            // Whatever made one hang may have made the other hang too.
             self.subject = self.subject_launch.clone().start();
+            self.reference = self.reference_launch.clone().start();
         }
         description
     }
@@ -93,8 +100,7 @@ impl Pair {
         let mut sessions = Vec::new();
         for _ in 0..clients {
             let connect = |server: &Server| {
-                Client::connect(server.port())
-                    .map_err(|error| ConnectionFailure::new(server, None, "connecting", &error))
+                connect_patiently(server).map_err(|error| ConnectionFailure::new(server, None, "connecting", &error))
             };
             sessions.push(Session { ours: connect(&self.subject)?, theirs: connect(&self.reference)?, queued: None });
         }
@@ -119,7 +125,7 @@ impl Pair {
             let what =
                 what.split(" of database").last().unwrap_or_default().trim_start_matches([' ', '0', '1', '2', '5']);
             let last = steps.last().map(|step| rules::name_of(&self.table, &step.arguments)).unwrap_or_default();
-            Difference { step: None, class: format!("{last}: data set {what}"), description }
+            Difference { step: None, class: format!("{last}: data set {what}"), description, slow: false }
         }))
     }
 
@@ -129,7 +135,7 @@ impl Pair {
             Some(inspectors) => inspectors,
             none => {
                 let connect = |server: &Server| {
-                    Client::connect(server.port())
+                    connect_patiently(server)
                         .map_err(|error| ConnectionFailure::new(server, None, "connecting", &error))
                 };
                 none.insert([connect(&self.subject)?, connect(&self.reference)?])
@@ -181,7 +187,7 @@ impl Pair {
             expected.push(theirs);
             if let Some((name, description)) = difference {
                 let class = format!("{name}: {} instead of {}", shape(&ours), shape(&expected[expected.len() - 1]));
-                return Ok(Some(Difference { step: Some(index), description, class }));
+                return Ok(Some(Difference { step: Some(index), description, class, slow: false }));
             }
         }
         Ok(None)
@@ -226,6 +232,15 @@ impl Pair {
     }
 }
 
+/// No command that is drawn takes long: a server that has not answered by now hangs.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(4);
+
+fn connect_patiently(server: &Server) -> io::Result<Client> {
+    let client = Client::connect(server.port())?;
+    client.set_timeout(REPLY_TIMEOUT)?;
+    Ok(client)
+}
+
 struct Session {
     ours: Client,
     theirs: Client,
@@ -237,12 +252,18 @@ struct ConnectionFailure {
     step: Option<usize>,
     description: String,
     class: String,
+    slow: bool,
 }
 
 impl ConnectionFailure {
     fn new(server: &Server, step: Option<usize>, doing: &str, error: &io::Error) -> ConnectionFailure {
         let class = format!("{} {doing}", server.kind().name());
-        ConnectionFailure { step, description: format!("{class}: {error}"), class }
+        ConnectionFailure {
+            step,
+            description: format!("{class}: {error}"),
+            class,
+            slow: error.kind() == io::ErrorKind::TimedOut,
+        }
     }
 }
 

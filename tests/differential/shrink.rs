@@ -6,6 +6,9 @@ use crate::pair::{Difference, Outcome, Pair};
 /// Enough for any sequence that the generator draws; a difference that comes and goes must not hold us up for ever.
 const ATTEMPTS_MAX: usize = 1500;
 
+/// What is seen only by a time-out is looked at so often at most.
+const SLOW_ATTEMPTS_MAX: usize = 12;
+
 pub struct Shrunk {
     pub steps: Vec<Step>,
     pub outcome: Outcome,
@@ -13,13 +16,15 @@ pub struct Shrunk {
 
 /// The smallest sequence found that still makes the servers differ, in whatever way.
 pub fn shrink(pair: &mut Pair, steps: Vec<Step>, outcome: Outcome) -> Shrunk {
-    let mut search = Search { pair, best: Shrunk { steps, outcome }, attempts: 0 };
+    let slow = outcome.difference.as_ref().is_some_and(|difference| difference.slow);
+    let attempts_left = if slow { SLOW_ATTEMPTS_MAX } else { ATTEMPTS_MAX };
+    let mut search = Search { pair, best: Shrunk { steps, outcome }, attempts_left };
     search.cut_after_difference();
     loop {
         let before = size(&search.best.steps);
         search.remove_steps();
         search.simplify_steps();
-        if size(&search.best.steps) >= before || search.attempts >= ATTEMPTS_MAX {
+        if size(&search.best.steps) >= before || search.attempts_left == 0 {
             return search.best;
         }
     }
@@ -32,18 +37,21 @@ fn size(steps: &[Step]) -> usize {
 struct Search<'a> {
     pair: &'a mut Pair,
     best: Shrunk,
-    attempts: usize,
+    attempts_left: usize,
 }
 
 impl Search<'_> {
     /// Takes the candidate over if it still fails.
     fn attempt(&mut self, steps: Vec<Step>) -> bool {
-        if self.attempts >= ATTEMPTS_MAX || steps.is_empty() {
+        if self.attempts_left == 0 || steps.is_empty() {
             return false;
         }
-        self.attempts += 1;
+        self.attempts_left -= 1;
         let outcome = self.pair.run(&steps);
         let fails = outcome.difference.is_some();
+        if outcome.difference.as_ref().is_some_and(|difference| difference.slow) {
+            self.attempts_left = self.attempts_left.min(SLOW_ATTEMPTS_MAX);
+        }
         if fails {
             self.best = Shrunk { steps, outcome };
             self.cut_after_difference();
