@@ -1,0 +1,411 @@
+//! Writing replies in the client's protocol.
+//!
+//! ```text
+//!                RESP2              RESP3              plain lines
+//! simple OK      +OK\r\n            +OK\r\n            OK\n
+//! error          -ERR no\r\n        -ERR no\r\n        ERR no\n
+//! integer 7      :7\r\n             :7\r\n             7\n
+//! bulk abc       $3\r\nabc\r\n      $3\r\nabc\r\n      abc\n
+//! null           $-1\r\n or *-1\r\n _\r\n              \n
+//! array of 2     *2\r\n…            *2\r\n…            2\n…
+//! map of 2       *4\r\n…            %2\r\n…            4\n…
+//! double 0.5     $3\r\n0.5\r\n      ,0.5\r\n           0.5\n
+//! boolean        :1\r\n             #t\r\n             1\n
+//! ```
+
+use crate::double;
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Resp2,
+    Resp3,
+    /// Lines without marks, for a person.
+    Plain,
+}
+
+/// Writes replies onto a byte buffer. The number of elements that an aggregate announces is its caller's to keep.
+#[derive(Debug)]
+pub struct ReplyWriter<'a> {
+    out: &'a mut Vec<u8>,
+    protocol: Protocol,
+    errors: u32,
+}
+
+/// Where an aggregate's header belongs that is not known yet. Close the inner ones first, and each one once.
+#[derive(Debug)]
+#[must_use = "the header is written when the mark is closed"]
+pub struct LaterMark {
+    position: usize,
+}
+
+/// What is left free for a header that comes later: enough for one digit, which most have.
+const LATER_LEN: usize = 4;
+
+impl<'a> ReplyWriter<'a> {
+    #[inline]
+    pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> ReplyWriter<'a> {
+        ReplyWriter { out, protocol, errors: 0 }
+    }
+
+    #[inline]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Changes the protocol in the middle, as HELLO does.
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    /// How many errors were written.
+    #[inline]
+    pub fn errors(&self) -> u32 {
+        self.errors
+    }
+
+    /// How long the buffer is: a place to [rewind](ReplyWriter::rewind) to.
+    #[inline]
+    pub fn position(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back what was written since `position`. Errors stay counted.
+    #[inline]
+    pub fn rewind(&mut self, position: usize) {
+        debug_assert!(position <= self.out.len(), "rewinding forwards");
+        self.out.truncate(position);
+    }
+
+    /// The buffer itself, for replies that another writer makes.
+    #[inline]
+    pub fn out(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
+    /// Bytes that are a reply in the client's protocol already.
+    #[inline]
+    pub fn raw(&mut self, reply: &[u8]) {
+        self.out.extend_from_slice(reply);
+    }
+
+    #[inline]
+    pub fn ok(&mut self) {
+        self.out.extend_from_slice(if self.protocol == Protocol::Plain { b"OK\n" } else { b"+OK\r\n" });
+    }
+
+    /// A simple string. `text` must have no line end.
+    #[inline]
+    pub fn simple(&mut self, text: &str) {
+        debug_assert!(!text.contains(['\r', '\n']), "a simple string of several lines");
+        self.line(b"+", text.as_bytes());
+    }
+
+    /// An error; `text` opens with its code. Line ends in it become spaces, those at its ends vanish. (Redis:
+    /// `addReplyErrorFormatInternal`)
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let text = text.as_ref();
+        let start = text.iter().position(|byte| !is_line_end(byte)).unwrap_or(text.len());
+        let end = text.iter().rposition(|byte| !is_line_end(byte)).map_or(start, |last| last + 1);
+        self.errors += 1;
+        if self.protocol != Protocol::Plain {
+            self.out.push(b'-');
+        }
+        self.out.extend(text[start..end].iter().map(|byte| if is_line_end(byte) { b' ' } else { *byte }));
+        self.end_line();
+    }
+
+    #[inline]
+    pub fn integer(&mut self, value: i64) {
+        let plain = self.protocol == Protocol::Plain;
+        if (0..10).contains(&value) && !plain {
+            self.out.extend_from_slice(&[b':', b'0' + value as u8, b'\r', b'\n']);
+            return;
+        }
+        self.line(b":", itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// A string of any bytes.
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        if self.protocol == Protocol::Plain {
+            self.out.extend_from_slice(bytes);
+            self.out.push(b'\n');
+            return;
+        }
+        self.out.reserve(bytes.len() + 32);
+        self.header(b'$', bytes.len());
+        self.out.extend_from_slice(bytes);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// An integer as a string.
+    #[inline]
+    pub fn bulk_integer(&mut self, value: i64) {
+        self.bulk(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// No value.
+    #[inline]
+    pub fn null(&mut self) {
+        self.out.extend_from_slice(match self.protocol {
+            Protocol::Resp2 => b"$-1\r\n",
+            Protocol::Resp3 => b"_\r\n",
+            Protocol::Plain => b"\n",
+        });
+    }
+
+    /// No value where an array would be.
+    #[inline]
+    pub fn null_array(&mut self) {
+        self.out.extend_from_slice(match self.protocol {
+            Protocol::Resp2 => b"*-1\r\n",
+            Protocol::Resp3 => b"_\r\n",
+            Protocol::Plain => b"\n",
+        });
+    }
+
+    /// The header of an array; `len` replies follow.
+    #[inline]
+    pub fn array(&mut self, len: usize) {
+        self.header(b'*', len);
+    }
+
+    /// The header of a map; `len` pairs of replies follow.
+    #[inline]
+    pub fn map(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp3 => self.header(b'%', len),
+            Protocol::Resp2 | Protocol::Plain => self.header(b'*', len * 2),
+        }
+    }
+
+    /// The header of a set; `len` replies follow.
+    #[inline]
+    pub fn set(&mut self, len: usize) {
+        self.header(if self.protocol == Protocol::Resp3 { b'~' } else { b'*' }, len);
+    }
+
+    /// The header of a pushed message; `len` replies follow.
+    #[inline]
+    pub fn push(&mut self, len: usize) {
+        self.header(if self.protocol == Protocol::Resp3 { b'>' } else { b'*' }, len);
+    }
+
+    /// The header of an attribute of `len` pairs, in front of the reply that it is about. RESP3 alone has them.
+    pub fn attribute(&mut self, len: usize) {
+        assert_eq!(self.protocol, Protocol::Resp3, "an attribute outside RESP3");
+        self.header(b'|', len);
+    }
+
+    /// A double, as [`double::write`].
+    pub fn double(&mut self, value: f64) {
+        self.double_text(&double::to_text(value));
+    }
+
+    /// A double whose text was made elsewhere: a long double, a coordinate. (Redis: `addReplyHumanLongDouble`)
+    pub fn double_text(&mut self, text: &[u8]) {
+        match self.protocol {
+            Protocol::Resp3 => self.line(b",", text),
+            Protocol::Resp2 | Protocol::Plain => self.bulk(text),
+        }
+    }
+
+    pub fn boolean(&mut self, value: bool) {
+        match self.protocol {
+            Protocol::Resp3 => self.out.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" }),
+            Protocol::Resp2 | Protocol::Plain => self.integer(value.into()),
+        }
+    }
+
+    /// An integer of any length; `digits` is its text.
+    pub fn big_number(&mut self, digits: &[u8]) {
+        match self.protocol {
+            Protocol::Resp3 => self.line(b"(", digits),
+            Protocol::Resp2 | Protocol::Plain => self.bulk(digits),
+        }
+    }
+
+    /// A text and what it is written in: `txt`, `mkd`.
+    pub fn verbatim(&mut self, extension: &str, text: &[u8]) {
+        debug_assert_eq!(extension.len(), 3, "an extension has three letters");
+        match self.protocol {
+            Protocol::Resp3 => {
+                self.header(b'=', text.len() + 4);
+                self.out.extend_from_slice(extension.as_bytes());
+                self.out.push(b':');
+                self.out.extend_from_slice(text);
+                self.end_line();
+            }
+            Protocol::Resp2 | Protocol::Plain => self.bulk(text),
+        }
+    }
+
+    /// Leaves room for the header of an aggregate whose length is known only behind it.
+    pub fn array_later(&mut self) -> LaterMark {
+        let position = self.out.len();
+        self.out.extend_from_slice(&[0; LATER_LEN]);
+        LaterMark { position }
+    }
+
+    /// Writes the header of an array of `len` replies where `mark` is.
+    pub fn close_array(&mut self, mark: LaterMark, len: usize) {
+        self.close(mark, |writer| writer.array(len));
+    }
+
+    /// As [`ReplyWriter::close_array`], for a map of `len` pairs.
+    pub fn close_map(&mut self, mark: LaterMark, len: usize) {
+        self.close(mark, |writer| writer.map(len));
+    }
+
+    /// As [`ReplyWriter::close_array`], for a set.
+    pub fn close_set(&mut self, mark: LaterMark, len: usize) {
+        self.close(mark, |writer| writer.set(len));
+    }
+
+    /// As [`ReplyWriter::close_array`], for a pushed message.
+    pub fn close_push(&mut self, mark: LaterMark, len: usize) {
+        self.close(mark, |writer| writer.push(len));
+    }
+
+    fn close(&mut self, mark: LaterMark, write_header: impl FnOnce(&mut ReplyWriter<'_>)) {
+        let mut header = Vec::with_capacity(24);
+        write_header(&mut ReplyWriter::new(&mut header, self.protocol));
+        let room = mark.position..mark.position + LATER_LEN;
+        if header.len() == LATER_LEN {
+            self.out[room].copy_from_slice(&header);
+        } else {
+            self.out.splice(room, header);
+        }
+    }
+
+    /// A mark, a length and a line's end; plain lines have no marks, and lengths of aggregates only.
+    #[inline]
+    fn header(&mut self, mark: u8, len: usize) {
+        if self.protocol == Protocol::Plain {
+            self.out.extend_from_slice(itoa::Buffer::new().format(len).as_bytes());
+            self.out.push(b'\n');
+        } else if len < 10 {
+            self.out.extend_from_slice(&[mark, b'0' + len as u8, b'\r', b'\n']);
+        } else if len < 100 {
+            let (tens, ones) = (b'0' + (len / 10) as u8, b'0' + (len % 10) as u8);
+            self.out.extend_from_slice(&[mark, tens, ones, b'\r', b'\n']);
+        } else {
+            self.line(&[mark], itoa::Buffer::new().format(len).as_bytes());
+        }
+    }
+
+    #[inline]
+    fn line(&mut self, mark: &[u8], text: &[u8]) {
+        if self.protocol == Protocol::Plain {
+            self.out.extend_from_slice(text);
+            self.out.push(b'\n');
+        } else {
+            self.out.reserve(text.len() + 3);
+            self.out.extend_from_slice(mark);
+            self.out.extend_from_slice(text);
+            self.out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    #[inline]
+    fn end_line(&mut self) {
+        self.out.extend_from_slice(if self.protocol == Protocol::Plain { b"\n" } else { b"\r\n" });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a reply is in RESP2, RESP3 and plain lines.
+    #[track_caller]
+    fn check(write: impl Fn(&mut ReplyWriter<'_>), expected: [&str; 3]) {
+        for (protocol, expected) in [Protocol::Resp2, Protocol::Resp3, Protocol::Plain].into_iter().zip(expected) {
+            // A reply is written behind others, and leaves them alone.
+            let mut out = b"before".to_vec();
+            write(&mut ReplyWriter::new(&mut out, protocol));
+            assert_eq!(out.escape_ascii().to_string(), format!("before{}", expected.escape_debug()), "{protocol:?}");
+        }
+    }
+
+    /// A reply that is the same in RESP2 and RESP3.
+    #[track_caller]
+    fn check_marked(write: impl Fn(&mut ReplyWriter<'_>), resp: &str, plain: &str) {
+        check(write, [resp, resp, plain]);
+    }
+
+    #[test]
+    fn scalars() {
+        check_marked(|w| w.ok(), "+OK\r\n", "OK\n");
+        check_marked(|w| w.simple("PONG"), "+PONG\r\n", "PONG\n");
+        for value in [0, 7, 9, 10, -1, i64::MAX, i64::MIN] {
+            check_marked(|w| w.integer(value), &format!(":{value}\r\n"), &format!("{value}\n"));
+        }
+        for len in [0, 1, 9, 10, 42, 99, 100, 12_345] {
+            let text = "x".repeat(len);
+            check_marked(|w| w.bulk(text.as_bytes()), &format!("${len}\r\n{text}\r\n"), &format!("{text}\n"));
+        }
+        check_marked(|w| w.bulk_integer(-12), "$3\r\n-12\r\n", "-12\n");
+        check(|w| w.null(), ["$-1\r\n", "_\r\n", "\n"]);
+        check(|w| w.null_array(), ["*-1\r\n", "_\r\n", "\n"]);
+        check(|w| w.double(0.5), ["$3\r\n0.5\r\n", ",0.5\r\n", "0.5\n"]);
+        check(|w| w.double_text(b"3.10"), ["$4\r\n3.10\r\n", ",3.10\r\n", "3.10\n"]);
+        check(|w| w.boolean(true), [":1\r\n", "#t\r\n", "1\n"]);
+        check(|w| w.boolean(false), [":0\r\n", "#f\r\n", "0\n"]);
+        check(|w| w.big_number(b"-123"), ["$4\r\n-123\r\n", "(-123\r\n", "-123\n"]);
+        check(|w| w.verbatim("txt", b"a\nb"), ["$3\r\na\nb\r\n", "=7\r\ntxt:a\nb\r\n", "a\nb\n"]);
+        check_marked(|w| w.raw(b":1\r\n"), ":1\r\n", ":1\r\n");
+    }
+
+    #[test]
+    fn aggregates() {
+        check_marked(|w| w.array(2), "*2\r\n", "2\n");
+        check_marked(|w| w.array(1000), "*1000\r\n", "1000\n");
+        check(|w| w.map(2), ["*4\r\n", "%2\r\n", "4\n"]);
+        check(|w| w.set(12), ["*12\r\n", "~12\r\n", "12\n"]);
+        check(|w| w.push(3), ["*3\r\n", ">3\r\n", "3\n"]);
+        let mut out = Vec::new();
+        ReplyWriter::new(&mut out, Protocol::Resp3).attribute(1);
+        assert_eq!(out, b"|1\r\n");
+    }
+
+    #[test]
+    fn an_error_is_one_line_and_counted() {
+        check_marked(|w| w.error("ERR no"), "-ERR no\r\n", "ERR no\n");
+        check_marked(|w| w.error("\r\nERR a\r\nb\n"), "-ERR a  b\r\n", "ERR a  b\n");
+        check_marked(|w| w.error(b"\n"), "-\r\n", "\n");
+        let mut out = Vec::new();
+        let mut writer = ReplyWriter::new(&mut out, Protocol::Resp2);
+        let start = writer.position();
+        writer.array(3);
+        writer.rewind(start);
+        writer.error("ERR no");
+        assert_eq!(writer.errors(), 1);
+        assert_eq!(out, b"-ERR no\r\n");
+    }
+
+    #[test]
+    fn lengths_that_come_later() {
+        for len in [0, 9, 10, 12_345] {
+            let write = |w: &mut ReplyWriter<'_>| {
+                let outer = w.array_later();
+                w.integer(1);
+                let inner = w.array_later();
+                w.ok();
+                w.close_map(inner, len);
+                w.ok();
+                w.close_array(outer, len);
+            };
+            check(
+                write,
+                [
+                    &format!("*{len}\r\n:1\r\n*{}\r\n+OK\r\n+OK\r\n", 2 * len),
+                    &format!("*{len}\r\n:1\r\n%{len}\r\n+OK\r\n+OK\r\n"),
+                    &format!("{len}\n1\n{}\nOK\nOK\n", 2 * len),
+                ],
+            );
+        }
+    }
+}
