@@ -143,11 +143,7 @@ pub(super) enum Access {
         lines: fn(&Config) -> Vec<Vec<u8>>,
     },
     /// A text among those that are only kept.
-    Kept {
-        index: usize,
-        set: fn(&[u8], &[&[u8]], Place) -> Result<Vec<u8>, Reason>,
-        lines: fn(&[u8]) -> Vec<Vec<u8>>,
-    },
+    Kept { index: usize, set: fn(&[u8], &[&[u8]], Place) -> Result<Vec<u8>, Reason>, lines: fn(&[u8]) -> Vec<Vec<u8>> },
 }
 
 /// What the rows say beyond name, default and rule.
@@ -156,7 +152,12 @@ impl Directive {
         Directive { name, aliases: &[], default: "", doc: "", group, flags: Flags::empty(), hook: None, access }
     }
 
-    pub(super) const fn described(self, aliases: &'static [&'static str], default: &'static str, doc: &'static str) -> Directive {
+    pub(super) const fn described(
+        self,
+        aliases: &'static [&'static str],
+        default: &'static str,
+        doc: &'static str,
+    ) -> Directive {
         Directive { aliases, default, doc, ..self }
     }
 

@@ -9,7 +9,6 @@ use std::{
 
 use super::{
     Directive, directives, lookup,
-    pattern::is_pattern,
     rules::{Place, Reason, system_text},
     settings::Config,
     words,
@@ -113,19 +112,23 @@ impl Reader {
                 text: String::from_utf8_lossy(text).into_owned(),
                 reason,
             };
-            let line = line.map_err(|(number, text)| refused(number, text, "Unbalanced quotes in configuration line".to_owned()))?;
+            let line = line.map_err(|(number, text)| {
+                refused(number, text, "Unbalanced quotes in configuration line".to_owned())
+            })?;
             let words: Vec<&[u8]> = line.words.iter().map(Vec::as_slice).collect();
             if let [b"include", path] = words[..] {
                 const INCLUDE_DEPTH_MAX: usize = 16;
                 if self.include_depth == INCLUDE_DEPTH_MAX {
-                    let reason = format!("Files are included more than {INCLUDE_DEPTH_MAX} deep: does one include itself?");
+                    let reason =
+                        format!("Files are included more than {INCLUDE_DEPTH_MAX} deep: does one include itself?");
                     return Err(refused(line.number, line.text, reason));
                 }
                 self.include_depth += 1;
                 self.include(path)?;
                 self.include_depth -= 1;
             } else {
-                self.follow(words[0], &words[1..]).map_err(|reason| refused(line.number, line.text, reason.into_owned()))?;
+                self.follow(words[0], &words[1..])
+                    .map_err(|reason| refused(line.number, line.text, reason.into_owned()))?;
             }
         }
         Ok(())
@@ -176,14 +179,33 @@ impl Reader {
     }
 }
 
+/// Whether a name has wildcards, for `include` and for CONFIG GET.
+pub fn is_pattern(name: &[u8]) -> bool {
+    name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
+}
+
 /// Directives that Redis and Valkey ignore.
-const OBSOLETE: [&[u8]; 5] =
-    [b"list-max-ziplist-entries", b"list-max-ziplist-value", b"lua-replicate-commands", b"io-threads-do-reads", b"events-per-io-thread"];
+const OBSOLETE: [&[u8]; 5] = [
+    b"list-max-ziplist-entries",
+    b"list-max-ziplist-value",
+    b"lua-replicate-commands",
+    b"io-threads-do-reads",
+    b"events-per-io-thread",
+];
 
 /// CONFIG REWRITE of Redis writes the default user down even if it may do everything; only then nothing is lost by not having users.
 fn is_unrestricted_default_user(words: &[&[u8]]) -> bool {
-    let everything: [&[u8]; 9] =
-        [b"on", b"nopass", b"sanitize-payload", b"skip-sanitize-payload", b"~*", b"&*", b"+@all", b"allkeys", b"allchannels"];
+    let everything: [&[u8]; 9] = [
+        b"on",
+        b"nopass",
+        b"sanitize-payload",
+        b"skip-sanitize-payload",
+        b"~*",
+        b"&*",
+        b"+@all",
+        b"allkeys",
+        b"allchannels",
+    ];
     matches!(words, [b"default", rules @ ..] if rules.contains(&&b"on"[..]) && rules.iter().all(|rule| everything.contains(rule)))
 }
 
@@ -192,7 +214,9 @@ fn unknown(name: &[u8]) -> Reason {
     let name = String::from_utf8_lossy(name);
     let names = directives().flat_map(Directive::names);
     match names.map(|known| (edit_distance(&name, known), known)).min() {
-        Some((distance @ 1..=2, known)) if distance * 3 <= known.len() => format!("{REASON}\nDid you mean '{known}'?").into(),
+        Some((distance @ 1..=2, known)) if distance * 3 <= known.len() => {
+            format!("{REASON}\nDid you mean '{known}'?").into()
+        }
         _ => REASON.into(),
     }
 }

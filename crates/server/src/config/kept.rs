@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::{
     directive::{Access, Directive, Group, kept_lines, numbered, set_kept},
     rules::{
-        Bool, Choices, FileName, Integer, Memory, OneOf, Only, OomScores, OptionalText, PrimaryAddress, Rule, SavePoints, Text,
+        Bool, Choices, FileName, Integer, Memory, OneOf, Only, OomScores, OptionalText, PrimaryAddress, SavePoints,
+        Text,
     },
 };
 

@@ -17,7 +17,6 @@ mod directive;
 mod document;
 mod file;
 mod kept;
-mod pattern;
 mod rewrite;
 mod rules;
 mod settings;
@@ -28,7 +27,7 @@ pub use command_line::{Invocation, Sources, commit, usage, version};
 pub use directive::{Directive, Flags, Group, Hook};
 pub use document::document;
 pub use file::StartError;
-pub use rules::{MaxmemoryClients, OutputLimit};
+pub use rules::{MaxmemoryClients, OutputLimit, OutputLimits};
 pub use settings::{Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, Supervision};
 pub use store::{ConfigSetError, ConfigStore};
 
@@ -53,10 +52,15 @@ impl Config {
 
     /// What the settings promise in Redis and this version does not do, a sentence each, for the log at start.
     pub fn warnings(&self) -> Vec<String> {
-        let is_set = |name: &str| lookup(name.as_bytes()).is_some_and(|directive| directive.show(self) != directive.default.as_bytes());
+        let is_set = |name: &str| {
+            lookup(name.as_bytes()).is_some_and(|directive| directive.show(self) != directive.default.as_bytes())
+        };
         let mut warnings = Vec::new();
         if is_set("save") {
-            warnings.push("Snapshots are not written in this version: the save points of the configuration have no effect.".to_owned());
+            warnings.push(
+                "Snapshots are not written in this version: the save points of the configuration have no effect."
+                    .to_owned(),
+            );
         }
         if is_set("syslog-enabled") {
             warnings.push("Ochre does not log to syslog: the log goes to logfile, or to standard output.".to_owned());

@@ -58,7 +58,8 @@ fn write_durably(temporary: &Path, target: &Path, text: &[u8]) -> io::Result<()>
 /// The new text of the file.
 pub fn rewritten(path: &Path, old: &[u8], config: &Config, defaults: &Config) -> Vec<u8> {
     let old = old.strip_suffix(b"\n").unwrap_or(old);
-    let old_lines: Vec<OldLine<'_>> = if old.is_empty() { vec![] } else { old.split(|&byte| byte == b'\n').map(OldLine::new).collect() };
+    let old_lines: Vec<OldLine<'_>> =
+        if old.is_empty() { vec![] } else { old.split(|&byte| byte == b'\n').map(OldLine::new).collect() };
     let mut text = Vec::new();
     let mut replaced: Vec<&str> = Vec::new();
     for line in &old_lines {

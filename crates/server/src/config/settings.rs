@@ -8,8 +8,8 @@ use super::{
     directive::{Access, Directive, Group, Hook, default_value},
     kept,
     rules::{
-        Addresses, Bool, Choice, Directory, Integer, MaxmemoryClients, Memory, MemoryOrPercent, NotifyClasses, Octal, OptionalPath,
-        OptionalText, OutputLimit, OutputLimits, Percentiles, Rule, choices,
+        Addresses, Bool, Choice, Directory, Integer, LimitsByClass, MaxmemoryClients, Memory, MemoryOrPercent,
+        NotifyClasses, Octal, OptionalPath, OptionalText, OutputLimits, Percentiles, Rule, choices,
     },
 };
 
@@ -77,11 +77,11 @@ settings! {
         /// The path of a Unix socket to listen on; none if empty.
         unixsocket: Option<PathBuf>, "unixsocket" = "", OptionalPath, immutable();
         /// The mode of that socket, in octal digits; 0 leaves it to the umask.
-        unixsocketperm: u32, "unixsocketperm" = "0", Octal, immutable();
+        unixsocketperm: Option<u32>, "unixsocketperm" = "0", Octal, immutable();
         /// How many connections the kernel holds until they are accepted; it caps this at its own limit.
         tcp_backlog: i32, "tcp-backlog" = "511", Integer::between(0, I32_MAX), immutable();
         /// Seconds between the kernel's probes of a silent connection, so that dead ones are noticed; 0 sends none.
-        tcp_keepalive_s: u32, "tcp-keepalive" = "300", Integer::between(0, I32_MAX);
+        tcp_keepalive_s: u64, "tcp-keepalive" = "300", Integer::between(0, I32_MAX);
         /// How a client that types lines instead of speaking RESP is answered: resp, as Redis does, or plain text for a person.
         inline_replies: InlineReplies, "inline-replies" = "resp", Choice::new();
     }
@@ -89,15 +89,15 @@ settings! {
         /// The most clients at once. More are told so and disconnected.
         maxclients: u32, "maxclients" = "10000", Integer::unsigned(1, U32_MAX), hook(Hook::OpenFiles);
         /// Seconds after which an idle client is disconnected; 0 never.
-        timeout_s: u32, "timeout" = "0", Integer::between(0, I32_MAX);
+        timeout_s: u64, "timeout" = "0", Integer::between(0, I32_MAX);
         /// The longest argument, and the longest string value.
         proto_max_bulk_len: u64, "proto-max-bulk-len" = "536870912", Memory::between(1 << 20, i64::MAX);
         /// The most that may be read and not yet executed for one client, before it is disconnected.
         client_query_buffer_limit: u64, "client-query-buffer-limit" = "1073741824", Memory::any();
         /// By class of client (normal, replica, pubsub): the bytes that may wait to be sent before it is disconnected at once, and the
         /// bytes that may wait for so many seconds. 0 is no limit. A line a class.
-        client_output_buffer_limit: [OutputLimit; 3],
-            "client-output-buffer-limit" = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", OutputLimits;
+        client_output_buffer_limit: OutputLimits,
+            "client-output-buffer-limit" = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", LimitsByClass;
         /// What all clients' buffers together may hold, in bytes or as a share of maxmemory, before the largest are disconnected; 0 is no
         /// limit.
         maxmemory_clients: MaxmemoryClients, "maxmemory-clients" = "0", MemoryOrPercent;

@@ -9,16 +9,15 @@ use std::{
     },
 };
 
+use ochre_datatypes::glob;
 use parking_lot::Mutex;
 
 use super::{
     Directive, Flags,
     command_line::Sources,
     directives,
-    file::StartError,
-    lookup,
-    pattern::{is_pattern, matches},
-    rewrite,
+    file::{self, StartError},
+    lookup, rewrite,
     rules::system_text,
     settings::{Config, EnableCommand},
 };
@@ -41,8 +40,9 @@ pub struct ConfigStore {
 impl ConfigStore {
     /// Reads the configuration from its sources. Nothing is changed in the process; `dir` has still to be entered.
     pub fn load(sources: &Sources) -> Result<ConfigStore, StartError> {
-        let start_directory = std::env::current_dir()
-            .map_err(|error| StartError::Setting { reason: format!("The working directory is gone: {}", system_text(&error)) })?;
+        let start_directory = std::env::current_dir().map_err(|error| StartError::Setting {
+            reason: format!("The working directory is gone: {}", system_text(&error)),
+        })?;
         let file = sources.file.as_ref().map(|file| start_directory.join(file));
         let sources = Sources { file: file.clone(), options: sources.options.clone(), ..*sources };
         let config = sources.read(Config { dir: start_directory.clone(), ..Config::default() })?;
@@ -80,15 +80,14 @@ impl ConfigStore {
             }
         };
         for pattern in patterns {
-            if !is_pattern(pattern) {
+            if !file::is_pattern(pattern) {
                 if let Some(directive) = lookup(pattern) {
                     add(String::from_utf8_lossy(pattern).into_owned(), directive);
                 }
                 continue;
             }
-            let pattern = pattern.to_ascii_lowercase();
             for directive in directives().filter(|directive| !directive.flags.contains(Flags::HIDDEN)) {
-                for name in directive.names().filter(|name| matches(&pattern, name.as_bytes())) {
+                for name in directive.names().filter(|name| glob::matches_ignore_case(pattern, name.as_bytes())) {
                     add(name.to_owned(), directive);
                 }
             }
@@ -153,7 +152,11 @@ impl ConfigStore {
 }
 
 /// The directives of the pairs, if each may be set, and once. An unknown name is told before any other fault, as in Redis.
-fn check_pairs(pairs: &[(&[u8], &[u8])], config: &Config, is_local: bool) -> Result<Vec<&'static Directive>, ConfigSetError> {
+fn check_pairs(
+    pairs: &[(&[u8], &[u8])],
+    config: &Config,
+    is_local: bool,
+) -> Result<Vec<&'static Directive>, ConfigSetError> {
     let mut found: Vec<&'static Directive> = Vec::with_capacity(pairs.len());
     let mut fault = None;
     for (name, _) in pairs {
@@ -181,7 +184,8 @@ fn is_allowed(directive: &Directive, config: &Config, is_local: bool) -> bool {
         EnableCommand::Local => is_local,
         EnableCommand::No => false,
     };
-    let is_protected = directive.flags.contains(Flags::PROTECTED) || directive.flags.contains(Flags::LOCAL) && !is_local;
+    let is_protected =
+        directive.flags.contains(Flags::PROTECTED) || directive.flags.contains(Flags::LOCAL) && !is_local;
     protected_allowed || !is_protected
 }
 

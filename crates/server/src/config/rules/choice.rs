@@ -107,7 +107,8 @@ impl Rule for Choices {
             let index = self.names.iter().position(|name| word.eq_ignore_ascii_case(name.as_bytes()));
             chosen[index.ok_or_else(refused)?] = true;
         }
-        let chosen: Vec<_> = self.names.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(name, _)| *name).collect();
+        let chosen: Vec<_> =
+            self.names.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(name, _)| *name).collect();
         if chosen.contains(&self.exclusive.0) && chosen.contains(&self.exclusive.1) {
             return Err(self.both.into());
         }

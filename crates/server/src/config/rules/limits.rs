@@ -15,20 +15,26 @@ pub struct OutputLimit {
     pub soft_seconds: u64,
 }
 
+/// The limit of each class of client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct OutputLimits {
+    pub normal: OutputLimit,
+    pub replica: OutputLimit,
+    pub pubsub: OutputLimit,
+}
+
 /// `client-output-buffer-limit`: class, hard, soft, seconds. A class that is not named keeps its limit.
-pub struct OutputLimits;
+pub struct LimitsByClass;
 
-const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
-
-impl Rule for OutputLimits {
-    type Value = [OutputLimit; 3];
+impl Rule for LimitsByClass {
+    type Value = OutputLimits;
     const SEVERAL_WORDS: bool = true;
 
-    fn parse(&self, words: &[&[u8]]) -> Result<[OutputLimit; 3], Reason> {
-        self.parse_after(words, &Default::default(), Place::FirstLine)
+    fn parse(&self, words: &[&[u8]]) -> Result<OutputLimits, Reason> {
+        self.parse_after(words, &OutputLimits::default(), Place::FirstLine)
     }
 
-    fn parse_after(&self, words: &[&[u8]], before: &[OutputLimit; 3], _place: Place) -> Result<[OutputLimit; 3], Reason> {
+    fn parse_after(&self, words: &[&[u8]], before: &OutputLimits, _place: Place) -> Result<OutputLimits, Reason> {
         const UNREADABLE: &str = "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
         let mut limits = *before;
         let (groups, rest) = words.as_chunks::<4>();
@@ -36,8 +42,9 @@ impl Rule for OutputLimits {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         }
         for [class, hard, soft, seconds] in groups {
-            let index = class_index(class).ok_or("Invalid client class specified in buffer limit configuration.")?;
-            limits[index] = OutputLimit {
+            let limit =
+                limits.of_class(class).ok_or("Invalid client class specified in buffer limit configuration.")?;
+            *limit = OutputLimit {
                 hard_bytes: parse_memory(hard).ok_or(UNREADABLE)? as u64,
                 soft_bytes: parse_memory(soft).ok_or(UNREADABLE)? as u64,
                 soft_seconds: parse_integer(seconds).and_then(|value| u64::try_from(value).ok()).ok_or(UNREADABLE)?,
@@ -46,21 +53,27 @@ impl Rule for OutputLimits {
         Ok(limits)
     }
 
-    fn show(&self, value: &[OutputLimit; 3]) -> Vec<u8> {
-        join(self.lines(value))
+    fn show(&self, value: &OutputLimits) -> Vec<u8> {
+        self.lines(value).join(&b' ')
     }
 
-    fn lines(&self, value: &[OutputLimit; 3]) -> Vec<Vec<u8>> {
-        let line = |(class, limit): (&str, &OutputLimit)| {
+    fn lines(&self, value: &OutputLimits) -> Vec<Vec<u8>> {
+        let line = |(class, limit): (&str, OutputLimit)| {
             format!("{class} {} {} {}", limit.hard_bytes, limit.soft_bytes, limit.soft_seconds).into_bytes()
         };
-        CLASSES.into_iter().zip(value).map(line).collect()
+        [("normal", value.normal), ("slave", value.replica), ("pubsub", value.pubsub)].map(line).to_vec()
     }
 }
 
-fn class_index(word: &[u8]) -> Option<usize> {
-    let word = if word.eq_ignore_ascii_case(b"replica") { b"slave" } else { word };
-    CLASSES.iter().position(|class| word.eq_ignore_ascii_case(class.as_bytes()))
+impl OutputLimits {
+    fn of_class(&mut self, class: &[u8]) -> Option<&mut OutputLimit> {
+        match class.to_ascii_lowercase().as_slice() {
+            b"normal" => Some(&mut self.normal),
+            b"slave" | b"replica" => Some(&mut self.replica),
+            b"pubsub" => Some(&mut self.pubsub),
+            _ => None,
+        }
+    }
 }
 
 /// `save`: a snapshot is due after so many seconds if at least so many changes were made. Lines add up; an empty one clears all.
@@ -77,7 +90,8 @@ impl Rule for SavePoints {
         if !rest.is_empty() {
             return Err(INVALID.into());
         }
-        let at_least = |word, least| parse_integer(word).filter(|value| (least..=i32::MAX as i64).contains(value)).ok_or(INVALID);
+        let at_least =
+            |word, least| parse_integer(word).filter(|value| (least..=i32::MAX as i64).contains(value)).ok_or(INVALID);
         pairs.iter().map(|[seconds, changes]| Ok((at_least(seconds, 1)?, at_least(changes, 0)?))).collect()
     }
 
@@ -88,7 +102,8 @@ impl Rule for SavePoints {
     }
 
     fn show(&self, value: &Self::Value) -> Vec<u8> {
-        join(value.iter().map(|(seconds, changes)| format!("{seconds} {changes}").into_bytes()).collect())
+        let points: Vec<_> = value.iter().map(|(seconds, changes)| format!("{seconds} {changes}")).collect();
+        points.join(" ").into_bytes()
     }
 
     fn lines(&self, value: &Self::Value) -> Vec<Vec<u8>> {
@@ -97,8 +112,4 @@ impl Rule for SavePoints {
         }
         value.iter().map(|(seconds, changes)| format!("{seconds} {changes}").into_bytes()).collect()
     }
-}
-
-fn join(parts: Vec<Vec<u8>>) -> Vec<u8> {
-    parts.join(&b' ')
 }

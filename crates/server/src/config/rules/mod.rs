@@ -12,9 +12,9 @@ mod lists;
 mod number;
 mod text;
 
-pub use choice::{Bool, Choice, Choices, Named, OneOf};
 pub(crate) use choice::choices;
-pub use limits::{OutputLimit, OutputLimits, SavePoints};
+pub use choice::{Bool, Choice, Choices, Named, OneOf};
+pub use limits::{LimitsByClass, OutputLimit, OutputLimits, SavePoints};
 pub use lists::{Addresses, NotifyClasses, OomScores, Percentiles};
 pub use number::{Integer, MaxmemoryClients, Memory, MemoryOrPercent, Octal};
 pub use text::{Directory, FileName, OptionalPath, OptionalText, PrimaryAddress, Text, system_text};

@@ -106,7 +106,8 @@ impl<T: Number> Rule for Memory<T> {
     fn parse(&self, words: &[&[u8]]) -> Result<T, Reason> {
         let word = one_word(words)?;
         // Below zero only a plain number is taken, and only by the settings to which -1 means something.
-        let value = if word.starts_with(b"-") && self.bounds.min < 0 { parse_integer(word) } else { parse_memory(word) };
+        let value =
+            if word.starts_with(b"-") && self.bounds.min < 0 { parse_integer(word) } else { parse_memory(word) };
         self.bounds.check(value.ok_or("argument must be a memory value")?).map(T::from_i64)
     }
 
@@ -153,25 +154,26 @@ impl Rule for MemoryOrPercent {
     }
 }
 
-/// The mode of a file, in octal digits.
+/// The mode of a file, in octal digits; 0 is none.
 pub struct Octal;
 
 impl Rule for Octal {
-    type Value = u32;
+    type Value = Option<u32>;
 
-    fn parse(&self, words: &[&[u8]]) -> Result<u32, Reason> {
+    fn parse(&self, words: &[&[u8]]) -> Result<Option<u32>, Reason> {
         const MODE_MAX: i64 = 0o777;
         let word = std::str::from_utf8(one_word(words)?).ok();
         let value = word.and_then(|word| i64::from_str_radix(word, 8).ok());
         match value.ok_or("argument couldn't be parsed as an octal number")? {
             negative if negative < 0 => Err("argument must be greater or equal to 0".into()),
-            mode if mode <= MODE_MAX => Ok(mode as u32),
+            0 => Ok(None),
+            mode if mode <= MODE_MAX => Ok(Some(mode as u32)),
             _ => Err(format!("argument must be between 0 and {MODE_MAX:o} inclusive").into()),
         }
     }
 
-    fn show(&self, value: &u32) -> Vec<u8> {
-        format!("{value:o}").into_bytes()
+    fn show(&self, value: &Option<u32>) -> Vec<u8> {
+        format!("{:o}", value.unwrap_or(0)).into_bytes()
     }
 }
 
@@ -240,7 +242,9 @@ mod tests {
         ] {
             assert_eq!(parse_memory(word.as_bytes()), bytes, "{word}");
         }
-        for (bytes, text) in [(0, "0"), (1, "1"), (1024, "1kb"), (1 << 20, "1mb"), (3 << 30, "3gb"), (1500, "1500"), (-1, "-1")] {
+        for (bytes, text) in
+            [(0, "0"), (1, "1"), (1024, "1kb"), (1 << 20, "1mb"), (3 << 30, "3gb"), (1500, "1500"), (-1, "-1")]
+        {
             assert_eq!(memory_text(bytes), text);
         }
     }
