@@ -1,0 +1,295 @@
+//! The log: lines in Redis's shape, so that what reads Redis's logs reads ours.
+//!
+//! ```text
+//! 4242:M 23 Nov 2026 20:38:27.123 * Ready to accept connections tcp
+//!  │   │  local time              │ text, then key=value
+//!  pid role: C starting, M serving └ level: . debug (TRACE)  - verbose (DEBUG)  * notice (INFO)  # warning (WARN, ERROR)
+//! ```
+//!
+//! Lines come from the macros of `tracing`. Level and file can change at any time; a log file that was renamed or removed is made anew.
+
+use std::{
+    fmt::{self, Write as _},
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU8, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
+};
+
+use crate::config::{Config, LogLevel, StartError, commit, system_text};
+
+/// What the process is doing, as its log lines say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Role {
+    Starting = b'C',
+    Serving = b'M',
+}
+
+/// Begins to log as the configuration says. To be called once.
+pub fn start(config: &Config) -> Result<(), StartError> {
+    configure(config).map_err(|reason| StartError::Setting { reason })?;
+    // Only a test can have begun before.
+    let _ = tracing_subscriber::registry().with(Lines).try_init();
+    Ok(())
+}
+
+/// Takes up another level or file. An error leaves everything as it is.
+pub fn configure(config: &Config) -> Result<(), String> {
+    let output = Output::open(config.logfile.as_deref())
+        .map_err(|error| format!("Can't open the log file: {}", system_text(&error)))?;
+    *OUTPUT.lock() = output;
+    LEVEL.store(config.loglevel as u8, Ordering::Relaxed);
+    tracing::callsite::rebuild_interest_cache();
+    Ok(())
+}
+
+/// Says from now on that the process is in this role.
+pub fn set_role(role: Role) {
+    ROLE.store(role as u8, Ordering::Relaxed);
+}
+
+/// The first lines.
+pub fn starting(config_file: Option<&Path>) {
+    tracing::info!("oO0OoO0OoO0Oo Ochre is starting oO0OoO0OoO0Oo");
+    tracing::info!(
+        "Ochre version={}, bits={}, commit={}, modified=0, pid={}, just started",
+        env!("CARGO_PKG_VERSION"),
+        usize::BITS,
+        commit(),
+        std::process::id()
+    );
+    match config_file {
+        Some(_) => tracing::info!("Configuration loaded"),
+        None => tracing::warn!(
+            "Warning: no config file specified, using the default config. In order to specify a config file use ochre \
+             /path/to/ochre.conf"
+        ),
+    }
+}
+
+/// What is about to serve. Test suites wait for ` PID: <pid>` and, after it, for [`initialized`].
+pub fn serving(config: &Config) {
+    set_role(Role::Serving);
+    tracing::info!("Running mode=standalone, port={}.", config.port);
+    let threads = config.thread_count();
+    tracing::info!("Ochre {}, {threads} thread(s), PID: {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    for warning in config.warnings() {
+        tracing::warn!("WARNING {warning}");
+    }
+}
+
+/// All is made, and listening begins.
+pub fn initialized() {
+    tracing::info!("Server initialized");
+}
+
+/// Clients may come; over `tcp` or `unix`.
+pub fn ready(transport: &str) {
+    tracing::info!("Ready to accept connections {transport}");
+}
+
+/// An address that cannot be listened on.
+pub fn cannot_listen(address: &str, port: u16, error: &io::Error) {
+    let reason = system_text(error);
+    tracing::warn!("Warning: Could not create server TCP listening socket {address}:{port}: bind: {reason}");
+    tracing::warn!("Failed listening on port {port} (tcp), aborting.");
+}
+
+/// A Unix socket that cannot be listened on.
+pub fn cannot_open_unix_socket(path: &Path, error: &io::Error) {
+    tracing::warn!("Failed opening Unix socket: bind: {}: {}", path.display(), system_text(error));
+}
+
+/// A signal that ends the server.
+pub fn received_signal(name: &str) {
+    tracing::warn!("Received {name} scheduling shutdown...");
+}
+
+/// The end begins.
+pub fn shutting_down() {
+    tracing::info!("User requested shutdown...");
+}
+
+/// The last line.
+pub fn bye() {
+    tracing::warn!("Ochre is now ready to exit, bye bye...");
+}
+
+/// The [`LogLevel`] in force. On its own and not with the output, since every log macro looks at it.
+static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Notice as u8);
+
+static ROLE: AtomicU8 = AtomicU8::new(Role::Starting as u8);
+
+/// Guards the output, so that lines do not mix: a plain mutex, as logging is off the way of requests.
+static OUTPUT: Mutex<Output> = Mutex::new(Output::Standard);
+
+/// What events must be at least.
+fn least_level() -> LevelFilter {
+    match LEVEL.load(Ordering::Relaxed) {
+        level if level == LogLevel::Debug as u8 => LevelFilter::TRACE,
+        level if level == LogLevel::Verbose as u8 => LevelFilter::DEBUG,
+        level if level == LogLevel::Notice as u8 => LevelFilter::INFO,
+        level if level == LogLevel::Warning as u8 => LevelFilter::WARN,
+        _ => LevelFilter::OFF,
+    }
+}
+
+/// Writes the events of our own crates; those of libraries say nothing to an operator.
+struct Lines;
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>, _context: Context<'_, S>) -> bool {
+        metadata.target().starts_with("ochre") && *metadata.level() <= least_level()
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(least_level())
+    }
+
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        let line = line(*event.metadata().level(), SystemTime::now(), &text);
+        // There is nowhere to tell that the log cannot be written.
+        let _ = OUTPUT.lock().write(line.as_bytes());
+    }
+}
+
+fn line(level: Level, now: SystemTime, text: &Text) -> String {
+    let mark = match level {
+        Level::TRACE => '.',
+        Level::DEBUG => '-',
+        Level::INFO => '*',
+        Level::WARN | Level::ERROR => '#',
+    };
+    let role = char::from(ROLE.load(Ordering::Relaxed));
+    let mut line = format!("{}:{role} {} {mark} ", std::process::id(), local_time(now));
+    // What clients sent may be in a line, and must not look like another one.
+    for character in text.message.chars().chain(text.fields.chars()) {
+        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+    }
+    line.push('\n');
+    line
+}
+
+fn local_time(now: SystemTime) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = since_epoch.as_secs() as libc::time_t;
+    // SAFETY: all zeros is a valid tm: numbers, and a pointer that may be null.
+    let mut local: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to our own values; localtime_r keeps none of them.
+    unsafe { libc::localtime_r(&seconds, &mut local) };
+    format!(
+        "{:02} {} {} {:02}:{:02}:{:02}.{:03}",
+        local.tm_mday,
+        MONTHS[local.tm_mon as usize % 12],
+        local.tm_year + 1900,
+        local.tm_hour,
+        local.tm_min,
+        local.tm_sec,
+        since_epoch.subsec_millis()
+    )
+}
+
+/// An event's message and its other fields.
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let written = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+        written.expect("a string takes all that is written");
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+}
+
+/// Where the lines go.
+enum Output {
+    Standard,
+    File { path: PathBuf, file: File, identity: (u64, u64) },
+}
+
+impl Output {
+    fn open(path: Option<&Path>) -> io::Result<Output> {
+        let Some(path) = path else { return Ok(Output::Standard) };
+        let file = File::options().append(true).create(true).open(path)?;
+        let identity = identity(&file.metadata()?);
+        Ok(Output::File { path: path.to_owned(), file, identity })
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if let Output::File { path, identity: open, .. } = self
+            && fs::metadata(&*path).map_or(true, |metadata| identity(&metadata) != *open)
+            && let Ok(anew) = Output::open(Some(path))
+        {
+            *self = anew;
+        }
+        match self {
+            Output::Standard => io::stdout().lock().write_all(line),
+            Output::File { file, .. } => file.write_all(line),
+        }
+    }
+}
+
+/// Device and inode: what makes a file the same one, whatever its name.
+fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_shape_of_redis() {
+        let text = Text { message: "a\nb".to_owned(), fields: " id=7".to_owned() };
+        let line = line(Level::INFO, UNIX_EPOCH + Duration::from_millis(1_000_007), &text);
+        let (pid, rest) = line.split_once(':').unwrap();
+        assert_eq!(pid, std::process::id().to_string());
+        let words: Vec<&str> = rest.split(' ').collect();
+        assert_eq!(words[1..4], ["01", "Jan", "1970"]);
+        assert!(words[4].ends_with(":40.007"), "{line}");
+        assert_eq!(words[5..], ["*", "a\\nb", "id=7\n"]);
+    }
+
+    #[test]
+    fn a_renamed_file_is_made_anew() {
+        let directory = std::env::temp_dir().join(format!("ochre-log-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (path, rotated) = (directory.join("log"), directory.join("log.1"));
+        let mut output = Output::open(Some(&path)).unwrap();
+        output.write(b"one\n").unwrap();
+        fs::rename(&path, &rotated).unwrap();
+        output.write(b"two\n").unwrap();
+        assert_eq!(fs::read(&rotated).unwrap(), b"one\n");
+        assert_eq!(fs::read(&path).unwrap(), b"two\n");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}
