@@ -78,3 +78,19 @@ impl std::fmt::Debug for Args<'_> {
 fn slice(buffer: &[u8], span: Span) -> &[u8] {
     &buffer[span.start as usize..][..span.len as usize]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_read_in_place() {
+        let buffer = b"..GET..key..";
+        let spans = [Span { start: 2, len: 3 }, Span { start: 7, len: 3 }, Span { start: 12, len: 0 }];
+        let args = Args::new(buffer, &spans);
+        assert_eq!((args.len(), args.get(0), &args[1], args.get(2)), (3, &b"GET"[..], &b"key"[..], &b""[..]));
+        assert_eq!(args.try_get(3), None);
+        assert_eq!(args.slice(1..).iter().collect::<Vec<_>>(), [&b"key"[..], b""]);
+        assert_eq!(format!("{args:?}"), r#"["GET", "key", ""]"#);
+    }
+}

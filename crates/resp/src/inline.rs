@@ -62,7 +62,7 @@ fn double_quoted(line: &mut [u8], mut read: usize, mut write: usize) -> Result<(
         let byte = match line[read..] {
             [b'\\', b'x', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 read += 4;
-                hex_digit(high) << 4 | hex_digit(low)
+                (hex_digit(high) << 4) | hex_digit(low)
             }
             [b'\\', escaped, ..] => {
                 read += 2;

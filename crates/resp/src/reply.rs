@@ -314,3 +314,98 @@ impl<'a> ReplyWriter<'a> {
         self.out.extend_from_slice(if self.protocol == Protocol::Plain { b"\n" } else { b"\r\n" });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a reply is in RESP2, RESP3 and plain lines.
+    #[track_caller]
+    fn check(write: impl Fn(&mut ReplyWriter<'_>), expected: [&str; 3]) {
+        for (protocol, expected) in [Protocol::Resp2, Protocol::Resp3, Protocol::Plain].into_iter().zip(expected) {
+            // A reply is written behind others, and leaves them alone.
+            let mut out = b"before".to_vec();
+            write(&mut ReplyWriter::new(&mut out, protocol));
+            assert_eq!(out.escape_ascii().to_string(), format!("before{}", expected.escape_debug()), "{protocol:?}");
+        }
+    }
+
+    /// A reply that is the same in RESP2 and RESP3.
+    #[track_caller]
+    fn check_marked(write: impl Fn(&mut ReplyWriter<'_>), resp: &str, plain: &str) {
+        check(write, [resp, resp, plain]);
+    }
+
+    #[test]
+    fn scalars() {
+        check_marked(|w| w.ok(), "+OK\r\n", "OK\n");
+        check_marked(|w| w.simple("PONG"), "+PONG\r\n", "PONG\n");
+        for value in [0, 7, 9, 10, -1, i64::MAX, i64::MIN] {
+            check_marked(|w| w.integer(value), &format!(":{value}\r\n"), &format!("{value}\n"));
+        }
+        for len in [0, 1, 9, 10, 42, 99, 100, 12_345] {
+            let text = "x".repeat(len);
+            check_marked(|w| w.bulk(text.as_bytes()), &format!("${len}\r\n{text}\r\n"), &format!("{text}\n"));
+        }
+        check_marked(|w| w.bulk_integer(-12), "$3\r\n-12\r\n", "-12\n");
+        check(|w| w.null(), ["$-1\r\n", "_\r\n", "\n"]);
+        check(|w| w.null_array(), ["*-1\r\n", "_\r\n", "\n"]);
+        check(|w| w.double(0.5), ["$3\r\n0.5\r\n", ",0.5\r\n", "0.5\n"]);
+        check(|w| w.double_text(b"3.10"), ["$4\r\n3.10\r\n", ",3.10\r\n", "3.10\n"]);
+        check(|w| w.boolean(true), [":1\r\n", "#t\r\n", "1\n"]);
+        check(|w| w.boolean(false), [":0\r\n", "#f\r\n", "0\n"]);
+        check(|w| w.big_number(b"-123"), ["$4\r\n-123\r\n", "(-123\r\n", "-123\n"]);
+        check(|w| w.verbatim("txt", b"a\nb"), ["$3\r\na\nb\r\n", "=7\r\ntxt:a\nb\r\n", "a\nb\n"]);
+        check_marked(|w| w.raw(b":1\r\n"), ":1\r\n", ":1\r\n");
+    }
+
+    #[test]
+    fn aggregates() {
+        check_marked(|w| w.array(2), "*2\r\n", "2\n");
+        check_marked(|w| w.array(1000), "*1000\r\n", "1000\n");
+        check(|w| w.map(2), ["*4\r\n", "%2\r\n", "4\n"]);
+        check(|w| w.set(12), ["*12\r\n", "~12\r\n", "12\n"]);
+        check(|w| w.push(3), ["*3\r\n", ">3\r\n", "3\n"]);
+        let mut out = Vec::new();
+        ReplyWriter::new(&mut out, Protocol::Resp3).attribute(1);
+        assert_eq!(out, b"|1\r\n");
+    }
+
+    #[test]
+    fn an_error_is_one_line_and_counted() {
+        check_marked(|w| w.error("ERR no"), "-ERR no\r\n", "ERR no\n");
+        check_marked(|w| w.error("\r\nERR a\r\nb\n"), "-ERR a  b\r\n", "ERR a  b\n");
+        check_marked(|w| w.error(b"\n"), "-\r\n", "\n");
+        let mut out = Vec::new();
+        let mut writer = ReplyWriter::new(&mut out, Protocol::Resp2);
+        let start = writer.position();
+        writer.array(3);
+        writer.rewind(start);
+        writer.error("ERR no");
+        assert_eq!(writer.errors(), 1);
+        assert_eq!(out, b"-ERR no\r\n");
+    }
+
+    #[test]
+    fn lengths_that_come_later() {
+        for len in [0, 9, 10, 12_345] {
+            let write = |w: &mut ReplyWriter<'_>| {
+                let outer = w.array_later();
+                w.integer(1);
+                let inner = w.array_later();
+                w.ok();
+                w.close_map(inner, len);
+                w.ok();
+                w.close_array(outer, len);
+            };
+            check(
+                write,
+                [
+                    &format!("*{len}\r\n:1\r\n*{}\r\n+OK\r\n+OK\r\n", 2 * len),
+                    &format!("*{len}\r\n:1\r\n%{len}\r\n+OK\r\n+OK\r\n"),
+                    &format!("{len}\n1\n{}\nOK\nOK\n", 2 * len),
+                ],
+            );
+        }
+    }
+}

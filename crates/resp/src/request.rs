@@ -440,7 +440,9 @@ mod tests {
                 let first = spans.len();
                 match parser.cut(&mut buffer, offset, limits, &mut spans) {
                     Ok(Cut::Request { consumed, kind }) => {
-                        found.push(format!("{kind:?} {:?}", Args::new(&buffer, &spans[first..])));
+                        let args = Args::new(&buffer, &spans[first..]);
+                        let args: Vec<_> = args.iter().map(|arg| arg.escape_ascii().to_string()).collect();
+                        found.push(format!("{kind:?} {}", args.join("|")));
                         offset += consumed;
                     }
                     Ok(Cut::Nothing { consumed }) => offset += consumed,
@@ -472,9 +474,122 @@ mod tests {
         assert_eq!(parse(stream, &vec![1; stream.len()], &limits), expected, "{} byte by byte", stream.escape_ascii());
     }
 
+    /// One request, then a PING, which must be understood whatever the request was.
+    fn check_before_ping(stream: &[u8], expected: &[&str]) {
+        let ping = r"Multibulk PING";
+        check(&[stream, b"*1\r\n$4\r\nPING\r\n"].concat(), &[expected, &[ping]].concat());
+    }
+
     #[test]
     fn multibulk_requests() {
-        check(b"*1\r\n$4\r\nPING\r\n", &[r#"Multibulk ["PING"]"#]);
-        check(b"*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000001\r\n", &[r#"Multibulk ["GET", "key:000000000001"]"#]);
+        check_before_ping(b"*1\r\n$4\r\nPING\r\n", &[r"Multibulk PING"]);
+        check_before_ping(b"*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000001\r\n", &[r"Multibulk GET|key:000000000001"]);
+        check_before_ping(b"*1\r\n$0\r\n\r\n", &[r"Multibulk "]);
+        check_before_ping(b"*0\r\n*-1\r\n*-5\r\n", &[]);
+        let long = [b"*1\r\n$1234\r\n", &[b'x'; 1234][..], b"\r\n"].concat();
+        check_before_ping(&long, &[&format!("Multibulk {}", "x".repeat(1234))]);
+    }
+
+    #[test]
+    fn bytes_that_redis_does_not_look_at() {
+        check_before_ping(b"*1\r\n$3\r\nabcXY", &[r"Multibulk abc"]);
+        check_before_ping(b"*1\rX$3\rYabcZZ", &[r"Multibulk abc"]);
+    }
+
+    #[test]
+    fn counts_and_lengths_are_strict() {
+        let multibulk = "ERR Protocol error: invalid multibulk length";
+        for count in ["", "01", "+1", " 1", "1 ", "-0", "1x", "2147483648", "9999999999999999999999", "1\n$4"] {
+            check(format!("*{count}\r\n").as_bytes(), &[multibulk]);
+        }
+        let bulk = "ERR Protocol error: invalid bulk length";
+        for len in ["", "01", "+1", " 1", "1 ", "-0", "-1", "1x", "536870913", "9999999999999999999999", "1\n"] {
+            check(format!("*1\r\n${len}\r\n").as_bytes(), &[bulk]);
+        }
+        for half_sent in ["*2147483647\r\n$1\r\na", "*1\r\n$536870912\r\nabc", "*1\n", "*3", "*1\r\nx", "*1\r\n$4\r"] {
+            check(half_sent.as_bytes(), &[]);
+        }
+        check(b"*1\r\n:4\r\n", &[r"ERR Protocol error: expected \'$\', got \':\'"]);
+        check(b"*1\r\n\r\n", &[r"ERR Protocol error: expected \'$\', got \'\r\'"]);
+    }
+
+    #[test]
+    fn lines_have_a_greatest_length() {
+        let digits = |mark: &str, count: usize| [mark.as_bytes(), &vec![b'1'; count]].concat();
+        check(&digits("*", 65_535), &[]);
+        check(&digits("*", 65_536), &["ERR Protocol error: too big mbulk count string"]);
+        check(&digits("*1\r\n$", 65_535), &[]);
+        check(&digits("*1\r\n$", 65_536), &["ERR Protocol error: too big bulk count string"]);
+        check(&digits("", 65_536), &[]);
+        check(&digits("", 65_537), &["ERR Protocol error: too big inline request"]);
+        check(&[&digits("", 65_537)[..], b"\n"].concat(), &["ERR Protocol error: too big inline request"]);
+        // No line ends behind a NUL.
+        for (start, error) in [
+            ("\0\n", "ERR Protocol error: too big inline request"),
+            ("*\0\r\n", "ERR Protocol error: too big mbulk count string"),
+            ("*1\r\n\0\r\n", "ERR Protocol error: too big bulk count string"),
+        ] {
+            check(&[start.as_bytes(), &b"AAAAAAA\r\n".repeat(7_000)].concat(), &[]);
+            check(&[start.as_bytes(), &b"AAAAAAA\r\n".repeat(8_000)].concat(), &[error]);
+        }
+    }
+
+    #[test]
+    fn who_has_not_authenticated_may_say_little() {
+        let limits = Limits { unauthenticated: true, ..Limits::default() };
+        let check = |stream: &[u8], expected: &[&str]| assert_eq!(parse(stream, &[], &limits), expected);
+        check(b"*10\r\n$16384\r\n", &[]);
+        check(b"*11\r\n", &["ERR Protocol error: unauthenticated multibulk length"]);
+        check(b"*1\r\n$16385\r\n", &["ERR Protocol error: unauthenticated bulk length"]);
+        check(b"PING\r\n", &[r"Inline PING"]);
+    }
+
+    #[test]
+    fn inline_requests() {
+        check_before_ping(b"PING\n", &[r"Inline PING"]);
+        check_before_ping(b"GET key:1\r\n", &[r"Inline GET|key:1"]);
+        check_before_ping(b"\n\r\n \n\t\r\r\n", &[]);
+        check_before_ping(b" \x0b\x0cSET\tk\rv \r\n", &[r"Inline SET|k|v"]);
+        check_before_ping(b"\"\" ''\n", &[r"Inline |"]);
+        check_before_ping(b"a\x0bb \xff\n", &[r"Inline a\x0bb|\xff"]);
+    }
+
+    #[test]
+    fn quotes_of_inline_requests() {
+        for (line, words) in [
+            (r#"k"ey" 'it\'s' "#, r"Inline key|it\'s"),
+            (r#""\x41\n\q\"\xZZ\x4""#, r#"Inline A\nq\"xZZx4"#),
+            (r#""\a\b\t\r\\" 'a\n\\b'"#, r"Inline \x07\x08\t\r\\|a\\n\\\\b"),
+            (r#"\x41"#, r"Inline \\x41"),
+        ] {
+            check_before_ping(format!("{line}\n").as_bytes(), &[words]);
+        }
+    }
+
+    #[test]
+    fn an_unbalanced_quote_ends_the_connection_or_spoils_a_plain_line() {
+        for line in ["SET k \"a", "SET k 'a", "SET k 'a'b", "SET k \"a\"'b'", "'", "a\"", "a \"\\", "a '\\'"] {
+            let line = [line.as_bytes(), b"\r\nGET k\n"].concat();
+            check(&line, &["ERR Protocol error: unbalanced quotes in request"]);
+            let plain = Limits { plain: true, ..Limits::default() };
+            let expected = ["ERR unbalanced quotes in request", r"Inline GET|k"];
+            assert_eq!(parse(&line, &[], &plain), expected);
+        }
+    }
+
+    #[test]
+    fn a_nul_is_a_byte_of_a_plain_line() {
+        let plain = Limits { plain: true, ..Limits::default() };
+        assert_eq!(parse(b"GET a\0b\n", &[1; 9], &plain), [r"Inline GET|a\x00b"]);
+    }
+
+    #[test]
+    fn a_long_argument_says_how_much_room_it_wants() {
+        let mut buffer = b"*2\r\n$3\r\nSET\r\n$1000000\r\nab".to_vec();
+        let mut parser = RequestParser::new();
+        let cut = parser.cut(&mut buffer, 0, &Limits::default(), &mut Vec::new());
+        assert_eq!(cut, Ok(Cut::Incomplete { wanted: 23 + 1_000_000 + 2 }));
+        assert!(parser.is_half_sent());
+        assert_eq!(size_of::<RequestParser>(), 8);
     }
 }

@@ -21,22 +21,17 @@ pub fn now_us() -> i64 {
 #[inline]
 pub fn ticks() -> u64 {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 processor has the instruction.
-    unsafe {
-        std::arch::x86_64::_rdtsc()
+    {
+        // SAFETY: every x86-64 processor has the instruction.
+        unsafe { std::arch::x86_64::_rdtsc() }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    START.1.elapsed().as_nanos() as u64
+    {
+        now_us() as u64
+    }
 }
 
-static START: LazyLock<(u64, Instant)> = LazyLock::new(|| (start_ticks(), Instant::now()));
-
-fn start_ticks() -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    return ticks();
-    #[cfg(not(target_arch = "x86_64"))]
-    0
-}
+static START: LazyLock<(u64, Instant)> = LazyLock::new(|| (ticks(), Instant::now()));
 
 /// Starts the comparison of ticks with the system's clock.
 pub fn start() {

@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
 use ochre_keyspace::AccessClock;
@@ -55,11 +55,6 @@ impl Core {
             self.generation.set(generation);
             *self.config.borrow_mut() = Rc::new((*self.server.config.current()).clone());
         }
-    }
-
-    /// Tells how much memory this thread has taken, for the sum over all threads.
-    pub fn publish_memory(&self) {
-        self.counters.allocated_bytes.store(crate::memory::allocated_by_thread(), Ordering::Relaxed);
     }
 
     /// 64 random bits (xorshift64*; Vigna 2016): for sampling, not for secrets.

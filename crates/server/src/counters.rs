@@ -65,8 +65,6 @@ pub struct Counters {
     pub by_command: Box<[CommandCounters]>,
     /// Error replies by their code. A mutex, for errors are seldom.
     pub by_error: Mutex<BTreeMap<Box<str>, u64>>,
-    /// Bytes that the core's thread has allocated less those that it has freed; written by its thread.
-    pub allocated_bytes: AtomicU64,
 }
 
 impl Counters {
@@ -90,7 +88,6 @@ impl Counters {
             query_limit_disconnections: Counter::default(),
             by_command: (0..commands).map(|_| CommandCounters::default()).collect(),
             by_error: Mutex::default(),
-            allocated_bytes: AtomicU64::new(0),
         }
     }
 

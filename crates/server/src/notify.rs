@@ -2,7 +2,7 @@
 
 use bitflags::bitflags;
 
-use crate::{core::Core, pubsub::Kind};
+use crate::core::Core;
 
 bitflags! {
     /// The classes of events of `notify-keyspace-events`, with Redis's letters.
@@ -118,11 +118,11 @@ fn announce(core: &Core, asked: NotifyClass, event: &str, database: usize, key: 
     if asked.contains(NotifyClass::KEYSPACE) {
         let mut channel = format!("__keyspace@{database}__:").into_bytes();
         channel.extend_from_slice(key);
-        pubsub.publish(core, Kind::Channel, &channel, event.as_bytes());
+        pubsub.publish(core, &channel, event.as_bytes());
     }
     if asked.contains(NotifyClass::KEYEVENT) {
         let channel = format!("__keyevent@{database}__:{event}");
-        pubsub.publish(core, Kind::Channel, channel.as_bytes(), key);
+        pubsub.publish(core, channel.as_bytes(), key);
     }
 }
 

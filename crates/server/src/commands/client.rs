@@ -313,7 +313,7 @@ fn describe(cx: &SessionOnly<'_>, client: &Client) -> String {
 }
 
 fn list(cx: &mut SessionOnly<'_>) -> Run {
-    let databases = cx.core.config().databases as usize;
+    let databases = cx.core.config().databases;
     let filter = ClientFilter::parse(cx.args, 2, FilterOf::List, databases)?;
     let me = cx.session.client.id;
     let skip_me = filter.skip_me == Some(true);
@@ -340,7 +340,7 @@ fn kill(cx: &mut SessionOnly<'_>) -> Run {
         cx.reply.ok();
         return Ok(end(cx, client));
     }
-    let databases = cx.core.config().databases as usize;
+    let databases = cx.core.config().databases;
     let filter = ClientFilter::parse(cx.args, 2, FilterOf::Kill, databases)?;
     let me = cx.session.client.id;
     let skip_me = filter.skip_me != Some(false);

@@ -273,7 +273,7 @@ fn select(cx: &mut SessionOnly<'_>) -> Run {
         return Err(CommandError::text("ERR value is out of range, value must between -2147483648 and 2147483647"));
     }
     match usize::try_from(index) {
-        Ok(index) if index < cx.core.config().databases as usize => cx.session.select(index),
+        Ok(index) if index < cx.core.config().databases => cx.session.select(index),
         _ => return Err(CommandError::text("ERR DB index is out of range")),
     }
     cx.reply.ok();

@@ -1,7 +1,11 @@
 //! All commands: the families' rows put together, and the lookup by name.
 
+pub mod client;
+pub mod connection;
 pub mod context;
 pub mod error;
+pub mod help;
+pub mod pubsub;
 pub mod table;
 pub mod transactions;
 
@@ -11,7 +15,7 @@ pub use error::CommandError;
 pub use table::{CommandSpec, Flags, Handler};
 
 /// The rows of every family.
-const FAMILIES: &[&[CommandSpec]] = &[transactions::ROWS];
+const FAMILIES: &[&[CommandSpec]] = &[client::ROWS, connection::ROWS, pubsub::ROWS, transactions::ROWS];
 
 /// A row in its place: numbered, and with its name in full.
 pub struct Command {
@@ -58,7 +62,12 @@ impl Table {
         let mut ids = 0..;
         let mut number = |spec: &'static CommandSpec, full_name: String| {
             assert!(spec.name.len() <= NAME_LEN_MAX, "{full_name}: the name is too long");
-            Command { spec, id: ids.next().expect("ids do not end"), full_name: full_name.into(), subcommands: Vec::new() }
+            Command {
+                spec,
+                id: ids.next().expect("ids do not end"),
+                full_name: full_name.into(),
+                subcommands: Vec::new(),
+            }
         };
         let mut commands: Vec<Command> = FAMILIES
             .iter()
@@ -71,8 +80,11 @@ impl Table {
             })
             .collect();
         commands.sort_by_key(|command| command.spec.name);
-        let by_name =
-            commands.iter().enumerate().map(|(i, c)| (padded(c.spec.name.as_bytes()).expect("checked above"), i)).collect();
+        let by_name = commands
+            .iter()
+            .enumerate()
+            .map(|(i, c)| (padded(c.spec.name.as_bytes()).expect("checked above"), i))
+            .collect();
         Table { commands, by_name, len: ids.next().expect("ids do not end") }
     }
 

@@ -4,7 +4,7 @@ use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Outcome, Run, SessionOnly},
     help,
-    table::{Category, Group, KeyFlags, KeySpec},
+    table::{Group, KeyFlags, KeySpec},
 };
 use crate::pubsub::Kind;
 

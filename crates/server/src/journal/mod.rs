@@ -1,6 +1,9 @@
 //! The journal: the ordered log of effects. What is kept of it decides its sinks; while there is none, nothing is encoded.
 
-use std::{borrow::Cow, sync::atomic::{AtomicBool, AtomicU64, Ordering}};
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use crate::core::Core;
 

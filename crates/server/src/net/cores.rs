@@ -32,7 +32,12 @@ pub struct Mailroom {
 }
 
 /// Starts a core's thread.
-pub fn start(index: usize, server: Arc<Server>, arrivals: mpsc::UnboundedReceiver<Arrival>, deadline: Arc<Notify>) -> thread::JoinHandle<()> {
+pub fn start(
+    index: usize,
+    server: Arc<Server>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    deadline: Arc<Notify>,
+) -> thread::JoinHandle<()> {
     let run = move || {
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -117,7 +122,6 @@ async fn housekeeping(core: Rc<Core>) {
     let mut next = Instant::now();
     loop {
         core.refresh_config();
-        core.publish_memory();
         let config = core.config();
         let now_ms = clock::now_ms();
         for client in core.server.clients.of_core(core.index) {

@@ -164,6 +164,7 @@ fn keep_alive(stream: &std::net::TcpStream, idle_s: u64) {
     }
     let idle = Duration::from_secs(idle_s);
     // As Redis: the probes are spread over another third of the time, three of them.
-    let probes = TcpKeepalive::new().with_time(idle).with_interval((idle / 3).max(Duration::from_secs(1))).with_retries(3);
+    let probes =
+        TcpKeepalive::new().with_time(idle).with_interval((idle / 3).max(Duration::from_secs(1))).with_retries(3);
     let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&probes);
 }

@@ -92,8 +92,8 @@ impl PubSub {
         }
         for (pattern, subscribers) in patterns.iter().flat_map(|patterns| patterns.iter()) {
             if glob::matches(pattern, channel) {
-                let message = Message::new(&[b"pmessage", pattern, channel, message]);
-                receivers += subscribers.send(core, message, &mut woken);
+                let words: [&[u8]; 4] = [b"pmessage", pattern, channel, message];
+                receivers += subscribers.send(core, Message::new(&words), &mut woken);
             }
         }
         drop(patterns);

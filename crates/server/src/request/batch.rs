@@ -5,7 +5,7 @@
 //! request runs alone.
 
 use ochre_keyspace::{LockSet, ShardList};
-use ochre_resp::{Args, Cut, Limits, Protocol, ProtocolError, ReplyWriter, RequestParser, Span};
+use ochre_resp::{Args, Cut, Kind, Limits, Protocol, ProtocolError, ReplyWriter, RequestParser, Span};
 
 use super::{
     check::{self, Verdict},
@@ -94,14 +94,14 @@ pub fn serve(
     let mut done = 0;
     loop {
         if out.len() >= YIELD_BYTES {
-            parser.reset();
+            *parser = RequestParser::default();
             return (done, Next::Yield);
         }
         let limits = limits(config, session);
         let cut = cut_batch(core, config, session, parser, input, done, &limits, work);
         if !work.items.is_empty() {
             if !run_batch(core, config, session, input, out, work) {
-                parser.reset();
+                *parser = RequestParser::default();
                 return (done, Next::Gate);
             }
             done = cut.batch_end;
@@ -112,7 +112,7 @@ pub fn serve(
                 let args = Args::new(input, &work.spans[cut.spans..]);
                 match run_alone(core, config, session, command, args, out) {
                     Some(next @ (Next::Gate | Next::Pause)) => {
-                        parser.reset();
+                        *parser = RequestParser::default();
                         return (done, next);
                     }
                     // A walk is entered again with the same request.
@@ -127,8 +127,9 @@ pub fn serve(
                 done = end;
             }
             Stop::ProtocolError(error) => {
-                tracing::debug!(client = session.client.id, %error, "protocol error from client");
-                execute::write_error(core, session, &CommandError::composed(format!("ERR {error}")), out);
+                let text = String::from_utf8_lossy(&error.reply()).into_owned();
+                tracing::debug!("Protocol error from client: {text} id={}", session.client.id);
+                execute::write_error(core, session, &CommandError::composed(text), out);
                 return (input.len(), Next::Close);
             }
             Stop::CrossProtocol => {
@@ -147,11 +148,11 @@ pub fn serve(
 
 /// What a client may send; less before it is authenticated.
 fn limits(config: &Config, session: &Session) -> Limits {
-    let plain = session.protocol == Protocol::Plain;
-    if session.authenticated {
-        Limits { bulk_len_max: config.proto_max_bulk_len as usize, plain, ..Limits::AUTHENTICATED }
-    } else {
-        Limits { plain, ..Limits::UNAUTHENTICATED }
+    Limits {
+        bulk_len_max: config.proto_max_bulk_len as usize,
+        unauthenticated: !session.authenticated,
+        plain: session.protocol == Protocol::Plain,
+        ..Limits::default()
     }
 }
 
@@ -197,7 +198,13 @@ fn cut_batch(
             return stopped(Stop::Full);
         }
         let end = match parser.cut(input, at, limits, work.spans) {
-            Ok(Cut::Request { consumed, .. }) => at + consumed,
+            Ok(Cut::Request { consumed, kind }) => {
+                // Who speaks RESP to a listener of plain lines is answered in RESP.
+                if kind == Kind::Multibulk && session.protocol == Protocol::Plain {
+                    session.speak(Protocol::Resp2);
+                }
+                at + consumed
+            }
             Ok(Cut::Nothing { consumed }) => {
                 at += consumed;
                 continue;
@@ -349,7 +356,11 @@ fn run_alone(
 }
 
 /// Runs `answer`, and takes back what it wrote where CLIENT REPLY says so.
-fn apply_reply_mode<R>(session: &mut Session, out: &mut Vec<u8>, answer: impl FnOnce(&mut Session, &mut Vec<u8>) -> R) -> R {
+fn apply_reply_mode<R>(
+    session: &mut Session,
+    out: &mut Vec<u8>,
+    answer: impl FnOnce(&mut Session, &mut Vec<u8>) -> R,
+) -> R {
     let mark = out.len();
     if session.reply_mode == ReplyMode::SkipNext {
         session.reply_mode = ReplyMode::Skip;

@@ -29,7 +29,13 @@ const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
 
 /// Goes through the list. A request that is refused while a transaction is queued makes the transaction fail.
 #[inline]
-pub fn check(core: &Core, config: &Config, session: &mut Session, command: &'static Command, args: Args<'_>) -> Verdict {
+pub fn check(
+    core: &Core,
+    config: &Config,
+    session: &mut Session,
+    command: &'static Command,
+    args: Args<'_>,
+) -> Verdict {
     if let Err(error) = refusal(core, config, session, command, args) {
         refused(session);
         core.counters.by_command[command.id].rejected.add(1);

@@ -13,12 +13,11 @@ use std::{
     time::Instant,
 };
 
-use ochre_resp::{Protocol, ReplyWriter, RequestParser};
+use ochre_resp::{ReplyWriter, RequestParser};
 use tokio::{io::AsyncReadExt, time::Sleep};
 
 use super::batch::{self, Next};
 use crate::{
-    clock,
     config::{Config, OutputLimit},
     core::Core,
     net::stream::Stream,
@@ -117,8 +116,15 @@ impl Connection {
             if self.closing || self.session.blocked.is_some() {
                 // Nothing is served; reading only tells whether the client is still there.
             } else if self.unserved {
-                let (done, stopped) =
-                    batch::serve(core, &config, &mut self.session, &mut self.parser, &mut self.input, output, &mut work);
+                let (done, stopped) = batch::serve(
+                    core,
+                    &config,
+                    &mut self.session,
+                    &mut self.parser,
+                    &mut self.input,
+                    output,
+                    &mut work,
+                );
                 self.input.drain(..done);
                 next = Some(stopped);
             } else if let Poll::Ready(read) = self.poll_read(core, &config, cx, input, output, &mut work) {
@@ -232,13 +238,7 @@ impl Connection {
     }
 
     /// Sends what can be sent, and keeps the rest within its limits.
-    fn poll_write(
-        &mut self,
-        core: &Core,
-        config: &Config,
-        cx: &mut Context<'_>,
-        output: &mut [u8],
-    ) -> Result<(), ()> {
+    fn poll_write(&mut self, core: &Core, config: &Config, cx: &mut Context<'_>, output: &mut [u8]) -> Result<(), ()> {
         let mut fresh: &[u8] = output;
         let mut failed = false;
         let mut written = 0;
@@ -267,7 +267,9 @@ impl Connection {
             core.counters.writes.add(1);
             core.counters.written_bytes.add(written as u64);
             let figures = &self.session.client.figures;
-            figures.written_bytes.store(figures.written_bytes.load(Ordering::Relaxed) + written as u64, Ordering::Relaxed);
+            figures
+                .written_bytes
+                .store(figures.written_bytes.load(Ordering::Relaxed) + written as u64, Ordering::Relaxed);
         }
         let figures = &self.session.client.figures;
         if self.output.len() as u64 != figures.output_bytes.load(Ordering::Relaxed) {

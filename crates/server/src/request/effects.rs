@@ -64,7 +64,11 @@ impl<'a> Effects<'a> {
 
 /// Makes known what a command did. `args` are the request, which is its own record where the handler gave no other words.
 #[inline]
-pub fn publish(core: &Core, set: &LockSet<'_>, effects: Effects<'_>, database: usize, args: Args<'_>) {
+pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: Effects<'_>, database: usize, args: Args<'_>) {
+    let Some(set) = set else {
+        debug_assert!(effects.is_empty(), "what touches no key has no effect on one");
+        return;
+    };
     publish_expired(core, set);
     if effects.is_empty() {
         return;

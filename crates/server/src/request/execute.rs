@@ -13,7 +13,7 @@ use crate::{
     clock,
     commands::{
         Command, CommandError, Flags, Handler,
-        context::{Context, Outcome, Run},
+        context::{Context, NoKeys, Outcome, Run},
     },
     config::Config,
     core::Core,
@@ -103,13 +103,15 @@ pub fn prepare(core: &Core, config: &Config, set: Option<&LockSet<'_>>, now_ms: 
 
 /// Runs one command under locks that are held, and makes known what it did.
 #[inline]
-pub fn run(core: &Core, session: &mut Session, mut set: Option<&mut LockSet<'_>>, call: Call<'_>, out: &mut Vec<u8>) -> Ended {
+pub fn run(
+    core: &Core,
+    session: &mut Session,
+    set: Option<&mut LockSet<'_>>,
+    call: Call<'_>,
+    out: &mut Vec<u8>,
+) -> Ended {
     let mark = out.len();
-    let database = session.database;
-    let (result, effects) = dispatch(core, session, set.as_deref_mut(), call, out);
-    if let Some(set) = set {
-        effects::publish(core, set, effects, database, call.args);
-    }
+    let result = dispatch(core, session, set, call, out);
     core.counters.commands_processed.add(1);
     match result {
         Ok(Outcome::Done) => Ended::Done,
@@ -137,10 +139,10 @@ pub fn run(core: &Core, session: &mut Session, mut set: Option<&mut LockSet<'_>>
 #[cold]
 pub fn write_error(core: &Core, session: &Session, error: &CommandError, out: &mut Vec<u8>) {
     core.counters.error(&error.0);
-    ReplyWriter::new(out, session.protocol).error(&error.0);
+    ReplyWriter::new(out, session.protocol).error(error.0.as_bytes());
 }
 
-/// Calls the handler with the rights that its row asks for.
+/// Calls the handler with the rights that its row asks for, and makes known what it did.
 #[inline]
 fn dispatch<'a>(
     core: &'a Core,
@@ -148,7 +150,8 @@ fn dispatch<'a>(
     set: Option<&'a mut LockSet<'_>>,
     call: Call<'a>,
     out: &'a mut Vec<u8>,
-) -> (Run, Effects<'a>) {
+) -> Run {
+    let database = session.database;
     let reply = ReplyWriter::new(out, session.protocol);
     macro_rules! call {
         ($handler:expr, $keys:expr) => {{
@@ -166,7 +169,8 @@ fn dispatch<'a>(
                 nested: call.nested,
             };
             let result = $handler(&mut context);
-            (result, context.effects)
+            effects::publish(core, context.keys.lock_set(), context.effects, database, call.args);
+            result
         }};
     }
     const LOCKED: &str = "a handler of keys runs under a lock set";
@@ -176,13 +180,13 @@ fn dispatch<'a>(
             call!(handler, set.reader())
         }
         Handler::Write(handler) => call!(handler, set.expect(LOCKED).writer()),
-        Handler::Session(handler) => call!(handler, ()),
+        Handler::Session(handler) => call!(handler, NoKeys),
         Handler::Walk(handler) => {
             let set: &'a LockSet<'_> = set.expect(LOCKED);
             call!(handler, set.walker())
         }
         Handler::Whole(handler) => call!(handler, set.expect(LOCKED).whole_keyspace()),
-        Handler::Container => (Err(CommandError::wrong_arity(&call.command.full_name)), Effects::default()),
+        Handler::Container => Err(CommandError::wrong_arity(&call.command.full_name)),
     }
 }
 

@@ -43,7 +43,9 @@ pub fn lookup(args: Args<'_>, aliases: &[(&str, &'static str)]) -> Lookup {
 fn unknown(args: Args<'_>, aliases: &[(&str, &'static str)]) -> Lookup {
     let name = args.get(0);
     if let Some((_, stands_for)) = aliases.iter().find(|(alias, _)| name.eq_ignore_ascii_case(alias.as_bytes())) {
-        return Lookup::Command(commands::table().command(stands_for.as_bytes()).expect("an alias stands for a command"));
+        return Lookup::Command(
+            commands::table().command(stands_for.as_bytes()).expect("an alias stands for a command"),
+        );
     }
     if HTTP_WORDS.iter().any(|word| name.eq_ignore_ascii_case(word.as_bytes())) {
         return Lookup::CrossProtocol;
