@@ -242,6 +242,11 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// The set that it is a right to.
+    pub fn lock_set(&self) -> Option<&LockSet<'a>> {
+        Some(self.set)
+    }
+
     /// The entry of a key; counts as an access.
     #[inline]
     pub fn get(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'a>> {
@@ -297,6 +302,11 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
+    /// The set that it is a right to.
+    pub fn lock_set(&self) -> Option<&LockSet<'a>> {
+        Some(self.set)
+    }
+
     /// The entry of a key; counts as an access.
     #[inline]
     pub fn get(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'_>> {
@@ -452,6 +462,11 @@ pub struct Walker<'a> {
 }
 
 impl<'a> Walker<'a> {
+    /// The set that it is a right to.
+    pub fn lock_set(&self) -> Option<&LockSet<'a>> {
+        Some(self.set)
+    }
+
     pub fn now_ms(&self) -> i64 {
         self.set.now_ms.get()
     }
@@ -551,6 +566,11 @@ pub struct WholeKeyspace<'a> {
 }
 
 impl<'a> WholeKeyspace<'a> {
+    /// The set that it is a right to.
+    pub fn lock_set(&self) -> Option<&LockSet<'a>> {
+        Some(self.set)
+    }
+
     /// The right to single keys.
     pub fn writer(&mut self) -> Writer<'_> {
         Writer { set: self.set, alone: PhantomData }

@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `ochre`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ochre_server::start::main()
+}

@@ -39,3 +39,6 @@ bitflags! {
             | Self::SORTED_SET.bits() | Self::EXPIRED.bits() | Self::EVICTED.bits() | Self::STREAM.bits() | Self::MODULE.bits();
     }
 }
+
+/// stub
+pub fn publish(_core: &crate::core::Core, _class: NotifyClass, _event: &'static str, _database: usize, _key: &[u8]) {}

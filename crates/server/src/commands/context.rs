@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
-use ochre_keyspace::{EntryRef, HashedKey, Reader, Walker, WholeKeyspace, Writer};
+use ochre_keyspace::{EntryRef, HashedKey, LockSet, Reader, Walker, WholeKeyspace, Writer};
 use ochre_resp::{Args, ReplyWriter};
 
-use super::{error::CommandError, table::CommandSpec};
+use super::{Command, error::CommandError, table::CommandSpec};
 use crate::{
     core::Core,
     journal::Journal,
@@ -19,6 +19,8 @@ use crate::{
 pub struct Context<'a, K> {
     /// The request; `args[0]` is the command's name, `args[1]` the subcommand's where there is one.
     pub args: Args<'a>,
+    /// The command that is running: its row with its number and full name.
+    pub command: &'static Command,
     /// The row that is running (of a subcommand: its own).
     pub spec: &'static CommandSpec,
     pub keys: K,
@@ -38,9 +40,18 @@ pub struct Context<'a, K> {
 
 pub type KeyedRead<'a> = Context<'a, Reader<'a>>;
 pub type KeyedWrite<'a> = Context<'a, Writer<'a>>;
-pub type SessionOnly<'a> = Context<'a, ()>;
+pub type SessionOnly<'a> = Context<'a, NoKeys>;
 pub type Walk<'a> = Context<'a, Walker<'a>>;
 pub type Whole<'a> = Context<'a, WholeKeyspace<'a>>;
+
+/// No right to any key.
+pub struct NoKeys;
+
+impl NoKeys {
+    pub(crate) fn lock_set(&self) -> Option<&LockSet<'_>> {
+        None
+    }
+}
 
 /// What a handler returns. An error becomes the whole reply: what was written of one before is taken back.
 pub type Run = Result<Outcome, CommandError>;
@@ -63,12 +74,14 @@ impl<'a, K> Context<'a, K> {
     #[inline]
     pub fn key(&self, index: usize) -> HashedKey<'a> {
         let bytes = self.args.get(index);
-        for &(at, hash) in self.hashed {
-            if at as usize == index {
-                return HashedKey { bytes, hash };
-            }
+        // A single key is the usual case.
+        match self.hashed {
+            [(at, hash)] if *at as usize == index => HashedKey { bytes, hash: *hash },
+            hashed => match hashed.binary_search_by_key(&(index as u32), |&(at, _)| at) {
+                Ok(found) => HashedKey { bytes, hash: hashed[found].1 },
+                Err(_) => self.core.server.keyspace.hash(bytes),
+            },
         }
-        self.core.server.keyspace.hash(bytes)
     }
 
     /// The session's database.

@@ -58,7 +58,12 @@ impl Table {
         let mut ids = 0..;
         let mut number = |spec: &'static CommandSpec, full_name: String| {
             assert!(spec.name.len() <= NAME_LEN_MAX, "{full_name}: the name is too long");
-            Command { spec, id: ids.next().expect("ids do not end"), full_name: full_name.into(), subcommands: Vec::new() }
+            Command {
+                spec,
+                id: ids.next().expect("ids do not end"),
+                full_name: full_name.into(),
+                subcommands: Vec::new(),
+            }
         };
         let mut commands: Vec<Command> = FAMILIES
             .iter()
@@ -71,8 +76,11 @@ impl Table {
             })
             .collect();
         commands.sort_by_key(|command| command.spec.name);
-        let by_name =
-            commands.iter().enumerate().map(|(i, c)| (padded(c.spec.name.as_bytes()).expect("checked above"), i)).collect();
+        let by_name = commands
+            .iter()
+            .enumerate()
+            .map(|(i, c)| (padded(c.spec.name.as_bytes()).expect("checked above"), i))
+            .collect();
         Table { commands, by_name, len: ids.next().expect("ids do not end") }
     }
 

@@ -178,7 +178,10 @@ pub struct KeySpec {
 pub enum BeginSearch {
     Index(u16),
     /// After a token; `from` may be negative, counted from the end.
-    Keyword { keyword: &'static str, from: i16 },
+    Keyword {
+        keyword: &'static str,
+        from: i16,
+    },
     Unknown,
 }
 
@@ -186,9 +189,17 @@ pub enum BeginSearch {
 #[derive(Clone, Copy, Debug)]
 pub enum FindKeys {
     /// `last` counts from the beginning of the search; negative: from the last argument. `limit` 2 means half of the rest.
-    Range { last: i16, step: u8, limit: u8 },
+    Range {
+        last: i16,
+        step: u8,
+        limit: u8,
+    },
     /// A number of keys, then the keys.
-    Count { at: u8, first: u8, step: u8 },
+    Count {
+        at: u8,
+        first: u8,
+        step: u8,
+    },
     Unknown,
 }
 
@@ -200,12 +211,7 @@ impl KeySpec {
 
     /// Keys from `first`, every `step`, up to `last` (counted from `first`; negative: from the end).
     pub const fn range(first: u16, last: i16, step: u8, flags: KeyFlags) -> KeySpec {
-        KeySpec {
-            flags,
-            begin: BeginSearch::Index(first),
-            find: FindKeys::Range { last, step, limit: 0 },
-            notes: None,
-        }
+        KeySpec { flags, begin: BeginSearch::Index(first), find: FindKeys::Range { last, step, limit: 0 }, notes: None }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What other connections see of a client: its entry in CLIENT LIST, its mailbox, and the means to end it.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+};
 
 use atomic_waker::AtomicWaker;
 use bitflags::bitflags;
@@ -200,6 +203,27 @@ impl Client {
         let asked = self.unblock.compare_exchange(0, number, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         self.waker.wake();
         asked
+    }
+
+    /// Wakes its connection.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Whether replies wait to be sent.
+    pub fn has_output(&self) -> bool {
+        self.figures.output_bytes.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether being idle ends it: not while it waits or listens (Redis: `clientsCronHandleTimeout`).
+    pub fn times_out(&self) -> bool {
+        !self.flags().intersects(ClientFlags::BLOCKED | ClientFlags::PUBSUB)
+    }
+
+    /// Whether it comes from this machine.
+    pub fn is_local(&self) -> bool {
+        self.flags().contains(ClientFlags::UNIX_SOCKET)
+            || self.address.parse::<SocketAddr>().is_ok_and(|address| address.ip().to_canonical().is_loopback())
     }
 
     /// What CLIENT UNBLOCK asked for, once.

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod mailbox;
+pub mod pause;
 pub mod registry;
 pub mod transaction;
 
@@ -11,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use ochre_keyspace::{Keyspace, Reader, ScanPosition};
+use ochre_keyspace::{Entered, Keyspace, LockSet, Reader, ScanPosition};
 use ochre_resp::{Protocol, ReplyWriter};
 
 pub use client::{Client, ClientFlags};
@@ -118,6 +119,23 @@ impl Session {
         self.client.figures.queued.store(0, Ordering::Relaxed);
         self.client.figures.queued_bytes.store(0, Ordering::Relaxed);
         self.transaction.take()
+    }
+
+    /// Keeps CLIENT LIST's count of queued commands.
+    pub fn count_queued(&self) {
+        let Some(transaction) = &self.transaction else { return };
+        let bytes: usize = transaction.queued.last().map_or(0, |queued| queued.memory_usage());
+        let figures = &self.client.figures;
+        figures.queued.store((transaction.queued.len() + transaction.dropped) as u32, Ordering::Relaxed);
+        figures.queued_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Stops watching keys, from outside of a command: the connection ends.
+    pub fn leave_watch(&mut self, keyspace: &Keyspace, entered: Entered<'_>) {
+        let keys = self.watch.iter().flat_map(|watch| &watch.keys);
+        let shards = keys.map(|(_, key)| keyspace.shard_of(keyspace.hash(key).hash) as u16).collect();
+        let set = LockSet::lock(keyspace, entered, shards);
+        self.release_watch(&set.reader(), keyspace);
     }
 
     /// Stops watching keys. The lock set holds them (`Flags::RELEASES_WATCH`).

@@ -50,4 +50,9 @@ impl Registry {
     pub fn all(&self) -> Vec<Arc<Client>> {
         self.clients.lock().values().cloned().collect()
     }
+
+    /// Those that a core serves.
+    pub fn of_core(&self, core: usize) -> Vec<Arc<Client>> {
+        self.clients.lock().values().filter(|client| client.core == core).cloned().collect()
+    }
 }

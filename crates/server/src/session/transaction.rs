@@ -13,6 +13,8 @@ use crate::commands::Command;
 #[derive(Default)]
 pub struct Transaction {
     pub queued: Vec<Queued>,
+    /// Commands that were not kept, for the transaction cannot run any more.
+    pub dropped: usize,
     /// A command was refused while queueing: EXEC will not run.
     pub failed: bool,
 }

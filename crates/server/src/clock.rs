@@ -1,0 +1,46 @@
+//! Time: milliseconds since 1970 for expiry, and the processor's counter for how long commands take.
+
+use std::{
+    sync::LazyLock,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Milliseconds since 1970.
+#[inline]
+pub fn now_ms() -> i64 {
+    now_us() / 1000
+}
+
+/// Microseconds since 1970.
+#[inline]
+pub fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
+}
+
+/// The processor's time stamp counter: a few nanoseconds to read, where the system's clock takes tens.
+#[inline]
+pub fn ticks() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: every x86-64 processor has the instruction.
+        unsafe { std::arch::x86_64::_rdtsc() }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        now_us() as u64
+    }
+}
+
+static START: LazyLock<(u64, Instant)> = LazyLock::new(|| (ticks(), Instant::now()));
+
+/// Starts the comparison of ticks with the system's clock.
+pub fn start() {
+    LazyLock::force(&START);
+}
+
+/// Microseconds for a number of ticks, by how the counter went since the start.
+pub fn ticks_to_us(count: u64) -> f64 {
+    let elapsed_us = START.1.elapsed().as_micros().max(1) as f64;
+    let elapsed_ticks = ticks().saturating_sub(START.0).max(1) as f64;
+    count as f64 * elapsed_us / elapsed_ticks
+}

@@ -1,0 +1,83 @@
+//! A core: what one thread has for itself. Nothing here is shared, so nothing here is locked.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use ochre_keyspace::AccessClock;
+
+use crate::{
+    config::{Config, MaxmemoryPolicy},
+    counters::Counters,
+    request::batch::Scratch,
+    server::Server,
+};
+
+/// See the module.
+pub struct Core {
+    pub index: usize,
+    pub server: Arc<Server>,
+    /// What this core counts; others only read it.
+    pub counters: Arc<Counters>,
+    config: RefCell<Rc<Config>>,
+    generation: Cell<u64>,
+    random: Cell<u64>,
+    /// The memory that requests are read into, cut and answered in, shared by all connections of the core one after the other.
+    pub(crate) scratch: RefCell<Scratch>,
+}
+
+impl Core {
+    pub fn new(index: usize, server: Arc<Server>) -> Core {
+        let config = Rc::new((*server.config.current()).clone());
+        Core {
+            index,
+            counters: server.counters[index].clone(),
+            generation: Cell::new(server.config.generation()),
+            config: RefCell::new(config),
+            random: Cell::new(crate::random::seed_64() | 1),
+            scratch: RefCell::default(),
+            server,
+        }
+    }
+
+    /// The settings. They stay the same until [`Core::refresh_config`].
+    pub fn config(&self) -> Rc<Config> {
+        self.config.borrow().clone()
+    }
+
+    /// Takes over settings that were changed.
+    #[inline]
+    pub fn refresh_config(&self) {
+        let generation = self.server.config.generation();
+        if generation != self.generation.get() {
+            self.generation.set(generation);
+            *self.config.borrow_mut() = Rc::new((*self.server.config.current()).clone());
+        }
+    }
+
+    /// 64 random bits (xorshift64*; Vigna 2016): for sampling, not for secrets.
+    pub fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// The access clock of what runs at this moment.
+    #[inline]
+    pub fn access_clock(&self, config: &Config, now_ms: i64) -> AccessClock {
+        match config.maxmemory_policy {
+            MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => AccessClock::lfu(
+                now_ms,
+                config.lfu_log_factor as u32,
+                config.lfu_decay_time as u32,
+                self.random() as u32,
+            ),
+            _ => AccessClock::lru(now_ms),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Cores: one thread each, with a runtime of its own. A connection stays on the core that it was given to.
+
+use std::{future::poll_fn, rc::Rc, sync::Arc, thread, time::Duration};
+
+use ochre_keyspace::{LockSet, ShardList};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::{Notify, mpsc},
+    task::spawn_local,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use super::{listener::Arrival, stream::Stream};
+use crate::{
+    clock,
+    core::Core,
+    request::{connection, effects, execute},
+    server::Server,
+    session::{Client, Session},
+};
+
+/// How many keys are expired before the shard's lock is given back.
+const EXPIRED_PER_LOCK: usize = 16;
+/// How often a core looks after its clients' timeouts and limits.
+const HOUSEKEEPING: Duration = Duration::from_millis(100);
+
+/// How others reach a core.
+pub struct Mailroom {
+    pub arrivals: mpsc::UnboundedSender<Arrival>,
+    /// Wakes the core's expiry: one of its shards has an earlier deadline.
+    pub deadline: Arc<Notify>,
+}
+
+/// Starts a core's thread.
+pub fn start(
+    index: usize,
+    server: Arc<Server>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    deadline: Arc<Notify>,
+) -> thread::JoinHandle<()> {
+    let run = move || {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+            .expect("the system gives an event queue");
+        runtime.block_on(run(index, server, arrivals, deadline));
+    };
+    thread::Builder::new().name(format!("ochre-core-{index}")).spawn(run).expect("the system starts a thread")
+}
+
+/// Takes in arrivals until the server stops.
+async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedReceiver<Arrival>, deadline: Arc<Notify>) {
+    let core = Rc::new(Core::new(index, server));
+    spawn_local(expire(core.clone(), deadline));
+    spawn_local(housekeeping(core.clone()));
+    while let Some(arrival) = arrivals.recv().await {
+        match arrival.stream.register() {
+            Ok(stream) => welcome(&core, stream, arrival.client, arrival.protocol),
+            Err(error) => {
+                tracing::warn!("A connection could not be taken over: {error}");
+                core.server.clients.remove(arrival.client.id);
+            }
+        }
+    }
+}
+
+fn welcome(core: &Rc<Core>, stream: Stream, client: Arc<Client>, protocol: ochre_resp::Protocol) {
+    core.refresh_config();
+    core.counters.connections_received.add(1);
+    let authenticated = core.config().requirepass.is_none();
+    let mut session = Session::new(client, protocol, authenticated);
+    session.speak(protocol);
+    spawn_local(connection::serve(core.clone(), stream, session));
+}
+
+/// Removes the keys of the core's shards when their time comes, and makes it known.
+async fn expire(core: Rc<Core>, earlier: Arc<Notify>) {
+    let server = core.server.clone();
+    let mut due = Vec::new();
+    loop {
+        if server.pause.stops_expiry() || !server.expires_actively() {
+            // Woken when that ends; a pause may also end by its time.
+            let _ = timeout_at(Instant::now() + HOUSEKEEPING, earlier.notified()).await;
+            continue;
+        }
+        due.clear();
+        let next_ms = server.keyspace.due_shards(core.index, clock::now_ms(), &mut due);
+        for &shard in &due {
+            while !expire_some(&core, shard).await {
+                tokio::task::yield_now().await;
+            }
+        }
+        if !due.is_empty() {
+            continue;
+        }
+        // A key is gone in the millisecond after its deadline.
+        let wait_ms = next_ms.saturating_sub(clock::now_ms()).saturating_add(1).clamp(1, 60_000);
+        let _ = timeout_at(Instant::now() + Duration::from_millis(wait_ms as u64), earlier.notified()).await;
+    }
+}
+
+/// Expires a few keys of a shard; whether none is left that is due.
+async fn expire_some(core: &Core, shard: usize) -> bool {
+    let keyspace = &core.server.keyspace;
+    let entered = loop {
+        match keyspace.gate().enter(core.index) {
+            Some(entered) => break entered,
+            None => poll_fn(|cx| keyspace.gate().poll_open(cx)).await,
+        }
+    };
+    let mut shards = ShardList::new();
+    shards.push(shard as u16);
+    let mut set = LockSet::lock(keyspace, entered, shards);
+    execute::prepare(core, &core.config(), Some(&set), clock::now_ms());
+    let finished = (0..EXPIRED_PER_LOCK).any(|_| !set.writer().expire_one(shard));
+    effects::publish_expired(core, &set);
+    finished
+}
+
+/// Looks after what no event tells: clients that are idle too long, outputs that stay above their limits, memory.
+async fn housekeeping(core: Rc<Core>) {
+    let mut next = Instant::now();
+    loop {
+        core.refresh_config();
+        let config = core.config();
+        let now_ms = clock::now_ms();
+        for client in core.server.clients.of_core(core.index) {
+            let idle_ms = now_ms - client.last_active_ms();
+            if config.timeout_s > 0 && idle_ms > config.timeout_s as i64 * 1000 && client.times_out() {
+                tracing::debug!("Closing idle client: id={}", client.id);
+                client.kill();
+            } else if client.has_output() {
+                // It measures its limits itself.
+                client.wake();
+            }
+        }
+        next += HOUSEKEEPING;
+        sleep_until(next.max(Instant::now())).await;
+    }
+}

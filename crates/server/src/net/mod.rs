@@ -1,0 +1,5 @@
+//! Sockets and threads: one runtime a core, one acceptor.
+
+pub mod cores;
+pub mod listener;
+pub mod stream;

@@ -1,0 +1,379 @@
+//! Step 2, and the loop over steps 3 to 7: cuts the read buffer into requests and runs them.
+//!
+//! A batch is a run of requests that take bounded time and lock only their keys: all are parsed, their shards locked at once, the memory
+//! of all their keys asked for, and then they run in order; so a cache miss is waited for once a batch and not once a command. Any other
+//! request runs alone.
+
+use ochre_keyspace::{LockSet, ShardList};
+use ochre_resp::{Args, Cut, Kind, Limits, Protocol, ProtocolError, ReplyWriter, RequestParser, Span};
+
+use super::{
+    check::{self, Verdict},
+    execute::{self, Call, Ended},
+    keys,
+    lookup::{Lookup, lookup},
+};
+use crate::{
+    clock,
+    commands::{Command, CommandError, Flags, Handler},
+    config::Config,
+    core::Core,
+    session::{ReplyMode, Session},
+};
+
+/// The most requests of one batch.
+const BATCH_MAX: usize = 32;
+/// A request with more arguments runs alone.
+const BATCH_ARGS_MAX: usize = 64;
+/// After so many bytes of replies a connection lets the others of its core run.
+const YIELD_BYTES: usize = 64 * 1024;
+
+/// In the plain protocol only: the seed's second word for ending a conversation.
+const PLAIN_ALIASES: &[(&str, &str)] = &[("stop", "quit")];
+
+/// What a core reads into, cuts in and answers in.
+#[derive(Default)]
+pub struct Scratch {
+    pub input: Vec<u8>,
+    pub output: Vec<u8>,
+    spans: Vec<Span>,
+    hashed: Vec<(u32, u64)>,
+    items: Vec<Item>,
+}
+
+/// A request of a batch.
+struct Item {
+    command: Option<&'static Command>,
+    /// Its arguments among the spans, its keys among the hashes: each begins where the one before ends.
+    spans_end: u32,
+    hashed_end: u32,
+    refusal: Option<CommandError>,
+}
+
+/// The buffers of [`Scratch`] beside input and output.
+pub struct Workspace<'s> {
+    spans: &'s mut Vec<Span>,
+    hashed: &'s mut Vec<(u32, u64)>,
+    items: &'s mut Vec<Item>,
+}
+
+impl Scratch {
+    /// Input, output and the rest, apart.
+    pub fn parts(&mut self) -> (&mut Vec<u8>, &mut Vec<u8>, Workspace<'_>) {
+        let work = Workspace { spans: &mut self.spans, hashed: &mut self.hashed, items: &mut self.items };
+        (&mut self.input, &mut self.output, work)
+    }
+}
+
+/// Why serving stopped.
+pub enum Next {
+    /// All complete requests are answered. The next one is known to be at least so many bytes long.
+    Read { wanted: usize },
+    /// There is more, but others may want to run.
+    Yield,
+    /// The gate is closed: go on when it opens.
+    Gate,
+    /// CLIENT PAUSE: go on when it ends.
+    Pause,
+    /// The session waits for something.
+    Blocked,
+    /// The connection ends, after what is written is sent.
+    Close,
+}
+
+/// Serves the requests at the front of `input`. Returns how many bytes are done with; what follows them is to be offered again.
+pub fn serve(
+    core: &Core,
+    config: &Config,
+    session: &mut Session,
+    parser: &mut RequestParser,
+    input: &mut [u8],
+    out: &mut Vec<u8>,
+    work: &mut Workspace<'_>,
+) -> (usize, Next) {
+    let mut done = 0;
+    loop {
+        if out.len() >= YIELD_BYTES {
+            *parser = RequestParser::default();
+            return (done, Next::Yield);
+        }
+        let limits = limits(config, session);
+        let cut = cut_batch(core, config, session, parser, input, done, &limits, work);
+        if !work.items.is_empty() {
+            if !run_batch(core, config, session, input, out, work) {
+                *parser = RequestParser::default();
+                return (done, Next::Gate);
+            }
+            done = cut.batch_end;
+        }
+        match cut.stop {
+            Stop::Full => {}
+            Stop::Alone { command, end } => {
+                let args = Args::new(input, &work.spans[cut.spans..]);
+                match run_alone(core, config, session, command, args, out) {
+                    Some(next @ (Next::Gate | Next::Pause)) => {
+                        *parser = RequestParser::default();
+                        return (done, next);
+                    }
+                    // A walk is entered again with the same request.
+                    Some(next @ Next::Yield) if session.walk.is_some() => return (done, next),
+                    Some(next) => return (end, next),
+                    None => done = end,
+                }
+            }
+            Stop::Incomplete { wanted } => return (cut.batch_end, Next::Read { wanted }),
+            Stop::BadLine { end, error } => {
+                execute::write_error(core, session, &CommandError::text(error), out);
+                done = end;
+            }
+            Stop::ProtocolError(error) => {
+                let text = String::from_utf8_lossy(&error.reply()).into_owned();
+                tracing::debug!("Protocol error from client: {text} id={}", session.client.id);
+                execute::write_error(core, session, &CommandError::composed(text), out);
+                return (input.len(), Next::Close);
+            }
+            Stop::CrossProtocol => {
+                tracing::warn!(
+                    "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Ochre. \
+                     This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Ochre \
+                     instance. Connection from {} aborted.",
+                    session.client.address
+                );
+                out.clear();
+                return (input.len(), Next::Close);
+            }
+        }
+    }
+}
+
+/// What a client may send; less before it is authenticated.
+fn limits(config: &Config, session: &Session) -> Limits {
+    Limits {
+        bulk_len_max: config.proto_max_bulk_len as usize,
+        unauthenticated: !session.authenticated,
+        plain: session.protocol == Protocol::Plain,
+        ..Limits::default()
+    }
+}
+
+/// Where cutting stopped.
+struct CutBatch {
+    /// Where the batch's last request ends.
+    batch_end: usize,
+    /// How many spans belong to the batch; those of a request to be run alone follow.
+    spans: usize,
+    stop: Stop,
+}
+
+enum Stop {
+    Full,
+    Alone { command: &'static Command, end: usize },
+    Incomplete { wanted: usize },
+    BadLine { end: usize, error: &'static str },
+    ProtocolError(ProtocolError),
+    CrossProtocol,
+}
+
+/// Cuts requests off the input from `start` on, while they may share a batch.
+#[allow(clippy::too_many_arguments)]
+fn cut_batch(
+    core: &Core,
+    config: &Config,
+    session: &mut Session,
+    parser: &mut RequestParser,
+    input: &mut [u8],
+    start: usize,
+    limits: &Limits,
+    work: &mut Workspace<'_>,
+) -> CutBatch {
+    work.spans.clear();
+    work.hashed.clear();
+    work.items.clear();
+    let aliases = if limits.plain { PLAIN_ALIASES } else { &[] };
+    let mut at = start;
+    loop {
+        let first_span = work.spans.len();
+        let stopped = |stop| CutBatch { batch_end: at, spans: first_span, stop };
+        if work.items.len() == BATCH_MAX {
+            return stopped(Stop::Full);
+        }
+        let end = match parser.cut(input, at, limits, work.spans) {
+            Ok(Cut::Request { consumed, kind }) => {
+                // Who speaks RESP to a listener of plain lines is answered in RESP.
+                if kind == Kind::Multibulk && session.protocol == Protocol::Plain {
+                    session.speak(Protocol::Resp2);
+                }
+                at + consumed
+            }
+            Ok(Cut::Nothing { consumed }) => {
+                at += consumed;
+                continue;
+            }
+            Ok(Cut::Incomplete { wanted }) => return stopped(Stop::Incomplete { wanted }),
+            Ok(Cut::BadLine { consumed, reason }) => {
+                return stopped(Stop::BadLine { end: at + consumed, error: reason });
+            }
+            Err(error) => return stopped(Stop::ProtocolError(error)),
+        };
+        let args = Args::new(input, &work.spans[first_span..]);
+        let (command, refusal) = match lookup(args, aliases) {
+            Lookup::Command(command) => {
+                let may_share =
+                    command.spec.flags.contains(Flags::BATCH) && session.is_plain() && args.len() <= BATCH_ARGS_MAX;
+                if !may_share {
+                    return stopped(Stop::Alone { command, end });
+                }
+                match check::check(core, config, session, command, args) {
+                    Verdict::Run => {
+                        let first = work.hashed.len();
+                        keys::hash_into(&core.server.keyspace, command.spec, args, work.hashed);
+                        for &(_, hash) in &work.hashed[first..] {
+                            core.server.keyspace.prefetch_shard(hash);
+                        }
+                        (Some(command), None)
+                    }
+                    Verdict::Refused(error) => (Some(command), Some(error)),
+                    Verdict::Paused | Verdict::Queued => return stopped(Stop::Alone { command, end }),
+                }
+            }
+            Lookup::Unknown(error) => {
+                check::refused(session);
+                (None, Some(error))
+            }
+            Lookup::CrossProtocol => return stopped(Stop::CrossProtocol),
+        };
+        work.items.push(Item {
+            command,
+            spans_end: work.spans.len() as u32,
+            hashed_end: work.hashed.len() as u32,
+            refusal,
+        });
+        at = end;
+    }
+}
+
+/// Runs the requests of a batch; false where the gate is closed, and nothing was run.
+fn run_batch(
+    core: &Core,
+    config: &Config,
+    session: &mut Session,
+    input: &[u8],
+    out: &mut Vec<u8>,
+    work: &mut Workspace<'_>,
+) -> bool {
+    let keyspace = &core.server.keyspace;
+    let mut set = None;
+    if !work.hashed.is_empty() {
+        let Some(entered) = keyspace.gate().enter(core.index) else { return false };
+        let shards: ShardList = work.hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash) as u16).collect();
+        let locked = LockSet::lock(keyspace, entered, shards);
+        if work.hashed.len() > 1 {
+            for &(_, hash) in work.hashed.iter() {
+                // SAFETY: the lock set holds the key's shard.
+                unsafe { keyspace.prefetch_slot(session.database, hash) };
+            }
+            for &(_, hash) in work.hashed.iter() {
+                // SAFETY: the lock set holds the key's shard.
+                unsafe { keyspace.prefetch_entry(session.database, hash) };
+            }
+        }
+        set = Some(locked);
+    }
+    let now_ms = clock::now_ms();
+    execute::prepare(core, config, set.as_ref(), now_ms);
+
+    let mut ticks = clock::ticks();
+    let (mut first_span, mut first_key) = (0, 0);
+    let mut last = None;
+    for item in work.items.iter_mut() {
+        let (spans_end, hashed_end) = (item.spans_end as usize, item.hashed_end as usize);
+        match (item.command, item.refusal.take()) {
+            (Some(command), None) => {
+                let args = Args::new(input, &work.spans[first_span..spans_end]);
+                let call = Call { command, args, hashed: &work.hashed[first_key..hashed_end], now_ms, nested: false };
+                execute::run(core, session, set.as_mut(), call, out);
+                let now = clock::ticks();
+                core.counters.ran(command, now - ticks);
+                ticks = now;
+                last = Some(command);
+            }
+            (_, refusal) => {
+                let error = refusal.expect("what is no command was refused");
+                apply_reply_mode(session, out, |session, out| execute::write_error(core, session, &error, out));
+            }
+        }
+        (first_span, first_key) = (spans_end, hashed_end);
+    }
+    if let Some(command) = last {
+        session.client.ran(command, now_ms);
+    }
+    true
+}
+
+/// Checks and runs a request that shares no batch. `None`: go on with the next one.
+fn run_alone(
+    core: &Core,
+    config: &Config,
+    session: &mut Session,
+    command: &'static Command,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) -> Option<Next> {
+    // A walk that goes on was checked when it began.
+    if session.walk.is_none() {
+        match check::check(core, config, session, command, args) {
+            Verdict::Run => {}
+            Verdict::Queued => {
+                apply_reply_mode(session, out, |session, out| {
+                    ReplyWriter::new(out, session.protocol).simple("QUEUED");
+                });
+                return None;
+            }
+            Verdict::Refused(error) => {
+                apply_reply_mode(session, out, |session, out| execute::write_error(core, session, &error, out));
+                return None;
+            }
+            Verdict::Paused => return Some(Next::Pause),
+        }
+    }
+    let ended = if matches!(command.spec.handler, Handler::Container) {
+        execute::write_error(core, session, &CommandError::wrong_arity(&command.full_name), out);
+        Ended::Done
+    } else {
+        apply_reply_mode(session, out, |session, out| execute::run_alone(core, config, session, command, args, out))
+    };
+    // What it sent to itself follows its own reply.
+    if session.client.mailbox.has_mail() {
+        session.client.mailbox.drain_into(out);
+    }
+    match ended {
+        Ended::Done => None,
+        Ended::Close => Some(Next::Close),
+        Ended::Blocked => Some(Next::Blocked),
+        Ended::Continue => Some(Next::Yield),
+        Ended::GateClosed => Some(Next::Gate),
+    }
+}
+
+/// Runs `answer`, and takes back what it wrote where CLIENT REPLY says so.
+fn apply_reply_mode<R>(
+    session: &mut Session,
+    out: &mut Vec<u8>,
+    answer: impl FnOnce(&mut Session, &mut Vec<u8>) -> R,
+) -> R {
+    let mark = out.len();
+    if session.reply_mode == ReplyMode::SkipNext {
+        session.reply_mode = ReplyMode::Skip;
+    }
+    let before = session.reply_mode;
+    let result = answer(session, out);
+    match (before, session.reply_mode) {
+        (_, ReplyMode::On) => {}
+        (ReplyMode::Skip, ReplyMode::Skip) => {
+            out.truncate(mark);
+            session.reply_mode = ReplyMode::On;
+        }
+        (_, ReplyMode::Off | ReplyMode::SkipNext | ReplyMode::Skip) => out.truncate(mark),
+    }
+    result
+}

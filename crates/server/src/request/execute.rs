@@ -1,0 +1,268 @@
+//! Step 6: runs a command under its locks. The same entry serves single commands, batches and EXEC.
+
+use std::time::Duration;
+
+use ochre_keyspace::{LockSet, ShardList};
+use ochre_resp::{Args, ReplyWriter};
+
+use super::{
+    effects::{self, Effects},
+    keys,
+};
+use crate::{
+    clock,
+    commands::{
+        Command, CommandError, Flags, Handler,
+        context::{Context, NoKeys, Outcome, Run},
+    },
+    config::Config,
+    core::Core,
+    session::Session,
+};
+
+/// How a request ended.
+pub enum Ended {
+    /// Its reply is written.
+    Done,
+    /// Its reply is written, and the connection closes after it.
+    Close,
+    /// The session now waits (`session.blocked`).
+    Blocked,
+    /// A walk goes on later.
+    Continue,
+    /// The gate is closed, or another closes it: nothing happened, try again when it opens.
+    GateClosed,
+}
+
+/// One request to run.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    pub command: &'static Command,
+    pub args: Args<'a>,
+    /// Its keys: index among the arguments, and hash.
+    pub hashed: &'a [(u32, u64)],
+    /// Milliseconds since 1970.
+    pub now_ms: i64,
+    /// Whether it is part of an EXEC.
+    pub nested: bool,
+}
+
+/// Runs a request that is alone: takes the locks that its row asks for.
+pub fn run_alone(
+    core: &Core,
+    config: &Config,
+    session: &mut Session,
+    command: &'static Command,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) -> Ended {
+    if command.spec.flags.contains(Flags::EXEC) && session.in_transaction() {
+        return run_transaction(core, config, session, command, out);
+    }
+    let keyspace = &core.server.keyspace;
+    let mut hashed = Vec::new();
+    let handler = command.spec.handler;
+    let mut set = match handler {
+        Handler::Session(_) | Handler::Container => None,
+        Handler::Whole(_) => match keyspace.gate().close() {
+            Some(closed) => Some(LockSet::whole(keyspace, closed)),
+            None => return Ended::GateClosed,
+        },
+        Handler::Read(_) | Handler::Write(_) | Handler::Walk(_) => {
+            let Some(entered) = keyspace.gate().enter(core.index) else { return Ended::GateClosed };
+            if let Handler::Walk(_) = handler {
+                Some(LockSet::walking(keyspace, entered))
+            } else {
+                keys::hash_into(keyspace, command.spec, args, &mut hashed);
+                let mut shards: ShardList = hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash) as u16).collect();
+                if command.spec.flags.contains(Flags::RELEASES_WATCH) {
+                    shards.extend(watched_shards(core, session));
+                }
+                Some(LockSet::lock(keyspace, entered, shards))
+            }
+        }
+    };
+    let now_ms = clock::now_ms();
+    prepare(core, config, set.as_ref(), now_ms);
+    let start = clock::ticks();
+    let call = Call { command, args, hashed: &hashed, now_ms, nested: false };
+    let ended = run(core, session, set.as_mut(), call, out);
+    core.counters.ran(command, clock::ticks() - start);
+    session.client.ran(command, now_ms);
+    ended
+}
+
+/// Gives a lock set the clock of what will run under it.
+#[inline]
+pub fn prepare(core: &Core, config: &Config, set: Option<&LockSet<'_>>, now_ms: i64) {
+    if let Some(set) = set {
+        set.set_clock(now_ms, core.access_clock(config, now_ms));
+        set.set_removes_expired(!core.server.pause.stops_expiry());
+    }
+}
+
+/// Runs one command under locks that are held, and makes known what it did.
+#[inline]
+pub fn run(
+    core: &Core,
+    session: &mut Session,
+    set: Option<&mut LockSet<'_>>,
+    call: Call<'_>,
+    out: &mut Vec<u8>,
+) -> Ended {
+    let mark = out.len();
+    let result = dispatch(core, session, set, call, out);
+    core.counters.commands_processed.add(1);
+    match result {
+        Ok(Outcome::Done) => Ended::Done,
+        Ok(Outcome::Close) => Ended::Close,
+        Ok(Outcome::Continue) => Ended::Continue,
+        Ok(Outcome::Block(block)) => {
+            if call.nested {
+                // Inside EXEC nothing waits: it ends as if its time were over.
+                (block.on_timeout)(&mut ReplyWriter::new(out, session.protocol));
+                return Ended::Done;
+            }
+            session.blocked = Some(Box::new(block));
+            Ended::Blocked
+        }
+        Err(error) => {
+            out.truncate(mark);
+            core.counters.by_command[call.command.id].failed.add(1);
+            write_error(core, session, &error, out);
+            Ended::Done
+        }
+    }
+}
+
+/// Writes an error reply, and counts it.
+#[cold]
+pub fn write_error(core: &Core, session: &Session, error: &CommandError, out: &mut Vec<u8>) {
+    core.counters.error(&error.0);
+    ReplyWriter::new(out, session.protocol).error(error.0.as_bytes());
+}
+
+/// Calls the handler with the rights that its row asks for, and makes known what it did.
+#[inline]
+fn dispatch<'a>(
+    core: &'a Core,
+    session: &'a mut Session,
+    set: Option<&'a mut LockSet<'_>>,
+    call: Call<'a>,
+    out: &'a mut Vec<u8>,
+) -> Run {
+    let database = session.database;
+    let reply = ReplyWriter::new(out, session.protocol);
+    macro_rules! call {
+        ($handler:expr, $keys:expr) => {{
+            let mut context = Context {
+                args: call.args,
+                command: call.command,
+                spec: call.command.spec,
+                keys: $keys,
+                reply,
+                session,
+                core,
+                now_ms: call.now_ms,
+                effects: Effects::default(),
+                hashed: call.hashed,
+                nested: call.nested,
+            };
+            let result = $handler(&mut context);
+            effects::publish(core, context.keys.lock_set(), context.effects, database, call.args);
+            result
+        }};
+    }
+    const LOCKED: &str = "a handler of keys runs under a lock set";
+    match call.command.spec.handler {
+        Handler::Read(handler) => {
+            let set: &'a LockSet<'_> = set.expect(LOCKED);
+            call!(handler, set.reader())
+        }
+        Handler::Write(handler) => call!(handler, set.expect(LOCKED).writer()),
+        Handler::Session(handler) => call!(handler, NoKeys),
+        Handler::Walk(handler) => {
+            let set: &'a LockSet<'_> = set.expect(LOCKED);
+            call!(handler, set.walker())
+        }
+        Handler::Whole(handler) => call!(handler, set.expect(LOCKED).whole_keyspace()),
+        Handler::Container => Err(CommandError::wrong_arity(&call.command.full_name)),
+    }
+}
+
+fn watched_shards<'s>(core: &'s Core, session: &'s Session) -> impl Iterator<Item = u16> + 's {
+    let keyspace = &core.server.keyspace;
+    let keys = session.watch.iter().flat_map(|watch| &watch.keys);
+    keys.map(|(_, key)| keyspace.shard_of(keyspace.hash(key).hash) as u16)
+}
+
+/// EXEC: runs what was queued as one, under the locks of all its keys and of the watched ones, or under the gate where one of the
+/// commands asks for more than keys.
+fn run_transaction(
+    core: &Core,
+    config: &Config,
+    session: &mut Session,
+    exec: &'static Command,
+    out: &mut Vec<u8>,
+) -> Ended {
+    let start = clock::ticks();
+    let server = &core.server;
+    let keyspace = &server.keyspace;
+    let Some(transaction) = &session.transaction else { return Ended::Done };
+
+    let mut hashed = Vec::new();
+    let mut spans = Vec::with_capacity(transaction.queued.len());
+    for queued in &transaction.queued {
+        let first = hashed.len();
+        keys::hash_into(keyspace, queued.command.spec, queued.args(), &mut hashed);
+        spans.push(first..hashed.len());
+    }
+    let wants_all = |command: &Command| matches!(command.spec.handler, Handler::Whole(_) | Handler::Walk(_));
+    let mut set = if transaction.queued.iter().any(|queued| wants_all(queued.command)) {
+        let Some(closed) = keyspace.gate().close() else { return Ended::GateClosed };
+        LockSet::whole(keyspace, closed)
+    } else {
+        let Some(entered) = keyspace.gate().enter(core.index) else { return Ended::GateClosed };
+        let mut shards: ShardList = hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash) as u16).collect();
+        shards.extend(watched_shards(core, session));
+        LockSet::lock(keyspace, entered, shards)
+    };
+    let now_ms = clock::now_ms();
+    prepare(core, config, Some(&set), now_ms);
+
+    // A watched key whose time has come has changed, though nobody has looked at it since.
+    for (database, key) in session.watch.iter().flat_map(|watch| &watch.keys) {
+        set.reader().peek(*database, keyspace.hash(key));
+    }
+    effects::publish_expired(core, &set);
+    let watch_failed = session.watch.as_ref().is_some_and(|watch| watch.is_changed());
+    session.release_watch(&set.reader(), keyspace);
+    let transaction = session.end_transaction().expect("it was there above");
+
+    let mut ended = Ended::Done;
+    if transaction.failed {
+        let error = CommandError::text("EXECABORT Transaction discarded because of previous errors.");
+        core.counters.by_command[exec.id].failed.add(1);
+        write_error(core, session, &error, out);
+    } else if watch_failed {
+        ReplyWriter::new(out, session.protocol).null_array();
+    } else {
+        ReplyWriter::new(out, session.protocol).array(transaction.queued.len());
+        for (queued, span) in transaction.queued.iter().zip(spans) {
+            let start = clock::ticks();
+            let hashed = &hashed[span];
+            let call = Call { command: queued.command, args: queued.args(), hashed, now_ms, nested: true };
+            if let Ended::Close = run(core, session, Some(&mut set), call, out) {
+                ended = Ended::Close;
+            }
+            core.counters.ran(queued.command, clock::ticks() - start);
+        }
+    }
+    core.counters.commands_processed.add(1);
+    core.counters.ran(exec, clock::ticks() - start);
+    session.client.ran(exec, now_ms);
+    ended
+}
+
+/// How long a walk may run before it lets others run.
+pub const SLICE: Duration = Duration::from_micros(500);

@@ -1,0 +1,140 @@
+//! What all cores share.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use ochre_keyspace::Keyspace;
+use tokio::sync::Notify;
+
+use crate::{
+    clock, commands,
+    config::ConfigStore,
+    counters::Counters,
+    journal::Journal,
+    memory,
+    net::{cores::Mailroom, listener::Arrival},
+    pubsub::PubSub,
+    random,
+    session::{pause::Pause, registry::Registry},
+};
+
+/// See the module.
+pub struct Server {
+    pub keyspace: Keyspace,
+    pub config: ConfigStore,
+    pub clients: Registry,
+    pub pubsub: PubSub,
+    pub journal: Journal,
+    pub pause: Pause,
+    /// The counters of each core.
+    pub counters: Box<[Arc<Counters>]>,
+    /// Connections that were not let in.
+    pub refused_connections: AtomicU64,
+    pub started: Instant,
+    /// Milliseconds since 1970.
+    pub started_ms: i64,
+    /// 40 hexadecimal digits, new at each start.
+    pub run_id: String,
+    /// Ends the server when notified.
+    pub stop: Notify,
+    active_expiry: AtomicBool,
+    mailrooms: Box<[Mailroom]>,
+    next_core: AtomicUsize,
+    memory: MemoryFigure,
+}
+
+/// The memory in use, measured again when it is older than a few milliseconds: a measurement takes the allocator's locks.
+struct MemoryFigure {
+    measured_ms: AtomicI64,
+    bytes: AtomicUsize,
+}
+
+/// How old the figure of memory in use may be.
+const MEMORY_AGE_MAX: Duration = Duration::from_millis(5);
+
+impl Server {
+    pub fn new(config: ConfigStore, mailrooms: Vec<Mailroom>) -> Server {
+        let deadlines: Vec<Arc<Notify>> = mailrooms.iter().map(|mailroom| mailroom.deadline.clone()).collect();
+        let wake = move |core: usize| deadlines[core].notify_one();
+        let commands = commands::table().len;
+        Server {
+            keyspace: Keyspace::new(mailrooms.len(), (random::seed_64(), random::seed_64()), wake),
+            config,
+            clients: Registry::default(),
+            pubsub: PubSub::default(),
+            journal: Journal::default(),
+            pause: Pause::default(),
+            counters: mailrooms.iter().map(|_| Arc::new(Counters::new(commands))).collect(),
+            refused_connections: AtomicU64::new(0),
+            started: Instant::now(),
+            started_ms: clock::now_ms(),
+            run_id: random::hex(40),
+            stop: Notify::new(),
+            active_expiry: AtomicBool::new(true),
+            mailrooms: mailrooms.into(),
+            next_core: AtomicUsize::new(0),
+            memory: MemoryFigure { measured_ms: AtomicI64::new(0), bytes: AtomicUsize::new(0) },
+        }
+    }
+
+    /// The core of the next connection: each in turn.
+    pub fn next_core(&self) -> usize {
+        self.next_core.fetch_add(1, Ordering::Relaxed) % self.mailrooms.len()
+    }
+
+    /// Sends a connection to its core.
+    pub fn hand_over(&self, core: usize, arrival: Arrival) {
+        if let Err(unsent) = self.mailrooms[core].arrivals.send(arrival) {
+            // The core has stopped: so does the server.
+            self.clients.remove(unsent.0.client.id);
+        }
+    }
+
+    /// How many cores serve.
+    pub fn cores(&self) -> usize {
+        self.mailrooms.len()
+    }
+
+    /// Whether keys are removed when their time comes, without anybody looking at them (DEBUG SET-ACTIVE-EXPIRE).
+    pub fn expires_actively(&self) -> bool {
+        self.active_expiry.load(Ordering::Acquire)
+    }
+
+    pub fn set_active_expiry(&self, on: bool) {
+        self.active_expiry.store(on, Ordering::Release);
+        self.wake_expiry();
+    }
+
+    /// Has every core look at its deadlines now.
+    pub fn wake_expiry(&self) {
+        self.mailrooms.iter().for_each(|mailroom| mailroom.deadline.notify_one());
+    }
+
+    /// Bytes in use.
+    pub fn used_memory(&self) -> usize {
+        let now_ms = clock::now_ms();
+        let measured_ms = self.memory.measured_ms.load(Ordering::Relaxed);
+        if now_ms - measured_ms < MEMORY_AGE_MAX.as_millis() as i64 {
+            return self.memory.bytes.load(Ordering::Relaxed);
+        }
+        let bytes = memory::allocated();
+        self.memory.bytes.store(bytes, Ordering::Relaxed);
+        self.memory.measured_ms.store(now_ms, Ordering::Relaxed);
+        bytes
+    }
+
+    /// Whether more memory is in use than `maxmemory` allows.
+    pub fn is_out_of_memory(&self, maxmemory: u64) -> bool {
+        self.used_memory() as u64 > maxmemory
+    }
+
+    /// The sum of a counter over all cores.
+    pub fn sum(&self, figure: impl Fn(&Counters) -> u64) -> u64 {
+        self.counters.iter().map(|counters| figure(counters)).sum()
+    }
+}

@@ -1,0 +1,246 @@
+//! A small synchronous client that shows replies exactly as they came.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::quoting;
+use crate::reply::Reply;
+
+/// How long a reply may take before the client gives up; [`Client::set_timeout`] changes it.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+#[derive(Debug)]
+pub struct Client {
+    stream: Stream,
+    /// What was read and not yet taken: `buffer[taken..]`.
+    buffer: Vec<u8>,
+    taken: usize,
+}
+
+impl Client {
+    /// Connects over TCP to a port of this machine.
+    pub fn connect(port: u16) -> io::Result<Client> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        Client::over(Stream::Tcp(stream))
+    }
+
+    /// Connects to a Unix socket.
+    pub fn connect_unix(path: &Path) -> io::Result<Client> {
+        Client::over(Stream::Unix(UnixStream::connect(path)?))
+    }
+
+    fn over(stream: Stream) -> io::Result<Client> {
+        let client = Client { stream, buffer: Vec::new(), taken: 0 };
+        client.set_timeout(REPLY_TIMEOUT)?;
+        Ok(client)
+    }
+
+    /// How long to wait for bytes, and for room to write some.
+    pub fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match &self.stream {
+            Stream::Tcp(stream) => {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))
+            }
+            Stream::Unix(stream) => {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))
+            }
+        }
+    }
+
+    /// Sends a command, written as in redis-cli, and waits for its reply. Panics where the connection fails: for tests.
+    #[track_caller]
+    pub fn run(&mut self, line: &str) -> Reply {
+        let arguments = quoting::split(line.as_bytes()).unwrap_or_else(|error| panic!("{line}: {error}"));
+        self.call(&arguments).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    /// Sends a command and waits for its reply.
+    pub fn call<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> io::Result<Reply> {
+        self.send(arguments)?;
+        self.read_reply()
+    }
+
+    /// Sends commands in one write and waits for as many replies.
+    pub fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> io::Result<Vec<Reply>> {
+        let mut bytes = Vec::new();
+        for command in commands {
+            encode(command, &mut bytes);
+        }
+        self.send_bytes(&bytes)?;
+        commands.iter().map(|_| self.read_reply()).collect()
+    }
+
+    pub fn send<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        encode(arguments, &mut bytes);
+        self.send_bytes(&bytes)
+    }
+
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.write_all(bytes),
+            Stream::Unix(stream) => stream.write_all(bytes),
+        }
+    }
+
+    /// Waits for the next reply or push. An error of kind `UnexpectedEof` says that the server closed the connection.
+    pub fn read_reply(&mut self) -> io::Result<Reply> {
+        loop {
+            if let Some(reply) = self.take_reply()? {
+                return Ok(reply);
+            }
+            if self.fill()? == 0 {
+                let left = quoting::quote(&self.buffer[self.taken..]);
+                let message = format!("the server closed the connection, {left} unread");
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+            }
+        }
+    }
+
+    /// The next reply or push if it comes within `limit`.
+    pub fn read_reply_within(&mut self, limit: Duration) -> io::Result<Option<Reply>> {
+        let deadline = Instant::now() + limit;
+        let result = loop {
+            if let Some(reply) = self.take_reply()? {
+                break Ok(Some(reply));
+            }
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            self.set_timeout(left)?;
+            match self.fill() {
+                Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if is_timeout(&error) => {
+                    if Instant::now() >= deadline {
+                        break Ok(None);
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        self.set_timeout(REPLY_TIMEOUT)?;
+        result
+    }
+
+    /// Waits for a line that ends with LF and gives it without: the plain-line protocol.
+    pub fn read_line(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            if let Some(length) = self.buffer[self.taken..].iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer[self.taken..self.taken + length].to_vec();
+                self.taken += length + 1;
+                return Ok(line);
+            }
+            if self.fill()? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Everything up to the end of the connection, unparsed.
+    pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            match self.fill() {
+                Ok(0) => break,
+                Ok(_) => {}
+                // A server that closes with our bytes unread resets the connection.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let bytes = self.buffer.split_off(self.taken);
+        self.buffer.clear();
+        self.taken = 0;
+        Ok(bytes)
+    }
+
+    /// Exactly `length` bytes, unparsed.
+    pub fn read_bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        while self.buffer.len() - self.taken < length {
+            if self.fill()? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let bytes = self.buffer[self.taken..self.taken + length].to_vec();
+        self.taken += length;
+        Ok(bytes)
+    }
+
+    /// Says that no more will be sent, as a client does that pipes a file into the socket.
+    pub fn finish_sending(&self) -> io::Result<()> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// What has been read beyond the replies that were taken.
+    pub fn unread(&self) -> &[u8] {
+        &self.buffer[self.taken..]
+    }
+
+    fn take_reply(&mut self) -> io::Result<Option<Reply>> {
+        match Reply::parse(&self.buffer[self.taken..]) {
+            Ok(Some((reply, length))) => {
+                self.taken += length;
+                if self.taken == self.buffer.len() {
+                    self.buffer.clear();
+                    self.taken = 0;
+                }
+                Ok(Some(reply))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
+    }
+
+    /// Reads what is there, waiting for the first byte; 0 is the end of the connection.
+    fn fill(&mut self) -> io::Result<usize> {
+        if self.taken > 1 << 16 {
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
+        }
+        let mut chunk = [0; 1 << 16];
+        let length = loop {
+            let read = match &mut self.stream {
+                Stream::Tcp(stream) => stream.read(&mut chunk),
+                Stream::Unix(stream) => stream.read(&mut chunk),
+            };
+            match read {
+                Ok(length) => break length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time"));
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        self.buffer.extend_from_slice(&chunk[..length]);
+        Ok(length)
+    }
+}
+
+/// Appends a command as an array of bulk strings, as client libraries send it.
+pub fn encode<A: AsRef<[u8]>>(arguments: &[A], bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(format!("*{}\r\n", arguments.len()).as_bytes());
+    for argument in arguments {
+        let argument = argument.as_ref();
+        bytes.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+        bytes.extend_from_slice(argument);
+        bytes.extend_from_slice(b"\r\n");
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}

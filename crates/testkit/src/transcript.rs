@@ -1,0 +1,598 @@
+//! Transcripts: tests as conversations, in a text that people read and programs run.
+//!
+//! ```text
+//! # A line of comment.
+//! @ threads 4                     a directive of the server (before the first command)
+//! > SET k "a b\x00"               a command, quoted as in redis-cli …
+//! +OK                             … and its reply
+//! > GET k
+//! "a b\x00"
+//! > MGET k missing
+//! ["a b\x00", $-1]
+//! 2> SUBSCRIBE news               another client; `>` is client 1
+//! ["subscribe", "news", :1]
+//! > PUBLISH news hello
+//! :1
+//! 2< ["message", "news", "hello"] what a client receives without asking
+//! 1> SLOW                         no reply below: it is not waited for now …
+//! 1< +OK                          … but here
+//! = GET k                         an inline command, the bytes of the line as they are (`2=` for client 2)
+//! "a b\x00"
+//! 2!                              the server has closed this client's connection
+//! ```
+//!
+//! Replies: `+simple` `-ERR error` `:integer` `"bulk"` `$-1` `*-1` `_` (the three nulls) `[array]` `~[set]` `push[push]`
+//! `{map => value}` `,double` `#t` `#f` `(bignumber` `=txt:"verbatim"`. A reply may run over several lines until its brackets
+//! close. `...` stands for any reply or element, and, as the last element of an array, for any number of them.
+//! When a transcript ends, no client may have anything left to read.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+use std::{env, fs, io};
+
+use crate::client::{Client, encode};
+use crate::quoting;
+use crate::reply::Reply;
+use crate::server::{Launch, Server};
+
+/// How long a transcript looks for what should not be there: pushes that nobody expects.
+const SILENCE: Duration = Duration::from_millis(5);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transcript {
+    pub directives: Vec<(String, String)>,
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands in its text; 0 if it never stood in one.
+    pub line: usize,
+    pub client: usize,
+    pub event: Event,
+    /// What comes back. A command may have none: it blocks, or answers nothing.
+    pub expected: Option<Pattern>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Comment(String),
+    Command(Vec<Vec<u8>>),
+    Inline(Vec<u8>),
+    Receive,
+    Closed,
+}
+
+/// An expected reply, with gaps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    Any,
+    Exact(Reply),
+    /// `shell` gives the kind of the aggregate, `open` that more elements may follow.
+    Items {
+        shell: Reply,
+        items: Vec<Pattern>,
+        open: bool,
+    },
+}
+
+impl Pattern {
+    pub fn matches(&self, reply: &Reply) -> bool {
+        match self {
+            Pattern::Any => true,
+            Pattern::Exact(expected) => expected == reply,
+            Pattern::Items { shell, items, open } => {
+                let found = reply.items();
+                std::mem::discriminant(shell) == std::mem::discriminant(reply)
+                    && (found.len() == items.len() || (*open && found.len() > items.len()))
+                    && items.iter().zip(found).all(|(pattern, item)| pattern.matches(item))
+            }
+        }
+    }
+}
+
+/// Runs a transcript against a fresh server under test, and panics where a reply is not the expected one.
+#[track_caller]
+pub fn check(text: &str) {
+    if let Err(failure) = check_against(text, Launch::subject()) {
+        panic!("{failure}");
+    }
+}
+
+/// Runs every transcript (`*.txt`) of a folder, each against a fresh server, and panics naming all that fail.
+#[track_caller]
+pub fn check_folder(folder: &Path) {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    paths.sort();
+    let mut failures = Vec::new();
+    for path in &paths {
+        let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        if let Err(failure) = check_against(&text, Launch::subject()) {
+            failures.push(format!("{}: {failure}", path.display()));
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} transcripts fail:\n{}", failures.len(), paths.len(), failures.join("\n"));
+}
+
+/// Runs a transcript against a server started for it.
+pub fn check_against(text: &str, mut launch: Launch) -> Result<(), String> {
+    let transcript = Transcript::parse(text)?;
+    for (name, value) in &transcript.directives {
+        launch = match name.as_str() {
+            "threads" => launch.threads(value.parse().map_err(|_| format!("threads wants a number, not {value}"))?),
+            _ => launch.directive(name, value),
+        };
+    }
+    let server = launch.start();
+    transcript.run(&server).map_err(|failure| format!("{failure}\nthe server's log:\n{}", server.log()))
+}
+
+impl Transcript {
+    pub fn parse(text: &str) -> Result<Transcript, String> {
+        let mut transcript = Transcript { directives: Vec::new(), entries: Vec::new() };
+        let mut lines = text.lines().enumerate().peekable();
+        while let Some((index, line)) = lines.next() {
+            let at = |error: String| format!("line {}: {error}", index + 1);
+            let line = line.trim();
+            if line.is_empty() {
+                continue;
+            }
+            if let Some(comment) = line.strip_prefix('#')
+                && (comment.is_empty() || comment.starts_with(' '))
+            {
+                transcript.add(index, 1, Event::Comment(comment.trim().into()), None);
+                continue;
+            }
+            if let Some(directive) = line.strip_prefix("@ ") {
+                let (name, value) = directive.trim().split_once(' ').unwrap_or((directive.trim(), ""));
+                transcript.directives.push((name.into(), value.trim().into()));
+                continue;
+            }
+            if let Some((client, sign, rest)) = prompt(line) {
+                match sign {
+                    '>' => {
+                        let arguments = quoting::split(rest.as_bytes()).map_err(at)?;
+                        transcript.add(index, client, Event::Command(arguments), None);
+                    }
+                    '=' => transcript.add(index, client, Event::Inline(rest.into()), None),
+                    '!' => transcript.add(index, client, Event::Closed, None),
+                    _ => {
+                        let reply = gather(rest, &mut lines).map_err(at)?;
+                        transcript.add(index, client, Event::Receive, Some(reply));
+                    }
+                }
+                continue;
+            }
+            let reply = gather(line, &mut lines).map_err(at)?;
+            match transcript.entries.last_mut() {
+                Some(entry)
+                    if entry.expected.is_none() && matches!(entry.event, Event::Command(_) | Event::Inline(_)) =>
+                {
+                    entry.expected = Some(reply);
+                }
+                _ => return Err(at(format!("a reply without a command: {line}"))),
+            }
+        }
+        Ok(transcript)
+    }
+
+    fn add(&mut self, index: usize, client: usize, event: Event, expected: Option<Pattern>) {
+        self.entries.push(Entry { line: index + 1, client, event, expected });
+    }
+
+    /// Runs it against a server that is already there.
+    pub fn run(&self, server: &Server) -> Result<(), String> {
+        let mut clients: BTreeMap<usize, Client> = BTreeMap::new();
+        for entry in &self.entries {
+            if matches!(entry.event, Event::Comment(_)) {
+                continue;
+            }
+            let client = clients.entry(entry.client).or_insert_with(|| server.client());
+            if let Err(why) = entry.run(client) {
+                return Err(format!("line {}: {}{why}", entry.line, entry.title()));
+            }
+        }
+        for (number, mut client) in clients {
+            match client.read_reply_within(SILENCE) {
+                Ok(Some(reply)) => return Err(format!("at the end, client {number} had received one more: {reply}")),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                Err(error) => return Err(format!("at the end, client {number}: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The text that [`Transcript::parse`] reads back.
+    pub fn print(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.directives {
+            writeln!(text, "@ {name} {value}").expect("a string takes all");
+        }
+        for entry in &self.entries {
+            text.push_str(&entry.title());
+            if let Some(expected) = &entry.expected {
+                writeln!(text, "{}", expected.print()).expect("a string takes all");
+            }
+        }
+        text
+    }
+}
+
+impl Entry {
+    pub fn command(client: usize, arguments: Vec<Vec<u8>>, expected: Option<Reply>) -> Entry {
+        Entry { line: 0, client, event: Event::Command(arguments), expected: expected.map(Pattern::Exact) }
+    }
+
+    fn run(&self, client: &mut Client) -> Result<(), String> {
+        match &self.event {
+            Event::Comment(_) | Event::Receive => {}
+            Event::Command(arguments) => {
+                let mut bytes = Vec::new();
+                encode(arguments, &mut bytes);
+                client.send_bytes(&bytes).map_err(|error| error.to_string())?;
+            }
+            Event::Inline(line) => {
+                client.send_bytes(&[line, &b"\r\n"[..]].concat()).map_err(|error| error.to_string())?;
+            }
+            Event::Closed => {
+                let left = client.read_to_end().map_err(|error| format!("still open: {error}"))?;
+                return if left.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("before the end came {}", quoting::quote(&left)))
+                };
+            }
+        }
+        let Some(expected) = &self.expected else {
+            return Ok(());
+        };
+        match client.read_reply() {
+            Ok(reply) if expected.matches(&reply) => Ok(()),
+            Ok(reply) => Err(format!("expected: {}\n  received: {reply}", expected.print())),
+            Err(error) => Err(format!("expected: {}\n  but {error}", expected.print())),
+        }
+    }
+
+    /// The line that asks, or that names who receives.
+    fn title(&self) -> String {
+        let number = if self.client == 1 { String::new() } else { self.client.to_string() };
+        match &self.event {
+            Event::Comment(text) => format!("# {text}\n"),
+            Event::Command(arguments) => format!("{number}> {}\n", quoting::quote_command(arguments)),
+            Event::Inline(line) => format!("{number}= {}\n", String::from_utf8_lossy(line)),
+            Event::Receive => format!("{}< ", self.client),
+            Event::Closed => format!("{}!\n", self.client),
+        }
+    }
+}
+
+impl Pattern {
+    fn print(&self) -> String {
+        match self {
+            Pattern::Any => "...".into(),
+            Pattern::Exact(reply) => reply.to_string(),
+            Pattern::Items { shell, items, open } => {
+                let mut parts: Vec<String> = items.iter().map(Pattern::print).collect();
+                if matches!(shell, Reply::Map(_)) {
+                    parts = parts.chunks(2).map(|pair| pair.join(" => ")).collect();
+                }
+                if *open {
+                    parts.push("...".into());
+                }
+                let parts = parts.join(", ");
+                match shell {
+                    Reply::Map(_) => format!("{{{parts}}}"),
+                    Reply::Set(_) => format!("~[{parts}]"),
+                    Reply::Push(_) => format!("push[{parts}]"),
+                    _ => format!("[{parts}]"),
+                }
+            }
+        }
+    }
+}
+
+/// `2> rest`: the client, the sign, what follows.
+fn prompt(line: &str) -> Option<(usize, char, &str)> {
+    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+    let client = if digits == 0 { 1 } else { line[..digits].parse().ok()? };
+    let rest = &line[digits..];
+    let sign = rest.chars().next()?;
+    let rest = &rest[1..];
+    match sign {
+        '!' if rest.is_empty() => Some((client, sign, rest)),
+        '>' | '<' | '=' if rest.starts_with(' ') => Some((client, sign, &rest[1..])),
+        _ => None,
+    }
+}
+
+/// Parses a reply that begins on `line` and may need the lines that follow.
+fn gather<'a>(line: &str, lines: &mut impl Iterator<Item = (usize, &'a str)>) -> Result<Pattern, String> {
+    let mut text = line.trim().to_string();
+    loop {
+        let mut notation = Notation { rest: text.as_bytes() };
+        match notation.value(true) {
+            Ok(pattern) => {
+                let rest = notation.rest.trim_ascii();
+                return if rest.is_empty() {
+                    Ok(pattern)
+                } else {
+                    Err(format!("after a reply stands {}", quoting::quote(rest)))
+                };
+            }
+            Err(NotationError::Unfinished) => match lines.next() {
+                Some((_, line)) => {
+                    text.push(' ');
+                    text.push_str(line.trim());
+                }
+                None => return Err(format!("a bracket is not closed: {text}")),
+            },
+            Err(NotationError::Wrong(why)) => return Err(format!("{why} in {text}")),
+        }
+    }
+}
+
+enum NotationError {
+    Unfinished,
+    Wrong(String),
+}
+
+impl From<String> for NotationError {
+    fn from(why: String) -> NotationError {
+        NotationError::Wrong(why)
+    }
+}
+
+struct Notation<'a> {
+    rest: &'a [u8],
+}
+
+impl Notation<'_> {
+    fn take(&mut self, token: &str) -> bool {
+        self.rest = self.rest.trim_ascii_start();
+        match self.rest.strip_prefix(token.as_bytes()) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn value(&mut self, top: bool) -> Result<Pattern, NotationError> {
+        self.rest = self.rest.trim_ascii_start();
+        let exact = |reply| Ok(Pattern::Exact(reply));
+        if self.rest.is_empty() {
+            return Err(NotationError::Unfinished);
+        }
+        if self.take("...") {
+            return Ok(Pattern::Any);
+        }
+        for (open, close, shell) in [
+            ("[", "]", Reply::Array(Vec::new())),
+            ("~[", "]", Reply::Set(Vec::new())),
+            ("push[", "]", Reply::Push(Vec::new())),
+            ("{", "}", Reply::Map(Vec::new())),
+        ] {
+            if self.take(open) {
+                return self.items(shell, close);
+            }
+        }
+        if self.rest.starts_with(b"\"") {
+            let (text, rest) = quoting::unquote(self.rest)?;
+            self.rest = rest;
+            return exact(Reply::Bulk(text));
+        }
+        for (text, reply) in [
+            ("$-1", Reply::NullBulk),
+            ("*-1", Reply::NullArray),
+            ("#t", Reply::Boolean(true)),
+            ("#f", Reply::Boolean(false)),
+        ] {
+            if self.take(text) {
+                return exact(reply);
+            }
+        }
+        let (sign, rest) = (self.rest[0], &self.rest[1..]);
+        self.rest = rest;
+        match sign {
+            b'+' => exact(Reply::Simple(self.word(top)?)),
+            b'-' => exact(Reply::Error(self.word(top)?)),
+            b',' => exact(Reply::Double(self.word(false)?)),
+            b'(' => exact(Reply::BigNumber(self.word(false)?)),
+            b'_' => exact(Reply::Null),
+            b':' => {
+                let text = self.word(false)?;
+                let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+                exact(Reply::Integer(number.ok_or_else(|| format!("no integer: {}", quoting::quote(&text)))?))
+            }
+            b'=' => {
+                let Some((format, rest)) = self.rest.split_first_chunk::<3>() else {
+                    return Err(String::from("a verbatim string lacks its format").into());
+                };
+                let Some(text) = rest.strip_prefix(b":").filter(|text| text.starts_with(b"\"")) else {
+                    return Err(String::from("a verbatim string is =txt:\"…\"").into());
+                };
+                let (text, rest) = quoting::unquote(text)?;
+                let format = *format;
+                self.rest = rest;
+                exact(Reply::Verbatim { format, text })
+            }
+            _ => Err(format!("no reply begins with {}", quoting::quote(&[sign])).into()),
+        }
+    }
+
+    /// A bare word, or a quoted one; at the top it runs to the line's end.
+    fn word(&mut self, top: bool) -> Result<Vec<u8>, NotationError> {
+        if self.rest.starts_with(b"\"") {
+            let (text, rest) = quoting::unquote(self.rest)?;
+            self.rest = rest;
+            return Ok(text);
+        }
+        let stops = |at: usize| b",]}".contains(&self.rest[at]) || self.rest[at..].starts_with(b" =>");
+        let end =
+            if top { self.rest.len() } else { (0..self.rest.len()).find(|at| stops(*at)).unwrap_or(self.rest.len()) };
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        Ok(word.trim_ascii_end().to_vec())
+    }
+
+    fn items(&mut self, shell: Reply, close: &str) -> Result<Pattern, NotationError> {
+        let mut items = Vec::new();
+        let mut open = false;
+        loop {
+            if self.take(close) {
+                break;
+            }
+            let item = self.value(false)?;
+            if matches!(shell, Reply::Map(_)) && item != Pattern::Any {
+                if !self.take("=>") {
+                    return Err(if self.rest.is_empty() {
+                        NotationError::Unfinished
+                    } else {
+                        NotationError::Wrong("a map's key lacks its =>".into())
+                    });
+                }
+                items.push(item);
+                items.push(self.value(false)?);
+            } else {
+                items.push(item);
+            }
+            if !self.take(",") {
+                if self.take(close) {
+                    break;
+                }
+                return Err(if self.rest.is_empty() {
+                    NotationError::Unfinished
+                } else {
+                    NotationError::Wrong("elements want a comma between them".into())
+                });
+            }
+        }
+        if items.last() == Some(&Pattern::Any) {
+            // `[..., ...]` is two elements or more; `[...]` any number.
+            items.pop();
+            open = true;
+        }
+        let exact: Option<Vec<Reply>> = items
+            .iter()
+            .map(|item| match item {
+                Pattern::Exact(reply) => Some(reply.clone()),
+                _ => None,
+            })
+            .collect();
+        Ok(match (exact, open) {
+            (Some(items), false) => Pattern::Exact(match shell {
+                Reply::Map(_) => {
+                    let mut items = items.into_iter();
+                    let mut pairs = Vec::new();
+                    while let (Some(key), Some(value)) = (items.next(), items.next()) {
+                        pairs.push((key, value));
+                    }
+                    Reply::Map(pairs)
+                }
+                Reply::Set(_) => Reply::Set(items),
+                Reply::Push(_) => Reply::Push(items),
+                _ => Reply::Array(items),
+            }),
+            _ => Pattern::Items { shell, items, open },
+        })
+    }
+}
+
+/// Rewrites a transcript with the replies of a server, keeping its commands and comments: how one is recorded from a
+/// reference server (`OCHRE_SUBJECT=redis OCHRE_RECORD=1`).
+pub fn record(path: &Path) -> Result<(), String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut transcript = Transcript::parse(&text)?;
+    let mut launch = Launch::subject();
+    for (name, value) in &transcript.directives {
+        launch = launch.directive(name, value);
+    }
+    let server = launch.start();
+    let mut clients: BTreeMap<usize, Client> = BTreeMap::new();
+    for entry in &mut transcript.entries {
+        if matches!(entry.event, Event::Comment(_) | Event::Closed) {
+            continue;
+        }
+        let client = clients.entry(entry.client).or_insert_with(|| server.client());
+        let expected = entry.expected.take();
+        entry.run(client)?;
+        if expected.is_some_and(|expected| expected != Pattern::Any) {
+            entry.expected = Some(Pattern::Exact(client.read_reply().map_err(|error| error.to_string())?));
+        }
+    }
+    fs::write(path, transcript.print()).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Whether transcripts are to be recorded instead of checked.
+pub fn recording() -> bool {
+    env::var_os("OCHRE_RECORD").is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        let text = r##"@ threads 4
+# Every kind of reply.
+> SET k "a b\x00"
++OK
+> GET #k
+"a b\x00"
+> EVAL x 0
+-ERR some, error]
+2> LOLWUT
+=txt:"hi\n"
+> MGET a b
+["a", $-1, *-1, _, :5, #t, ,1.5, (99, +"a, b", -ERR x, {"k" => ~[:1]}, []]
+> BLPOP x 0
+2> RPUSH x 1
+:1
+1< ["x", "1"]
+= PING
++PONG
+2!
+"##;
+        let transcript = Transcript::parse(text).unwrap();
+        assert_eq!(transcript.print(), text);
+        assert_eq!(Transcript::parse(&transcript.print()).unwrap().print(), text);
+    }
+
+    #[test]
+    fn long_replies_break_and_join() {
+        let items: Vec<Reply> = (0..60).map(Reply::Integer).collect();
+        let reply = Reply::Array(vec![Reply::Array(items), Reply::Map(vec![(Reply::bulk("k"), Reply::NullBulk)])]);
+        let printed = format!("> X\n{reply}\n> Y\n");
+        assert!(printed.lines().count() > 10);
+        let transcript = Transcript::parse(&printed).unwrap();
+        assert_eq!(transcript.entries[0].expected, Some(Pattern::Exact(reply)));
+        assert_eq!(transcript.entries.len(), 2);
+    }
+
+    #[test]
+    fn gaps_match_what_they_should() {
+        let pattern =
+            |text: &str| Transcript::parse(&format!("> X\n{text}")).unwrap().entries[0].expected.clone().unwrap();
+        let reply = Reply::Array(vec![Reply::Integer(1), Reply::bulk("a"), Reply::Null]);
+        assert!(pattern("...").matches(&reply));
+        assert!(pattern("[:1, ...]").matches(&reply));
+        assert!(pattern("[:1, ..., _]").matches(&reply));
+        assert!(!pattern("[:2, ...]").matches(&reply));
+        assert!(!pattern("~[:1, ...]").matches(&reply));
+        assert!(!pattern("[:1, ..., _, _]").matches(&reply));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line() {
+        assert_eq!(Transcript::parse("> GET a\n\n?\n"), Err("line 3: no reply begins with \"?\" in ?".into()));
+        assert_eq!(Transcript::parse(":1").unwrap_err(), "line 1: a reply without a command: :1");
+        assert!(Transcript::parse("> A\n[:1").unwrap_err().contains("not closed"));
+    }
+}

@@ -1,0 +1,366 @@
+//! Draws sequences of commands from the table that the server under test tells of itself.
+
+use std::collections::BTreeSet;
+
+use ochre_testkit::Random;
+use ochre_testkit::command_table::{Argument, Command, CommandTable};
+use ochre_testkit::quoting;
+
+use crate::rules;
+use crate::values;
+
+/// One command of one client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub client: usize,
+    pub arguments: Vec<Vec<u8>>,
+    /// Sent as a line of text instead of an array.
+    pub inline: bool,
+}
+
+/// A command, with what the reference server knows of it.
+#[derive(Debug)]
+struct Drawable {
+    command: Command,
+    /// The tokens that the reference knows; others would only compare an extension with a syntax error.
+    known_tokens: BTreeSet<String>,
+    /// Tokens for the sake of which this command is drawn: draw them often.
+    wanted_tokens: BTreeSet<String>,
+    weight: usize,
+}
+
+#[derive(Debug)]
+pub struct Generator {
+    drawables: Vec<Drawable>,
+    groups: Vec<String>,
+    preparations: Vec<Vec<Vec<u8>>>,
+}
+
+/// Commands that wipe what a sequence has built, or change what its connections are: drawn less often.
+const RARE: [&str; 8] = ["flushall", "flushdb", "reset", "swapdb", "multi", "exec", "discard", "hello"];
+
+impl Generator {
+    /// `other` is the other reference's table: where `reference` is Valkey, only what Redis lacks is of interest.
+    pub fn new(
+        subject: &CommandTable,
+        reference: &CommandTable,
+        other: Option<&CommandTable>,
+        only: &[String],
+    ) -> Generator {
+        let mut drawables = Vec::new();
+        for command in subject.callable() {
+            let Some(known) = reference.get(&command.name) else {
+                continue;
+            };
+            if rules::not_drawn(&command.name).is_some() {
+                continue;
+            }
+            let mut command = command.clone();
+            if command.docs.arguments.is_empty() {
+                command.docs = known.docs.clone();
+            }
+            let known_tokens: BTreeSet<String> =
+                known.tokens().into_iter().filter(|token| rules::token_is_drawn(&command.name, token)).collect();
+            let mut wanted_tokens = BTreeSet::new();
+            if let Some(other) = other {
+                let foreign = other.get(&command.name).map(Command::tokens);
+                wanted_tokens = match &foreign {
+                    Some(foreign) => known_tokens.difference(foreign).cloned().collect(),
+                    None => BTreeSet::new(),
+                };
+                let basic = ["set", "get", "del", "mset", "expiretime"].contains(&command.name.as_str());
+                if foreign.is_some() && wanted_tokens.is_empty() && !basic {
+                    continue;
+                }
+            }
+            let named = only.is_empty()
+                || only
+                    .iter()
+                    .any(|name| *name == command.name || name == command.container() || *name == command.docs.group);
+            if named {
+                let weight = if RARE.contains(&command.name.as_str()) { 1 } else { 4 };
+                drawables.push(Drawable { command, known_tokens, wanted_tokens, weight });
+            }
+        }
+        let groups: BTreeSet<String> = drawables.iter().map(|drawable| drawable.command.docs.group.clone()).collect();
+        let preparations = values::PREPARATIONS
+            .iter()
+            .map(|line| quoting::split(line.as_bytes()).expect("preparations are well quoted"))
+            .filter(|words| subject.get(&String::from_utf8_lossy(&words[0]).to_ascii_lowercase()).is_some())
+            .collect();
+        Generator { drawables, groups: groups.into_iter().collect(), preparations }
+    }
+
+    pub fn command_names(&self) -> impl Iterator<Item = &str> {
+        self.drawables.iter().map(|drawable| drawable.command.name.as_str())
+    }
+
+    /// Draws this one no more: it has failed often enough to be known, and hides others.
+    pub fn drop_command(&mut self, name: &str) {
+        if self.drawables.len() > 1 {
+            self.drawables.retain(|drawable| drawable.command.name != name);
+        }
+    }
+
+    pub fn sequence(&self, seed: u64) -> Vec<Step> {
+        let mut random = Random::new(seed);
+        let mut draft =
+            Draft { generator: self, focus: random.pick(&self.groups).clone(), random, steps: Vec::new(), client: 1 };
+        draft.write();
+        draft.steps
+    }
+}
+
+/// A sequence being written.
+struct Draft<'a> {
+    generator: &'a Generator,
+    random: Random,
+    /// The group that most of this sequence's commands come from: commands of a family meet each other.
+    focus: String,
+    steps: Vec<Step>,
+    client: usize,
+}
+
+impl<'a> Draft<'a> {
+    fn write(&mut self) {
+        if self.random.chance(15) {
+            self.push_words(&["HELLO", "3"]);
+        }
+        let preparations = &self.generator.preparations;
+        if self.random.chance(60) && !preparations.is_empty() {
+            for _ in 0..self.random.between(1, 8) {
+                let words = self.random.pick(preparations).clone();
+                self.steps.push(Step { client: self.client, arguments: words, inline: false });
+            }
+        }
+        let length = self.random.between(8, 70);
+        while self.steps.len() < length {
+            match self.random.below(100) {
+                0..10 => self.transaction(),
+                10..13 => {
+                    let database = values::database(&mut self.random);
+                    self.push(vec![b"SELECT".to_vec(), database]);
+                }
+                13..15 => {
+                    let version = *self.random.pick(&["2", "3"]);
+                    self.push_words(&["HELLO", version]);
+                }
+                15..20 => self.client = self.random.between(1, 2),
+                _ => {
+                    let command = self.command();
+                    self.push(command);
+                }
+            }
+        }
+    }
+
+    /// WATCH, MULTI, some commands and EXEC, and now and then somebody who interferes.
+    fn transaction(&mut self) {
+        let other = 3 - self.client;
+        if self.random.chance(40) {
+            let key = values::key(&mut self.random);
+            self.push(vec![b"WATCH".to_vec(), key]);
+            self.interfere(other);
+        }
+        self.push_words(&["MULTI"]);
+        for _ in 0..self.random.below(6) {
+            let command = self.command();
+            self.push(command);
+        }
+        self.interfere(other);
+        match self.random.below(20) {
+            0 => {}
+            1..3 => self.push_words(&["DISCARD"]),
+            _ => self.push_words(&["EXEC"]),
+        }
+    }
+
+    fn interfere(&mut self, other: usize) {
+        if self.random.chance(30) {
+            let arguments = self.command();
+            self.steps.push(Step { client: other, arguments, inline: false });
+        }
+    }
+
+    fn push_words(&mut self, words: &[&str]) {
+        self.push(words.iter().map(|word| word.as_bytes().to_vec()).collect());
+    }
+
+    fn push(&mut self, arguments: Vec<Vec<u8>>) {
+        // An inline command of no words, or a huge line, is the protocol's test, not ours.
+        let length: usize = arguments.iter().map(Vec::len).sum();
+        let inline = self.random.chance(3) && length < 1000 && !arguments[0].is_empty();
+        self.steps.push(Step { client: self.client, arguments, inline });
+    }
+
+    fn command(&mut self) -> Vec<Vec<u8>> {
+        let drawable = self.drawable();
+        let mut words = Vec::new();
+        for word in drawable.command.words() {
+            let word = self.cased(word);
+            words.push(word);
+        }
+        let names = words.len();
+        let arguments = &drawable.command.docs.arguments;
+        let mut tail = self.arguments(arguments, drawable);
+        words.append(&mut tail);
+        if self.random.chance(22) {
+            let mut spoilt = words.clone();
+            for _ in 0..self.random.between(1, 2) {
+                self.spoil(&mut spoilt, names);
+            }
+            if !has_times(arguments) || !spoilt[names..].iter().any(|word| values::may_expire_soon(word)) {
+                return spoilt;
+            }
+        }
+        words
+    }
+
+    /// Seven times out of ten one of the sequence's own group.
+    fn drawable(&mut self) -> &'a Drawable {
+        let all = &self.generator.drawables;
+        let focused = self.random.chance(70);
+        let matches = |drawable: &&Drawable| !focused || drawable.command.docs.group == self.focus;
+        let total: usize = all.iter().filter(matches).map(|drawable| drawable.weight).sum();
+        if total == 0 {
+            return self.random.pick(all);
+        }
+        let mut ticket = self.random.below(total);
+        for drawable in all.iter().filter(|drawable| !focused || drawable.command.docs.group == self.focus) {
+            if ticket < drawable.weight {
+                return drawable;
+            }
+            ticket -= drawable.weight;
+        }
+        unreachable!("the ticket is below the sum of all weights")
+    }
+
+    /// The words for a list of arguments.
+    fn arguments(&mut self, arguments: &[Argument], drawable: &Drawable) -> Vec<Vec<u8>> {
+        // Options may stand in any order: pieces that begin with a token and follow each other are shuffled at times.
+        let mut pieces: Vec<(bool, Vec<Vec<u8>>)> = Vec::new();
+        let mut repetitions = None;
+        for (index, argument) in arguments.iter().enumerate() {
+            if !knows(drawable, argument) {
+                continue;
+            }
+            let wanted = wants(drawable, argument);
+            if argument.optional && !self.random.chance(if wanted { 70 } else { 30 }) {
+                continue;
+            }
+            if argument.name == "numkeys" && arguments.get(index + 1).is_some_and(|next| next.multiple) {
+                let count = self.random.between(1, 3);
+                repetitions = Some(count);
+                let edges = ["0", "-1", "abc", "4", "2147483648", "9223372036854775807"];
+                let told = if self.random.chance(90) { count.to_string() } else { (*self.random.pick(&edges)).into() };
+                pieces.push((false, vec![told.into_bytes()]));
+                continue;
+            }
+            let movable = argument.optional && begins_with_token(argument);
+            let piece = self.argument(argument, repetitions.take(), drawable);
+            pieces.push((movable, piece));
+        }
+        if self.random.chance(40) {
+            let mut start = 0;
+            while start < pieces.len() {
+                let run = pieces[start..].iter().take_while(|(movable, _)| *movable).count();
+                self.random.shuffle(&mut pieces[start..start + run]);
+                start += run.max(1);
+            }
+        }
+        pieces.into_iter().flat_map(|(_, piece)| piece).collect()
+    }
+
+    fn argument(&mut self, argument: &Argument, repetitions: Option<usize>, drawable: &Drawable) -> Vec<Vec<u8>> {
+        let mut words = Vec::new();
+        let count = match repetitions {
+            Some(count) => count,
+            None if argument.multiple => self.random.between(1, 3),
+            None => 1,
+        };
+        for repetition in 0..count {
+            if let Some(token) = &argument.token
+                && (repetition == 0 || argument.multiple_token)
+            {
+                let token = self.cased(token);
+                words.push(token);
+            }
+            match argument.kind.as_str() {
+                "pure-token" => {}
+                "oneof" => {
+                    let choices: Vec<&Argument> =
+                        argument.arguments.iter().filter(|choice| knows(drawable, choice)).collect();
+                    let wanted: Vec<&Argument> =
+                        choices.iter().copied().filter(|choice| wants(drawable, choice)).collect();
+                    let choices = if !wanted.is_empty() && self.random.chance(60) { wanted } else { choices };
+                    if !choices.is_empty() {
+                        let choice = *self.random.pick(&choices);
+                        words.append(&mut self.argument(choice, None, drawable));
+                    }
+                }
+                "block" => words.append(&mut self.arguments(&argument.arguments, drawable)),
+                _ => words.push(values::for_argument(argument, &drawable.command.name, &mut self.random)),
+            }
+        }
+        words
+    }
+
+    /// Makes one mistake.
+    fn spoil(&mut self, words: &mut Vec<Vec<u8>>, names: usize) {
+        let at = self.random.between(names, words.len());
+        let inside = at.min(words.len() - 1);
+        match self.random.below(7) {
+            0 => words.truncate(at.max(names)),
+            1 => words.push(values::garbage(&mut self.random)),
+            2 => words.insert(at, values::garbage(&mut self.random)),
+            3 if inside >= names => {
+                words.remove(inside);
+            }
+            4 if inside >= names => words[inside] = values::garbage(&mut self.random),
+            5 if inside >= names => {
+                let copy = words[inside].clone();
+                words.push(copy);
+            }
+            6 if inside > names => words.swap(inside - 1, inside),
+            _ => words.push(values::value(&mut self.random)),
+        }
+    }
+
+    /// Case never matters in names and tokens.
+    fn cased(&mut self, word: &str) -> Vec<u8> {
+        match self.random.below(10) {
+            0 => word
+                .bytes()
+                .map(|byte| if self.random.chance(50) { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() })
+                .collect(),
+            1..4 => word.to_ascii_lowercase().into_bytes(),
+            _ => word.to_ascii_uppercase().into_bytes(),
+        }
+    }
+}
+
+fn begins_with_token(argument: &Argument) -> bool {
+    argument.token.is_some()
+        || (matches!(argument.kind.as_str(), "oneof" | "block")
+            && argument.arguments.first().is_some_and(begins_with_token))
+}
+
+/// Whether the reference has the token that it would take to draw this.
+fn knows(drawable: &Drawable, argument: &Argument) -> bool {
+    argument.token.as_ref().is_none_or(|token| drawable.known_tokens.contains(&token.to_ascii_uppercase()))
+        && (argument.kind != "oneof" || argument.arguments.iter().any(|choice| knows(drawable, choice)))
+}
+
+fn wants(drawable: &Drawable, argument: &Argument) -> bool {
+    argument.token.as_ref().is_some_and(|token| drawable.wanted_tokens.contains(&token.to_ascii_uppercase()))
+        || argument.arguments.iter().any(|inner| wants(drawable, inner))
+}
+
+/// Whether a misplaced number could be taken for a time to live.
+fn has_times(arguments: &[Argument]) -> bool {
+    arguments.iter().any(|argument| {
+        argument.kind == "unix-time"
+            || ["seconds", "milliseconds", "ttl"].contains(&argument.name.as_str())
+            || has_times(&argument.arguments)
+    })
+}

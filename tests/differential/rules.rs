@@ -1,0 +1,266 @@
+//! What the differential test does not draw, what it compares loosely, and where Ochre means to differ: one row each, with
+//! the reason. Whatever has no row here must be the same, byte for byte.
+
+use ochre_testkit::command_table::CommandTable;
+use ochre_testkit::{Kind, Reply};
+
+/// Commands (a container's name stands for all its subcommands) that are never drawn.
+const NOT_DRAWN: &[(&str, &str)] = &[
+    ("acl", "changes who may do what; has transcripts of its own"),
+    ("auth", "its errors name the configuration; has transcripts of its own"),
+    ("asking", "only has a meaning in cluster mode"),
+    ("bgrewriteaof", "writes files in the background"),
+    ("bgsave", "writes files in the background"),
+    ("blmove", "waits; blocking has transcripts of its own"),
+    ("blmpop", "waits; blocking has transcripts of its own"),
+    ("blpop", "waits; blocking has transcripts of its own"),
+    ("brpop", "waits; blocking has transcripts of its own"),
+    ("brpoplpush", "waits; blocking has transcripts of its own"),
+    ("bzmpop", "waits; blocking has transcripts of its own"),
+    ("bzpopmax", "waits; blocking has transcripts of its own"),
+    ("bzpopmin", "waits; blocking has transcripts of its own"),
+    ("client|caching", "belongs to tracking, whose pushes come at other moments"),
+    ("client|kill", "closes connections, ours among them"),
+    ("client|list", "shows addresses and ages; its filters have transcripts"),
+    ("client|no-evict", "changes nothing that a reply shows, but its syntax is in transcripts"),
+    ("client|pause", "stops both servers for a while"),
+    ("client|reply", "makes replies not come"),
+    ("client|tracking", "makes pushes come at other moments"),
+    ("client|unblock", "names clients by number"),
+    ("cluster", "a server that is no cluster answers from its configuration; has transcripts of its own"),
+    ("clusterscan", "only has a meaning in cluster mode"),
+    ("command|docs", "compared by the command_info test, as a whole"),
+    ("command|info", "compared by the command_info test"),
+    ("command", "compared by the command_info test"),
+    ("command|count", "the number of commands is each server's own"),
+    ("command|list", "the list of commands is each server's own"),
+    ("command|help", "help texts are each server's own"),
+    ("commandlog", "shows durations"),
+    ("config", "the directives are each server's own; has transcripts of its own"),
+    ("debug", "crashes, sleeps and shows the insides"),
+    ("dump", "its bytes depend on the RDB version; has transcripts of its own"),
+    ("failover", "changes the server's role"),
+    ("function|list", "Redis's error breaks the protocol where an argument holds a line break; has transcripts"),
+    ("hrandfield", "a negative count asks for billions of elements; has transcripts of its own"),
+    ("latency", "shows durations"),
+    ("lolwut", "a picture with the version"),
+    ("migrate", "connects to another server"),
+    ("module", "loads code"),
+    ("monitor", "makes every command come as a push"),
+    ("pfdebug", "shows the insides"),
+    ("pfselftest", "takes seconds"),
+    ("psubscribe", "answers once a channel; drawn by the pub/sub part"),
+    ("psync", "turns the connection into a replica's"),
+    ("punsubscribe", "answers once a channel; drawn by the pub/sub part"),
+    ("quit", "closes the connection; the protocol test has it"),
+    ("readonly", "only has a meaning in cluster mode; has transcripts of its own"),
+    ("readwrite", "only has a meaning in cluster mode; has transcripts of its own"),
+    ("replconf", "the replicas' own protocol"),
+    ("replicaof", "changes the server's role"),
+    ("restore", "needs bytes from DUMP; has transcripts of its own"),
+    ("restore-asking", "only has a meaning in cluster mode"),
+    ("save", "writes files"),
+    ("script|debug", "takes the connection over"),
+    ("shutdown", "ends the server"),
+    ("slaveof", "changes the server's role"),
+    ("slowlog", "shows durations"),
+    ("spop", "removes members at random; has transcripts of its own"),
+    ("srandmember", "a negative count asks for billions of elements; has transcripts of its own"),
+    ("ssubscribe", "answers once a channel; drawn by the pub/sub part"),
+    ("subscribe", "answers once a channel; drawn by the pub/sub part"),
+    ("sunsubscribe", "answers once a channel; drawn by the pub/sub part"),
+    ("sync", "turns the connection into a replica's"),
+    ("unsubscribe", "answers once a channel; drawn by the pub/sub part"),
+    ("wait", "waits for replicas, and 0 is for ever"),
+    ("waitaof", "waits for replicas, and 0 is for ever"),
+    ("xread", "waits where BLOCK is drawn"),
+    ("xreadgroup", "waits where BLOCK is drawn"),
+    ("zrandmember", "a negative count asks for billions of elements; has transcripts of its own"),
+];
+
+/// Tokens that are not drawn where their command is.
+const TOKENS_NOT_DRAWN: &[(&str, &str, &str)] = &[
+    ("hello", "AUTH", "a wrong password inside EXEC makes Redis answer one reply too few; has transcripts of its own"),
+    ("sort", "BY", "elements of equal weight come in an order that depends on where they lie in memory"),
+    ("sort_ro", "BY", "elements of equal weight come in an order that depends on where they lie in memory"),
+    ("xadd", "*", "an ID from the clock"),
+];
+
+/// Drawn commands of which a success cannot be had, so that coverage does not ask for one.
+const NEVER_SUCCEEDS: &[(&str, &str)] = &[
+    ("object|freq", "answers only under an LFU policy; has transcripts of its own"),
+    ("fcall", "needs a library; has transcripts of its own"),
+    ("fcall_ro", "needs a library; has transcripts of its own"),
+    ("evalsha", "needs a known script; has transcripts of its own"),
+    ("evalsha_ro", "needs a known script; has transcripts of its own"),
+    ("function|kill", "needs a running function"),
+    ("function|delete", "needs a library; has transcripts of its own"),
+    ("function|load", "needs a library's code; has transcripts of its own"),
+    ("function|restore", "needs bytes from FUNCTION DUMP"),
+    ("script|kill", "needs a running script"),
+    ("script|show", "needs a known script; has transcripts of its own"),
+];
+
+/// How two successful replies are compared. Errors are always compared exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looseness {
+    /// The same elements in any order.
+    AnyOrder,
+    /// The same pairs in any order.
+    AnyOrderOfPairs,
+    /// Numbers that a clock moved apart, by this much at most; a negative one must be the same.
+    Near(i64),
+    /// The same kind of reply.
+    Kind,
+}
+
+const LOOSE: &[(&str, Looseness, &str)] = &[
+    ("client|getredir", Looseness::Kind, "a number that the server chose"),
+    ("client|help", Looseness::Kind, "help texts are each server's own"),
+    ("client|id", Looseness::Kind, "a number that the server chose"),
+    ("client|info", Looseness::Kind, "shows addresses and ages; its fields have transcripts"),
+    ("client|trackinginfo", Looseness::AnyOrder, "a set of flags"),
+    ("expiretime", Looseness::Near(2), "a relative period counts from when each server got it"),
+    ("function|help", Looseness::Kind, "help texts are each server's own"),
+    ("function|stats", Looseness::Kind, "names the engines"),
+    ("hello", Looseness::Kind, "names the server and its version; has transcripts of its own"),
+    ("hgetall", Looseness::AnyOrderOfPairs, "a table's order is its own"),
+    ("hkeys", Looseness::AnyOrder, "a table's order is its own"),
+    ("hpexpiretime", Looseness::Near(2000), "a relative period counts from when each server got it"),
+    ("hexpiretime", Looseness::Near(2), "a relative period counts from when each server got it"),
+    ("hpttl", Looseness::Near(2000), "time passes"),
+    ("hscan", Looseness::Kind, "a table's order is its own; full iterations have a test of their own"),
+    ("httl", Looseness::Near(2), "time passes"),
+    ("hvals", Looseness::AnyOrder, "a table's order is its own"),
+    ("info", Looseness::Kind, "figures of the server itself; its fields have transcripts"),
+    ("keys", Looseness::AnyOrder, "a table's order is its own"),
+    ("lastsave", Looseness::Kind, "a clock"),
+    ("memory|doctor", Looseness::Kind, "words about the server's own memory"),
+    ("memory|help", Looseness::Kind, "help texts are each server's own"),
+    ("memory|malloc-stats", Looseness::Kind, "figures of the allocator"),
+    ("memory|stats", Looseness::Kind, "figures of the server itself"),
+    ("memory|usage", Looseness::Kind, "Ochre's entries have other sizes, which is the point"),
+    ("object|help", Looseness::Kind, "help texts are each server's own"),
+    ("object|idletime", Looseness::Near(2), "time passes"),
+    ("pexpiretime", Looseness::Near(2000), "a relative period counts from when each server got it"),
+    ("pttl", Looseness::Near(2000), "time passes"),
+    ("pubsub|channels", Looseness::AnyOrder, "a table's order is its own"),
+    ("pubsub|help", Looseness::Kind, "help texts are each server's own"),
+    ("pubsub|shardchannels", Looseness::AnyOrder, "a table's order is its own"),
+    ("randomkey", Looseness::Kind, "random"),
+    ("scan", Looseness::Kind, "a table's order is its own; full iterations have a test of their own"),
+    ("script|help", Looseness::Kind, "help texts are each server's own"),
+    ("sdiff", Looseness::AnyOrder, "a set's order is its own"),
+    ("sinter", Looseness::AnyOrder, "a set's order is its own"),
+    ("smembers", Looseness::AnyOrder, "a set's order is its own"),
+    ("sscan", Looseness::Kind, "a table's order is its own; full iterations have a test of their own"),
+    ("sunion", Looseness::AnyOrder, "a set's order is its own"),
+    ("time", Looseness::Kind, "a clock"),
+    ("ttl", Looseness::Near(2), "time passes"),
+    ("xgroup|help", Looseness::Kind, "help texts are each server's own"),
+    ("xinfo|consumers", Looseness::Kind, "shows idle times"),
+    ("xinfo|help", Looseness::Kind, "help texts are each server's own"),
+    ("zscan", Looseness::Kind, "a table's order is its own; full iterations have a test of their own"),
+];
+
+/// Where Ochre means to differ from a reference server, or follows the other one.
+struct Allowed {
+    command: &'static str,
+    /// The reference it differs from; both where there is none.
+    from: Option<Kind>,
+    /// Arguments, Ochre's reply, the reference's reply.
+    when: fn(&[Vec<u8>], &Reply, &Reply) -> bool,
+    /// The reason; only people read it.
+    #[allow(dead_code, reason = "the reason is for the reader of this table")]
+    why: &'static str,
+}
+
+const ALLOWED: &[Allowed] = &[];
+
+/// Why a command is not drawn, if it is not.
+pub fn not_drawn(name: &str) -> Option<&'static str> {
+    let container = name.split('|').next().unwrap_or(name);
+    let found = NOT_DRAWN.iter().find(|(row, _)| *row == name || (*row == container && *row != "command"));
+    found.map(|(_, why)| *why)
+}
+
+pub fn token_is_drawn(name: &str, token: &str) -> bool {
+    !TOKENS_NOT_DRAWN.iter().any(|(command, row, _)| *command == name && row.eq_ignore_ascii_case(token))
+}
+
+/// Why coverage asks for no success of a command, if it does not.
+pub fn never_succeeds(name: &str) -> Option<&'static str> {
+    NEVER_SUCCEEDS.iter().find(|(row, _)| *row == name).map(|(_, why)| *why)
+}
+
+/// The name under which the tables above know what these arguments call.
+pub fn name_of(table: &CommandTable, arguments: &[Vec<u8>]) -> String {
+    let word = |index: usize| {
+        let bytes: &[u8] = arguments.get(index).map_or(b"", |argument| argument);
+        String::from_utf8_lossy(bytes).to_ascii_lowercase()
+    };
+    let name = word(0);
+    let full = format!("{name}|{}", word(1));
+    if table.get(&full).is_some() { full } else { name }
+}
+
+/// Whether a command's replies are compared by other means than equality.
+pub fn is_loose(name: &str) -> bool {
+    LOOSE.iter().any(|(row, _, _)| *row == name)
+}
+
+/// Whether a reply of Ochre may stand where the reference gave another.
+pub fn same(name: &str, arguments: &[Vec<u8>], reference: Kind, ours: &Reply, theirs: &Reply) -> bool {
+    if ours == theirs {
+        return true;
+    }
+    let loosely = LOOSE.iter().find(|(row, _, _)| *row == name);
+    if let Some((_, looseness, _)) = loosely
+        && !ours.is_error()
+        && !theirs.is_error()
+        && loosely_same(*looseness, ours, theirs)
+    {
+        return true;
+    }
+    ALLOWED.iter().any(|row| {
+        row.command == name && row.from.is_none_or(|kind| kind == reference) && (row.when)(arguments, ours, theirs)
+    })
+}
+
+fn loosely_same(looseness: Looseness, ours: &Reply, theirs: &Reply) -> bool {
+    let same_kind = std::mem::discriminant(ours) == std::mem::discriminant(theirs);
+    match looseness {
+        Looseness::Kind => {
+            // A random answer is missing on both sides or on none.
+            same_kind && ours.items().is_empty() == theirs.items().is_empty()
+        }
+        Looseness::AnyOrder => {
+            let (mut ours, mut theirs) = (ours.items(), theirs.items());
+            ours.sort();
+            theirs.sort();
+            same_kind && ours == theirs
+        }
+        Looseness::AnyOrderOfPairs => {
+            let (mut ours, mut theirs) = (ours.pairs(), theirs.pairs());
+            ours.sort();
+            theirs.sort();
+            same_kind && ours == theirs
+        }
+        Looseness::Near(distance) => match (ours, theirs) {
+            (Reply::Integer(ours), Reply::Integer(theirs)) => near(*ours, *theirs, distance),
+            (Reply::Array(ours), Reply::Array(theirs)) => {
+                ours.len() == theirs.len()
+                    && ours
+                        .iter()
+                        .zip(theirs)
+                        .all(|(ours, theirs)| ours == theirs || loosely_same(looseness, ours, theirs))
+            }
+            _ => false,
+        },
+    }
+}
+
+/// Negative numbers are answers of another kind (no such key, no expiry), and never near.
+pub fn near(ours: i64, theirs: i64, distance: i64) -> bool {
+    ours == theirs || (ours >= 0 && theirs >= 0 && ours.abs_diff(theirs) <= distance.unsigned_abs())
+}

@@ -1,0 +1,319 @@
+//! The values that arguments are drawn from, by the name and type that COMMAND DOCS gives them: mostly sane ones, and the
+//! edges where implementations differ.
+
+use ochre_testkit::Random;
+use ochre_testkit::command_table::Argument;
+
+/// Few, so that commands meet each other's keys: an empty name and one with a zero byte among them.
+pub const KEYS: [&[u8]; 8] = [b"a", b"b", b"c", b"key:1", b"", b"z\0y", b"other", b"{a}b"];
+
+/// Commands that leave a key of every type and encoding. Those that the server under test does not have are left out.
+pub const PREPARATIONS: [&str; 24] = [
+    "SET a 12345",
+    "SET b short",
+    "SET c xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    "SET key:1 -9223372036854775808 EX 100000",
+    "SET \"\" 9223372036854775807",
+    "SET \"z\\x00y\" 3.0e3",
+    "SET other 0.1 PXAT 99999999999999",
+    "APPEND {a}b tail",
+    "RPUSH a 1 2 three four",
+    "RPUSH b x y z x y",
+    "SADD c 1 2 3",
+    "SADD other x y 3",
+    "HSET key:1 f1 1 f2 two f3 3.5",
+    "HSET \"\" f1 10",
+    "ZADD \"z\\x00y\" 1 one 2 two 3 three",
+    "ZADD b 1 a 1 b 1 c 1 d",
+    "XADD a 1-1 f v",
+    "XADD c 5-0 a 1 b 2",
+    "XGROUP CREATE a g 0",
+    "XREADGROUP GROUP g alice STREAMS a >",
+    "GEOADD other 13.361389 38.115556 Palermo 15.087269 37.502669 Catania",
+    "PFADD b x y z",
+    "SETBIT c 100 1",
+    "SETRANGE other 5 hello",
+];
+
+const SANE_VALUES: [&[u8]; 16] = [
+    b"v",
+    b"hello",
+    b"hello world",
+    b"1",
+    b"10",
+    b"-7",
+    b"0",
+    b"3.5",
+    b"100",
+    b"foobar",
+    b"ohmytext",
+    b"mynewtext",
+    b"f1",
+    b"x",
+    b"one",
+    b"\xc3\xa9t\xc3\xa9",
+];
+
+const EDGE_VALUES: [&[u8]; 34] = [
+    b"",
+    b" ",
+    b" 1",
+    b"1 ",
+    b"+1",
+    b"01",
+    b"-0",
+    b"0x10",
+    b"1e3",
+    b"3.0e3",
+    b".5",
+    b"5.",
+    b"1e308",
+    b"-1e308",
+    b"1e-400",
+    b"nan",
+    b"inf",
+    b"-inf",
+    b"1.7976931348623157e309",
+    b"9223372036854775807",
+    b"9223372036854775806",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"18446744073709551616",
+    b"2147483648",
+    b"\0",
+    b"a\0b",
+    b"\r\n",
+    b"\xff\xfe",
+    b"*1\r\n$4\r\nPING\r\n",
+    b"\"quoted\"",
+    b"0.1",
+    b"123456789012345678901234567890",
+    b"99999999999999999.5",
+];
+
+/// Lengths around the embedded string's limit, and beyond what one read buffer holds.
+const LENGTHS: [usize; 11] = [20, 21, 43, 44, 45, 46, 63, 64, 65, 500, 10_000];
+
+const SANE_INTEGERS: [&str; 9] = ["0", "1", "2", "3", "5", "-1", "-2", "10", "100"];
+
+const EDGE_INTEGERS: [&str; 30] = [
+    "-0",
+    "+1",
+    "01",
+    " 1",
+    "1 ",
+    "",
+    "abc",
+    "1.0",
+    "1e2",
+    "0x1",
+    "2147483647",
+    "2147483648",
+    "-2147483648",
+    "-2147483649",
+    "4294967295",
+    "4294967296",
+    "9223372036854775807",
+    "9223372036854775806",
+    "-9223372036854775808",
+    "-9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "18446744073709551615",
+    "18446744073709551616",
+    "99999999999999999999999",
+    "-100",
+    "7",
+    "8",
+    "1000",
+    "4611686018427387904",
+];
+
+const SANE_DOUBLES: [&str; 12] =
+    ["0", "1", "-1", "0.1", "2.5", "-3.75", "100", "1e3", "10.5", "1.23456789", "0.2", "3"];
+
+const EDGE_DOUBLES: [&str; 24] = [
+    "1e308",
+    "-1e308",
+    "1.7e308",
+    "nan",
+    "-nan",
+    "inf",
+    "+inf",
+    "-inf",
+    "infinity",
+    "-0",
+    "3.0e3",
+    ".5",
+    "5.",
+    "",
+    "abc",
+    " 1",
+    "1 ",
+    "0x1p3",
+    "1e-320",
+    "1e5000",
+    "9007199254740993",
+    "0.30000000000000004",
+    "123456789.123456789",
+    "1e17",
+];
+
+const PATTERNS: [&[u8]; 24] = [
+    b"*", b"a", b"?", b"a*", b"*a*", b"key:*", b"[abc]", b"[a-c]", b"[^a]", b"[z-a]", b"k[e]y:?", b"", b"\\a", b"\\*",
+    b"[", b"[a", b"[^", b"[]", b"**", b"*?", b"{a}*", b"z\0*", b"foo\\", b"[\\]]",
+];
+
+/// Far enough that no test sees them pass, and those that are refused or have passed already.
+const SANE_SECONDS: [&str; 4] = ["1000000", "5000000", "100000", "2000000000"];
+const SANE_MILLISECONDS: [&str; 4] = ["100000000", "5000000", "2000000001", "1000000999"];
+const EDGE_PERIODS: [&str; 18] = [
+    "0",
+    "-1",
+    "-100",
+    "-9223372036854775808",
+    "9223372036854775807",
+    "9223372036854775",
+    "9223372036854776",
+    "abc",
+    "",
+    "1.5",
+    "9223372036854775808",
+    "+5000000",
+    "05000000",
+    " 5000000",
+    "-0",
+    "-9223372036854775",
+    "9223370000000000000",
+    "5000000 ",
+];
+const SANE_UNIX_SECONDS: [&str; 4] = ["9999999999", "4102444800", "99999999999", "33177117420"];
+const SANE_UNIX_MILLISECONDS: [&str; 4] = ["99999999999999", "4102444800001", "33177117420000", "9999999999999"];
+const EDGE_UNIX_TIMES: [&str; 14] = [
+    "0",
+    "1",
+    "-1",
+    "1000000000",
+    "1600000000000",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775",
+    "9223372036854776",
+    "abc",
+    "",
+    "1.5",
+    "9223372036854775808",
+    "+9999999999999",
+];
+
+const DATABASES: [&str; 16] =
+    ["0", "0", "0", "0", "1", "1", "2", "15", "16", "-1", "abc", "", "01", "9999999999", "1.0", " 1"];
+const CURSORS: [&str; 8] = ["0", "0", "0", "0", "-1", "abc", "18446744073709551616", ""];
+const TYPES: [&str; 9] = ["string", "list", "set", "zset", "hash", "stream", "STRING", "nothing", ""];
+const CHANNELS: [&str; 5] = ["news", "sport", "", "__keyspace@0__:a", "news.art"];
+const PROTOCOLS: [&str; 8] = ["2", "3", "3", "2", "4", "1", "abc", ""];
+const RANGE_ENDS: [&str; 18] =
+    ["0", "-1", "1", "2", "-inf", "+inf", "(1", "(3", "[a", "[c", "(b", "-", "+", "-2", "inf", "(", "abc", "1.5"];
+const STREAM_IDS: [&str; 12] = ["7-7", "1-1", "5-0", "5-1", "0", "0-0", "-", "+", "$", "9-*", "abc", "(1-1"];
+const GROUPS: [&str; 4] = ["g", "g", "h", ""];
+const CONSUMERS: [&str; 4] = ["alice", "alice", "bob", ""];
+const BIT_ENCODINGS: [&str; 8] = ["u8", "i8", "u1", "i64", "u63", "u64", "i65", "x8"];
+const BIT_OFFSETS: [&str; 8] = ["0", "1", "7", "#1", "100", "-1", "#abc", "4294967296"];
+const SCRIPTS: [&str; 6] = [
+    "return 1",
+    "return redis.call('GET', KEYS[1])",
+    "return redis.call('SET', KEYS[1], ARGV[1])",
+    "return {KEYS, ARGV}",
+    "return redis.error_reply('MY error')",
+    "nonsense",
+];
+/// What no grammar expects.
+const GARBAGE: [&[u8]; 17] = [
+    b"",
+    b"abc",
+    b"-1",
+    b"NX",
+    b"XX",
+    b"GET",
+    b"EX",
+    b"PX",
+    b"KEEPTTL",
+    b"WITHSCORES",
+    b"LIMIT",
+    b"STORE",
+    b"COUNT",
+    b"\0",
+    b"9223372036854775808",
+    b"REPLACE",
+    b"DB",
+];
+
+pub fn key(random: &mut Random) -> Vec<u8> {
+    // The first ones come more often: it is on one key that commands meet.
+    let among = random.between(1, KEYS.len());
+    random.pick(&KEYS[..among]).to_vec()
+}
+
+pub fn garbage(random: &mut Random) -> Vec<u8> {
+    if random.chance(30) { value(random) } else { random.pick(&GARBAGE).to_vec() }
+}
+
+pub fn value(random: &mut Random) -> Vec<u8> {
+    match random.below(100) {
+        0..60 => random.pick(&SANE_VALUES).to_vec(),
+        60..88 => random.pick(&EDGE_VALUES).to_vec(),
+        _ => {
+            let length = *random.pick(&LENGTHS);
+            vec![*random.pick(b"xy01"); length]
+        }
+    }
+}
+
+pub fn database(random: &mut Random) -> Vec<u8> {
+    random.pick(&DATABASES).as_bytes().to_vec()
+}
+
+/// A value for one argument, but for tokens, blocks and `numkeys`, which are the grammar's.
+pub fn for_argument(argument: &Argument, command: &str, random: &mut Random) -> Vec<u8> {
+    let name = argument.name.to_ascii_lowercase();
+    let mut of = |sane: &[&str], edge: &[&str]| {
+        let pool = if edge.is_empty() || random.chance(75) { sane } else { edge };
+        random.pick(pool).as_bytes().to_vec()
+    };
+    match (argument.kind.as_str(), name.as_str()) {
+        ("key", _) => key(random),
+        (_, "seconds") => of(&SANE_SECONDS, &EDGE_PERIODS),
+        (_, "milliseconds" | "ttl") => of(&SANE_MILLISECONDS, &EDGE_PERIODS),
+        ("unix-time", _) if name.contains("milli") => of(&SANE_UNIX_MILLISECONDS, &EDGE_UNIX_TIMES),
+        ("unix-time", _) => of(&SANE_UNIX_SECONDS, &EDGE_UNIX_TIMES),
+        (_, "destination-db" | "db" | "index1" | "index2") => of(&DATABASES, &[]),
+        (_, "index") if matches!(command, "select" | "swapdb") => of(&DATABASES, &[]),
+        (_, "cursor") => of(&CURSORS, &[]),
+        (_, "type") => of(&TYPES, &[]),
+        (_, "protover") => of(&PROTOCOLS, &[]),
+        (_, "channel" | "shardchannel") => of(&CHANNELS, &[]),
+        (_, "encoding") => of(&BIT_ENCODINGS, &[]),
+        (_, "offset") if command.starts_with("bitfield") => of(&BIT_OFFSETS, &[]),
+        (_, "script") => of(&SCRIPTS, &[]),
+        (_, "id" | "threshold" | "lastid") if command.starts_with('x') => of(&STREAM_IDS, &[]),
+        (_, "start" | "end") if command.starts_with('x') => of(&STREAM_IDS, &[]),
+        (_, "min" | "max" | "start" | "stop") if command.starts_with('z') => of(&RANGE_ENDS, &[]),
+        (_, "command-name" | "command") => of(&["get", "SET", "config|get", "mset", "nothing", "eval", ""], &[]),
+        (_, "group") => of(&GROUPS, &[]),
+        (_, "consumer") => of(&CONSUMERS, &[]),
+        (_, "bit") => of(&["0", "1"], &["2", "-1", "abc"]),
+        ("integer", _) => of(&SANE_INTEGERS, &EDGE_INTEGERS),
+        ("double", _) => of(&SANE_DOUBLES, &EDGE_DOUBLES),
+        ("pattern", _) => random.pick(&PATTERNS).to_vec(),
+        // INCRBYFLOAT's increment is a double in its docs; a string that is a number in others' is drawn from all values.
+        _ => value(random),
+    }
+}
+
+/// Whether an argument read as a period or a time could pass while a test runs. Servers would then differ by their clocks.
+pub fn may_expire_soon(text: &[u8]) -> bool {
+    std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.trim().parse::<i64>().ok())
+        .is_some_and(|number| (1..=60_000).contains(&number))
+}

@@ -1,0 +1,115 @@
+//! `cargo xtask test`, `verify` and `fix`.
+
+use std::time::{Duration, Instant};
+
+use ochre_testkit::{references, workspace};
+
+use crate::shell::{cargo, run};
+use crate::{asan, generated};
+
+/// A part of the tests: its name, and what runs it.
+struct Part {
+    name: String,
+    run: Box<dyn Fn() -> Result<(), String>>,
+}
+
+impl Part {
+    fn new(name: &str, run: impl Fn() -> Result<(), String> + 'static) -> Part {
+        Part { name: name.into(), run: Box::new(run) }
+    }
+}
+
+/// All tests, or the named parts of them. Goes on after a failure, and tells all of them at the end.
+pub fn test(names: &[String]) -> Result<(), String> {
+    let mut parts = vec![
+        Part::new("fmt", format_is_right),
+        Part::new("clippy", clippy),
+        Part::new("unit", || run(&mut cargo(&["test", "--workspace", "--exclude", "ochre-tests"]))),
+    ];
+    for program in test_programs()? {
+        let name = program.clone();
+        parts
+            .push(Part::new(&name, move || run(&mut cargo(&["test", "--package", "ochre-tests", "--test", &program]))));
+    }
+    parts.push(Part::new("compat", generated::are_current));
+    parts.push(Part::new("asan", asan::run));
+    if !names.is_empty() {
+        let known: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(format!("there is no part {unknown}; there are {}", known.join(", ")));
+        }
+        parts.retain(|part| names.contains(&part.name));
+    }
+
+    let mut results: Vec<(String, Duration, Result<(), String>)> = Vec::new();
+    let mut step = |name: &str, run: &dyn Fn() -> Result<(), String>| {
+        println!("\n== {name}");
+        let start = Instant::now();
+        let result = run();
+        let good = result.is_ok();
+        results.push((name.into(), start.elapsed(), result));
+        good
+    };
+    // Without these two nothing that follows can say anything.
+    let ready = step("set-up", &|| references::set_up().map(drop)) && step("build", &build_server);
+    if ready {
+        for part in &parts {
+            step(&part.name, &part.run);
+        }
+    }
+
+    println!("\n== summary");
+    for (name, time, result) in &results {
+        let outcome = match result {
+            Ok(()) => "passed".to_string(),
+            Err(error) => format!("FAILED  {}", error.lines().next().unwrap_or_default()),
+        };
+        println!("{name:16} {:>7.1} s  {outcome}", time.as_secs_f64());
+    }
+    let failed: Vec<&str> =
+        results.iter().filter(|(_, _, result)| result.is_err()).map(|(name, _, _)| name.as_str()).collect();
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+/// What can be checked by reading.
+pub fn verify() -> Result<(), String> {
+    format_is_right()?;
+    clippy()?;
+    build_server()?;
+    generated::are_current()
+}
+
+/// Writes what `verify` reads.
+pub fn fix() -> Result<(), String> {
+    run(&mut cargo(&["fmt", "--all"]))?;
+    build_server()?;
+    generated::write()
+}
+
+fn format_is_right() -> Result<(), String> {
+    run(&mut cargo(&["fmt", "--all", "--check"])).map_err(|error| format!("{error}; `cargo xtask fix` formats"))
+}
+
+fn clippy() -> Result<(), String> {
+    run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+/// Builds the server once, and has every test program use that one.
+pub fn build_server() -> Result<(), String> {
+    if std::env::var_os("OCHRE_BIN").is_some() {
+        return Ok(());
+    }
+    run(&mut cargo(&["build", "--quiet", "--package", "ochre-server"]))
+}
+
+/// The test programs of tests/, in the order in which its manifest names them.
+fn test_programs() -> Result<Vec<String>, String> {
+    let path = workspace::root().join("tests/Cargo.toml");
+    let manifest = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let programs = manifest
+        .split("[[test]]")
+        .skip(1)
+        .filter_map(|section| section.lines().find_map(|line| line.strip_prefix("name = ")))
+        .map(|name| name.trim().trim_matches('"').to_string());
+    Ok(programs.collect())
+}
