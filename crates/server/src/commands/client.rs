@@ -172,7 +172,6 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
         CommandSpec {
             name: "reply",
             arity: 3,
-            flags: SELF.union(Flags::REPLY_CONTROL),
             since: "3.2.0",
             summary: "Says whether commands are answered.",
             syntax: "[ON|OFF|SKIP]",

@@ -87,8 +87,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: HANDSHAKE
             .union(Flags::IN_MULTI_AT_ONCE)
             .union(Flags::IN_SUBSCRIBE_MODE)
-            .union(Flags::RELEASES_WATCH)
-            .union(Flags::REPLY_CONTROL),
+            .union(Flags::RELEASES_WATCH),
         categories: Category::CONNECTION,
         group: Group::Connection,
         since: "6.2.0",

@@ -14,7 +14,7 @@ const LISTENING: Flags = Flags::PUBSUB
     .union(Flags::LOADING)
     .union(Flags::STALE)
     .union(Flags::IN_SUBSCRIBE_MODE)
-    .union(Flags::REPLY_CONTROL);
+    .union(Flags::PUSHES);
 const PUBLISHING: Flags =
     Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST).union(Flags::MAY_REPLICATE);
 const ASKING: Flags = Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE);

@@ -90,7 +90,7 @@ impl<'a> ClientFilter<'a> {
             index += 2;
             after_ids = name == b"ID";
             let test = if after_ids {
-                let (ids, behind) = parse_ids(args, index - 1, of)?;
+                let (ids, behind) = parse_ids(args, index - 1, if holds { of } else { FilterOf::Kill })?;
                 index = behind;
                 Test::Ids(ids)
             } else {
