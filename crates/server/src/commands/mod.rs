@@ -1,7 +1,11 @@
 //! All commands: the families' rows put together, and the lookup by name.
 
+pub mod client;
+pub mod connection;
 pub mod context;
 pub mod error;
+pub mod help;
+pub mod pubsub;
 pub mod table;
 pub mod transactions;
 
@@ -11,7 +15,7 @@ pub use error::CommandError;
 pub use table::{CommandSpec, Flags, Handler};
 
 /// The rows of every family.
-const FAMILIES: &[&[CommandSpec]] = &[transactions::ROWS];
+const FAMILIES: &[&[CommandSpec]] = &[client::ROWS, connection::ROWS, pubsub::ROWS, transactions::ROWS];
 
 /// A row in its place: numbered, and with its name in full.
 pub struct Command {
