@@ -64,7 +64,7 @@ pub fn set_role(role: Role) {
 }
 
 /// The first lines.
-pub fn starting(config_file: Option<&Path>) {
+pub fn starting(is_configured: bool) {
     tracing::info!("oO0OoO0OoO0Oo Ochre is starting oO0OoO0OoO0Oo");
     tracing::info!(
         "Ochre version={}, bits={}, commit={}, modified=0, pid={}, just started",
@@ -73,12 +73,13 @@ pub fn starting(config_file: Option<&Path>) {
         commit(),
         std::process::id()
     );
-    match config_file {
-        Some(_) => tracing::info!("Configuration loaded"),
-        None => tracing::warn!(
+    if is_configured {
+        tracing::info!("Configuration loaded");
+    } else {
+        tracing::warn!(
             "Warning: no config file specified, using the default config. In order to specify a config file use ochre \
              /path/to/ochre.conf"
-        ),
+        );
     }
 }
 

@@ -16,55 +16,91 @@ use tokio::{
 
 use crate::{
     clock,
-    config::{self, Config, ConfigStore, Invocation},
+    config::{self, Config, ConfigStore, Invocation, Sources, StartError},
+    log,
     net::{
         cores::{self, Mailroom},
         listener::{self, Listener},
     },
+    process::{self, PidFile, Supervisor},
     server::Server,
 };
 
-/// Runs the server until it is told to stop.
+/// Does what the arguments ask for; most often, runs the server until it is told to stop.
 pub fn main() -> ExitCode {
-    clock::start();
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let sources = match Invocation::parse(&arguments) {
-        Invocation::Help => return print(config::usage()),
-        Invocation::Version => return print(&config::version()),
-        Invocation::DefaultConfig => return print(config::document().trim_end()),
-        Invocation::Serve(sources) => sources,
-    };
-    let config = match ConfigStore::load(&sources) {
+    match Invocation::parse(&arguments) {
+        Invocation::Help => println!("{}", config::usage()),
+        Invocation::Version => println!("{}", config::version()),
+        Invocation::DefaultConfig => print!("{}", config::document()),
+        Invocation::Serve(sources) => return serve(&sources),
+    }
+    ExitCode::SUCCESS
+}
+
+fn serve(sources: &Sources) -> ExitCode {
+    let config = match configure(sources) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
         }
     };
+    let settings = config.current();
+    let supervisor = Supervisor::find(settings.supervised);
+    let in_background = settings.daemonize && supervisor == Supervisor::None;
+    if in_background && let Err(error) = process::daemonize() {
+        tracing::error!("Can't go to the background: {error}");
+        return ExitCode::FAILURE;
+    }
+    clock::start();
+    process::ignore_signals();
+    log::starting(*sources != Sources::default());
+    match process::allow_open_files(settings.maxclients, settings.thread_count()) {
+        Ok(possible) if possible < settings.maxclients => config.adjust(|config| config.maxclients = possible),
+        Ok(_) => {}
+        Err(reason) => {
+            tracing::error!("{reason}");
+            return ExitCode::FAILURE;
+        }
+    }
+    log::serving(&settings);
+    let Some(listeners) = bind(&settings) else { return ExitCode::FAILURE };
+    // Not earlier: where another server has the port, its file must stay.
+    let pid_file = PidFile::create(&settings, in_background);
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
         .expect("the system gives an event queue");
-    match runtime.block_on(run(config)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error}");
-            ExitCode::FAILURE
-        }
+    if let Err(error) = runtime.block_on(run(config, listeners, supervisor)) {
+        tracing::error!("{error}");
+        return ExitCode::FAILURE;
     }
-}
-
-fn print(text: &str) -> ExitCode {
-    println!("{text}");
+    if let Some(path) = &settings.unixsocket {
+        tracing::info!("Removing the unix socket file.");
+        // It may be gone already.
+        let _ = std::fs::remove_file(path);
+    }
+    drop(pid_file);
+    log::bye();
     ExitCode::SUCCESS
 }
 
-async fn run(config: ConfigStore) -> io::Result<()> {
+/// Reads the configuration, goes to its working directory and begins to log.
+fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
+    let config = ConfigStore::load(sources)?;
     let settings = config.current();
-    let listeners = bind(&settings)?;
+    process::enter_directory(&settings.dir).map_err(|reason| StartError::Setting {
+        reason: format!("Can't chdir to '{}': {reason}", settings.dir.display()),
+    })?;
+    log::start(&settings)?;
+    Ok(config)
+}
+
+async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervisor) -> io::Result<()> {
     let mut mailrooms = Vec::new();
     let mut arrivals = Vec::new();
-    for _ in 0..settings.thread_count() {
+    for _ in 0..config.current().thread_count() {
         let (sender, receiver) = mpsc::unbounded_channel();
         mailrooms.push(Mailroom { arrivals: sender, deadline: Arc::new(Notify::new()) });
         arrivals.push(receiver);
@@ -74,38 +110,55 @@ async fn run(config: ConfigStore) -> io::Result<()> {
     for (index, (arrivals, deadline)) in arrivals.into_iter().zip(deadlines).enumerate() {
         cores::start(index, server.clone(), arrivals, deadline);
     }
+    log::initialized();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let is_over = |transport: &str| listeners.iter().any(|listener| listener.transport() == transport);
+    for transport in ["tcp", "unix"].into_iter().filter(|transport| is_over(transport)) {
+        log::ready(transport);
+    }
     for listener in listeners {
         spawn_local(listener::accept(server.clone(), listener));
     }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut _hang_up = signal(SignalKind::hangup())?;
+    supervisor.ready();
     tokio::select! {
-        _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
-        _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),
+        _ = terminate.recv() => log::received_signal("SIGTERM"),
+        _ = interrupt.recv() => log::received_signal("SIGINT"),
         () = server.stop.notified() => {}
     }
+    log::shutting_down();
+    supervisor.stopping();
     Ok(())
 }
 
-fn bind(config: &Config) -> io::Result<Vec<Listener>> {
+/// Listens where the configuration says; nothing, once it is logged why, where that is not possible.
+fn bind(config: &Config) -> Option<Vec<Listener>> {
     let mut listeners = Vec::new();
-    if config.port != 0 {
-        for address in &config.bind {
-            let (address, may_be_missing) = match address.strip_prefix('-') {
-                Some(address) => (address, true),
-                None => (address.as_str(), false),
-            };
-            match listener::bind_tcp(ip_address(address)?, config.port, config.tcp_backlog) {
-                Err(error) if may_be_missing && is_missing(&error) => {}
-                bound => listeners.push(bound?),
+    let addresses = if config.port == 0 { &[][..] } else { &config.bind };
+    for address in addresses {
+        let (address, may_be_missing) = match address.strip_prefix('-') {
+            Some(address) => (address, true),
+            None => (address.as_str(), false),
+        };
+        match ip_address(address).and_then(|address| listener::bind_tcp(address, config.port, config.tcp_backlog)) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if may_be_missing && is_missing(&error) => {}
+            Err(error) => {
+                log::cannot_listen(address, config.port, &error);
+                return None;
             }
         }
     }
     if let Some(path) = &config.unixsocket {
-        listeners.push(listener::bind_unix(path, config.unixsocketperm, config.tcp_backlog)?);
+        match listener::bind_unix(path, config.unixsocketperm, config.tcp_backlog) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => {
+                log::cannot_open_unix_socket(path, &error);
+                return None;
+            }
+        }
     }
-    Ok(listeners)
+    Some(listeners)
 }
 
 /// An address of `bind`: `*` is every IPv4 address, `::*` every IPv6 one; a name is looked up.

@@ -35,6 +35,16 @@ pub enum Listener {
     Unix(std::os::unix::net::UnixListener),
 }
 
+impl Listener {
+    /// As the log calls it.
+    pub fn transport(&self) -> &'static str {
+        match self {
+            Listener::Tcp(_) => "tcp",
+            Listener::Unix(_) => "unix",
+        }
+    }
+}
+
 /// How long accepting rests after the system refused (no file descriptor left), so that it does not spin.
 const REST: Duration = Duration::from_millis(10);
 
