@@ -34,6 +34,10 @@ bitflags! {
         const MODULE = 1 << 13;
         /// n, not part of A
         const NEW = 1 << 14;
+        /// o, not part of A
+        const OVERWRITTEN = 1 << 15;
+        /// c, not part of A
+        const TYPE_CHANGED = 1 << 16;
         /// A
         const ALL = Self::GENERIC.bits() | Self::STRING.bits() | Self::LIST.bits() | Self::SET.bits() | Self::HASH.bits()
             | Self::SORTED_SET.bits() | Self::EXPIRED.bits() | Self::EVICTED.bits() | Self::STREAM.bits() | Self::MODULE.bits();

@@ -2,6 +2,11 @@
 
 pub mod context;
 pub mod error;
+pub mod expire;
+pub mod keys;
+pub mod object;
+pub mod scan;
+pub mod strings;
 pub mod table;
 pub mod transactions;
 
@@ -11,7 +16,17 @@ pub use error::CommandError;
 pub use table::{CommandSpec, Flags, Handler};
 
 /// The rows of every family.
-const FAMILIES: &[&[CommandSpec]] = &[transactions::ROWS];
+const FAMILIES: &[&[CommandSpec]] = &[
+    expire::ROWS,
+    keys::ROWS,
+    object::ROWS,
+    scan::ROWS,
+    strings::ROWS,
+    strings::compare::ROWS,
+    strings::increment::ROWS,
+    strings::set::ROWS,
+    transactions::ROWS,
+];
 
 /// A row in its place: numbered, and with its name in full.
 pub struct Command {
