@@ -147,7 +147,7 @@ impl Conditions {
         let Conditions { nx, xx, gt, lt } = self;
         match before_ms {
             None => !xx && !gt,
-            Some(before_ms) => !nx && !(gt && new_ms <= before_ms) && !(lt && new_ms >= before_ms),
+            Some(before_ms) => !nx && (!gt || new_ms > before_ms) && (!lt || new_ms < before_ms),
         }
     }
 }
