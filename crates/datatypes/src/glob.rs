@@ -19,7 +19,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// As [`matches`], where the case of ASCII letters does not count.
-pub fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
+pub fn matches_ignore_case(pattern: &[u8], text: &[u8]) -> bool {
     Glob { pattern, ignores_case: true }.matches(text)
 }
 
@@ -204,11 +204,7 @@ mod tests {
             ("[a-Z]", "m", false),
             ("[a-Z]", "z", false),
         ] {
-            assert_eq!(
-                matches_ignoring_case(pattern.as_bytes(), text.as_bytes()),
-                expected,
-                "{pattern:?} and {text:?}"
-            );
+            assert_eq!(matches_ignore_case(pattern.as_bytes(), text.as_bytes()), expected, "{pattern:?} and {text:?}");
         }
     }
 
