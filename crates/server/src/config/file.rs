@@ -214,7 +214,7 @@ fn unknown(name: &[u8]) -> Reason {
     let name = String::from_utf8_lossy(name);
     let names = directives().flat_map(Directive::names);
     match names.map(|known| (edit_distance(&name, known), known)).min() {
-        Some((distance @ 1..=2, known)) if distance * 3 <= known.len() => {
+        Some((distance @ 1..=2, known)) if distance * 2 <= known.len() => {
             format!("{REASON}\nDid you mean '{known}'?").into()
         }
         _ => REASON.into(),
