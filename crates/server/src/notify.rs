@@ -92,7 +92,9 @@ impl NotifyClass {
 
     /// The letters with those that CONFIG GET leaves out beside an A.
     pub fn letters_in_full(self) -> String {
-        let left_out = self.contains(NotifyClass::ALL).then(|| (self - NotifyClass::ALL).letters_among(&LETTERS[..LETTERS_UNDER_ALL]));
+        let left_out = self
+            .contains(NotifyClass::ALL)
+            .then(|| (self - NotifyClass::ALL).letters_among(&LETTERS[..LETTERS_UNDER_ALL]));
         self.letters().chars().chain(left_out.into_iter().flatten()).collect()
     }
 
