@@ -1,7 +1,10 @@
 //! All commands: the families' rows put together, and the lookup by name.
 
+pub mod command;
 pub mod context;
 pub mod error;
+mod help;
+pub mod syntax;
 pub mod table;
 pub mod transactions;
 
@@ -11,7 +14,7 @@ pub use error::CommandError;
 pub use table::{CommandSpec, Flags, Handler};
 
 /// The rows of every family.
-const FAMILIES: &[&[CommandSpec]] = &[transactions::ROWS];
+const FAMILIES: &[&[CommandSpec]] = &[command::ROWS, transactions::ROWS];
 
 /// A row in its place: numbered, and with its name in full.
 pub struct Command {
@@ -70,8 +73,14 @@ impl Table {
             .flat_map(|rows| rows.iter())
             .map(|spec| {
                 let mut command = number(spec, spec.name.to_owned());
-                command.subcommands =
-                    spec.subcommands.iter().map(|sub| number(sub, format!("{}|{}", spec.name, sub.name))).collect();
+                let are_private = spec.flags.contains(Flags::PRIVATE_SUBCOMMANDS);
+                let full_name = |sub: &CommandSpec| {
+                    if are_private { spec.name.to_owned() } else { format!("{}|{}", spec.name, sub.name) }
+                };
+                command.subcommands = spec.subcommands.iter().map(|sub| number(sub, full_name(sub))).collect();
+                if are_private {
+                    command.subcommands.iter_mut().for_each(|sub| sub.id = command.id);
+                }
                 command
             })
             .collect();
@@ -109,6 +118,16 @@ impl Command {
 
     pub fn is_container(&self) -> bool {
         !self.subcommands.is_empty()
+    }
+
+    /// Its subcommands as clients see them.
+    pub fn public_subcommands(&self) -> &[Command] {
+        if self.spec.flags.contains(Flags::PRIVATE_SUBCOMMANDS) { &[] } else { &self.subcommands }
+    }
+
+    /// Whether it is a subcommand that clients are not told of: its name is then the command's.
+    pub fn is_private(&self) -> bool {
+        self.spec.name != &*self.full_name && !self.full_name.contains('|')
     }
 
     /// Whether so many arguments, with the names, are what its row allows.
