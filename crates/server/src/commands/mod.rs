@@ -1,9 +1,13 @@
 //! All commands: the families' rows put together, and the lookup by name.
 
+pub mod cluster;
 pub mod command;
 pub mod context;
 pub mod error;
 mod help;
+pub mod module;
+pub mod replication;
+pub mod server;
 pub mod syntax;
 pub mod table;
 pub mod transactions;
@@ -14,7 +18,7 @@ pub use error::CommandError;
 pub use table::{CommandSpec, Flags, Handler};
 
 /// The rows of every family.
-const FAMILIES: &[&[CommandSpec]] = &[command::ROWS, transactions::ROWS];
+const FAMILIES: &[&[CommandSpec]] = &[cluster::ROWS, command::ROWS, module::ROWS, replication::ROWS, server::ROWS, transactions::ROWS];
 
 /// A row in its place: numbered, and with its name in full.
 pub struct Command {
