@@ -98,10 +98,8 @@ fn scan(keyspace: &Keyspace, database: usize, now_ms: i64, count: usize) -> BTre
         let seen = std::cell::Cell::new(0);
         let mut visit = |entry: ochre_keyspace::EntryRef<'_>| {
             seen.set(seen.get() + 1);
-            let was = found.insert(
-                entry.key().to_vec(),
-                ModelEntry { value: bytes(entry.value()), expiry_ms: entry.expiry_ms() },
-            );
+            let was = found
+                .insert(entry.key().to_vec(), ModelEntry { value: bytes(entry.value()), expiry_ms: entry.expiry_ms() });
             assert!(was.is_none(), "a scan of a resting table returns a key once");
         };
         position = set.walker().visit(database, from, &mut visit, &mut || seen.get() >= count);
@@ -193,7 +191,13 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
             *model = std::mem::take(model)
                 .into_iter()
                 .map(|((database, key), entry)| {
-                    let swapped = if database == a { b } else if database == b { a } else { database };
+                    let swapped = if database == a {
+                        b
+                    } else if database == b {
+                        a
+                    } else {
+                        database
+                    };
                     ((swapped, key), entry)
                 })
                 .collect();
@@ -289,7 +293,8 @@ fn grows_and_shrinks_without_losing_a_key() {
         }
         assert_eq!(set.walker().database_size(0).keys, left.len());
         // Every second one goes, then half of the rest, and so on.
-        let (gone, stays): (Vec<_>, Vec<_>) = left.iter().partition(|(i, _)| (i / (KEYS as usize / 100 + 1) + i) % 2 == 0);
+        let (gone, stays): (Vec<_>, Vec<_>) =
+            left.iter().partition(|(i, _)| (i / (KEYS as usize / 100 + 1) + i) % 2 == 0);
         let gone = if stays.len() == left.len() { left.clone() } else { gone };
         for (_, key) in &gone {
             assert!(set.writer().remove(0, keyspace.hash(key)));
@@ -340,7 +345,8 @@ fn a_scan_returns_what_stays() {
 /// The bytes of one block for the sizes that the memory figures are judged by.
 #[test]
 fn an_entry_takes_one_block_of_its_size_class() {
-    let usage = |value: &[u8], expiry| Entry::new(&[b'k'; 16], NewValue::from_bytes(value), expiry, 0).view().memory_usage();
+    let usage =
+        |value: &[u8], expiry| Entry::new(&[b'k'; 16], NewValue::from_bytes(value), expiry, 0).view().memory_usage();
     assert_eq!(usage(&[b'x'; 64], None), 96);
     assert_eq!(usage(&[b'x'; 64], Some(1)), 96);
     assert_eq!(usage(b"01234567", None), 32);

@@ -1,11 +1,14 @@
 //! All commands: the families' rows put together, and the lookup by name.
 
+pub mod client;
 pub mod cluster;
 pub mod command;
+pub mod connection;
 pub mod context;
 pub mod error;
-mod help;
+pub mod help;
 pub mod module;
+pub mod pubsub;
 pub mod replication;
 pub mod server;
 pub mod syntax;
@@ -18,7 +21,17 @@ pub use error::CommandError;
 pub use table::{CommandSpec, Flags, Handler};
 
 /// The rows of every family.
-const FAMILIES: &[&[CommandSpec]] = &[cluster::ROWS, command::ROWS, module::ROWS, replication::ROWS, server::ROWS, transactions::ROWS];
+const FAMILIES: &[&[CommandSpec]] = &[
+    client::ROWS,
+    cluster::ROWS,
+    command::ROWS,
+    connection::ROWS,
+    module::ROWS,
+    pubsub::ROWS,
+    replication::ROWS,
+    server::ROWS,
+    transactions::ROWS,
+];
 
 /// A row in its place: numbered, and with its name in full.
 pub struct Command {

@@ -2,6 +2,9 @@
 //! see of it, and send to it, is its [`Client`].
 
 pub mod client;
+pub mod delivery;
+pub mod description;
+pub mod filter;
 pub mod mailbox;
 pub mod pause;
 pub mod registry;
