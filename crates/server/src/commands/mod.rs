@@ -6,11 +6,16 @@ pub mod command;
 pub mod connection;
 pub mod context;
 pub mod error;
+pub mod expire;
 pub mod help;
+pub mod keys;
 pub mod module;
+pub mod object;
 pub mod pubsub;
 pub mod replication;
+pub mod scan;
 pub mod server;
+pub mod strings;
 pub mod syntax;
 pub mod table;
 pub mod transactions;
@@ -26,10 +31,18 @@ const FAMILIES: &[&[CommandSpec]] = &[
     cluster::ROWS,
     command::ROWS,
     connection::ROWS,
+    expire::ROWS,
+    keys::ROWS,
     module::ROWS,
+    object::ROWS,
     pubsub::ROWS,
     replication::ROWS,
+    scan::ROWS,
     server::ROWS,
+    strings::ROWS,
+    strings::compare::ROWS,
+    strings::increment::ROWS,
+    strings::set::ROWS,
     transactions::ROWS,
 ];
 

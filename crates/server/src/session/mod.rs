@@ -21,6 +21,9 @@ use ochre_resp::{Protocol, ReplyWriter};
 pub use client::{Client, ClientFlags};
 pub use transaction::{Transaction, Watch};
 
+/// How many databases there are.
+pub const DATABASES: usize = 16;
+
 /// See the module.
 pub struct Session {
     /// What other connections see of it.
@@ -74,6 +77,8 @@ impl std::fmt::Debug for Block {
 #[derive(Debug)]
 pub struct WalkState {
     pub position: ScanPosition,
+    /// How many elements were visited.
+    pub visited: usize,
     /// How many elements `found` holds.
     pub count: usize,
     /// The elements found so far, as they will be sent.
