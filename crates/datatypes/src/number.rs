@@ -1,4 +1,7 @@
-//! Numbers as clients write them.
+//! Numbers as clients write them: integers, doubles, and the long doubles of INCRBYFLOAT.
+
+pub use crate::long_double::LongDouble;
+use crate::long_double::{Body, DOUBLE, Literal};
 
 /// The longest text of an `i64`: a sign and 19 digits.
 pub const I64_LEN_MAX: usize = 20;
@@ -29,6 +32,29 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
         value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
     }
     if negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
+}
+
+/// A double: decimal or, after `0x`, hexadecimal, `inf`, `infinity`, with a sign or not. `None` for anything else, spaces and `nan` too, and
+/// for what is too great or, not being zero, too small. (Redis: `string2d`, which asks C's `strtod`)
+pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    let Literal { negative, body } = Literal::parse(text)?;
+    let magnitude = match body {
+        Body::Infinite => f64::INFINITY,
+        Body::Zero => 0.0,
+        Body::Hexadecimal { mantissa, exponent, sticky } => {
+            let (mantissa, exponent) = DOUBLE.round(mantissa, exponent, sticky)?;
+            // Both factors are exact, and so is the product: it is a double's mantissa and its exponent.
+            (mantissa as f64) * 2f64.powi(exponent.div_euclid(2)) * 2f64.powi(exponent - exponent.div_euclid(2))
+        }
+        Body::Decimal { .. } => {
+            let unsigned = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
+            str::from_utf8(unsigned).ok()?.parse::<f64>().ok().filter(|value| value.is_finite() && *value != 0.0)?
+        }
+    };
+    if magnitude == 0.0 && !matches!(body, Body::Zero) {
+        return None;
+    }
+    Some(if negative { -magnitude } else { magnitude })
 }
 
 #[cfg(test)]
@@ -71,6 +97,72 @@ mod tests {
             "१",
         ] {
             assert_eq!(parse_i64(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn doubles_are_read_as_c_does() {
+        for (text, value) in [
+            ("1", 1.0),
+            ("+1", 1.0),
+            ("-0", -0.0),
+            ("00012", 12.0),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("1e0005", 1e5),
+            ("-1E5", -1e5),
+            ("0x10", 16.0),
+            ("0X1p3", 8.0),
+            ("-0x1.8p1", -3.0),
+            ("0x1.fffffffffffffp1023", f64::MAX),
+            ("0x1p-1074", 5e-324),
+            ("0x1.00000000000008p0", 1.0),
+            ("0x1.000000000000080000000000000000000000000000001p0", 1.0000000000000002),
+            ("inf", f64::INFINITY),
+            ("-InFinity", f64::NEG_INFINITY),
+            ("1.7976931348623158e308", f64::MAX),
+            ("2.5e-324", 5e-324),
+            ("1e-310", 1e-310),
+            ("0e99999999999999999999", 0.0),
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()).map(f64::to_bits), Some(f64::to_bits(value)), "{text}");
+        }
+        for text in [
+            "",
+            " 1",
+            "1 ",
+            "1\n",
+            "1\0",
+            "+",
+            "-",
+            ".",
+            "++1",
+            "1e",
+            "1e+",
+            "1e5x",
+            "1_0",
+            "1,5",
+            "1f",
+            "0x",
+            "0x.",
+            "0xg",
+            "0x1p",
+            "infinit",
+            "infx",
+            "nan",
+            "NaN",
+            "-nan",
+            "nan(1)",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "2e-324",
+            "1.7976931348623159e308",
+            "0x1p1024",
+            "0x1p-1075",
+            "1e99999999999999999999",
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()), None, "{text}");
         }
     }
 }

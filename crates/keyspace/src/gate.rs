@@ -8,7 +8,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, spin};
+use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, order_write_before_read, spin};
 
 #[repr(align(128))]
 struct Word(AtomicU32);
@@ -47,6 +47,7 @@ impl Gate {
     pub fn enter(&self, core: usize) -> Option<Entered<'_>> {
         let before = self.inside[core].0.swap(1, Ordering::SeqCst);
         debug_assert_eq!(before, 0, "a core is inside once");
+        order_write_before_read();
         if self.closed.load(Ordering::SeqCst) {
             self.inside[core].0.store(0, Ordering::Release);
             return None;
@@ -59,6 +60,7 @@ impl Gate {
         if self.closed.swap(true, Ordering::SeqCst) {
             return None;
         }
+        order_write_before_read();
         for word in &self.inside {
             let mut turns = 0;
             while word.0.load(Ordering::SeqCst) != 0 {

@@ -2,28 +2,36 @@
 
 use std::{
     any::Any,
-    sync::mpsc::{Sender, channel},
+    sync::{
+        OnceLock,
+        mpsc::{Sender, channel},
+    },
     thread,
 };
 
 /// See the module.
+#[derive(Default)]
 pub(crate) struct Graveyard {
-    sender: Sender<Box<dyn Any + Send>>,
+    /// To the thread, which is started when it is first needed and ends with the keyspace.
+    sender: OnceLock<Sender<Box<dyn Any + Send>>>,
 }
 
 impl Graveyard {
-    pub(crate) fn new() -> Graveyard {
-        let (sender, receiver) = channel::<Box<dyn Any + Send>>();
-        let run = move || receiver.into_iter().for_each(drop);
-        thread::Builder::new().name("ochre-free".into()).spawn(run).expect("the system starts a thread");
-        Graveyard { sender }
+    fn send(&self, values: Box<dyn Any + Send>) {
+        let sender = self.sender.get_or_init(|| {
+            let (sender, receiver) = channel::<Box<dyn Any + Send>>();
+            let run = move || receiver.into_iter().for_each(drop);
+            thread::Builder::new().name("ochre-free".into()).spawn(run).expect("the system starts a thread");
+            sender
+        });
+        // It fails only where the thread is gone; then they are freed here.
+        let _ = sender.send(values);
     }
 
     /// Frees the values, later.
     pub(crate) fn bury<T: Send + 'static>(&self, values: Vec<T>) {
         if !values.is_empty() {
-            // It fails only where the thread is gone; then they are freed here.
-            let _ = self.sender.send(Box::new(values));
+            self.send(Box::new(values));
         }
     }
 
@@ -31,7 +39,7 @@ impl Graveyard {
     pub(crate) fn wait(&self) {
         let (done, waiting) = channel::<()>();
         // The sender is dropped when its turn comes, which ends the wait.
-        let _ = self.sender.send(Box::new(done));
+        self.send(Box::new(done));
         let _ = waiting.recv();
     }
 }

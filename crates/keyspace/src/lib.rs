@@ -75,13 +75,23 @@ pub struct Keyspace {
 impl Keyspace {
     /// A keyspace for so many cores. `seed` is random; `wake` wakes a core's timer.
     pub fn new(cores: usize, seed: (u64, u64), wake: impl Fn(usize) + Send + Sync + 'static) -> Keyspace {
-        let shards = 1 << SHARD_BITS;
+        Keyspace::with_shards(SHARD_BITS, cores, seed, wake)
+    }
+
+    /// A keyspace of 2^`shard_bits` shards.
+    pub fn with_shards(
+        shard_bits: u32,
+        cores: usize,
+        seed: (u64, u64),
+        wake: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Keyspace {
+        let shards = 1 << shard_bits;
         Keyspace {
             shards: (0..shards).map(|_| Shard::new()).collect(),
-            shard_bits: SHARD_BITS,
+            shard_bits,
             seed,
             gate: Gate::new(cores),
-            graveyard: Graveyard::new(),
+            graveyard: Graveyard::default(),
             deadlines_ms: (0..shards).map(|_| AtomicI64::new(i64::MAX)).collect(),
             wake_ups_ms: (0..cores).map(|_| AtomicI64::new(i64::MAX)).collect(),
             wake: Box::new(wake),

@@ -7,10 +7,12 @@
 
 use std::{
     cell::{Cell, RefCell},
+    convert::Infallible,
     marker::PhantomData,
     sync::{Arc, atomic::AtomicBool},
 };
 
+use ochre_datatypes::ValueType;
 use smallvec::SmallVec;
 
 use crate::{
@@ -324,14 +326,37 @@ impl<'a> Writer<'a> {
         self.set.reader()
     }
 
-    /// Sets a key to a string, made if it is not there. Returns whether it was there.
+    /// Sets a key to a string, made if it is not there. Returns the type of what was there.
     #[inline]
-    pub fn set(&mut self, database: usize, key: HashedKey<'_>, value: NewValue<'_>, expiry: ExpiryChange) -> bool {
+    pub fn set(
+        &mut self,
+        database: usize,
+        key: HashedKey<'_>,
+        value: NewValue<'_>,
+        expiry: ExpiryChange,
+    ) -> Option<ValueType> {
+        match self.replace(database, key, |_| Ok::<_, Infallible>((value, expiry))) {
+            Ok(before) => before,
+        }
+    }
+
+    /// Sets a key to the string that `decide` makes of what is there, or leaves all as it is where that refuses. Returns the type of
+    /// what was there.
+    #[inline]
+    pub fn replace<'v, E>(
+        &mut self,
+        database: usize,
+        key: HashedKey<'_>,
+        decide: impl FnOnce(Option<EntryRef<'_>>) -> Result<(NewValue<'v>, ExpiryChange), E>,
+    ) -> Result<Option<ValueType>, E> {
         self.at(key, |set, shard, tag| {
             let initial = set.access.get();
             match set.find(shard, database, key) {
                 Some(position) => {
                     let database = shard.database_mut(database);
+                    let before = database.entry(position);
+                    let value_type = before.value_type();
+                    let (value, expiry) = decide(Some(before))?;
                     database.update(tag, position, |entry| {
                         let before = entry.view();
                         let expiry_ms = match expiry {
@@ -349,13 +374,14 @@ impl<'a> Writer<'a> {
                             unsafe { entry.view().touch(access) };
                         }
                     });
-                    true
+                    Ok(Some(value_type))
                 }
                 None => {
+                    let (value, expiry) = decide(None)?;
                     let expiry_ms = if let ExpiryChange::At(at_ms) = expiry { Some(at_ms) } else { None };
                     let entry = Entry::new(key.bytes, value, expiry_ms, initial.initial());
                     shard.database_mut(database).insert(tag, entry);
-                    false
+                    Ok(None)
                 }
             }
         })
@@ -374,12 +400,16 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Puts an entry in place of the key's own, if any; the entry's key is the key. Returns whether it was there.
-    pub fn put(&mut self, database: usize, key: HashedKey<'_>, entry: Entry) -> bool {
+    /// Puts an entry in place of the key's own, if any; the entry's key is the key. Returns the type of what was there.
+    pub fn put(&mut self, database: usize, key: HashedKey<'_>, entry: Entry) -> Option<ValueType> {
         debug_assert_eq!(entry.view().key(), key.bytes);
-        let existed = self.remove(database, key);
+        let before = self.take(database, key).map(|before| {
+            let value_type = before.view().value_type();
+            self.set.discard(before);
+            value_type
+        });
         self.at(key, |_, shard, tag| shard.database_mut(database).insert(tag, entry));
-        existed
+        before
     }
 
     /// Takes an entry out.

@@ -83,6 +83,32 @@ fn next_len(len: usize) -> usize {
     (size_class((len + 1) * size_of::<Slot>()) / size_of::<Slot>()).max(SLOTS_MIN)
 }
 
+/// Where a tag's search begins among `len` slots.
+#[inline]
+fn home_of(tag: u32, range: TagRange, len: usize) -> usize {
+    let offset = u64::from(tag) & ((1 << range.bits) - 1);
+    ((offset * homes_of(len) as u64) >> range.bits) as usize
+}
+
+/// Sorted slots in an array of `len`, or of more where the tail proves too short.
+fn lay_out(sorted: impl Iterator<Item = Slot> + Clone, len: usize, range: TagRange) -> Box<[Slot]> {
+    let mut len = len;
+    'longer: loop {
+        let mut slots = vec![Slot::EMPTY; len].into_boxed_slice();
+        let mut next = 0;
+        for slot in sorted.clone() {
+            let at = home_of(slot.tag(), range, len).max(next);
+            if at >= len {
+                len = next_len(len);
+                continue 'longer;
+            }
+            slots[at] = slot;
+            next = at + 1;
+        }
+        return slots;
+    }
+}
+
 impl Segment {
     pub(crate) fn len(&self) -> usize {
         self.used as usize
@@ -94,8 +120,7 @@ impl Segment {
 
     #[inline]
     fn home(&self, tag: u32, range: TagRange) -> usize {
-        let offset = u64::from(tag) & ((1 << range.bits) - 1);
-        ((offset * homes_of(self.slots.len()) as u64) >> range.bits) as usize
+        home_of(tag, range, self.slots.len())
     }
 
     /// Asks the processor for the slots where the tag's entry must be.
@@ -209,29 +234,8 @@ impl Segment {
 
     /// Lays the slots out anew; `len` grows further where a tail proves too short.
     fn resize(&mut self, len: usize, range: TagRange) {
-        let mut len = len;
         let old = std::mem::take(&mut self.slots);
-        loop {
-            self.slots = vec![Slot::EMPTY; len].into_boxed_slice();
-            if self.fill(old.iter().copied().filter(|slot| !slot.is_empty()), range) {
-                return;
-            }
-            len = next_len(len);
-        }
-    }
-
-    /// Puts sorted slots into the empty array; false where they do not fit.
-    fn fill(&mut self, sorted: impl Iterator<Item = Slot>, range: TagRange) -> bool {
-        let mut next = 0;
-        for slot in sorted {
-            let at = self.home(slot.tag(), range).max(next);
-            if at >= self.slots.len() {
-                return false;
-            }
-            self.slots[at] = slot;
-            next = at + 1;
-        }
-        true
+        self.slots = lay_out(old.iter().copied().filter(|slot| !slot.is_empty()), len, range);
     }
 
     /// Builds a segment of sorted slots, with room to grow.
@@ -239,14 +243,8 @@ impl Segment {
         if sorted.is_empty() {
             return Segment::default();
         }
-        let mut len = next_len(sorted.len() * 5 / 4);
-        loop {
-            let mut segment = Segment { slots: vec![Slot::EMPTY; len].into_boxed_slice(), used: sorted.len() as u32 };
-            if segment.fill(sorted.iter().copied(), range) {
-                return segment;
-            }
-            len = next_len(len);
-        }
+        let slots = lay_out(sorted.iter().copied(), next_len(sorted.len() * 5 / 4), range);
+        Segment { slots, used: sorted.len() as u32 }
     }
 
     /// Cuts it into the halves of its range: the tags whose highest varying bit is 0, and those where it is 1.

@@ -14,7 +14,7 @@ use crate::{
     deadlines::Deadlines,
     entry::{Entry, EntryRef},
     segment::TAG_BITS,
-    sync::{RawMutex, RawMutexTrait},
+    sync::RawLock,
     table::{Position, Table},
 };
 
@@ -29,7 +29,7 @@ pub struct Database {
 #[repr(align(128))]
 pub(crate) struct Shard {
     /// Guards `data`. A mutex and not a read-write lock: a critical section is shorter than the second atomic step of a read lock.
-    lock: RawMutex,
+    lock: RawLock,
     data: UnsafeCell<ShardData>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) type Watchers = HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>, fol
 impl Shard {
     pub(crate) fn new() -> Shard {
         let data = ShardData { first: Database::default(), others: Vec::new(), watchers: None };
-        Shard { lock: RawMutex::INIT, data: UnsafeCell::new(data) }
+        Shard { lock: RawLock::new(), data: UnsafeCell::new(data) }
     }
 
     #[inline]

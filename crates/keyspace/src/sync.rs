@@ -5,8 +5,33 @@ mod primitives {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     pub(crate) use parking_lot::Mutex;
-    pub(crate) use parking_lot::RawMutex;
-    pub(crate) use parking_lot::lock_api::RawMutex as RawMutexTrait;
+    use parking_lot::{RawMutex, lock_api::RawMutex as _};
+
+    /// A lock of one byte that is locked and unlocked without a guard: a lock set holds many.
+    pub(crate) struct RawLock(RawMutex);
+
+    impl RawLock {
+        pub(crate) fn new() -> RawLock {
+            RawLock(RawMutex::INIT)
+        }
+
+        #[inline]
+        pub(crate) fn lock(&self) {
+            self.0.lock();
+        }
+
+        /// # Safety
+        /// The caller locked it.
+        #[inline]
+        pub(crate) unsafe fn unlock(&self) {
+            // SAFETY: the caller's promise.
+            unsafe { self.0.unlock() };
+        }
+    }
+
+    /// Between a write and a read of other cores' words, both sequentially consistent: nothing more is needed.
+    #[inline(always)]
+    pub(crate) fn order_write_before_read() {}
 
     /// Waits a little; longer the more turns it took.
     pub(crate) fn spin(turns: &mut u32) {
@@ -30,6 +55,36 @@ mod primitives {
         pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
             self.0.lock().expect("no thread panicked under the lock")
         }
+    }
+
+    /// The lock of a shard as the model sees it: loom's mutex, whose guard is kept beside it.
+    pub(crate) struct RawLock {
+        mutex: loom::sync::Mutex<()>,
+        guard: std::cell::UnsafeCell<Option<loom::sync::MutexGuard<'static, ()>>>,
+    }
+
+    impl RawLock {
+        pub(crate) fn new() -> RawLock {
+            RawLock { mutex: loom::sync::Mutex::new(()), guard: std::cell::UnsafeCell::new(None) }
+        }
+
+        pub(crate) fn lock(&self) {
+            let guard = self.mutex.lock().expect("no thread panicked under the lock");
+            // SAFETY: the guard is dropped by `unlock`, before the shard is; only who holds the mutex reaches the cell.
+            unsafe { *self.guard.get() = Some(std::mem::transmute::<_, loom::sync::MutexGuard<'static, ()>>(guard)) };
+        }
+
+        /// # Safety
+        /// The caller locked it.
+        pub(crate) unsafe fn unlock(&self) {
+            // SAFETY: the caller holds the mutex.
+            drop(unsafe { (*self.guard.get()).take() });
+        }
+    }
+
+    /// The model checker takes sequentially consistent operations for acquire and release; only its fences are what they are.
+    pub(crate) fn order_write_before_read() {
+        loom::sync::atomic::fence(Ordering::SeqCst);
     }
 
     pub(crate) fn spin(_turns: &mut u32) {

@@ -2,6 +2,8 @@
 
 use bitflags::bitflags;
 
+use crate::core::Core;
+
 bitflags! {
     /// The classes of events of `notify-keyspace-events`, with Redis's letters.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -34,11 +36,121 @@ bitflags! {
         const MODULE = 1 << 13;
         /// n, not part of A
         const NEW = 1 << 14;
+        /// o, not part of A
+        const OVERWRITTEN = 1 << 15;
+        /// c, not part of A
+        const TYPE_CHANGED = 1 << 16;
         /// A
         const ALL = Self::GENERIC.bits() | Self::STRING.bits() | Self::LIST.bits() | Self::SET.bits() | Self::HASH.bits()
             | Self::SORTED_SET.bits() | Self::EXPIRED.bits() | Self::EVICTED.bits() | Self::STREAM.bits() | Self::MODULE.bits();
     }
 }
 
-/// stub
-pub fn publish(_core: &crate::core::Core, _class: NotifyClass, _event: &'static str, _database: usize, _key: &[u8]) {}
+/// The letters of the classes, in the order in which they are shown; A stands before all others, K, E and m after them.
+const LETTERS: [(char, NotifyClass); 16] = [
+    ('g', NotifyClass::GENERIC),
+    ('$', NotifyClass::STRING),
+    ('l', NotifyClass::LIST),
+    ('s', NotifyClass::SET),
+    ('h', NotifyClass::HASH),
+    ('z', NotifyClass::SORTED_SET),
+    ('x', NotifyClass::EXPIRED),
+    ('e', NotifyClass::EVICTED),
+    ('t', NotifyClass::STREAM),
+    ('d', NotifyClass::MODULE),
+    ('n', NotifyClass::NEW),
+    ('o', NotifyClass::OVERWRITTEN),
+    ('c', NotifyClass::TYPE_CHANGED),
+    ('K', NotifyClass::KEYSPACE),
+    ('E', NotifyClass::KEYEVENT),
+    ('m', NotifyClass::KEY_MISS),
+];
+
+/// How many of `LETTERS` are left out beside an A: g to c, although A does not stand for n, o and c (Redis does so too).
+const LETTERS_UNDER_ALL: usize = 13;
+
+/// Why a string of flags is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InvalidClass;
+
+impl std::fmt::Display for InvalidClass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+    }
+}
+
+impl NotifyClass {
+    /// Reads the letters of `notify-keyspace-events`.
+    pub fn parse(letters: &str) -> Result<NotifyClass, InvalidClass> {
+        letters.chars().try_fold(NotifyClass::empty(), |classes, letter| {
+            if letter == 'A' {
+                return Ok(classes | NotifyClass::ALL);
+            }
+            match LETTERS.iter().find(|(other, _)| *other == letter) {
+                Some((_, class)) => Ok(classes | *class),
+                None => Err(InvalidClass),
+            }
+        })
+    }
+
+    /// The letters, as CONFIG GET shows them.
+    pub fn letters(self) -> String {
+        let all = self.contains(NotifyClass::ALL);
+        let shown = if all { &LETTERS[LETTERS_UNDER_ALL..] } else { &LETTERS[..] };
+        let letters = shown.iter().filter(|(_, class)| self.contains(*class)).map(|(letter, _)| *letter);
+        all.then_some('A').into_iter().chain(letters).collect()
+    }
+}
+
+/// Announces an event of a key to the subscribers of `__keyspace@<db>__:<key>` and of `__keyevent@<db>__:<event>`, as far as the
+/// configuration asks for events of its class. Called under the key's lock, so that events of a key come in the order of its changes.
+#[inline]
+pub fn publish(core: &Core, class: NotifyClass, event: &str, database: usize, key: &[u8]) {
+    let asked = core.config().notify_keyspace_events;
+    if asked.intersects(class) {
+        announce(core, asked, event, database, key);
+    }
+}
+
+#[cold]
+fn announce(core: &Core, asked: NotifyClass, event: &str, database: usize, key: &[u8]) {
+    let pubsub = &core.server.pubsub;
+    if asked.contains(NotifyClass::KEYSPACE) {
+        let mut channel = format!("__keyspace@{database}__:").into_bytes();
+        channel.extend_from_slice(key);
+        pubsub.publish(core, &channel, event.as_bytes());
+    }
+    if asked.contains(NotifyClass::KEYEVENT) {
+        let channel = format!("__keyevent@{database}__:{event}");
+        pubsub.publish(core, channel.as_bytes(), key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(letters: &str) -> String {
+        NotifyClass::parse(letters).map_or_else(|error| error.to_string(), NotifyClass::letters)
+    }
+
+    #[test]
+    fn letters_are_shown_in_redis_s_order() {
+        for (given, expected) in [
+            ("", ""),
+            ("A", "A"),
+            ("KEA", "AKE"),
+            ("$lsh", "$lsh"),
+            ("mK", "Km"),
+            ("KEn", "nKE"),
+            ("Eo", "oE"),
+            ("KEc", "cKE"),
+            ("KEAmn", "AKEm"),
+            ("Kg$lshzxetd", "AK"),
+            ("Kgxe", "gxeK"),
+            ("q", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
+        ] {
+            assert_eq!(shown(given), expected, "{given}");
+        }
+    }
+}

@@ -84,6 +84,15 @@ impl<'a, K> Context<'a, K> {
         }
     }
 
+    /// As [`Context::key`], for the key that is the `nth` of the request: found without a search.
+    #[inline]
+    pub fn nth_key(&self, nth: usize, index: usize) -> HashedKey<'a> {
+        match self.hashed.get(nth) {
+            Some(&(at, hash)) if at as usize == index => HashedKey { bytes: self.args.get(index), hash },
+            _ => self.key(index),
+        }
+    }
+
     /// The session's database.
     #[inline]
     pub fn db(&self) -> usize {
@@ -118,6 +127,12 @@ impl<'a, K> Context<'a, K> {
     #[inline]
     pub fn announce(&mut self, key: HashedKey<'a>, class: NotifyClass, event: &'static str) {
         let database = self.session.database;
+        self.announce_in(database, key, class, event);
+    }
+
+    /// As [`Context::announce`], in another database than the session's.
+    #[inline]
+    pub fn announce_in(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, event: &'static str) {
         self.effects.announce(database, key, class, event);
     }
 
@@ -135,11 +150,22 @@ impl<'a> KeyedRead<'a> {
     /// announced to those who asked for such events.
     #[inline]
     pub fn lookup(&mut self, key: HashedKey<'a>) -> Option<EntryRef<'a>> {
-        let found = if self.session.no_touch {
-            self.keys.peek(self.session.database, key)
-        } else {
-            self.keys.get(self.session.database, key)
-        };
+        if self.session.no_touch {
+            return self.lookup_untouched(key);
+        }
+        let found = self.keys.get(self.session.database, key);
+        self.looked_up(key, found)
+    }
+
+    /// As [`Context::lookup`], without counting as an access.
+    #[inline]
+    pub fn lookup_untouched(&mut self, key: HashedKey<'a>) -> Option<EntryRef<'a>> {
+        let found = self.keys.peek(self.session.database, key);
+        self.looked_up(key, found)
+    }
+
+    #[inline]
+    fn looked_up(&mut self, key: HashedKey<'a>, found: Option<EntryRef<'a>>) -> Option<EntryRef<'a>> {
         self.core.counters.lookup(found.is_some());
         if found.is_none() {
             self.announce(key, NotifyClass::KEY_MISS, "keymiss");

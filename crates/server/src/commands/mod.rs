@@ -1,7 +1,16 @@
 //! All commands: the families' rows put together, and the lookup by name.
 
+pub mod client;
+pub mod connection;
 pub mod context;
 pub mod error;
+pub mod expire;
+pub mod help;
+pub mod keys;
+pub mod object;
+pub mod pubsub;
+pub mod scan;
+pub mod strings;
 pub mod table;
 pub mod transactions;
 
@@ -11,7 +20,20 @@ pub use error::CommandError;
 pub use table::{CommandSpec, Flags, Handler};
 
 /// The rows of every family.
-const FAMILIES: &[&[CommandSpec]] = &[transactions::ROWS];
+const FAMILIES: &[&[CommandSpec]] = &[
+    client::ROWS,
+    connection::ROWS,
+    expire::ROWS,
+    keys::ROWS,
+    object::ROWS,
+    pubsub::ROWS,
+    scan::ROWS,
+    strings::ROWS,
+    strings::compare::ROWS,
+    strings::increment::ROWS,
+    strings::set::ROWS,
+    transactions::ROWS,
+];
 
 /// A row in its place: numbered, and with its name in full.
 pub struct Command {

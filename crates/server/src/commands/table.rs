@@ -105,8 +105,8 @@ bitflags! {
         const IN_SUBSCRIBE_MODE = 1 << 34;
         /// Runs what was queued: execute.rs does it rather than the handler.
         const EXEC = 1 << 35;
-        /// Its reply is sent even while CLIENT REPLY is OFF or SKIP is set by it.
-        const REPLY_CONTROL = 1 << 36;
+        /// Its replies are pushed messages: CLIENT REPLY does not hold them back.
+        const PUSHES = 1 << 36;
         /// Its arguments hold secrets: never shown in logs, MONITOR or SLOWLOG.
         const SECRET_ARGUMENTS = 1 << 37;
         /// Ends the session's watch: its lock set holds the watched keys.

@@ -340,7 +340,17 @@ fn run_alone(
         execute::write_error(core, session, &CommandError::wrong_arity(&command.full_name), out);
         Ended::Done
     } else {
-        apply_reply_mode(session, out, |session, out| execute::run_alone(core, config, session, command, args, out))
+        let run = |session: &mut Session, out: &mut Vec<u8>| execute::run_alone(core, config, session, command, args, out);
+        if command.spec.flags.contains(Flags::PUSHES) {
+            // What it writes are pushed messages, which CLIENT REPLY does not hold back; only what is skipped is used up.
+            let reply_mode = &mut session.reply_mode;
+            if matches!(reply_mode, ReplyMode::SkipNext | ReplyMode::Skip) {
+                *reply_mode = ReplyMode::On;
+            }
+            run(session, out)
+        } else {
+            apply_reply_mode(session, out, run)
+        }
     };
     // What it sent to itself follows its own reply.
     if session.client.mailbox.has_mail() {

@@ -2,6 +2,9 @@
 //! see of it, and send to it, is its [`Client`].
 
 pub mod client;
+pub mod delivery;
+pub mod description;
+pub mod filter;
 pub mod mailbox;
 pub mod pause;
 pub mod registry;
@@ -17,6 +20,9 @@ use ochre_resp::{Protocol, ReplyWriter};
 
 pub use client::{Client, ClientFlags};
 pub use transaction::{Transaction, Watch};
+
+/// How many databases there are.
+pub const DATABASES: usize = 16;
 
 /// See the module.
 pub struct Session {
@@ -71,6 +77,8 @@ impl std::fmt::Debug for Block {
 #[derive(Debug)]
 pub struct WalkState {
     pub position: ScanPosition,
+    /// How many elements were visited.
+    pub visited: usize,
     /// How many elements `found` holds.
     pub count: usize,
     /// The elements found so far, as they will be sent.

@@ -1,0 +1,94 @@
+//! Properties of patterns and numbers, as functions of arbitrary bytes.
+
+use ochre_datatypes::{
+    glob,
+    number::{LongDouble, parse_f64, parse_i64},
+};
+
+/// A pattern matches what a plain reading of it says. The first byte is the pattern's length, the rest pattern and text.
+pub fn globs(data: &[u8]) {
+    let [pattern_len, rest @ ..] = data else { return };
+    let (pattern, text) = rest.split_at(usize::from(*pattern_len).min(rest.len()));
+    // The model tries all that stars may take.
+    let (pattern, text) = (&pattern[..pattern.len().min(12)], &text[..text.len().min(10)]);
+    for ignores_case in [false, true] {
+        let expected = if text.is_empty() { pattern.is_empty() } else { model(pattern, text, ignores_case) };
+        let found = if ignores_case { glob::matches_ignore_case(pattern, text) } else { glob::matches(pattern, text) };
+        assert_eq!(found, expected, "{} and {}", pattern.escape_ascii(), text.escape_ascii());
+    }
+}
+
+fn model(pattern: &[u8], text: &[u8], ignores_case: bool) -> bool {
+    let Some((&byte, later)) = text.split_first() else { return pattern.iter().all(|&byte| byte == b'*') };
+    let is_equal = |other: u8| byte == other || ignores_case && byte.eq_ignore_ascii_case(&other);
+    match pattern {
+        [] => false,
+        [b'*', rest @ ..] => model(rest, text, ignores_case) || model(pattern, later, ignores_case),
+        [b'?', rest @ ..] => model(rest, later, ignores_case),
+        [b'[', rest @ ..] => {
+            let (members, rest) = model_class(rest, ignores_case);
+            members[usize::from(byte)] && model(rest, later, ignores_case)
+        }
+        [b'\\', escaped, rest @ ..] => is_equal(*escaped) && model(rest, later, ignores_case),
+        [literal, rest @ ..] => is_equal(*literal) && model(rest, later, ignores_case),
+    }
+}
+
+/// The bytes of a class, and the pattern behind it.
+fn model_class(mut pattern: &[u8], ignores_case: bool) -> ([bool; 256], &[u8]) {
+    let mut members = [false; 256];
+    let negated = pattern.first() == Some(&b'^');
+    if negated {
+        pattern = &pattern[1..];
+    }
+    let lower = |byte: u8| if ignores_case { byte.to_ascii_lowercase() } else { byte };
+    loop {
+        let (from, to, rest) = match pattern {
+            [] | [b']', ..] => break,
+            [b'\\', escaped, rest @ ..] => {
+                members[usize::from(*escaped)] = true;
+                pattern = rest;
+                continue;
+            }
+            [start, b'-', end, rest @ ..] if (*start as i8) < *end as i8 => {
+                (lower(*start) as i8, lower(*end) as i8, rest)
+            }
+            [start, b'-', end, rest @ ..] => (lower(*end) as i8, lower(*start) as i8, rest),
+            [byte, rest @ ..] => (lower(*byte) as i8, lower(*byte) as i8, rest),
+        };
+        for byte in 0..=255 {
+            members[usize::from(byte)] |= (from..=to).contains(&(lower(byte) as i8));
+        }
+        pattern = rest;
+    }
+    (members.map(|member| member != negated), pattern.strip_prefix(b"]").unwrap_or(pattern))
+}
+
+/// What is read is what was written, and any text is either read or refused.
+pub fn numbers(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let plain = text.parse::<i64>().ok().filter(|value| value.to_string() == text);
+    assert_eq!(parse_i64(data), plain);
+
+    let double = parse_f64(data);
+    if !text.contains(['x', 'X']) && double.is_some_and(f64::is_finite) {
+        assert_eq!(double, text.parse().ok());
+    }
+    let long = LongDouble::parse(data);
+    if let Some(double) = double {
+        // What fits into a double fits into an extended one.
+        let long = long.filter(|long| long.is_finite() == double.is_finite());
+        assert!(long.is_some() || data.len() > 5_000, "{text}");
+    }
+    let Some(long) = long.filter(|long| long.is_finite()) else { return };
+    // Written, a number keeps 17 digits of its fraction: written again, it keeps them.
+    let written = long.to_text();
+    let again = LongDouble::parse(&written).expect("what was written");
+    assert_eq!(again.to_text(), written);
+    assert_eq!((long + LongDouble::ZERO).to_text(), written);
+    assert_eq!((long + -long).to_text(), b"0");
+    let double = long + long;
+    if double.is_finite() {
+        assert_eq!((double + -long).to_text(), written);
+    }
+}

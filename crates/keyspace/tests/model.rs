@@ -1,0 +1,354 @@
+//! The keyspace beside a model: ordered maps and a clock.
+
+use std::collections::BTreeMap;
+
+use ochre_keyspace::{
+    AccessClock, Entry, ExpiryChange, Keyspace, LockSet, NewValue, ScanPosition, ShardList, ValueRef, Writer,
+};
+use proptest::prelude::*;
+
+const DATABASES: usize = 3;
+
+#[derive(Clone, Debug, PartialEq)]
+struct ModelEntry {
+    value: Vec<u8>,
+    expiry_ms: Option<i64>,
+}
+
+type Model = BTreeMap<(usize, Vec<u8>), ModelEntry>;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Set { database: usize, key: u16, value: Vec<u8>, expiry: Option<i64> },
+    SetKeeping { database: usize, key: u16, value: Vec<u8> },
+    Append { database: usize, key: u16, bytes: Vec<u8> },
+    Expire { database: usize, key: u16, expiry: Option<i64> },
+    Remove { database: usize, key: u16 },
+    Rename { database: usize, from: u16, to: u16 },
+    Copy { from: (usize, u16), to: (usize, u16) },
+    Flush { database: usize },
+    Swap { a: usize, b: usize },
+    Pass { milliseconds: i64 },
+    ExpireDue,
+}
+
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        any::<i64>().prop_map(|n| n.to_string().into_bytes()),
+        prop::collection::vec(any::<u8>(), 0..80),
+        (250usize..262).prop_map(|n| vec![b'x'; n]),
+        (4090usize..4100).prop_map(|n| vec![b'y'; n]),
+        Just(vec![b'z'; 70_000]),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let database = 0..DATABASES;
+    let key = prop_oneof![0u16..20, 0u16..2000];
+    let expiry = prop::option::of(0i64..500);
+    prop_oneof![
+        8 => (database.clone(), key.clone(), value(), expiry.clone())
+            .prop_map(|(database, key, value, expiry)| Step::Set { database, key, value, expiry }),
+        2 => (database.clone(), key.clone(), value())
+            .prop_map(|(database, key, value)| Step::SetKeeping { database, key, value }),
+        2 => (database.clone(), key.clone(), prop::collection::vec(any::<u8>(), 0..700))
+            .prop_map(|(database, key, bytes)| Step::Append { database, key, bytes }),
+        3 => (database.clone(), key.clone(), expiry)
+            .prop_map(|(database, key, expiry)| Step::Expire { database, key, expiry }),
+        4 => (database.clone(), key.clone()).prop_map(|(database, key)| Step::Remove { database, key }),
+        1 => (database.clone(), key.clone(), key.clone())
+            .prop_map(|(database, from, to)| Step::Rename { database, from, to }),
+        1 => ((database.clone(), key.clone()), (database.clone(), key)).prop_map(|(from, to)| Step::Copy { from, to }),
+        1 => database.clone().prop_map(|database| Step::Flush { database }),
+        1 => (database.clone(), database).prop_map(|(a, b)| Step::Swap { a, b }),
+        2 => (0i64..100).prop_map(|milliseconds| Step::Pass { milliseconds }),
+        2 => Just(Step::ExpireDue),
+    ]
+}
+
+/// Key names of all lengths, so that both forms of a key's length are used.
+fn name(key: u16) -> Vec<u8> {
+    let mut name = format!("key:{key}").into_bytes();
+    if key % 7 == 0 {
+        name.resize(256 + key as usize % 40, 0);
+    }
+    name
+}
+
+fn whole(keyspace: &Keyspace, now_ms: i64) -> LockSet<'_> {
+    let set = LockSet::whole(keyspace, keyspace.gate().close().expect("nobody else is there"));
+    set.set_clock(now_ms, AccessClock::lru(now_ms));
+    set
+}
+
+fn bytes(value: ValueRef<'_>) -> Vec<u8> {
+    match value {
+        ValueRef::Integer(n) => n.to_string().into_bytes(),
+        ValueRef::Bytes(bytes) => bytes.to_vec(),
+    }
+}
+
+/// Everything that a scan returns, by a step of so many keys.
+fn scan(keyspace: &Keyspace, database: usize, now_ms: i64, count: usize) -> BTreeMap<Vec<u8>, ModelEntry> {
+    let mut found = BTreeMap::new();
+    let mut position = Some(ScanPosition::START);
+    while let Some(from) = position {
+        let set = LockSet::walking(keyspace, keyspace.gate().enter(0).expect("the gate is open"));
+        set.set_clock(now_ms, AccessClock::lru(now_ms));
+        let seen = std::cell::Cell::new(0);
+        let mut visit = |entry: ochre_keyspace::EntryRef<'_>| {
+            seen.set(seen.get() + 1);
+            let was = found
+                .insert(entry.key().to_vec(), ModelEntry { value: bytes(entry.value()), expiry_ms: entry.expiry_ms() });
+            assert!(was.is_none(), "a scan of a resting table returns a key once");
+        };
+        position = set.walker().visit(database, from, &mut visit, &mut || seen.get() >= count);
+    }
+    found
+}
+
+fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
+    let mut set = whole(keyspace, *now_ms);
+    let alive = |model: &Model, database: usize, key: &[u8], now_ms: i64| {
+        model.get(&(database, key.to_vec())).filter(|e| e.expiry_ms.is_none_or(|at| now_ms <= at)).cloned()
+    };
+    match step {
+        Step::Set { database, key, value, expiry } => {
+            let (key, expiry) = (name(key), expiry.map(|after| *now_ms + after));
+            let change = expiry.map_or(ExpiryChange::Clear, ExpiryChange::At);
+            let existed = set.writer().set(database, keyspace.hash(&key), NewValue::from_bytes(&value), change);
+            assert_eq!(existed, alive(model, database, &key, *now_ms).is_some());
+            model.insert((database, key), ModelEntry { value, expiry_ms: expiry });
+        }
+        Step::SetKeeping { database, key, value } => {
+            let key = name(key);
+            let expiry_ms = alive(model, database, &key, *now_ms).and_then(|entry| entry.expiry_ms);
+            set.writer().set(database, keyspace.hash(&key), NewValue::from_bytes(&value), ExpiryChange::Keep);
+            model.insert((database, key), ModelEntry { value, expiry_ms });
+        }
+        Step::Append { database, key, bytes } => {
+            let key = name(key);
+            let len = set.writer().modify(database, keyspace.hash(&key), |value| {
+                value.extend_from_slice(&bytes);
+                value.len()
+            });
+            let before = alive(model, database, &key, *now_ms);
+            assert_eq!(len, before.clone().map(|entry| entry.value.len() + bytes.len()));
+            match before {
+                Some(mut entry) => {
+                    entry.value.extend(bytes);
+                    model.insert((database, key), entry);
+                }
+                None => drop(model.remove(&(database, key))),
+            }
+        }
+        Step::Expire { database, key, expiry } => {
+            let (key, expiry_ms) = (name(key), expiry.map(|after| *now_ms + after));
+            let there = set.writer().set_expiry(database, keyspace.hash(&key), expiry_ms);
+            let before = alive(model, database, &key, *now_ms);
+            assert_eq!(there, before.is_some());
+            match before {
+                Some(entry) => drop(model.insert((database, key), ModelEntry { expiry_ms, ..entry })),
+                None => drop(model.remove(&(database, key))),
+            }
+        }
+        Step::Remove { database, key } => {
+            let key = name(key);
+            let there = set.writer().remove(database, keyspace.hash(&key));
+            assert_eq!(there, alive(model, database, &key, *now_ms).is_some());
+            model.remove(&(database, key));
+        }
+        Step::Rename { database, from, to } => {
+            let (from, to) = (name(from), name(to));
+            let mut writer: Writer<'_> = set.writer();
+            let taken = writer.take(database, keyspace.hash(&from));
+            let before = alive(model, database, &from, *now_ms);
+            model.remove(&(database, from));
+            assert_eq!(taken.is_some(), before.is_some());
+            if let (Some(entry), Some(before)) = (taken, before) {
+                writer.put(database, keyspace.hash(&to), entry.renamed(&to));
+                model.insert((database, to), before);
+            }
+        }
+        Step::Copy { from, to } => {
+            let (from, to) = ((from.0, name(from.1)), (to.0, name(to.1)));
+            let mut writer = set.writer();
+            let copy = writer.get(from.0, keyspace.hash(&from.1)).map(|entry| Entry::duplicate(entry, &to.1));
+            if let Some(copy) = copy {
+                writer.put(to.0, keyspace.hash(&to.1), copy);
+                model.insert(to, model[&from].clone());
+            }
+        }
+        Step::Flush { database } => {
+            let removed = set.whole_keyspace().flush(database);
+            let before = model.len();
+            model.retain(|(other, _), _| *other != database);
+            // Expired keys that nobody looked at may or may not be gone before.
+            assert!(removed <= before - model.len());
+        }
+        Step::Swap { a, b } => {
+            set.whole_keyspace().swap(a, b);
+            *model = std::mem::take(model)
+                .into_iter()
+                .map(|((database, key), entry)| {
+                    let swapped = if database == a {
+                        b
+                    } else if database == b {
+                        a
+                    } else {
+                        database
+                    };
+                    ((swapped, key), entry)
+                })
+                .collect();
+        }
+        Step::Pass { milliseconds } => *now_ms += milliseconds,
+        Step::ExpireDue => {
+            drop(set);
+            let mut due = Vec::new();
+            keyspace.due_shards(0, *now_ms, &mut due);
+            for shard in due {
+                let mut shards = ShardList::new();
+                shards.push(shard as u16);
+                let mut set = LockSet::lock(keyspace, keyspace.gate().enter(0).expect("open"), shards);
+                set.set_clock(*now_ms, AccessClock::lru(*now_ms));
+                while set.writer().expire_one(shard) {}
+                for expired in set.take_expired() {
+                    let key = (expired.database, expired.entry.view().key().to_vec());
+                    let expected = model.remove(&key);
+                    assert!(
+                        expected.is_none_or(|entry| entry.expiry_ms.is_some_and(|at| at < *now_ms)),
+                        "only what is due expires"
+                    );
+                }
+            }
+            model.retain(|_, entry| entry.expiry_ms.is_none_or(|at| *now_ms <= at));
+            // Nothing is due any more.
+            let mut due = Vec::new();
+            let next_ms = keyspace.due_shards(0, *now_ms, &mut due);
+            assert!(due.is_empty());
+            let first = model.values().filter_map(|entry| entry.expiry_ms).min();
+            assert_eq!(next_ms, first.unwrap_or(i64::MAX));
+        }
+    }
+}
+
+fn check_all(keyspace: &Keyspace, model: &Model, now_ms: i64) {
+    for database in 0..DATABASES {
+        let expected: BTreeMap<Vec<u8>, ModelEntry> = model
+            .iter()
+            .filter(|((other, _), entry)| *other == database && entry.expiry_ms.is_none_or(|at| now_ms <= at))
+            .map(|((_, key), entry)| (key.clone(), entry.clone()))
+            .collect();
+        assert_eq!(scan(keyspace, database, now_ms, 10), expected);
+        let set = LockSet::walking(keyspace, keyspace.gate().enter(0).expect("open"));
+        set.set_clock(now_ms, AccessClock::lru(now_ms));
+        let mut draws = 0x9e37_79b9_7f4a_7c15_u64;
+        let random = set.walker().random_key(database, || {
+            draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            draws
+        });
+        match random {
+            Some(key) => assert!(expected.contains_key(&key)),
+            None => assert!(expected.is_empty()),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn does_what_ordered_maps_do(steps in prop::collection::vec(step(), 1..400)) {
+        let keyspace = Keyspace::new(1, (1, 2), |_| {});
+        let mut model = Model::new();
+        let mut now_ms = 1_000_000;
+        for step in steps {
+            apply(&keyspace, &mut model, &mut now_ms, step);
+        }
+        check_all(&keyspace, &model, now_ms);
+    }
+}
+
+/// A few shards' worth of keys in numbers that make tables grow, split into segments, shrink and join again.
+#[test]
+fn grows_and_shrinks_without_losing_a_key() {
+    const KEYS: u64 = 300_000;
+    let keyspace = Keyspace::new(1, (3, 4), |_| {});
+    // Keys of eight shards only, so that each of their tables is large.
+    let keys: Vec<Vec<u8>> = (0u64..)
+        .map(|i| format!("k{i}").into_bytes())
+        .filter(|key| keyspace.shard_of(keyspace.hash(key).hash) < 8)
+        .take((KEYS / 10) as usize)
+        .collect();
+    let mut set = whole(&keyspace, 0);
+    for (i, key) in keys.iter().enumerate() {
+        let value = i.to_string();
+        set.writer().set(0, keyspace.hash(key), NewValue::from_bytes(value.as_bytes()), ExpiryChange::Clear);
+    }
+    let mut left: Vec<(usize, &Vec<u8>)> = keys.iter().enumerate().collect();
+    while !left.is_empty() {
+        for &(i, key) in &left {
+            let value = set.reader().get(0, keyspace.hash(key)).map(|entry| bytes(entry.value()));
+            assert_eq!(value, Some(i.to_string().into_bytes()));
+        }
+        assert_eq!(set.walker().database_size(0).keys, left.len());
+        // Every second one goes, then half of the rest, and so on.
+        let (gone, stays): (Vec<_>, Vec<_>) =
+            left.iter().partition(|(i, _)| (i / (KEYS as usize / 100 + 1) + i) % 2 == 0);
+        let gone = if stays.len() == left.len() { left.clone() } else { gone };
+        for (_, key) in &gone {
+            assert!(set.writer().remove(0, keyspace.hash(key)));
+        }
+        left = if gone.len() == left.len() { Vec::new() } else { stays };
+    }
+    let size = set.walker().database_size(0);
+    assert_eq!((size.keys, size.expires), (0, 0));
+    assert!(size.slots < 4096 * 8, "an empty table gives its slots back, {} are left", size.slots);
+}
+
+/// What was there from the beginning to the end of a scan is returned, however the table grows and shrinks meanwhile.
+#[test]
+fn a_scan_returns_what_stays() {
+    let keyspace = Keyspace::new(1, (5, 6), |_| {});
+    let stays: Vec<Vec<u8>> = (0..2000).map(|i| format!("stays:{i}").into_bytes()).collect();
+    let set_key = |set: &mut LockSet<'_>, key: &[u8]| {
+        set.writer().set(0, keyspace.hash(key), NewValue::Bytes(b"v"), ExpiryChange::Clear);
+    };
+    let mut set = whole(&keyspace, 0);
+    stays.iter().for_each(|key| set_key(&mut set, key));
+    let mut found = std::collections::BTreeSet::new();
+    let mut position = Some(ScanPosition::START);
+    let mut round = 0;
+    while let Some(from) = position {
+        let seen = std::cell::Cell::new(0);
+        position = set.walker().visit(
+            0,
+            from,
+            &mut |entry| {
+                seen.set(seen.get() + 1);
+                found.insert(entry.key().to_vec());
+            },
+            &mut || seen.get() >= 10,
+        );
+        assert!(position.is_none_or(|position| position.cursor() < 1 << 53));
+        round += 1;
+        let keys = (0..200).map(|i| format!("goes:{}", (round / 50) * 200 + i).into_bytes());
+        if round % 100 < 50 {
+            keys.for_each(|key| set_key(&mut set, &key));
+        } else {
+            keys.for_each(|key| drop(set.writer().take(0, keyspace.hash(&key))));
+        }
+    }
+    assert!(stays.iter().all(|key| found.contains(key)));
+}
+
+/// The bytes of one block for the sizes that the memory figures are judged by.
+#[test]
+fn an_entry_takes_one_block_of_its_size_class() {
+    let usage =
+        |value: &[u8], expiry| Entry::new(&[b'k'; 16], NewValue::from_bytes(value), expiry, 0).view().memory_usage();
+    assert_eq!(usage(&[b'x'; 64], None), 96);
+    assert_eq!(usage(&[b'x'; 64], Some(1)), 96);
+    assert_eq!(usage(b"01234567", None), 32);
+    assert_eq!(usage(b"1234567890123", None), 32);
+}

@@ -1,0 +1,291 @@
+//! Connections: AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT. CLIENT is next door.
+
+use ochre_datatypes::number;
+use ochre_resp::Protocol;
+
+use super::{
+    CommandError, CommandSpec, Flags, Handler,
+    client::{name_is_valid, set_name},
+    context::{Context, KeyedRead, Outcome, Run, SessionOnly},
+    table::{Category, Group},
+};
+use crate::{
+    pubsub,
+    session::{ClientFlags, ReplyMode},
+};
+
+/// Of the commands that a client may send before it is known.
+const HANDSHAKE: Flags = Flags::NOSCRIPT
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::FAST)
+    .union(Flags::NO_AUTH)
+    .union(Flags::ALLOW_BUSY);
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "auth",
+        arity: -2,
+        flags: HANDSHAKE.union(Flags::SECRET_ARGUMENTS),
+        categories: Category::CONNECTION,
+        group: Group::Connection,
+        complexity: "O(1)",
+        summary: "Proves who the client is.",
+        syntax: "[username] password",
+        handler: Handler::Session(auth),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec {
+        name: "echo",
+        arity: 2,
+        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
+        categories: Category::CONNECTION,
+        group: Group::Connection,
+        summary: "Answers what it is given.",
+        syntax: "message",
+        handler: Handler::Session(echo),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec {
+        name: "hello",
+        arity: -1,
+        flags: HANDSHAKE.union(Flags::SECRET_ARGUMENTS),
+        categories: Category::CONNECTION,
+        group: Group::Connection,
+        since: "6.0.0",
+        summary: "Agrees on the protocol, and tells about the server.",
+        syntax: "[(protover:integer [AUTH (username password)] [SETNAME clientname])]",
+        handler: Handler::Session(hello),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec {
+        name: "ping",
+        arity: -1,
+        flags: Flags::FAST.union(Flags::IN_SUBSCRIBE_MODE),
+        categories: Category::CONNECTION,
+        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+        group: Group::Connection,
+        summary: "Answers that the server is there.",
+        syntax: "[message]",
+        handler: Handler::Session(ping),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec {
+        name: "quit",
+        arity: -1,
+        flags: HANDSHAKE.union(Flags::IN_MULTI_AT_ONCE).union(Flags::IN_SUBSCRIBE_MODE),
+        categories: Category::CONNECTION,
+        group: Group::Connection,
+        summary: "Closes the connection.",
+        deprecated: Some(("7.2.0", "just closing the connection")),
+        handler: Handler::Session(quit),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec {
+        name: "reset",
+        arity: 1,
+        flags: HANDSHAKE
+            .union(Flags::IN_MULTI_AT_ONCE)
+            .union(Flags::IN_SUBSCRIBE_MODE)
+            .union(Flags::RELEASES_WATCH),
+        categories: Category::CONNECTION,
+        group: Group::Connection,
+        since: "6.2.0",
+        summary: "Makes the connection as it was when it began.",
+        handler: Handler::Read(reset),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec {
+        name: "select",
+        arity: 2,
+        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
+        categories: Category::CONNECTION,
+        group: Group::Connection,
+        summary: "Chooses the database that the connection works on.",
+        syntax: "index:integer",
+        handler: Handler::Session(select),
+        ..CommandSpec::DEFAULT
+    },
+];
+
+/// The one user that there is.
+pub const DEFAULT_USER: &[u8] = b"default";
+
+/// The version of Redis whose behaviour clients may expect.
+pub const REDIS_VERSION: &str = "7.4.2";
+
+const WRONG_PASSWORD: CommandError =
+    CommandError::text("WRONGPASS invalid username-password pair or user is disabled.");
+
+fn auth(cx: &mut SessionOnly<'_>) -> Run {
+    let (user, password) = match cx.args.len() {
+        2 if cx.core.config().requirepass.is_none() => {
+            return Err(CommandError::text(
+                "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
+                 configuration is correct?",
+            ));
+        }
+        2 => (DEFAULT_USER, cx.args.get(1)),
+        3 => (cx.args.get(1), cx.args.get(2)),
+        _ => return Err(CommandError::SYNTAX),
+    };
+    authenticate(cx, user, password)?;
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn authenticate(cx: &mut SessionOnly<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+    let config = cx.core.config();
+    let right = config.requirepass.as_ref().is_none_or(|expected| equal_in_constant_time(expected.as_ref(), password));
+    if user != DEFAULT_USER || !right {
+        return Err(WRONG_PASSWORD);
+    }
+    cx.session.authenticated = true;
+    Ok(())
+}
+
+/// Compares without telling by its time how much is equal.
+fn equal_in_constant_time(expected: &[u8], given: &[u8]) -> bool {
+    let mut difference = expected.len() ^ given.len();
+    for (index, &byte) in given.iter().enumerate() {
+        difference |= usize::from(byte ^ expected.get(index).copied().unwrap_or(0));
+    }
+    std::hint::black_box(difference) == 0
+}
+
+fn echo(cx: &mut SessionOnly<'_>) -> Run {
+    cx.reply.bulk(cx.args.get(1));
+    Ok(Outcome::Done)
+}
+
+fn hello(cx: &mut SessionOnly<'_>) -> Run {
+    let protocol = match cx.args.try_get(1).map(number::parse_i64) {
+        None => None,
+        Some(Some(2)) => Some(Protocol::Resp2),
+        Some(Some(3)) => Some(Protocol::Resp3),
+        Some(None) => return Err(CommandError::text("ERR Protocol version is not an integer or out of range")),
+        Some(Some(_)) => return Err(CommandError::text("NOPROTO unsupported protocol version")),
+    };
+    let mut credentials = None;
+    let mut name = None;
+    let mut index = 2;
+    while let Some(option) = cx.args.try_get(index) {
+        let more = cx.args.len() - index - 1;
+        if cx.is_word(index, "AUTH") && more >= 2 {
+            credentials = Some((cx.args.get(index + 1), cx.args.get(index + 2)));
+            index += 3;
+        } else if cx.is_word(index, "SETNAME") && more >= 1 {
+            let given = cx.args.get(index + 1);
+            name_is_valid(given)?;
+            name = Some(given);
+            index += 2;
+        } else {
+            let option = String::from_utf8_lossy(option);
+            return Err(CommandError::composed(format!("ERR Syntax error in HELLO option '{option}'")));
+        }
+    }
+    if let Some((user, password)) = credentials {
+        authenticate(cx, user, password)?;
+    }
+    if !cx.session.authenticated {
+        return Err(CommandError::text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> \
+             option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
+    }
+    if let Some(name) = name {
+        set_name(cx.session, name);
+    }
+    if let Some(protocol) = protocol {
+        // What was sent in the old protocol comes before the first reply in the new one.
+        cx.deliver_mail();
+        cx.session.speak(protocol);
+        cx.reply.set_protocol(protocol);
+    }
+    let reply = &mut cx.reply;
+    reply.map(7);
+    for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+        reply.bulk(field.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"proto");
+    reply.integer(if cx.session.protocol == Protocol::Resp3 { 3 } else { 2 });
+    reply.bulk(b"id");
+    reply.integer(cx.session.client.id as i64);
+    for (field, value) in [("mode", "standalone"), ("role", "master")] {
+        reply.bulk(field.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"modules");
+    reply.array(0);
+    Ok(Outcome::Done)
+}
+
+fn ping(cx: &mut SessionOnly<'_>) -> Run {
+    let message = match cx.args.len() {
+        1 => None,
+        2 => Some(cx.args.get(1)),
+        _ => return Err(CommandError::wrong_arity(&cx.command.full_name)),
+    };
+    if cx.session.is_subscriber() && cx.session.protocol == Protocol::Resp2 {
+        // A client that waits for messages gets something of their kind.
+        cx.reply.array(2);
+        cx.reply.bulk(b"pong");
+        cx.reply.bulk(message.unwrap_or_default());
+    } else if let Some(message) = message {
+        cx.reply.bulk(message);
+    } else {
+        cx.reply.simple("PONG");
+    }
+    Ok(Outcome::Done)
+}
+
+fn quit(cx: &mut SessionOnly<'_>) -> Run {
+    if cx.session.protocol != Protocol::Plain {
+        cx.reply.ok();
+    }
+    Ok(Outcome::Close)
+}
+
+fn reset(cx: &mut KeyedRead<'_>) -> Run {
+    pubsub::leave(&cx.core.server, cx.session);
+    cx.deliver_mail();
+    cx.session.end_transaction();
+    cx.session.release_watch(&cx.keys, &cx.core.server.keyspace);
+    cx.session.select(0);
+    if cx.session.protocol != Protocol::Plain {
+        cx.session.speak(Protocol::Resp2);
+        cx.reply.set_protocol(Protocol::Resp2);
+    }
+    cx.session.authenticated = cx.core.config().requirepass.is_none();
+    cx.session.reply_mode = ReplyMode::On;
+    cx.session.no_touch = false;
+    set_name(cx.session, b"");
+    cx.session.client.set_flag(ClientFlags::NO_TOUCH | ClientFlags::NO_EVICT, false);
+    cx.reply.simple("RESET");
+    Ok(Outcome::Done)
+}
+
+fn select(cx: &mut SessionOnly<'_>) -> Run {
+    let index = cx.integer(1)?;
+    if i32::try_from(index).is_err() {
+        return Err(CommandError::text("ERR value is out of range, value must between -2147483648 and 2147483647"));
+    }
+    match usize::try_from(index) {
+        Ok(index) if index < cx.core.config().databases => cx.session.select(index),
+        _ => return Err(CommandError::text("ERR DB index is out of range")),
+    }
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+impl<K> Context<'_, K> {
+    /// Writes the messages that wait for this client, so that they come before the reply. Inside EXEC, whose reply is one array, they
+    /// come after it.
+    pub fn deliver_mail(&mut self) {
+        let mailbox = &self.session.client.mailbox;
+        if !self.nested && mailbox.has_mail() {
+            mailbox.drain_into(self.reply.out());
+        }
+    }
+}

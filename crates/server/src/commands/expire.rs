@@ -1,0 +1,204 @@
+//! When keys expire: setting, taking away and reading it.
+
+use ochre_datatypes::number::parse_i64;
+
+use super::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{KeyedRead, KeyedWrite, Outcome, Run},
+    keys::GENERIC,
+    table::{KeyFlags, KeySpec},
+};
+use crate::notify::NotifyClass;
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "expire",
+        since: "1.0.0",
+        summary: "Sets in how many seconds a key expires.",
+        syntax: "key seconds:integer [NX|XX|GT|LT]",
+        handler: Handler::Write(|cx| expire(cx, Unit::SECONDS, false)),
+        ..SETTING
+    },
+    CommandSpec {
+        name: "expireat",
+        since: "1.2.0",
+        summary: "Sets at which second a key expires.",
+        syntax: "key unix-time-seconds:unix-time [NX|XX|GT|LT]",
+        handler: Handler::Write(|cx| expire(cx, Unit::SECONDS, true)),
+        ..SETTING
+    },
+    CommandSpec {
+        name: "expiretime",
+        since: "7.0.0",
+        summary: "Returns at which second a key expires.",
+        handler: Handler::Read(|cx| time(cx, Unit::SECONDS, true)),
+        ..READING
+    },
+    CommandSpec {
+        name: "persist",
+        arity: 2,
+        since: "2.2.0",
+        summary: "Takes away that a key expires.",
+        syntax: "key",
+        handler: Handler::Write(persist),
+        ..SETTING
+    },
+    CommandSpec {
+        name: "pexpire",
+        since: "2.6.0",
+        summary: "Sets in how many milliseconds a key expires.",
+        syntax: "key milliseconds:integer [NX|XX|GT|LT]",
+        handler: Handler::Write(|cx| expire(cx, Unit::MILLISECONDS, false)),
+        ..SETTING
+    },
+    CommandSpec {
+        name: "pexpireat",
+        since: "2.6.0",
+        summary: "Sets at which millisecond a key expires.",
+        syntax: "key unix-time-milliseconds:unix-time [NX|XX|GT|LT]",
+        handler: Handler::Write(|cx| expire(cx, Unit::MILLISECONDS, true)),
+        ..SETTING
+    },
+    CommandSpec {
+        name: "pexpiretime",
+        since: "7.0.0",
+        summary: "Returns at which millisecond a key expires.",
+        handler: Handler::Read(|cx| time(cx, Unit::MILLISECONDS, true)),
+        ..READING
+    },
+    CommandSpec {
+        name: "pttl",
+        since: "2.6.0",
+        tips: &["nondeterministic_output"],
+        summary: "Returns in how many milliseconds a key expires.",
+        handler: Handler::Read(|cx| time(cx, Unit::MILLISECONDS, false)),
+        ..READING
+    },
+    CommandSpec {
+        name: "ttl",
+        since: "1.0.0",
+        tips: &["nondeterministic_output"],
+        summary: "Returns in how many seconds a key expires.",
+        handler: Handler::Read(|cx| time(cx, Unit::SECONDS, false)),
+        ..READING
+    },
+];
+
+const SETTING: CommandSpec = CommandSpec {
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
+    keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
+    ..GENERIC
+};
+
+const READING: CommandSpec = CommandSpec {
+    arity: 2,
+    flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
+    keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+    syntax: "key",
+    ..GENERIC
+};
+
+/// What a command counts time in, as milliseconds.
+#[derive(Clone, Copy)]
+struct Unit(i64);
+
+impl Unit {
+    const SECONDS: Unit = Unit(1000);
+    const MILLISECONDS: Unit = Unit(1);
+}
+
+/// The conditions of EXPIRE.
+#[derive(Clone, Copy, Default)]
+struct Conditions {
+    nx: bool,
+    xx: bool,
+    gt: bool,
+    lt: bool,
+}
+
+impl Conditions {
+    fn parse(cx: &KeyedWrite<'_>) -> Result<Conditions, CommandError> {
+        let mut conditions = Conditions::default();
+        for word in cx.args.iter().skip(3) {
+            match word.to_ascii_uppercase().as_slice() {
+                b"NX" => conditions.nx = true,
+                b"XX" => conditions.xx = true,
+                b"GT" => conditions.gt = true,
+                b"LT" => conditions.lt = true,
+                _ => {
+                    let word = String::from_utf8_lossy(word);
+                    return Err(CommandError::composed(format!("ERR Unsupported option {word}")));
+                }
+            }
+        }
+        let Conditions { nx, xx, gt, lt } = conditions;
+        if nx && (xx || gt || lt) {
+            return Err(CommandError::text("ERR NX and XX, GT or LT options at the same time are not compatible"));
+        }
+        if gt && lt {
+            return Err(CommandError::text("ERR GT and LT options at the same time are not compatible"));
+        }
+        Ok(conditions)
+    }
+
+    /// Whether an expiry may take the place of the one that is set. None set counts as the end of time.
+    fn hold(self, before_ms: Option<i64>, new_ms: i64) -> bool {
+        let Conditions { nx, xx, gt, lt } = self;
+        match before_ms {
+            None => !xx && !gt,
+            Some(before_ms) => !nx && (!gt || new_ms > before_ms) && (!lt || new_ms < before_ms),
+        }
+    }
+}
+
+fn expire(cx: &mut KeyedWrite<'_>, unit: Unit, absolute: bool) -> Run {
+    let conditions = if cx.args.len() > 3 { Conditions::parse(cx)? } else { Conditions::default() };
+    let amount = parse_i64(cx.args.get(2)).ok_or(CommandError::NOT_AN_INTEGER)?;
+    let base_ms = if absolute { 0 } else { cx.now_ms };
+    let at_ms = amount
+        .checked_mul(unit.0)
+        .and_then(|ms| ms.checked_add(base_ms))
+        .ok_or_else(|| CommandError::invalid_expire(cx.spec.name))?;
+    let (key, database) = (cx.key(1), cx.db());
+    let holds = cx.keys.get(database, key).is_some_and(|entry| conditions.hold(entry.expiry_ms(), at_ms));
+    if holds && at_ms <= cx.now_ms {
+        cx.keys.remove(database, key);
+        cx.changed(key, NotifyClass::GENERIC, "del");
+        cx.journal(|| vec![b"DEL".into(), key.bytes.into()]);
+    } else if holds {
+        cx.keys.set_expiry(database, key, Some(at_ms));
+        cx.changed(key, NotifyClass::GENERIC, "expire");
+        cx.journal(|| vec![b"PEXPIREAT".into(), key.bytes.into(), at_ms.to_string().into_bytes().into()]);
+    }
+    cx.reply.integer(holds.into());
+    Ok(Outcome::Done)
+}
+
+fn persist(cx: &mut KeyedWrite<'_>) -> Run {
+    let (key, database) = (cx.key(1), cx.db());
+    let expires = cx.keys.get(database, key).is_some_and(|entry| entry.expiry_ms().is_some());
+    if expires {
+        cx.keys.set_expiry(database, key, None);
+        cx.changed(key, NotifyClass::GENERIC, "persist");
+    }
+    cx.reply.integer(expires.into());
+    Ok(Outcome::Done)
+}
+
+/// TTL and what is like it: -2 for no key, -1 for a key that does not expire.
+fn time(cx: &mut KeyedRead<'_>, unit: Unit, absolute: bool) -> Run {
+    let key = cx.key(1);
+    let base_ms = if absolute { 0 } else { cx.now_ms };
+    let answer = match cx.lookup_untouched(key).map(|entry| entry.expiry_ms()) {
+        None => -2,
+        Some(None) => -1,
+        Some(Some(at_ms)) => {
+            let ms = at_ms.saturating_sub(base_ms).max(0);
+            // Rounded, as Redis does.
+            if unit.0 == 1 { ms } else { (i128::from(ms) + 500).div_euclid(1000) as i64 }
+        }
+    };
+    cx.reply.integer(answer);
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,339 @@
+//! Keys whatever they hold: whether they are there, of what type; deleting, renaming, moving and copying them.
+
+use ochre_datatypes::ValueType;
+use ochre_keyspace::{Entry, HashedKey};
+
+use super::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{KeyedRead, KeyedWrite, Outcome, Run, Walk},
+    table::{Category, Group, KeyFlags, KeySpec},
+};
+use crate::{notify::NotifyClass, session::DATABASES};
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "copy",
+        arity: -3,
+        flags: Flags::WRITE.union(Flags::DENYOOM),
+        keys: &[
+            KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS)),
+            KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE)),
+        ],
+        since: "6.2.0",
+        complexity: "O(N) with N the size of the value",
+        summary: "Copies the value of a key, and its expiry, to another key.",
+        syntax: "source:key destination:key [DB destination-db:integer] [REPLACE]",
+        handler: Handler::Write(copy),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "del",
+        arity: -2,
+        flags: Flags::WRITE.union(Flags::BATCH),
+        keys: &[KeySpec::range(1, -1, 1, KeyFlags::RM.union(KeyFlags::DELETE))],
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+        since: "1.0.0",
+        complexity: "O(N) with N keys; large values are freed in the background",
+        summary: "Deletes keys, and returns how many were there.",
+        syntax: "key...",
+        handler: Handler::Write(del),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "exists",
+        arity: -2,
+        flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+        since: "1.0.0",
+        complexity: "O(N) with N keys",
+        summary: "Returns how many of the keys are there; one that is named twice counts twice.",
+        syntax: "key...",
+        handler: Handler::Read(exists),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "move",
+        arity: 3,
+        flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+        since: "1.0.0",
+        summary: "Moves a key to another database, where it must not be yet.",
+        syntax: "key db:integer",
+        handler: Handler::Write(move_to_database),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "randomkey",
+        arity: 1,
+        flags: Flags::READONLY,
+        tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
+        since: "1.0.0",
+        summary: "Returns a random key.",
+        handler: Handler::Walk(randomkey),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "rename",
+        arity: 3,
+        flags: Flags::WRITE,
+        keys: &[
+            KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE)),
+            KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE)),
+        ],
+        since: "1.0.0",
+        summary: "Gives a key another name, in place of a key that has it.",
+        syntax: "key newkey:key",
+        handler: Handler::Write(rename),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "renamenx",
+        arity: 3,
+        flags: Flags::WRITE.union(Flags::FAST),
+        keys: &[
+            KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE)),
+            KeySpec::one(2, KeyFlags::OW.union(KeyFlags::INSERT)),
+        ],
+        since: "1.0.0",
+        summary: "Gives a key another name, but only if no key has it.",
+        syntax: "key newkey:key",
+        handler: Handler::Write(renamenx),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "touch",
+        arity: -2,
+        flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+        since: "3.2.1",
+        complexity: "O(N) with N keys",
+        summary: "Counts keys as accessed now, and returns how many are there.",
+        syntax: "key...",
+        handler: Handler::Read(touch),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "type",
+        arity: 2,
+        flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RO)],
+        since: "1.0.0",
+        summary: "Returns the type of the value of a key.",
+        syntax: "key",
+        handler: Handler::Read(value_type),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "unlink",
+        arity: -2,
+        flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::range(1, -1, 1, KeyFlags::RM.union(KeyFlags::DELETE))],
+        tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+        since: "4.0.0",
+        complexity: "O(N) with N keys; large values are freed in the background",
+        summary: "Deletes keys, and returns how many were there: DEL under another name.",
+        syntax: "key...",
+        handler: Handler::Write(del),
+        ..GENERIC
+    },
+];
+
+/// What the rows of commands on keys have in common.
+pub const GENERIC: CommandSpec =
+    CommandSpec { categories: Category::KEYSPACE, group: Group::Generic, ..CommandSpec::DEFAULT };
+
+const SAME_OBJECT: CommandError = CommandError::text("ERR source and destination objects are the same");
+
+/// Makes known that a key was set to a string; `before` is the type of what it held.
+#[inline]
+pub fn announce_set<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, before: Option<ValueType>) {
+    match before {
+        None => cx.announce(key, NotifyClass::NEW, "new"),
+        Some(before) => announce_overwritten(cx, cx.db(), key, before, ValueType::String),
+    }
+    cx.changed(key, NotifyClass::STRING, "set");
+}
+
+/// Announces that a key now holds something else.
+#[inline]
+fn announce_overwritten<'a>(
+    cx: &mut KeyedWrite<'a>,
+    database: usize,
+    key: HashedKey<'a>,
+    before: ValueType,
+    now: ValueType,
+) {
+    cx.announce_in(database, key, NotifyClass::OVERWRITTEN, "overwritten");
+    if before != now {
+        cx.announce_in(database, key, NotifyClass::TYPE_CHANGED, "type_changed");
+    }
+}
+
+fn exists(cx: &mut KeyedRead<'_>) -> Run {
+    let mut there = 0;
+    for index in 1..cx.args.len() {
+        let key = cx.nth_key(index - 1, index);
+        there += i64::from(cx.lookup_untouched(key).is_some());
+    }
+    cx.reply.integer(there);
+    Ok(Outcome::Done)
+}
+
+fn touch(cx: &mut KeyedRead<'_>) -> Run {
+    let (database, mut there) = (cx.db(), 0);
+    for index in 1..cx.args.len() {
+        let key = cx.nth_key(index - 1, index);
+        if cx.lookup_untouched(key).is_some() {
+            // An access whatever CLIENT NO-TOUCH says.
+            cx.keys.get(database, key);
+            there += 1;
+        }
+    }
+    cx.reply.integer(there);
+    Ok(Outcome::Done)
+}
+
+fn value_type(cx: &mut KeyedRead<'_>) -> Run {
+    let key = cx.key(1);
+    let name = cx.lookup_untouched(key).map_or("none", |entry| entry.value_type().name());
+    cx.reply.simple(name);
+    Ok(Outcome::Done)
+}
+
+fn randomkey(cx: &mut Walk<'_>) -> Run {
+    match cx.keys.random_key(cx.db(), || cx.core.random()) {
+        Some(key) => cx.reply.bulk(&key),
+        None => cx.reply.null(),
+    }
+    Ok(Outcome::Done)
+}
+
+/// DEL and UNLINK: a large value is freed in the background either way.
+fn del(cx: &mut KeyedWrite<'_>) -> Run {
+    let (database, mut deleted) = (cx.db(), 0);
+    for index in 1..cx.args.len() {
+        let key = cx.nth_key(index - 1, index);
+        if cx.keys.remove(database, key) {
+            cx.changed(key, NotifyClass::GENERIC, "del");
+            deleted += 1;
+        }
+    }
+    cx.reply.integer(deleted);
+    Ok(Outcome::Done)
+}
+
+fn rename(cx: &mut KeyedWrite<'_>) -> Run {
+    rename_key(cx, true)?;
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn renamenx(cx: &mut KeyedWrite<'_>) -> Run {
+    let renamed = rename_key(cx, false)? == Renamed::Done;
+    cx.reply.integer(renamed.into());
+    Ok(Outcome::Done)
+}
+
+#[derive(PartialEq, Eq)]
+enum Renamed {
+    Done,
+    SameName,
+    NameTaken,
+}
+
+fn rename_key(cx: &mut KeyedWrite<'_>, replaces: bool) -> Result<Renamed, CommandError> {
+    let (old, new, database) = (cx.key(1), cx.key(2), cx.db());
+    if cx.keys.peek(database, old).is_none() {
+        return Err(CommandError::NO_SUCH_KEY);
+    }
+    if old.bytes == new.bytes {
+        return Ok(Renamed::SameName);
+    }
+    if !replaces && cx.keys.peek(database, new).is_some() {
+        return Ok(Renamed::NameTaken);
+    }
+    let entry = cx.keys.take(database, old).expect("it was looked up under the same lock");
+    let value_type = entry.view().value_type();
+    let before = cx.keys.put(database, new, entry.renamed(new.bytes));
+    cx.announce(new, NotifyClass::NEW, "new");
+    cx.changed(old, NotifyClass::GENERIC, "rename_from");
+    cx.changed(new, NotifyClass::GENERIC, "rename_to");
+    if let Some(before) = before {
+        announce_overwritten(cx, database, new, before, value_type);
+    }
+    Ok(Renamed::Done)
+}
+
+/// An argument as the number of a database.
+fn database_index(cx: &KeyedWrite<'_>, index: usize) -> Result<usize, CommandError> {
+    let number = cx.integer(index)?;
+    if i32::try_from(number).is_err() {
+        return Err(CommandError::text("ERR value is out of range, value must between -2147483648 and 2147483647"));
+    }
+    match usize::try_from(number) {
+        Ok(database) if database < DATABASES => Ok(database),
+        _ => Err(CommandError::text("ERR DB index is out of range")),
+    }
+}
+
+/// MOVE
+fn move_to_database(cx: &mut KeyedWrite<'_>) -> Run {
+    let target = database_index(cx, 2)?;
+    let (key, source) = (cx.key(1), cx.db());
+    if source == target {
+        return Err(SAME_OBJECT);
+    }
+    let moves = cx.keys.peek(source, key).is_some() && cx.keys.peek(target, key).is_none();
+    if moves {
+        let entry = cx.keys.take(source, key).expect("it was looked up under the same lock");
+        cx.keys.put(target, key, entry);
+        cx.announce_in(target, key, NotifyClass::NEW, "new");
+        cx.changed(key, NotifyClass::GENERIC, "move_from");
+        cx.changed_in(target, key, NotifyClass::GENERIC, "move_to");
+    }
+    cx.reply.integer(moves.into());
+    Ok(Outcome::Done)
+}
+
+fn copy(cx: &mut KeyedWrite<'_>) -> Run {
+    let (mut target, mut replaces) = (cx.db(), false);
+    let mut index = 3;
+    while index < cx.args.len() {
+        if cx.is_word(index, "REPLACE") {
+            replaces = true;
+        } else if cx.is_word(index, "DB") && index + 1 < cx.args.len() {
+            index += 1;
+            target = database_index(cx, index)?;
+        } else {
+            return Err(CommandError::SYNTAX);
+        }
+        index += 1;
+    }
+    let (from, to, source) = (cx.key(1), cx.key(2), cx.db());
+    if source == target && from.bytes == to.bytes {
+        return Err(SAME_OBJECT);
+    }
+    let found = cx.keys.get(source, from);
+    cx.core.counters.lookup(found.is_some());
+    let Some(entry) = found else {
+        cx.announce(from, NotifyClass::KEY_MISS, "keymiss");
+        cx.reply.integer(0);
+        return Ok(Outcome::Done);
+    };
+    if !replaces && cx.keys.peek(target, to).is_some() {
+        cx.reply.integer(0);
+        return Ok(Outcome::Done);
+    }
+    let value_type = entry.value_type();
+    let copy = Entry::duplicate(entry, to.bytes);
+    let before = cx.keys.put(target, to, copy);
+    cx.announce_in(target, to, NotifyClass::NEW, "new");
+    cx.changed_in(target, to, NotifyClass::GENERIC, "copy_to");
+    if let Some(before) = before {
+        announce_overwritten(cx, target, to, before, value_type);
+    }
+    cx.reply.integer(1);
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,191 @@
+//! Walks over the keys of a database: KEYS and SCAN. Both go in slices, between which their core serves others.
+
+use ochre_datatypes::{ValueType, glob};
+use ochre_keyspace::{EntryRef, ScanPosition};
+use ochre_resp::ReplyWriter;
+
+use super::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{Outcome, Run, Walk},
+    keys::GENERIC,
+    table::Category,
+};
+use crate::session::WalkState;
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "keys",
+        arity: 2,
+        flags: Flags::READONLY,
+        categories: Category::KEYSPACE.union(Category::DANGEROUS),
+        tips: &["request_policy:all_shards", "nondeterministic_output_order"],
+        since: "1.0.0",
+        complexity: "O(N) with N the number of keys of the database, in slices that let others run",
+        summary: "Returns all keys that match a pattern.",
+        syntax: "pattern:pattern",
+        handler: Handler::Walk(keys),
+        ..GENERIC
+    },
+    CommandSpec {
+        name: "scan",
+        arity: -2,
+        flags: Flags::READONLY,
+        tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
+        since: "2.8.0",
+        complexity: "O(1) for a call, O(N) for all N keys",
+        summary: "Returns some of the keys of a database, and a cursor to go on from.",
+        syntax: "cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [TYPE type]",
+        handler: Handler::Walk(scan),
+        ..GENERIC
+    },
+];
+
+/// How much work a slice does: an entry counts one, and so does a shard.
+const SLICE_MAX: usize = 4096;
+
+/// Which keys a walk is after.
+struct Filter<'a> {
+    /// None: every key matches.
+    pattern: Option<&'a [u8]>,
+    /// The inner none: a name that no type has.
+    value_type: Option<Option<ValueType>>,
+}
+
+impl<'a> Filter<'a> {
+    /// Only what matches; `*` is every key.
+    fn matching(&mut self, pattern: &'a [u8]) {
+        self.pattern = (pattern != b"*").then_some(pattern);
+    }
+
+    fn admits(&self, entry: EntryRef<'_>) -> bool {
+        self.value_type.is_none_or(|wanted| wanted == Some(entry.value_type()))
+            && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key()))
+    }
+}
+
+/// Walks on from where the last slice stopped, or from `start`, until so many entries were visited, or the end. Returns what was found
+/// and where to go on; none where only the slice is over.
+fn walk(
+    cx: &mut Walk<'_>,
+    start: ScanPosition,
+    visited_max: usize,
+    filter: &Filter<'_>,
+) -> Option<(WalkState, Option<ScanPosition>)> {
+    let mut state = match cx.session.walk.take() {
+        Some(state) => *state,
+        None => WalkState { position: start, visited: 0, count: 0, found: Vec::new() },
+    };
+    let (database, protocol) = (cx.db(), cx.reply.protocol());
+    let mut shards = 0;
+    let visited_before = state.visited;
+    loop {
+        let visited = std::cell::Cell::new(state.visited);
+        let slice_end = if cx.nested { usize::MAX } else { visited_before + SLICE_MAX };
+        let mut found = ReplyWriter::new(&mut state.found, protocol);
+        let next = cx.keys.visit(
+            database,
+            state.position,
+            &mut |entry| {
+                visited.set(visited.get() + 1);
+                if filter.admits(entry) {
+                    found.bulk(entry.key());
+                    state.count += 1;
+                }
+            },
+            &mut || visited.get() >= visited_max.min(slice_end),
+        );
+        state.visited = visited.get();
+        let Some(next) = next else { return Some((state, None)) };
+        if state.visited >= visited_max {
+            return Some((state, Some(next)));
+        }
+        state.position = next;
+        shards += 1;
+        if !cx.nested && state.visited - visited_before + shards >= SLICE_MAX {
+            cx.session.walk = Some(Box::new(state));
+            return None;
+        }
+    }
+}
+
+fn keys(cx: &mut Walk<'_>) -> Run {
+    let mut filter = Filter { pattern: None, value_type: None };
+    filter.matching(cx.args.get(1));
+    let Some((walked, _)) = walk(cx, ScanPosition::START, usize::MAX, &filter) else { return Ok(Outcome::Continue) };
+    cx.reply.array(walked.count);
+    cx.reply.raw(&walked.found);
+    Ok(Outcome::Done)
+}
+
+fn scan(cx: &mut Walk<'_>) -> Run {
+    let cursor = parse_cursor(cx.args.get(1)).ok_or(CommandError::text("ERR invalid cursor"))?;
+    let mut filter = Filter { pattern: None, value_type: None };
+    let mut count = 10;
+    let mut index = 2;
+    while index < cx.args.len() {
+        let has_value = index + 1 < cx.args.len();
+        if cx.is_word(index, "COUNT") && has_value {
+            count = cx.integer(index + 1)?;
+            if count < 1 {
+                return Err(CommandError::SYNTAX);
+            }
+        } else if cx.is_word(index, "MATCH") && has_value {
+            filter.matching(cx.args.get(index + 1));
+        } else if cx.is_word(index, "TYPE") && has_value {
+            filter.value_type = Some(ValueType::from_name(cx.args.get(index + 1)));
+        } else if cx.is_word(index, "NOVALUES") {
+            return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
+        } else {
+            return Err(CommandError::SYNTAX);
+        }
+        index += 2;
+    }
+    let start = ScanPosition::from_cursor(cursor);
+    let Some((walked, next)) = walk(cx, start, count as usize, &filter) else { return Ok(Outcome::Continue) };
+    cx.reply.array(2);
+    cx.reply.bulk(next.map_or(0, ScanPosition::cursor).to_string().as_bytes());
+    cx.reply.array(walked.count);
+    cx.reply.raw(&walked.found);
+    Ok(Outcome::Done)
+}
+
+/// A cursor, read as generously as Redis does: by `strtoull`, but for plain negative integers (Redis: `string2ull`).
+fn parse_cursor(text: &[u8]) -> Option<u64> {
+    if ochre_datatypes::number::parse_i64(text).is_some_and(|integer| integer < 0) {
+        return None;
+    }
+    let spaces = text.iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == 0x0b).count();
+    let (negative, digits) = match &text[spaces..] {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let magnitude: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(if negative { magnitude.wrapping_neg() } else { magnitude })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_cursor;
+
+    #[test]
+    fn cursors_are_read_as_redis_reads_them() {
+        let check = |text: &str, expected| assert_eq!(parse_cursor(text.as_bytes()), expected, "{text:?}");
+        check("0", Some(0));
+        check("18446744073709551615", Some(u64::MAX));
+        check("18446744073709551616", None);
+        check(" 7", Some(7));
+        check("+7", Some(7));
+        check("007", Some(7));
+        check("-7", None);
+        check("-07", Some(u64::MAX - 6));
+        check("-0", Some(0));
+        check("", None);
+        check("+", None);
+        check("7 ", None);
+        check("x", None);
+    }
+}

@@ -1,0 +1,150 @@
+//! Settings of several words or letters.
+
+use crate::notify::NotifyClass;
+
+use super::{Reason, Rule, WRONG_NUMBER_OF_ARGUMENTS, number::parse_integer, one_word};
+
+/// `bind`: addresses to listen on. `-` before one means that it may be missing on this machine, `*` is every address.
+pub struct Addresses;
+
+impl Rule for Addresses {
+    type Value = Vec<String>;
+    const SEVERAL_WORDS: bool = true;
+
+    fn parse(&self, words: &[&[u8]]) -> Result<Vec<String>, Reason> {
+        const ADDRESSES_MAX: usize = 16;
+        match words {
+            // One empty word is how a file says that there is none.
+            [b""] => Ok(vec![]),
+            _ if words.len() > ADDRESSES_MAX => Err("Too many bind addresses specified.".into()),
+            _ => Ok(words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()),
+        }
+    }
+
+    fn show(&self, value: &Vec<String>) -> Vec<u8> {
+        value.join(" ").into_bytes()
+    }
+}
+
+/// `notify-keyspace-events`: a letter a class of events.
+pub struct NotifyClasses;
+
+/// In the order in which CONFIG GET shows them, those of A before the others.
+const NOTIFY_LETTERS: [(u8, NotifyClass); 15] = [
+    (b'A', NotifyClass::ALL),
+    (b'g', NotifyClass::GENERIC),
+    (b'$', NotifyClass::STRING),
+    (b'l', NotifyClass::LIST),
+    (b's', NotifyClass::SET),
+    (b'h', NotifyClass::HASH),
+    (b'z', NotifyClass::SORTED_SET),
+    (b'x', NotifyClass::EXPIRED),
+    (b'e', NotifyClass::EVICTED),
+    (b't', NotifyClass::STREAM),
+    (b'd', NotifyClass::MODULE),
+    (b'n', NotifyClass::NEW),
+    (b'K', NotifyClass::KEYSPACE),
+    (b'E', NotifyClass::KEYEVENT),
+    (b'm', NotifyClass::KEY_MISS),
+];
+
+impl Rule for NotifyClasses {
+    type Value = NotifyClass;
+
+    fn parse(&self, words: &[&[u8]]) -> Result<NotifyClass, Reason> {
+        one_word(words)?.iter().try_fold(NotifyClass::empty(), |classes, letter| {
+            let named = NOTIFY_LETTERS.iter().find(|(known, _)| known == letter);
+            let (_, class) = named.ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
+            Ok(classes | *class)
+        })
+    }
+
+    fn show(&self, value: &NotifyClass) -> Vec<u8> {
+        let is_all = value.contains(NotifyClass::ALL);
+        let hidden_by_all = NotifyClass::ALL | NotifyClass::NEW;
+        let shown = |letter: u8, class: NotifyClass| match letter {
+            b'A' => is_all,
+            _ => value.contains(class) && !(is_all && hidden_by_all.contains(class)),
+        };
+        NOTIFY_LETTERS.iter().filter(|(letter, class)| shown(*letter, *class)).map(|(letter, _)| *letter).collect()
+    }
+
+    fn lines(&self, value: &NotifyClass) -> Vec<Vec<u8>> {
+        let mut letters = self.show(value);
+        // CONFIG GET does not show n beside A, as in Redis; a file must not lose it.
+        if value.contains(NotifyClass::ALL | NotifyClass::NEW) {
+            letters.push(b'n');
+        }
+        vec![super::words::quote(&letters)]
+    }
+}
+
+/// `latency-tracking-info-percentiles`.
+pub struct Percentiles;
+
+impl Rule for Percentiles {
+    type Value = Vec<f64>;
+    const SEVERAL_WORDS: bool = true;
+
+    fn parse(&self, words: &[&[u8]]) -> Result<Vec<f64>, Reason> {
+        let words = if words == [b""] { &[] } else { words };
+        let parse = |word: &&[u8]| {
+            let text = std::str::from_utf8(word).ok();
+            let value: Option<f64> = text.and_then(|text| text.parse().ok()).filter(|value: &f64| value.is_finite());
+            match value.ok_or("Invalid latency-tracking-info-percentiles parameters")? {
+                percentile if (0.0..=100.0).contains(&percentile) => Ok(percentile),
+                _ => Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into()),
+            }
+        };
+        words.iter().map(parse).collect()
+    }
+
+    fn show(&self, value: &Vec<f64>) -> Vec<u8> {
+        value.iter().map(f64::to_string).collect::<Vec<_>>().join(" ").into_bytes()
+    }
+}
+
+/// `oom-score-adj-values`: for a primary, a replica, and a child that saves.
+pub struct OomScores;
+
+impl Rule for OomScores {
+    type Value = [i64; 3];
+    const SEVERAL_WORDS: bool = true;
+
+    fn parse(&self, words: &[&[u8]]) -> Result<[i64; 3], Reason> {
+        let words: [&[u8]; 3] = words.try_into().map_err(|_| WRONG_NUMBER_OF_ARGUMENTS)?;
+        let mut scores = [0; 3];
+        for (score, word) in scores.iter_mut().zip(words) {
+            let value = parse_integer(word).filter(|value| (-2000..=2000).contains(value));
+            *score = value.ok_or("Invalid oom-score-adj-values, elements must be between -2000 and 2000.")?;
+        }
+        Ok(scores)
+    }
+
+    fn show(&self, [primary, replica, child]: &[i64; 3]) -> Vec<u8> {
+        format!("{primary} {replica} {child}").into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notify_letters_are_shown_in_redis_order() {
+        for (given, shown, line) in [
+            ("", "", "\"\""),
+            ("An", "A", "\"An\""),
+            ("AKm", "AKm", "\"AKm\""),
+            ("KEA", "AKE", "\"AKE\""),
+            ("$lshzxetdn", "$lshzxetdn", "\"$lshzxetdn\""),
+            ("Kgn", "gnK", "\"gnK\""),
+            ("g$lshzxetd", "A", "\"A\""),
+        ] {
+            let value = NotifyClasses.parse(&[given.as_bytes()]).unwrap();
+            assert_eq!(NotifyClasses.show(&value), shown.as_bytes(), "{given}");
+            assert_eq!(NotifyClasses.lines(&value), [line.as_bytes()], "{given}");
+        }
+        assert!(NotifyClasses.parse(&[b"Kq"]).is_err());
+    }
+}

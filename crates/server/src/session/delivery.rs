@@ -1,0 +1,30 @@
+//! Sending to another connection: through its mailbox, within its limits.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{Client, ClientFlags};
+use crate::core::Core;
+
+/// Puts a message into a client's mailbox; whether its connection is to be woken. A client that already has more waiting than the hard
+/// limit of its class allows is ended instead, for one that never reads must not grow the memory.
+pub fn put(core: &Core, client: &Client, message: impl FnOnce() -> Arc<[u8]>) -> bool {
+    if client.is_killed() {
+        return false;
+    }
+    let wake = client.mailbox.put(message());
+    let config = core.config();
+    let limits = &config.client_output_buffer_limit;
+    let subscribed = client.flags().contains(ClientFlags::PUBSUB);
+    let limit = if subscribed { &limits.pubsub } else { &limits.normal };
+    let waiting = client.mailbox.bytes() as u64 + client.figures.output_bytes.load(Ordering::Relaxed);
+    if limit.hard_bytes == 0 || waiting <= limit.hard_bytes {
+        return wake;
+    }
+    core.counters.output_limit_disconnections.add(1);
+    tracing::warn!(
+        "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
+        client.description(crate::clock::now_ms())
+    );
+    client.kill();
+    false
+}

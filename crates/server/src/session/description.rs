@@ -1,0 +1,100 @@
+//! A client in one line, as CLIENT LIST shows it: Redis's fields in its order, then Valkey's `capa`.
+
+use std::sync::atomic::Ordering;
+
+use ochre_resp::{Args, Protocol};
+
+use super::{Client, ClientFlags, Session};
+use crate::commands::Command;
+
+/// The command that a client is running at this moment, as far as it is known: of the one that asks, mostly.
+#[derive(Clone, Copy)]
+pub struct Running<'a> {
+    pub command: &'static Command,
+    pub args: Args<'a>,
+}
+
+/// The letters of the flags, in the order in which they are shown.
+pub const FLAG_LETTERS: [(char, ClientFlags); 9] = [
+    ('P', ClientFlags::PUBSUB),
+    ('x', ClientFlags::MULTI),
+    ('b', ClientFlags::BLOCKED),
+    ('d', ClientFlags::DIRTY),
+    ('c', ClientFlags::CLOSING),
+    ('U', ClientFlags::UNIX_SOCKET),
+    ('e', ClientFlags::NO_EVICT),
+    ('T', ClientFlags::NO_TOUCH),
+    ('I', ClientFlags::IMPORT_SOURCE),
+];
+
+impl Client {
+    /// The line, without its end.
+    pub fn description(&self, now_ms: i64) -> String {
+        self.description_while(now_ms, None)
+    }
+
+    /// The line of a client that is running a command.
+    pub fn description_while(&self, now_ms: i64, running: Option<Running<'_>>) -> String {
+        let figures = &self.figures;
+        let details = self.details.lock();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let flags = self.flags();
+        let seconds_since = |time_ms: i64| (now_ms - time_ms).max(0) / 1000;
+        let multi = if flags.contains(ClientFlags::MULTI) { i64::from(figures.queued.load(Ordering::Relaxed)) } else { -1 };
+        let command = running.map(|running| running.command).or_else(|| self.last_command());
+        let (request_bytes, argument_bytes) = match running {
+            Some(running) => (request_len(running.args), running.args.iter().map(<[u8]>::len).sum()),
+            None => (figures.input_bytes.load(Ordering::Relaxed) as usize, 0),
+        };
+        let queued_bytes = figures.queued_bytes.load(Ordering::Relaxed);
+        let waiting = figures.output_bytes.load(Ordering::Relaxed) + self.mailbox.bytes() as u64;
+        let total = (size_of::<Client>() + size_of::<Session>() + request_bytes + argument_bytes) as u64
+            + queued_bytes
+            + waiting
+            + (details.name.len() + details.library_name.len() + details.library_version.len()) as u64;
+        let idle_s = if running.is_some() { 0 } else { seconds_since(self.last_active_ms()) };
+        format!(
+            "id={id} addr={address} laddr={local_address} fd={fd} name={name} age={age_s} idle={idle_s} flags={flags} db={db} \
+             sub={sub} psub={psub} ssub={ssub} multi={multi} watch={watch} qbuf={request_bytes} qbuf-free=0 \
+             argv-mem={argument_bytes} multi-mem={queued_bytes} rbs=0 rbp=0 obl=0 oll={oll} omem={waiting} tot-mem={total} \
+             events={events} cmd={command} user=default redir=-1 resp={resp} lib-name={lib_name} lib-ver={lib_ver} \
+             io-thread={core} tot-net-in={net_in} tot-net-out={net_out} tot-cmds={commands} capa={capa}",
+            id = self.id,
+            address = self.address,
+            local_address = self.local_address,
+            fd = self.fd,
+            name = text(&details.name),
+            age_s = seconds_since(self.created_ms),
+            flags = letters(flags),
+            db = self.database(),
+            sub = figures.channels.load(Ordering::Relaxed),
+            psub = figures.patterns.load(Ordering::Relaxed),
+            ssub = figures.shard_channels.load(Ordering::Relaxed),
+            watch = figures.watched_keys.load(Ordering::Relaxed),
+            oll = u8::from(waiting > 0),
+            events = if waiting > 0 { "rw" } else { "r" },
+            command = command.map_or("NULL", |command| &command.full_name),
+            resp = if self.protocol() == Protocol::Resp3 { 3 } else { 2 },
+            lib_name = text(&details.library_name),
+            lib_ver = text(&details.library_version),
+            core = self.core,
+            net_in = figures.read_bytes.load(Ordering::Relaxed),
+            net_out = figures.written_bytes.load(Ordering::Relaxed),
+            commands = figures.commands.load(Ordering::Relaxed),
+            capa = details.capabilities,
+        )
+    }
+}
+
+/// The letters of a client's flags; N where there are none.
+pub fn letters(flags: ClientFlags) -> String {
+    let letters: String =
+        FLAG_LETTERS.iter().filter(|(_, flag)| flags.contains(*flag)).map(|(letter, _)| *letter).collect();
+    if letters.is_empty() { "N".to_owned() } else { letters }
+}
+
+/// How long a request is on the wire.
+fn request_len(args: Args<'_>) -> usize {
+    let header = |number: usize| 1 + number.to_string().len() + 2;
+    header(args.len()) + args.iter().map(|arg| header(arg.len()) + arg.len() + 2).sum::<usize>()
+}

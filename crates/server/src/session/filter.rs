@@ -1,0 +1,231 @@
+//! Which clients CLIENT LIST and CLIENT KILL mean: the filters of Redis and of Valkey, each with its opposite (NOT-…).
+
+use ochre_datatypes::number;
+use ochre_resp::Args;
+
+use super::{Client, ClientFlags, description};
+use crate::commands::{CommandError, connection::DEFAULT_USER};
+
+/// All conditions that a client has to meet.
+#[derive(Default)]
+pub struct ClientFilter<'a> {
+    conditions: Vec<Condition<'a>>,
+    /// SKIPME, where it was given.
+    pub skip_me: Option<bool>,
+}
+
+/// What a condition is about, and whether it is to hold or not to hold.
+struct Condition<'a> {
+    test: Test<'a>,
+    holds: bool,
+}
+
+enum Test<'a> {
+    Ids(Vec<i64>),
+    Kind(ClientKind),
+    Address(&'a [u8]),
+    LocalAddress(&'a [u8]),
+    Ip(&'a [u8]),
+    /// There is one user only, so that any client is of it.
+    User,
+    Name(&'a [u8]),
+    LibraryName(&'a [u8]),
+    LibraryVersion(&'a [u8]),
+    Database(usize),
+    /// Letters that must all be among the client's.
+    Flags(&'a [u8]),
+    Capabilities(&'a [u8]),
+    /// At least so many seconds since it came.
+    AgeSeconds(i64),
+    /// At least so many seconds since its last command.
+    IdleSeconds(i64),
+}
+
+/// The classes of clients that CLIENT LIST and CLIENT KILL tell apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ClientKind {
+    Normal,
+    Pubsub,
+    /// There are none yet.
+    Replica,
+    Master,
+}
+
+/// Which command a filter is parsed for: a few errors differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum FilterOf {
+    List,
+    Kill,
+}
+
+/// Letters of Redis and Valkey for flags that no client of ours has: allowed in a filter.
+const FURTHER_FLAG_LETTERS: &[u8] = b"NOSMtRBuArKCGTIiEe";
+
+impl<'a> ClientFilter<'a> {
+    /// Parses the arguments from `index` on.
+    pub fn parse(args: Args<'a>, index: usize, of: FilterOf, databases: usize) -> Result<ClientFilter<'a>, CommandError> {
+        let mut filter = ClientFilter::default();
+        let mut index = index;
+        let mut after_ids = false;
+        while let Some(option) = args.try_get(index) {
+            let option = option.to_ascii_uppercase();
+            let value = args.try_get(index + 1);
+            if option == b"SKIPME" {
+                filter.skip_me = Some(match value {
+                    Some(value) if value.eq_ignore_ascii_case(b"yes") => true,
+                    Some(value) if value.eq_ignore_ascii_case(b"no") => false,
+                    _ => return Err(CommandError::SYNTAX),
+                });
+                index += 2;
+                continue;
+            }
+            let (name, holds) = match option.strip_prefix(b"NOT-") {
+                Some(name) => (name, false),
+                None => (&option[..], true),
+            };
+            let Some(value) = value.filter(|_| is_known(name, holds)) else {
+                let no_id = after_ids && of == FilterOf::List && !is_known(name, holds);
+                return Err(if no_id { INVALID_ID } else { CommandError::SYNTAX });
+            };
+            index += 2;
+            after_ids = name == b"ID";
+            let test = if after_ids {
+                let (ids, behind) = parse_ids(args, index - 1, if holds { of } else { FilterOf::Kill })?;
+                index = behind;
+                Test::Ids(ids)
+            } else {
+                Test::parse(name, holds, value, databases)?
+            };
+            filter.conditions.push(Condition { test, holds });
+        }
+        Ok(filter)
+    }
+
+    pub fn matches(&self, client: &Client, now_ms: i64) -> bool {
+        self.conditions.iter().all(|condition| condition.test.matches(client, now_ms) == condition.holds)
+    }
+}
+
+const INVALID_ID: CommandError = CommandError::text("ERR Invalid client ID");
+
+fn is_known(name: &[u8], holds: bool) -> bool {
+    const NAMES: [&[u8]; 12] = [
+        b"ID", b"TYPE", b"ADDR", b"LADDR", b"IP", b"USER", b"NAME", b"LIB-NAME", b"LIB-VER", b"DB", b"FLAGS", b"CAPA",
+    ];
+    NAMES.contains(&name) || (holds && (name == b"MAXAGE" || name == b"IDLE"))
+}
+
+/// Reads the ids from `index` on, up to what is no number; where that is.
+fn parse_ids(args: Args<'_>, mut index: usize, of: FilterOf) -> Result<(Vec<i64>, usize), CommandError> {
+    let mut ids = Vec::new();
+    while let Some(id) = args.try_get(index).and_then(number::parse_i64) {
+        if id < 1 && of == FilterOf::Kill {
+            return Err(CommandError::text("ERR client-id should be greater than 0"));
+        }
+        ids.push(id);
+        index += 1;
+    }
+    match (ids.is_empty(), of) {
+        (true, FilterOf::Kill) => Err(CommandError::text("ERR client-id should be greater than 0")),
+        (true, FilterOf::List) => Err(INVALID_ID),
+        (false, _) => Ok((ids, index)),
+    }
+}
+
+impl<'a> Test<'a> {
+    fn parse(name: &[u8], holds: bool, value: &'a [u8], databases: usize) -> Result<Test<'a>, CommandError> {
+        let shown = || String::from_utf8_lossy(value).into_owned();
+        let seconds = |what: &str| match number::parse_i64(value) {
+            None => Err(CommandError::composed(format!("ERR {what} is not an integer or out of range"))),
+            Some(..=0) => Err(CommandError::composed(format!("ERR {what} should be greater than 0"))),
+            Some(seconds) => Ok(seconds),
+        };
+        let prefix = if holds { "" } else { "NOT-" };
+        let letters_of = |what: &str, known: &dyn Fn(u8) -> bool| {
+            if let Some(unknown) = value.iter().find(|&&letter| !known(letter)) {
+                let place = if holds { "provided".to_owned() } else { format!("NOT-{}", what.to_uppercase()) };
+                let unknown = char::from(*unknown);
+                return Err(CommandError::composed(format!("ERR Unknown {what} found in the {place} filter: {unknown}")));
+            }
+            Ok(value)
+        };
+        Ok(match name {
+            b"TYPE" => Test::Kind(ClientKind::parse(value).ok_or_else(|| {
+                CommandError::composed(format!("ERR Unknown client type '{}'", shown()))
+            })?),
+            b"ADDR" => Test::Address(value),
+            b"LADDR" => Test::LocalAddress(value),
+            b"IP" => Test::Ip(value),
+            b"USER" if value == DEFAULT_USER => Test::User,
+            b"USER" => return Err(CommandError::composed(format!("ERR No such user '{}'", shown()))),
+            b"NAME" => Test::Name(value),
+            b"LIB-NAME" => Test::LibraryName(value),
+            b"LIB-VER" => Test::LibraryVersion(value),
+            b"DB" => match number::parse_i64(value) {
+                None => return Err(CommandError::composed(format!("ERR {prefix}DB is not an integer or out of range"))),
+                Some(index) => match usize::try_from(index) {
+                    Ok(index) if index < databases => Test::Database(index),
+                    _ => {
+                        return Err(CommandError::composed(format!(
+                            "ERR {prefix}DB number should be between 0 and {}",
+                            databases - 1
+                        )));
+                    }
+                },
+            },
+            b"FLAGS" => Test::Flags(letters_of("flags", &|letter| {
+                FURTHER_FLAG_LETTERS.contains(&letter)
+                    || description::FLAG_LETTERS.iter().any(|(known, _)| *known == char::from(letter))
+            })?),
+            b"CAPA" => Test::Capabilities(letters_of("capa", &|letter| letter == b'r')?),
+            b"MAXAGE" => Test::AgeSeconds(seconds("maxage")?),
+            b"IDLE" => Test::IdleSeconds(seconds("idle")?),
+            _ => return Err(CommandError::SYNTAX),
+        })
+    }
+
+    fn matches(&self, client: &Client, now_ms: i64) -> bool {
+        let details = || client.details.lock();
+        match self {
+            Test::Ids(ids) => ids.contains(&(client.id as i64)),
+            Test::Kind(kind) => ClientKind::of(client) == *kind,
+            Test::Address(address) => client.address.as_bytes() == *address,
+            Test::LocalAddress(address) => client.local_address.as_bytes() == *address,
+            Test::Ip(ip) => {
+                let (host, _) = client.address.rsplit_once(':').unwrap_or((&client.address, ""));
+                host.trim_start_matches('[').trim_end_matches(']').as_bytes() == *ip
+            }
+            Test::User => true,
+            Test::Name(name) => *details().name == **name,
+            Test::LibraryName(name) => *details().library_name == **name,
+            Test::LibraryVersion(version) => *details().library_version == **version,
+            Test::Database(index) => client.database() == *index,
+            Test::Flags(wanted) => {
+                let letters = description::letters(client.flags());
+                wanted.iter().all(|letter| letters.as_bytes().contains(letter))
+            }
+            Test::Capabilities(wanted) => {
+                let details = details();
+                wanted.iter().all(|letter| details.capabilities.as_bytes().contains(letter))
+            }
+            Test::AgeSeconds(seconds) => (now_ms - client.created_ms) / 1000 >= *seconds,
+            Test::IdleSeconds(seconds) => (now_ms - client.last_active_ms()) / 1000 >= *seconds,
+        }
+    }
+}
+
+impl ClientKind {
+    fn parse(name: &[u8]) -> Option<ClientKind> {
+        Some(match &*name.to_ascii_lowercase() {
+            b"normal" => ClientKind::Normal,
+            b"pubsub" => ClientKind::Pubsub,
+            b"slave" | b"replica" => ClientKind::Replica,
+            b"master" | b"primary" => ClientKind::Master,
+            _ => return None,
+        })
+    }
+
+    fn of(client: &Client) -> ClientKind {
+        if client.flags().contains(ClientFlags::PUBSUB) { ClientKind::Pubsub } else { ClientKind::Normal }
+    }
+}
