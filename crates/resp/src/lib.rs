@@ -4,6 +4,8 @@
 //! - [`ReplyWriter`] writes replies in the client's [`Protocol`].
 //! - [`double`] writes doubles as Redis does.
 
+#![forbid(unsafe_code)]
+
 mod args;
 pub mod double;
 mod inline;

@@ -201,7 +201,22 @@ impl<'a> ReplyWriter<'a> {
 
     /// A double, as [`double::write`].
     pub fn double(&mut self, value: f64) {
-        self.double_text(&double::to_text(value));
+        if self.protocol == Protocol::Resp3 {
+            self.out.push(b',');
+        }
+        let start = self.out.len();
+        double::write(self.out, value);
+        if self.protocol == Protocol::Resp2 {
+            // The length is known only now; the digits make room for it.
+            let len = self.out.len() - start;
+            let header = [b'$', b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, b'\r', b'\n'];
+            let header_len = if len < 10 { 4 } else { 5 };
+            self.out.extend_from_slice(&[0; 5][..header_len]);
+            self.out.copy_within(start..start + len, start + header_len);
+            self.out[start] = header[0];
+            self.out[start + 1..start + header_len].copy_from_slice(&header[6 - header_len..]);
+        }
+        self.end_line();
     }
 
     /// A double whose text was made elsewhere: a long double, a coordinate. (Redis: `addReplyHumanLongDouble`)
@@ -351,6 +366,7 @@ mod tests {
         check(|w| w.null(), ["$-1\r\n", "_\r\n", "\n"]);
         check(|w| w.null_array(), ["*-1\r\n", "_\r\n", "\n"]);
         check(|w| w.double(0.5), ["$3\r\n0.5\r\n", ",0.5\r\n", "0.5\n"]);
+        check(|w| w.double(-1.25e-100), ["$10\r\n-1.25e-100\r\n", ",-1.25e-100\r\n", "-1.25e-100\n"]);
         check(|w| w.double_text(b"3.10"), ["$4\r\n3.10\r\n", ",3.10\r\n", "3.10\n"]);
         check(|w| w.boolean(true), [":1\r\n", "#t\r\n", "1\n"]);
         check(|w| w.boolean(false), [":0\r\n", "#f\r\n", "0\n"]);

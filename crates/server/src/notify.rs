@@ -66,29 +66,19 @@ const LETTERS: [(char, NotifyClass); 16] = [
     ('m', NotifyClass::KEY_MISS),
 ];
 
-/// How many of `LETTERS` are left out beside an A: g to c, although A does not stand for n, o and c (Redis does so too).
+/// How many of `LETTERS` are not shown beside an A: g to c, although A does not stand for n, o and c (Redis does so too).
 const LETTERS_UNDER_ALL: usize = 13;
 
-/// Why a string of flags is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct InvalidClass;
-
-impl std::fmt::Display for InvalidClass {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
-    }
-}
-
 impl NotifyClass {
-    /// Reads the letters of `notify-keyspace-events`.
-    pub fn parse(letters: &str) -> Result<NotifyClass, InvalidClass> {
-        letters.chars().try_fold(NotifyClass::empty(), |classes, letter| {
-            if letter == 'A' {
+    /// Reads the letters of `notify-keyspace-events`; the error is Redis's.
+    pub fn parse(letters: &[u8]) -> Result<NotifyClass, &'static str> {
+        letters.iter().try_fold(NotifyClass::empty(), |classes, &letter| {
+            if letter == b'A' {
                 return Ok(classes | NotifyClass::ALL);
             }
-            match LETTERS.iter().find(|(other, _)| *other == letter) {
+            match LETTERS.iter().find(|(other, _)| *other == char::from(letter)) {
                 Some((_, class)) => Ok(classes | *class),
-                None => Err(InvalidClass),
+                None => Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
             }
         })
     }
@@ -97,8 +87,19 @@ impl NotifyClass {
     pub fn letters(self) -> String {
         let all = self.contains(NotifyClass::ALL);
         let shown = if all { &LETTERS[LETTERS_UNDER_ALL..] } else { &LETTERS[..] };
-        let letters = shown.iter().filter(|(_, class)| self.contains(*class)).map(|(letter, _)| *letter);
-        all.then_some('A').into_iter().chain(letters).collect()
+        all.then_some('A').into_iter().chain(self.letters_among(shown)).collect()
+    }
+
+    /// The letters with those that CONFIG GET leaves out beside an A.
+    pub fn letters_in_full(self) -> String {
+        let left_out = self
+            .contains(NotifyClass::ALL)
+            .then(|| (self - NotifyClass::ALL).letters_among(&LETTERS[..LETTERS_UNDER_ALL]));
+        self.letters().chars().chain(left_out.into_iter().flatten()).collect()
+    }
+
+    fn letters_among(self, letters: &[(char, NotifyClass)]) -> impl Iterator<Item = char> {
+        letters.iter().filter(move |(_, class)| self.contains(*class)).map(|(letter, _)| *letter)
     }
 }
 
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     fn shown(letters: &str) -> String {
-        NotifyClass::parse(letters).map_or_else(|error| error.to_string(), NotifyClass::letters)
+        NotifyClass::parse(letters.as_bytes()).map_or_else(str::to_owned, NotifyClass::letters)
     }
 
     #[test]
@@ -152,5 +153,7 @@ mod tests {
         ] {
             assert_eq!(shown(given), expected, "{given}");
         }
+        let all_and_new = NotifyClass::ALL | NotifyClass::NEW | NotifyClass::KEYSPACE;
+        assert_eq!(all_and_new.letters_in_full(), "AKn");
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod command_table;
+pub mod keyspace_model;
 pub mod linearizability;
 pub mod poll;
 pub mod process;

@@ -28,7 +28,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
 
@@ -101,21 +101,28 @@ pub fn check(text: &str) {
     }
 }
 
-/// Runs every transcript (`*.txt`) of a folder, each against a fresh server, and panics naming all that fail.
+/// Runs every transcript (`*.txt`) of some folders, each against a fresh server, and panics naming all that fail.
 #[track_caller]
-pub fn check_folder(folder: &Path) {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
-    paths.sort();
+pub fn check_folders(folders: &[PathBuf]) {
     let mut failures = Vec::new();
-    for path in &paths {
-        let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut count = 0;
+    for path in folders.iter().flat_map(|folder| in_folder(folder)) {
+        count += 1;
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         if let Err(failure) = check_against(&text, Launch::subject()) {
             failures.push(format!("{}: {failure}", path.display()));
         }
     }
-    assert!(failures.is_empty(), "{} of {} transcripts fail:\n{}", failures.len(), paths.len(), failures.join("\n"));
+    assert!(failures.is_empty(), "{} of {count} transcripts fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// The transcripts of a folder.
+pub fn in_folder(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    paths.sort();
+    paths
 }
 
 /// Runs a transcript against a server started for it.
@@ -128,7 +135,13 @@ pub fn check_against(text: &str, mut launch: Launch) -> Result<(), String> {
         };
     }
     let server = launch.start();
-    transcript.run(&server).map_err(|failure| format!("{failure}\nthe server's log:\n{}", server.log()))
+    transcript.run(&server).map_err(|failure| {
+        // Most failures are replies, of which a log has nothing to say; an end of the server it tells.
+        let log = server.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(4)..].join("\n    ");
+        format!("{failure}\n  the last of the server's log:\n    {tail}")
+    })
 }
 
 impl Transcript {

@@ -266,7 +266,11 @@ fn id(cx: &mut SessionOnly<'_>) -> Run {
 
 fn getname(cx: &mut SessionOnly<'_>) -> Run {
     let details = cx.session.client.details.lock();
-    if details.name.is_empty() { cx.reply.null() } else { cx.reply.bulk(&details.name) }
+    if details.name.is_empty() {
+        cx.reply.null()
+    } else {
+        cx.reply.bulk(&details.name)
+    }
     Ok(Outcome::Done)
 }
 
@@ -413,13 +417,12 @@ fn pause(cx: &mut SessionOnly<'_>) -> Run {
         4 => return Err(CommandError::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
         _ => return Err(wrong_form("pause")),
     };
-    let timeout_ms = number::parse_i64(cx.args.get(2))
-        .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
+    let timeout_ms =
+        number::parse_i64(cx.args.get(2)).ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
     if timeout_ms < 0 {
         return Err(CommandError::text("ERR timeout is negative"));
     }
-    let until_ms =
-        clock::now_ms().checked_add(timeout_ms).ok_or(CommandError::text("ERR timeout is out of range"))?;
+    let until_ms = clock::now_ms().checked_add(timeout_ms).ok_or(CommandError::text("ERR timeout is out of range"))?;
     let server = cx.core.server.clone();
     server.pause.begin(mode, until_ms);
     let (_, rest_ms) = server.pause.state();
@@ -480,7 +483,9 @@ fn trackinginfo(cx: &mut SessionOnly<'_>) -> Run {
 
 fn tracking(cx: &mut SessionOnly<'_>) -> Run {
     if switch(cx)? {
-        return Err(CommandError::text("ERR client-side caching is not supported yet: CLIENT TRACKING cannot be turned on"));
+        return Err(CommandError::text(
+            "ERR client-side caching is not supported yet: CLIENT TRACKING cannot be turned on",
+        ));
     }
     cx.reply.ok();
     Ok(Outcome::Done)

@@ -84,10 +84,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "reset",
         arity: 1,
-        flags: HANDSHAKE
-            .union(Flags::IN_MULTI_AT_ONCE)
-            .union(Flags::IN_SUBSCRIBE_MODE)
-            .union(Flags::RELEASES_WATCH),
+        flags: HANDSHAKE.union(Flags::IN_MULTI_AT_ONCE).union(Flags::IN_SUBSCRIBE_MODE).union(Flags::RELEASES_WATCH),
         categories: Category::CONNECTION,
         group: Group::Connection,
         since: "6.2.0",

@@ -1,16 +1,22 @@
 //! All commands: the families' rows put together, and the lookup by name.
 
 pub mod client;
+pub mod cluster;
+pub mod command;
 pub mod connection;
 pub mod context;
 pub mod error;
 pub mod expire;
 pub mod help;
 pub mod keys;
+pub mod module;
 pub mod object;
 pub mod pubsub;
+pub mod replication;
 pub mod scan;
+pub mod server;
 pub mod strings;
+pub mod syntax;
 pub mod table;
 pub mod transactions;
 
@@ -22,12 +28,17 @@ pub use table::{CommandSpec, Flags, Handler};
 /// The rows of every family.
 const FAMILIES: &[&[CommandSpec]] = &[
     client::ROWS,
+    cluster::ROWS,
+    command::ROWS,
     connection::ROWS,
     expire::ROWS,
     keys::ROWS,
+    module::ROWS,
     object::ROWS,
     pubsub::ROWS,
+    replication::ROWS,
     scan::ROWS,
+    server::ROWS,
     strings::ROWS,
     strings::compare::ROWS,
     strings::increment::ROWS,
@@ -92,8 +103,14 @@ impl Table {
             .flat_map(|rows| rows.iter())
             .map(|spec| {
                 let mut command = number(spec, spec.name.to_owned());
-                command.subcommands =
-                    spec.subcommands.iter().map(|sub| number(sub, format!("{}|{}", spec.name, sub.name))).collect();
+                let are_private = spec.flags.contains(Flags::PRIVATE_SUBCOMMANDS);
+                let full_name = |sub: &CommandSpec| {
+                    if are_private { spec.name.to_owned() } else { format!("{}|{}", spec.name, sub.name) }
+                };
+                command.subcommands = spec.subcommands.iter().map(|sub| number(sub, full_name(sub))).collect();
+                if are_private {
+                    command.subcommands.iter_mut().for_each(|sub| sub.id = command.id);
+                }
                 command
             })
             .collect();
@@ -131,6 +148,16 @@ impl Command {
 
     pub fn is_container(&self) -> bool {
         !self.subcommands.is_empty()
+    }
+
+    /// Its subcommands as clients see them.
+    pub fn public_subcommands(&self) -> &[Command] {
+        if self.spec.flags.contains(Flags::PRIVATE_SUBCOMMANDS) { &[] } else { &self.subcommands }
+    }
+
+    /// Whether it is a subcommand that clients are not told of: its name is then the command's.
+    pub fn is_private(&self) -> bool {
+        self.spec.name != &*self.full_name && !self.full_name.contains('|')
     }
 
     /// Whether so many arguments, with the names, are what its row allows.

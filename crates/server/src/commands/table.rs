@@ -4,6 +4,7 @@
 //! and the tests' generator are derived from the rows; no command's name is compared anywhere else, so a special case is a flag.
 
 use bitflags::bitflags;
+use ochre_resp::Args;
 
 use super::context::{KeyedRead, KeyedWrite, Run, SessionOnly, Walk, Whole};
 
@@ -18,6 +19,8 @@ pub struct CommandSpec {
     pub flags: Flags,
     /// Where the keys are, as COMMAND INFO shows it.
     pub keys: &'static [KeySpec],
+    /// What it does with its keys where that depends on its arguments (a spec with `VARIABLE_FLAGS`).
+    pub variable_flags: Option<fn(Args<'_>) -> KeyFlags>,
     /// The categories that do not follow from the flags (see [`CommandSpec::categories`]).
     pub categories: Category,
     /// COMMAND INFO's tips.
@@ -42,6 +45,7 @@ impl CommandSpec {
         arity: 0,
         flags: Flags::empty(),
         keys: &[],
+        variable_flags: None,
         categories: Category::empty(),
         tips: &[],
         group: Group::Generic,
@@ -53,6 +57,82 @@ impl CommandSpec {
         subcommands: &[],
         handler: Handler::Container,
     };
+}
+
+impl CommandSpec {
+    /// All ACL categories: the row's own and those that follow from its flags (Redis: `setImplicitACLCategories`).
+    pub fn categories(&self) -> Category {
+        let mut categories = self.categories;
+        if self.flags.contains(Flags::WRITE) {
+            categories |= Category::WRITE;
+        }
+        if self.flags.contains(Flags::READONLY) && !categories.contains(Category::SCRIPTING) {
+            categories |= Category::READ;
+        }
+        if self.flags.contains(Flags::ADMIN) {
+            categories |= Category::ADMIN | Category::DANGEROUS;
+        }
+        if self.flags.contains(Flags::PUBSUB) {
+            categories |= Category::PUBSUB;
+        }
+        if self.flags.contains(Flags::FAST) {
+            categories |= Category::FAST;
+        }
+        if self.flags.contains(Flags::BLOCKING) {
+            categories |= Category::BLOCKING;
+        }
+        if !categories.contains(Category::FAST) {
+            categories |= Category::SLOW;
+        }
+        categories
+    }
+
+    /// Whether some argument may be a key.
+    pub fn has_keys(&self) -> bool {
+        self.keys.iter().any(|spec| !spec.flags.contains(KeyFlags::NOT_KEY))
+    }
+
+    /// First key, last key and step as COMMAND INFO shows them, and whether keys may be elsewhere too: the form in which clients knew
+    /// where keys are before there were key specs (Redis: `populateCommandLegacyRangeSpec`).
+    pub fn key_range(&self) -> KeyRange {
+        let mut range = KeyRange::default();
+        let mut movable = self.flags.contains(Flags::MOVABLE_KEYS);
+        for spec in self.keys {
+            movable |= spec.flags.contains(KeyFlags::INCOMPLETE);
+            let (BeginSearch::Index(first), FindKeys::Range { last, step, .. }) = (spec.begin, spec.find) else {
+                movable = true;
+                continue;
+            };
+            let first = i64::from(first);
+            let last = if last >= 0 { first + i64::from(last) } else { i64::from(last) };
+            if self.keys.len() == 1 {
+                range = KeyRange { first, last, step: step.into(), movable };
+                continue;
+            }
+            // Ranges that follow each other are one.
+            if step != 1 || range.last != 0 && range.last != first - 1 {
+                movable = true;
+                continue;
+            }
+            let ends_later = last < 0 || range.last >= 0 && last > range.last;
+            range = KeyRange {
+                first: if range.first == 0 { first } else { range.first.min(first) },
+                last: if ends_later { last } else { range.last },
+                step: 1,
+                movable,
+            };
+        }
+        KeyRange { movable, ..range }
+    }
+}
+
+/// See [`CommandSpec::key_range`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyRange {
+    pub first: i64,
+    pub last: i64,
+    pub step: i64,
+    pub movable: bool,
 }
 
 /// What a command may touch; its kind decides how it is locked.
@@ -113,7 +193,9 @@ bitflags! {
         const RELEASES_WATCH = 1 << 38;
         /// Needs `enable-debug-command`.
         const DEBUG = 1 << 39;
-
+        /// Its subcommands are rows to us, for they need different rights, but to clients it is one command that reads its arguments
+        /// itself, as Redis's DEBUG does.
+        const PRIVATE_SUBCOMMANDS = 1 << 40;
     }
 }
 
@@ -142,6 +224,67 @@ bitflags! {
         const CONNECTION = 1 << 18;
         const TRANSACTION = 1 << 19;
         const SCRIPTING = 1 << 20;
+    }
+}
+
+impl Flags {
+    /// The flags that COMMAND INFO shows, with its names and in its order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        const NAMES: [(Flags, &str); 20] = [
+            (Flags::WRITE, "write"),
+            (Flags::READONLY, "readonly"),
+            (Flags::DENYOOM, "denyoom"),
+            (Flags::ADMIN, "admin"),
+            (Flags::PUBSUB, "pubsub"),
+            (Flags::NOSCRIPT, "noscript"),
+            (Flags::BLOCKING, "blocking"),
+            (Flags::LOADING, "loading"),
+            (Flags::STALE, "stale"),
+            (Flags::SKIP_MONITOR, "skip_monitor"),
+            (Flags::SKIP_SLOWLOG, "skip_slowlog"),
+            (Flags::ASKING, "asking"),
+            (Flags::FAST, "fast"),
+            (Flags::NO_AUTH, "no_auth"),
+            (Flags::MAY_REPLICATE, "may_replicate"),
+            (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
+            (Flags::NO_ASYNC_LOADING, "no_async_loading"),
+            (Flags::NO_MULTI, "no_multi"),
+            (Flags::MOVABLE_KEYS, "movablekeys"),
+            (Flags::ALLOW_BUSY, "allow_busy"),
+        ];
+        NAMES.into_iter().filter(move |(flag, _)| self.contains(*flag)).map(|(_, name)| name)
+    }
+}
+
+impl Category {
+    /// Every category with its name, without the `@`.
+    pub const NAMES: [(Category, &str); 21] = [
+        (Category::KEYSPACE, "keyspace"),
+        (Category::READ, "read"),
+        (Category::WRITE, "write"),
+        (Category::SET, "set"),
+        (Category::SORTEDSET, "sortedset"),
+        (Category::LIST, "list"),
+        (Category::HASH, "hash"),
+        (Category::STRING, "string"),
+        (Category::BITMAP, "bitmap"),
+        (Category::HYPERLOGLOG, "hyperloglog"),
+        (Category::GEO, "geo"),
+        (Category::STREAM, "stream"),
+        (Category::PUBSUB, "pubsub"),
+        (Category::ADMIN, "admin"),
+        (Category::FAST, "fast"),
+        (Category::SLOW, "slow"),
+        (Category::BLOCKING, "blocking"),
+        (Category::DANGEROUS, "dangerous"),
+        (Category::CONNECTION, "connection"),
+        (Category::TRANSACTION, "transaction"),
+        (Category::SCRIPTING, "scripting"),
+    ];
+
+    /// The names of these categories.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Category::NAMES.into_iter().filter(move |(category, _)| self.contains(*category)).map(|(_, name)| name)
     }
 }
 
@@ -203,6 +346,26 @@ pub enum FindKeys {
     Unknown,
 }
 
+impl KeyFlags {
+    /// The flags as COMMAND INFO names them, in its order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        const NAMES: [(KeyFlags, &str); 11] = [
+            (KeyFlags::RO, "RO"),
+            (KeyFlags::RW, "RW"),
+            (KeyFlags::OW, "OW"),
+            (KeyFlags::RM, "RM"),
+            (KeyFlags::ACCESS, "access"),
+            (KeyFlags::UPDATE, "update"),
+            (KeyFlags::INSERT, "insert"),
+            (KeyFlags::DELETE, "delete"),
+            (KeyFlags::NOT_KEY, "not_key"),
+            (KeyFlags::INCOMPLETE, "incomplete"),
+            (KeyFlags::VARIABLE_FLAGS, "variable_flags"),
+        ];
+        NAMES.into_iter().filter(move |(flag, _)| self.contains(*flag)).map(|(_, name)| name)
+    }
+}
+
 impl KeySpec {
     /// The usual spec: one key at `index`.
     pub const fn one(index: u16, flags: KeyFlags) -> KeySpec {
@@ -234,4 +397,28 @@ pub enum Group {
     Geo,
     Stream,
     Bitmap,
+}
+
+impl Group {
+    /// As COMMAND DOCS calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::Hash => "hash",
+            Group::PubSub => "pubsub",
+            Group::Transactions => "transactions",
+            Group::Connection => "connection",
+            Group::Server => "server",
+            Group::Scripting => "scripting",
+            Group::HyperLogLog => "hyperloglog",
+            Group::Cluster => "cluster",
+            Group::Geo => "geo",
+            Group::Stream => "stream",
+            Group::Bitmap => "bitmap",
+        }
+    }
 }

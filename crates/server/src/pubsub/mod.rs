@@ -155,7 +155,9 @@ impl PubSub {
         let mut names = Vec::new();
         for stripe in &self.topics(kind).stripes {
             let table = stripe.0.lock();
-            names.extend(table.keys().filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name))).cloned());
+            names.extend(
+                table.keys().filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name))).cloned(),
+            );
         }
         names
     }

@@ -340,7 +340,8 @@ fn run_alone(
         execute::write_error(core, session, &CommandError::wrong_arity(&command.full_name), out);
         Ended::Done
     } else {
-        let run = |session: &mut Session, out: &mut Vec<u8>| execute::run_alone(core, config, session, command, args, out);
+        let run =
+            |session: &mut Session, out: &mut Vec<u8>| execute::run_alone(core, config, session, command, args, out);
         if command.spec.flags.contains(Flags::PUSHES) {
             // What it writes are pushed messages, which CLIENT REPLY does not hold back; only what is skipped is used up.
             let reply_mode = &mut session.reply_mode;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use ochre_resp::Args;
 
-use crate::commands::{self, Command, CommandError};
+use crate::commands::{self, Command, CommandError, Flags};
 
 /// What a request's first words name.
 pub enum Lookup {
@@ -29,7 +29,12 @@ pub fn lookup(args: Args<'_>, aliases: &[(&str, &'static str)]) -> Lookup {
     if !command.is_container() || args.len() < 2 {
         return Lookup::Command(command);
     }
-    match command.subcommand(args.get(1)) {
+    let subcommand = command.subcommand(args.get(1));
+    if command.spec.flags.contains(Flags::PRIVATE_SUBCOMMANDS) {
+        // The command itself answers for subcommands that do not exist, and for wrong numbers of arguments.
+        return Lookup::Command(subcommand.filter(|found| found.allows_arity(args.len())).unwrap_or(command));
+    }
+    match subcommand {
         Some(subcommand) => Lookup::Command(subcommand),
         None => Lookup::Unknown(CommandError::composed(format!(
             "ERR unknown subcommand '{}'. Try {} HELP.",

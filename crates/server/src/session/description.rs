@@ -40,7 +40,8 @@ impl Client {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let flags = self.flags();
         let seconds_since = |time_ms: i64| (now_ms - time_ms).max(0) / 1000;
-        let multi = if flags.contains(ClientFlags::MULTI) { i64::from(figures.queued.load(Ordering::Relaxed)) } else { -1 };
+        let multi =
+            if flags.contains(ClientFlags::MULTI) { i64::from(figures.queued.load(Ordering::Relaxed)) } else { -1 };
         let command = running.map(|running| running.command).or_else(|| self.last_command());
         let (request_bytes, argument_bytes) = match running {
             Some(running) => (request_len(running.args), running.args.iter().map(<[u8]>::len).sum()),

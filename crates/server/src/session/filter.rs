@@ -63,7 +63,12 @@ const FURTHER_FLAG_LETTERS: &[u8] = b"NOSMtRBuArKCGTIiEe";
 
 impl<'a> ClientFilter<'a> {
     /// Parses the arguments from `index` on.
-    pub fn parse(args: Args<'a>, index: usize, of: FilterOf, databases: usize) -> Result<ClientFilter<'a>, CommandError> {
+    pub fn parse(
+        args: Args<'a>,
+        index: usize,
+        of: FilterOf,
+        databases: usize,
+    ) -> Result<ClientFilter<'a>, CommandError> {
         let mut filter = ClientFilter::default();
         let mut index = index;
         let mut after_ids = false;
@@ -109,9 +114,8 @@ impl<'a> ClientFilter<'a> {
 const INVALID_ID: CommandError = CommandError::text("ERR Invalid client ID");
 
 fn is_known(name: &[u8], holds: bool) -> bool {
-    const NAMES: [&[u8]; 12] = [
-        b"ID", b"TYPE", b"ADDR", b"LADDR", b"IP", b"USER", b"NAME", b"LIB-NAME", b"LIB-VER", b"DB", b"FLAGS", b"CAPA",
-    ];
+    const NAMES: [&[u8]; 12] =
+        [b"ID", b"TYPE", b"ADDR", b"LADDR", b"IP", b"USER", b"NAME", b"LIB-NAME", b"LIB-VER", b"DB", b"FLAGS", b"CAPA"];
     NAMES.contains(&name) || (holds && (name == b"MAXAGE" || name == b"IDLE"))
 }
 
@@ -145,14 +149,17 @@ impl<'a> Test<'a> {
             if let Some(unknown) = value.iter().find(|&&letter| !known(letter)) {
                 let place = if holds { "provided".to_owned() } else { format!("NOT-{}", what.to_uppercase()) };
                 let unknown = char::from(*unknown);
-                return Err(CommandError::composed(format!("ERR Unknown {what} found in the {place} filter: {unknown}")));
+                return Err(CommandError::composed(format!(
+                    "ERR Unknown {what} found in the {place} filter: {unknown}"
+                )));
             }
             Ok(value)
         };
         Ok(match name {
-            b"TYPE" => Test::Kind(ClientKind::parse(value).ok_or_else(|| {
-                CommandError::composed(format!("ERR Unknown client type '{}'", shown()))
-            })?),
+            b"TYPE" => Test::Kind(
+                ClientKind::parse(value)
+                    .ok_or_else(|| CommandError::composed(format!("ERR Unknown client type '{}'", shown())))?,
+            ),
             b"ADDR" => Test::Address(value),
             b"LADDR" => Test::LocalAddress(value),
             b"IP" => Test::Ip(value),
@@ -162,7 +169,9 @@ impl<'a> Test<'a> {
             b"LIB-NAME" => Test::LibraryName(value),
             b"LIB-VER" => Test::LibraryVersion(value),
             b"DB" => match number::parse_i64(value) {
-                None => return Err(CommandError::composed(format!("ERR {prefix}DB is not an integer or out of range"))),
+                None => {
+                    return Err(CommandError::composed(format!("ERR {prefix}DB is not an integer or out of range")));
+                }
                 Some(index) => match usize::try_from(index) {
                     Ok(index) if index < databases => Test::Database(index),
                     _ => {

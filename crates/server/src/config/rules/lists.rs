@@ -29,53 +29,20 @@ impl Rule for Addresses {
 /// `notify-keyspace-events`: a letter a class of events.
 pub struct NotifyClasses;
 
-/// In the order in which CONFIG GET shows them, those of A before the others.
-const NOTIFY_LETTERS: [(u8, NotifyClass); 15] = [
-    (b'A', NotifyClass::ALL),
-    (b'g', NotifyClass::GENERIC),
-    (b'$', NotifyClass::STRING),
-    (b'l', NotifyClass::LIST),
-    (b's', NotifyClass::SET),
-    (b'h', NotifyClass::HASH),
-    (b'z', NotifyClass::SORTED_SET),
-    (b'x', NotifyClass::EXPIRED),
-    (b'e', NotifyClass::EVICTED),
-    (b't', NotifyClass::STREAM),
-    (b'd', NotifyClass::MODULE),
-    (b'n', NotifyClass::NEW),
-    (b'K', NotifyClass::KEYSPACE),
-    (b'E', NotifyClass::KEYEVENT),
-    (b'm', NotifyClass::KEY_MISS),
-];
-
 impl Rule for NotifyClasses {
     type Value = NotifyClass;
 
     fn parse(&self, words: &[&[u8]]) -> Result<NotifyClass, Reason> {
-        one_word(words)?.iter().try_fold(NotifyClass::empty(), |classes, letter| {
-            let named = NOTIFY_LETTERS.iter().find(|(known, _)| known == letter);
-            let (_, class) = named.ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
-            Ok(classes | *class)
-        })
+        NotifyClass::parse(one_word(words)?).map_err(Reason::Borrowed)
     }
 
     fn show(&self, value: &NotifyClass) -> Vec<u8> {
-        let is_all = value.contains(NotifyClass::ALL);
-        let hidden_by_all = NotifyClass::ALL | NotifyClass::NEW;
-        let shown = |letter: u8, class: NotifyClass| match letter {
-            b'A' => is_all,
-            _ => value.contains(class) && !(is_all && hidden_by_all.contains(class)),
-        };
-        NOTIFY_LETTERS.iter().filter(|(letter, class)| shown(*letter, *class)).map(|(letter, _)| *letter).collect()
+        value.letters().into_bytes()
     }
 
     fn lines(&self, value: &NotifyClass) -> Vec<Vec<u8>> {
-        let mut letters = self.show(value);
-        // CONFIG GET does not show n beside A, as in Redis; a file must not lose it.
-        if value.contains(NotifyClass::ALL | NotifyClass::NEW) {
-            letters.push(b'n');
-        }
-        vec![super::words::quote(&letters)]
+        // CONFIG GET does not show some letters beside A, as in Redis; a file must not lose them.
+        vec![super::words::quote(value.letters_in_full().as_bytes())]
     }
 }
 

@@ -1,0 +1,179 @@
+//! What a server without replicas answers to those who ask about replication.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{Outcome, Run, SessionOnly},
+    table::{Category, Group},
+};
+use crate::session::Block;
+
+const WAIT: CommandSpec = CommandSpec {
+    flags: Flags::BLOCKING,
+    categories: Category::CONNECTION,
+    tips: &["request_policy:all_shards", "response_policy:agg_min"],
+    group: Group::Generic,
+    complexity: "O(1)",
+    ..CommandSpec::DEFAULT
+};
+
+const REPLICAOF: CommandSpec = CommandSpec {
+    arity: 3,
+    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::STALE).union(Flags::NO_ASYNC_LOADING),
+    group: Group::Server,
+    complexity: "O(1)",
+    summary: "Makes the server a replica of another, or independent again.",
+    syntax: "(host port:integer|NO ONE)",
+    handler: Handler::Session(replicaof),
+    ..CommandSpec::DEFAULT
+};
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "failover",
+        arity: -1,
+        flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::STALE),
+        group: Group::Server,
+        since: "6.2.0",
+        complexity: "O(1)",
+        summary: "Hands the role of the primary over to a replica.",
+        syntax: "[TO (host port:integer [FORCE])] [ABORT] [TIMEOUT milliseconds:integer]",
+        handler: Handler::Session(failover),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec { name: "replicaof", since: "5.0.0", ..REPLICAOF },
+    CommandSpec {
+        name: "role",
+        arity: 1,
+        flags: Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST),
+        categories: Category::ADMIN.union(Category::DANGEROUS),
+        group: Group::Server,
+        since: "2.8.12",
+        complexity: "O(1)",
+        summary: "Tells the server's role in replication.",
+        handler: Handler::Session(role),
+        ..CommandSpec::DEFAULT
+    },
+    CommandSpec {
+        name: "slaveof",
+        since: "1.0.0",
+        deprecated: Some(("5.0.0", "`REPLICAOF`")),
+        ..REPLICAOF
+    },
+    CommandSpec {
+        name: "wait",
+        arity: 3,
+        since: "3.0.0",
+        summary: "Waits until the connection's writes have reached so many replicas.",
+        syntax: "numreplicas:integer timeout:integer",
+        handler: Handler::Session(wait),
+        ..WAIT
+    },
+    CommandSpec {
+        name: "waitaof",
+        arity: 4,
+        since: "7.2.0",
+        summary: "Waits until the connection's writes are on disk, here and on so many replicas.",
+        syntax: "numlocal:integer numreplicas:integer timeout:integer",
+        handler: Handler::Session(waitaof),
+        ..WAIT
+    },
+];
+
+fn role(cx: &mut SessionOnly<'_>) -> Run {
+    cx.reply.array(3);
+    cx.reply.bulk(b"master");
+    cx.reply.integer(0);
+    cx.reply.array(0);
+    Ok(Outcome::Done)
+}
+
+fn wait(cx: &mut SessionOnly<'_>) -> Run {
+    let replicas = cx.integer(1)?;
+    let deadline = deadline(cx, 2)?;
+    if replicas <= 0 || cx.nested {
+        cx.reply.integer(0);
+        return Ok(Outcome::Done);
+    }
+    Ok(Outcome::Block(Block { deadline, on_timeout: |reply| reply.integer(0) }))
+}
+
+fn waitaof(cx: &mut SessionOnly<'_>) -> Run {
+    let local = cx.integer(1)?;
+    if !(0..=1).contains(&local) {
+        return Err(CommandError::text("ERR value is out of range, value must between 0 and 1"));
+    }
+    let replicas = cx.integer(2).ok().filter(|&replicas| replicas >= 0);
+    let replicas = replicas.ok_or(CommandError::text("ERR value is out of range, must be positive"))?;
+    let deadline = deadline(cx, 3)?;
+    if local > 0 {
+        return Err(CommandError::text(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ));
+    }
+    if replicas == 0 || cx.nested {
+        cx.reply.array(2);
+        cx.reply.integer(0);
+        cx.reply.integer(0);
+        return Ok(Outcome::Done);
+    }
+    let on_timeout = |reply: &mut ochre_resp::ReplyWriter<'_>| {
+        reply.array(2);
+        reply.integer(0);
+        reply.integer(0);
+    };
+    Ok(Outcome::Block(Block { deadline, on_timeout }))
+}
+
+/// A timeout in milliseconds; none if it is 0 (Redis: `getTimeoutFromObjectOrReply`).
+fn deadline(cx: &SessionOnly<'_>, index: usize) -> Result<Option<Instant>, CommandError> {
+    let timeout_ms =
+        cx.integer(index).map_err(|_| CommandError::text("ERR timeout is not an integer or out of range"))?;
+    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::text("ERR timeout is negative"))?;
+    if timeout_ms == 0 {
+        return Ok(None);
+    }
+    if cx.now_ms.checked_add_unsigned(timeout_ms).is_none() {
+        return Err(CommandError::text("ERR timeout is out of range"));
+    }
+    // What the system's clock cannot name is as good as never.
+    Ok(Instant::now().checked_add(Duration::from_millis(timeout_ms)))
+}
+
+fn replicaof(cx: &mut SessionOnly<'_>) -> Run {
+    if cx.is_word(1, "NO") && cx.is_word(2, "ONE") {
+        cx.reply.ok();
+        return Ok(Outcome::Done);
+    }
+    let port = cx.integer(2).ok().and_then(|port| u16::try_from(port).ok());
+    port.ok_or(CommandError::text("ERR Invalid master port"))?;
+    Err(CommandError::text("ERR this version of Ochre does not replicate: it cannot become a replica"))
+}
+
+fn failover(cx: &mut SessionOnly<'_>) -> Run {
+    let (mut timeout, mut target, mut forced) = (false, false, false);
+    let len = cx.args.len();
+    let mut index = 1;
+    while index < len {
+        if cx.is_word(index, "TIMEOUT") && index + 1 < len && !timeout {
+            if cx.integer(index + 1)? <= 0 {
+                return Err(CommandError::text("ERR FAILOVER timeout must be greater than 0"));
+            }
+            timeout = true;
+            index += 1;
+        } else if cx.is_word(index, "ABORT") && len == 2 {
+            return Err(CommandError::text("ERR No failover in progress."));
+        } else if cx.is_word(index, "TO") && index + 2 < len && !target {
+            cx.integer(index + 2)?;
+            target = true;
+            index += 2;
+        } else if cx.is_word(index, "FORCE") && !forced {
+            forced = true;
+        } else {
+            return Err(CommandError::SYNTAX);
+        }
+        index += 1;
+    }
+    Err(CommandError::text("ERR FAILOVER requires connected replicas."))
+}

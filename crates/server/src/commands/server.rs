@@ -1,0 +1,242 @@
+//! The server as a whole: its size, its time, emptying it, ending it.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use super::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{Context, Outcome, Run, SessionOnly, Walk, Whole},
+    table::{Category, Group},
+};
+use crate::{
+    clock,
+    session::{Block, client::Unblock},
+};
+
+const SERVER: CommandSpec = CommandSpec { group: Group::Server, ..CommandSpec::DEFAULT };
+
+const FLUSH: CommandSpec = CommandSpec {
+    arity: -1,
+    flags: Flags::WRITE,
+    categories: Category::KEYSPACE.union(Category::DANGEROUS),
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    since: "1.0.0",
+    syntax: "[ASYNC|SYNC]",
+    ..SERVER
+};
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "dbsize",
+        arity: 1,
+        flags: Flags::READONLY.union(Flags::FAST),
+        categories: Category::KEYSPACE,
+        tips: &["request_policy:all_shards", "response_policy:agg_sum"],
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Counts the keys of the database.",
+        handler: Handler::Walk(dbsize),
+        ..SERVER
+    },
+    CommandSpec {
+        name: "flushall",
+        complexity: "O(1); freeing N keys in the background is O(N)",
+        summary: "Removes all keys of all databases.",
+        handler: Handler::Whole(flushall),
+        ..FLUSH
+    },
+    CommandSpec {
+        name: "flushdb",
+        complexity: "O(1); freeing N keys in the background is O(N)",
+        summary: "Removes all keys of the database.",
+        handler: Handler::Whole(flushdb),
+        ..FLUSH
+    },
+    CommandSpec {
+        name: "lolwut",
+        arity: -1,
+        flags: Flags::READONLY.union(Flags::FAST),
+        since: "5.0.0",
+        summary: "Draws something, and tells the version.",
+        syntax: "[VERSION version:integer]",
+        handler: Handler::Session(lolwut),
+        ..SERVER
+    },
+    CommandSpec {
+        name: "shutdown",
+        arity: -1,
+        flags: Flags::ADMIN
+            .union(Flags::NOSCRIPT)
+            .union(Flags::LOADING)
+            .union(Flags::STALE)
+            .union(Flags::NO_MULTI)
+            .union(Flags::ALLOW_BUSY),
+        since: "1.0.0",
+        complexity: "O(N) with N keys when it saves, else O(1)",
+        summary: "Ends the server, having saved the data where it is configured to.",
+        syntax: "[[NOSAVE|SAVE] [NOW] [FORCE] [SAFE] [FAILOVER]|ABORT]",
+        handler: Handler::Session(shutdown),
+        ..SERVER
+    },
+    CommandSpec {
+        name: "swapdb",
+        arity: 3,
+        flags: Flags::WRITE.union(Flags::FAST),
+        categories: Category::KEYSPACE.union(Category::DANGEROUS),
+        since: "4.0.0",
+        complexity: "O(N) with N clients that watch or wait for keys of the two databases",
+        summary: "Exchanges two databases.",
+        syntax: "index1:integer index2:integer",
+        handler: Handler::Whole(swapdb),
+        ..SERVER
+    },
+    CommandSpec {
+        name: "time",
+        arity: 1,
+        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
+        tips: &["nondeterministic_output"],
+        since: "2.6.0",
+        complexity: "O(1)",
+        summary: "Tells the server's time: seconds since 1970, and microseconds.",
+        handler: Handler::Session(time),
+        ..SERVER
+    },
+];
+
+fn dbsize(cx: &mut Walk<'_>) -> Run {
+    let size = cx.keys.database_size(cx.db());
+    cx.reply.integer(size.keys as i64);
+    Ok(Outcome::Done)
+}
+
+fn flushall(cx: &mut Whole<'_>) -> Run {
+    let databases = cx.core.config().databases;
+    flush(cx, 0..databases)
+}
+
+fn flushdb(cx: &mut Whole<'_>) -> Run {
+    let database = cx.db();
+    flush(cx, database..database + 1)
+}
+
+/// Takes the databases' tables away under the gate; a thread in the background frees them, and SYNC has the reply wait for that.
+fn flush(cx: &mut Whole<'_>, databases: std::ops::Range<usize>) -> Run {
+    let synchronous = match cx.args.len() {
+        1 => false,
+        2 if cx.is_word(1, "SYNC") => true,
+        2 if cx.is_word(1, "ASYNC") => false,
+        _ => return Err(CommandError::SYNTAX),
+    };
+    let removed: usize = databases.map(|database| cx.keys.flush(database)).sum();
+    cx.effects.changed_many(removed as u64);
+    if synchronous && !cx.nested {
+        return Ok(Outcome::Block(until_freed(cx)));
+    }
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+/// A wait that ends when all that was given up until now is freed.
+fn until_freed<K>(cx: &Context<'_, K>) -> Block {
+    let (server, client) = (cx.core.server.clone(), cx.session.client.clone());
+    let wait = move || {
+        server.keyspace.wait_until_freed();
+        // The session may not have begun to wait yet.
+        while Arc::strong_count(&client) > 1 && !client.unblock(Unblock::Timeout) {
+            thread::sleep(Duration::from_micros(100));
+        }
+    };
+    let deadline = match thread::Builder::new().name("ochre-flush".into()).spawn(wait) {
+        Ok(_) => None,
+        // Without a thread to wait, nobody waits.
+        Err(_) => Some(std::time::Instant::now()),
+    };
+    Block { deadline, on_timeout: |reply| reply.ok() }
+}
+
+fn swapdb(cx: &mut Whole<'_>) -> Run {
+    let databases = cx.core.config().databases;
+    let index = |at: usize, which: &str| {
+        let number = cx.integer(at).ok().and_then(|number| i32::try_from(number).ok());
+        number.ok_or_else(|| CommandError::composed(format!("ERR invalid {which} DB index")))
+    };
+    let (first, second) = (index(1, "first")?, index(2, "second")?);
+    let known = |index: i32| usize::try_from(index).ok().filter(|&index| index < databases);
+    let (Some(first), Some(second)) = (known(first), known(second)) else {
+        return Err(CommandError::text("ERR DB index is out of range"));
+    };
+    if first != second {
+        cx.keys.swap(first, second);
+    }
+    cx.effects.changed_many(1);
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn time(cx: &mut SessionOnly<'_>) -> Run {
+    let now_us = clock::now_us();
+    cx.reply.array(2);
+    cx.reply.bulk_integer(now_us / 1_000_000);
+    cx.reply.bulk_integer(now_us % 1_000_000);
+    Ok(Outcome::Done)
+}
+
+fn shutdown(cx: &mut SessionOnly<'_>) -> Run {
+    let (mut saves, mut saves_not, mut aborts, mut others) = (false, false, false, false);
+    for index in 1..cx.args.len() {
+        let flag = if cx.is_word(index, "SAVE") {
+            &mut saves
+        } else if cx.is_word(index, "NOSAVE") {
+            &mut saves_not
+        } else if cx.is_word(index, "ABORT") {
+            &mut aborts
+        } else if ["NOW", "FORCE", "SAFE", "FAILOVER"].iter().any(|word| cx.is_word(index, word)) {
+            &mut others
+        } else {
+            return Err(CommandError::SYNTAX);
+        };
+        *flag = true;
+    }
+    if saves && saves_not || aborts && (saves || saves_not || others) {
+        return Err(CommandError::SYNTAX);
+    }
+    if aborts {
+        // A shutdown waits for nothing yet, so there is never one to abort.
+        return Err(CommandError::text("ERR No shutdown in progress."));
+    }
+    tracing::warn!("User requested shutdown...");
+    cx.core.server.stop.notify_one();
+    // The end of the process is the answer.
+    Ok(Outcome::Block(Block { deadline: None, on_timeout: |_| {} }))
+}
+
+/// A vein of ochre: layers of earth whose borders wander, in a few letters.
+fn lolwut(cx: &mut SessionOnly<'_>) -> Run {
+    if cx.args.len() >= 3 && cx.is_word(1, "VERSION") {
+        cx.integer(2)?;
+    }
+    const WIDTH: usize = 64;
+    const LAYERS: [&str; 6] = [" ", ".", ":", "o", "8", "#"];
+    let mut border = [0_usize; LAYERS.len()];
+    let mut text = String::new();
+    for (layer, height) in border.iter_mut().enumerate() {
+        *height = 2 * layer + 1;
+    }
+    let mut columns = Vec::with_capacity(WIDTH);
+    for _ in 0..WIDTH {
+        for (layer, height) in border.iter_mut().enumerate().skip(1) {
+            let step = (cx.core.random() >> 32) % 3;
+            *height = (*height + step as usize).saturating_sub(1).clamp(2 * layer - 1, 2 * layer + 3);
+        }
+        columns.push(border);
+    }
+    for row in 0..2 * LAYERS.len() {
+        for column in &columns {
+            let layer = column.iter().rposition(|&height| row + 1 >= height).unwrap_or(0);
+            text.push_str(LAYERS[layer]);
+        }
+        text.push('\n');
+    }
+    text.push_str(concat!("\nOchre ver. ", env!("CARGO_PKG_VERSION"), "\n"));
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(Outcome::Done)
+}

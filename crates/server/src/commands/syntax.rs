@@ -1,0 +1,309 @@
+//! The notation of a command's arguments, as its row gives it, and the tree that COMMAND DOCS shows.
+//!
+//! ```text
+//! NX                   a token: anything that has no lowercase letter
+//! value  count:integer a value, with its type where that is not a string; `key` is a key, `source:key` one of another name
+//! EX seconds:integer   a token and the value behind it, or behind it a group: LIMIT (offset:integer count:integer)
+//! [GET]                may be left out
+//! (field value)        a group
+//! (BEFORE|AFTER)       one of several; [NX|XX] one of several or none
+//! key...               once or more; [PREFIX prefix]... repeats the token too
+//! ```
+
+/// One argument, or several that belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument {
+    pub name: String,
+    pub kind: ArgumentKind,
+    /// The word that stands before it, or all that it is.
+    pub token: Option<String>,
+    pub optional: bool,
+    pub multiple: bool,
+    /// Repeated together with its token.
+    pub multiple_token: bool,
+    /// Which of the row's key specs finds it.
+    pub key_spec: Option<usize>,
+}
+
+/// What an argument is, with Redis's names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArgumentKind {
+    String,
+    Integer,
+    Double,
+    Key,
+    Pattern,
+    UnixTime,
+    PureToken,
+    OneOf(Vec<Argument>),
+    Block(Vec<Argument>),
+}
+
+impl ArgumentKind {
+    /// As COMMAND DOCS calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ArgumentKind::String => "string",
+            ArgumentKind::Integer => "integer",
+            ArgumentKind::Double => "double",
+            ArgumentKind::Key => "key",
+            ArgumentKind::Pattern => "pattern",
+            ArgumentKind::UnixTime => "unix-time",
+            ArgumentKind::PureToken => "pure-token",
+            ArgumentKind::OneOf(_) => "oneof",
+            ArgumentKind::Block(_) => "block",
+        }
+    }
+
+    /// The arguments that it is made of.
+    pub fn children(&self) -> &[Argument] {
+        match self {
+            ArgumentKind::OneOf(children) | ArgumentKind::Block(children) => children,
+            _ => &[],
+        }
+    }
+}
+
+/// Parses the notation; `key_specs` is how many key specs the row has. The error says what was expected, and where.
+pub fn parse(syntax: &str, key_specs: usize) -> Result<Vec<Argument>, String> {
+    let mut parser = Parser { rest: syntax, keys: 0, key_specs };
+    let arguments = parser.sequence()?;
+    if parser.rest.is_empty() { Ok(arguments) } else { Err(format!("an end before {:?}", parser.rest)) }
+}
+
+struct Parser<'s> {
+    rest: &'s str,
+    /// How many keys were met.
+    keys: usize,
+    key_specs: usize,
+}
+
+impl<'s> Parser<'s> {
+    /// Arguments up to the end, a closing bracket or a bar.
+    fn sequence(&mut self) -> Result<Vec<Argument>, String> {
+        let mut arguments = Vec::new();
+        loop {
+            self.rest = self.rest.trim_start();
+            if self.rest.is_empty() || self.rest.starts_with([')', ']', '|']) {
+                return Ok(arguments);
+            }
+            arguments.push(self.argument()?);
+        }
+    }
+
+    fn argument(&mut self) -> Result<Argument, String> {
+        let mut argument = if self.eat('[') {
+            let mut inner = self.alternatives(']')?;
+            inner.optional = true;
+            inner
+        } else if self.eat('(') {
+            self.alternatives(')')?
+        } else {
+            let word = self.word()?;
+            if is_token(word) {
+                self.behind_token(word)?
+            } else {
+                self.value(word)?
+            }
+        };
+        // A dot more than once: `key...` inside brackets was met before.
+        if let Some(rest) = self.rest.strip_prefix("...") {
+            self.rest = rest;
+            argument.multiple = true;
+            argument.multiple_token = argument.optional && argument.token.is_some();
+        }
+        Ok(argument)
+    }
+
+    /// What follows an opening bracket, up to the closing one.
+    fn alternatives(&mut self, close: char) -> Result<Argument, String> {
+        let mut branches = vec![self.branch()?];
+        while self.eat('|') {
+            branches.push(self.branch()?);
+        }
+        if !self.eat(close) {
+            return Err(format!("{close:?} before {:?}", self.rest));
+        }
+        if branches.len() == 1 {
+            return Ok(branches.remove(0));
+        }
+        let name = branches.iter().map(|branch| branch.name.as_str()).collect::<Vec<_>>().join("-");
+        Ok(Argument::new(name, ArgumentKind::OneOf(branches)))
+    }
+
+    /// One argument, or several as a block.
+    fn branch(&mut self) -> Result<Argument, String> {
+        let mut arguments = self.sequence()?;
+        match arguments.len() {
+            0 => Err(format!("an argument before {:?}", self.rest)),
+            1 => Ok(arguments.remove(0)),
+            _ => {
+                let name = arguments.iter().map(|argument| argument.name.as_str()).collect::<Vec<_>>().join("-");
+                Ok(Argument::new(name, ArgumentKind::Block(arguments)))
+            }
+        }
+    }
+
+    /// A token, with the value or group that belongs to it.
+    fn behind_token(&mut self, token: &str) -> Result<Argument, String> {
+        let before = self.rest;
+        self.rest = self.rest.trim_start();
+        let mut argument = if self.eat('(') {
+            self.alternatives(')')?
+        } else {
+            match self.word() {
+                Ok(word) if !is_token(word) => self.value(word)?,
+                _ => {
+                    self.rest = before;
+                    return Ok(Argument {
+                        token: Some(token.to_owned()),
+                        ..Argument::new(token.to_lowercase(), ArgumentKind::PureToken)
+                    });
+                }
+            }
+        };
+        argument.token = Some(token.to_owned());
+        Ok(argument)
+    }
+
+    fn value(&mut self, word: &str) -> Result<Argument, String> {
+        let (name, kind) = word.split_once(':').unwrap_or((word, if word == "key" { "key" } else { "string" }));
+        let kind = match kind {
+            "string" => ArgumentKind::String,
+            "integer" => ArgumentKind::Integer,
+            "double" => ArgumentKind::Double,
+            "key" => ArgumentKind::Key,
+            "pattern" => ArgumentKind::Pattern,
+            "unix-time" => ArgumentKind::UnixTime,
+            _ => return Err(format!("a type instead of {kind:?}")),
+        };
+        let mut argument = Argument::new(name.to_owned(), kind);
+        if argument.kind == ArgumentKind::Key && self.key_specs > 0 {
+            argument.key_spec = Some(self.keys.min(self.key_specs - 1));
+            self.keys += 1;
+        }
+        Ok(argument)
+    }
+
+    fn word(&mut self) -> Result<&'s str, String> {
+        let end = self.rest.find([' ', '|', '[', ']', '(', ')']).unwrap_or(self.rest.len());
+        let word = &self.rest[..end];
+        let word = word.split("...").next().unwrap_or(word);
+        if word.is_empty() {
+            return Err(format!("a word before {:?}", self.rest));
+        }
+        self.rest = &self.rest[word.len()..];
+        Ok(word)
+    }
+
+    fn eat(&mut self, mark: char) -> bool {
+        let trimmed = self.rest.trim_start();
+        let found = trimmed.strip_prefix(mark);
+        if let Some(rest) = found {
+            self.rest = rest;
+        }
+        found.is_some()
+    }
+}
+
+impl Argument {
+    fn new(name: String, kind: ArgumentKind) -> Argument {
+        Argument {
+            name,
+            kind,
+            token: None,
+            optional: false,
+            multiple: false,
+            multiple_token: false,
+            key_spec: None,
+        }
+    }
+}
+
+fn is_token(word: &str) -> bool {
+    !word.contains(|letter: char| letter.is_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tree in short: `token name:type`, `?` optional, `*` multiple, `+` with its token.
+    fn show(arguments: &[Argument]) -> String {
+        let one = |argument: &Argument| {
+            let mut text = String::new();
+            match &argument.kind {
+                ArgumentKind::PureToken => {}
+                ArgumentKind::OneOf(inner) => text = format!("<{}>", show(inner)),
+                ArgumentKind::Block(inner) => text = format!("({})", show(inner)),
+                kind => text = format!("{}:{}", argument.name, kind.name()),
+            }
+            if let Some(token) = &argument.token {
+                text = format!("{token} {text}").trim_end().to_owned();
+            }
+            if let Some(spec) = argument.key_spec {
+                text.push_str(&format!("#{spec}"));
+            }
+            let marks = [(argument.optional, '?'), (argument.multiple, '*'), (argument.multiple_token, '+')];
+            text.extend(marks.iter().filter(|(is, _)| *is).map(|(_, mark)| mark));
+            text
+        };
+        arguments.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    #[track_caller]
+    fn check(syntax: &str, key_specs: usize, expected: &str) {
+        assert_eq!(show(&parse(syntax, key_specs).unwrap()), expected, "{syntax}");
+    }
+
+    #[test]
+    fn words() {
+        check("", 0, "");
+        check("key value", 1, "key:key#0, value:string");
+        check("source:key destination:key [REPLACE]", 2, "source:key#0, destination:key#1, REPLACE?");
+        check("= ~ 1-2", 0, "=, ~, 1-2");
+    }
+
+    #[test]
+    fn repetition() {
+        check("key...", 1, "key:key#0*");
+        check("(key value)...", 1, "(key:key#0, value:string)*");
+        check("[channel...]", 0, "channel:string?*");
+        check("[PREFIX prefix]...", 0, "PREFIX prefix:string?*+");
+    }
+
+    #[test]
+    fn alternatives() {
+        check("(ON|OFF)", 0, "<ON, OFF>");
+        check("[[WRITE|ALL]]", 0, "<WRITE, ALL>?");
+        check(
+            "key value [NX|XX|IFEQ value] [GET] [EX seconds:integer|KEEPTTL]",
+            1,
+            "key:key#0, value:string, <NX, XX, IFEQ value:string>?, GET?, <EX seconds:integer, KEEPTTL>?",
+        );
+        check("((host port:integer)|(NO ONE))", 0, "<(host:string, port:integer), (NO, ONE)>");
+        check("(host port:integer|NO ONE)", 0, "<(host:string, port:integer), (NO, ONE)>");
+    }
+
+    #[test]
+    fn tokens_of_groups() {
+        check("[LIMIT (offset:integer count:integer)]", 0, "LIMIT (offset:integer, count:integer)?");
+        check("[FILTERBY (MODULE name|PATTERN pattern:pattern)]", 0, "FILTERBY <MODULE name:string, PATTERN pattern:pattern>?");
+    }
+
+    #[test]
+    fn faults() {
+        for syntax in ["(key", "[A|]", "a)", "a:colour", "[]"] {
+            assert!(parse(syntax, 0).is_err(), "{syntax}");
+        }
+    }
+
+    #[test]
+    fn every_row_parses() {
+        for command in crate::commands::table().all() {
+            if let Err(expected) = parse(command.spec.syntax, command.spec.keys.len()) {
+                panic!("{}: expected {expected}", command.full_name);
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What Redis's GET, SET, INCR, DEL, WATCH and MULTI do, one at a time: the model that real histories are checked against.
+
+use std::collections::BTreeMap;
+
+use crate::linearizability::{Call, Model};
+
+/// A key's number: histories have few keys.
+pub type Key = usize;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    Get(Key),
+    Set(Key, i64),
+    /// With a time to live in milliseconds.
+    SetPx(Key, i64, u64),
+    Incr(Key),
+    Del(Key),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// The commands between MULTI and EXEC, or one alone.
+    Run {
+        commands: Vec<Command>,
+        transaction: bool,
+    },
+    Watch(Key),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The answer to each command: SET's OK is `Some(0)`, a missing value `None`.
+    Values(Vec<Option<i64>>),
+    /// EXEC's null: a watched key had changed.
+    Aborted,
+}
+
+/// The servers' clock counts milliseconds, and not from the same moment as ours.
+const CLOCK_SLACK_US: u64 = 3_000;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct State {
+    values: BTreeMap<Key, Value>,
+    /// How often each key has changed: what WATCH looks at.
+    changes: BTreeMap<Key, u32>,
+    /// By client: the keys watched, and how often each had changed then.
+    watches: BTreeMap<usize, BTreeMap<Key, u32>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Value {
+    number: i64,
+    /// The earliest and the latest moment at which it may go.
+    expires: Option<(u64, u64)>,
+}
+
+#[derive(Debug)]
+pub struct Keyspace;
+
+impl Model for Keyspace {
+    type State = State;
+    type Operation = Operation;
+    type Answer = Answer;
+
+    fn initial(&self) -> State {
+        State::default()
+    }
+
+    fn step(&self, state: &State, call: &Call<Operation, Answer>) -> Vec<State> {
+        let mut left = Vec::new();
+        for mut state in state.after_expiry(call.invoked, call.returned) {
+            match (&call.operation, &call.answer) {
+                (Operation::Watch(key), _) => {
+                    let changes = state.changes.get(key).copied().unwrap_or(0);
+                    // Watching a key twice keeps the first look.
+                    state.watches.entry(call.client).or_default().entry(*key).or_insert(changes);
+                    left.push(state);
+                }
+                (Operation::Run { transaction, .. }, Answer::Aborted) => {
+                    if *transaction && state.watched_changed(call.client) {
+                        state.watches.remove(&call.client);
+                        left.push(state);
+                    }
+                }
+                (Operation::Run { commands, transaction }, Answer::Values(values)) => {
+                    if *transaction {
+                        if state.watched_changed(call.client) {
+                            continue;
+                        }
+                        state.watches.remove(&call.client);
+                    }
+                    let found: Vec<Option<i64>> =
+                        commands.iter().map(|command| state.run(command, call.invoked, call.returned)).collect();
+                    if found == *values {
+                        left.push(state);
+                    }
+                }
+            }
+        }
+        left
+    }
+}
+
+impl State {
+    /// The states in which each key that may have expired has, or has not.
+    fn after_expiry(&self, invoked: u64, returned: u64) -> Vec<State> {
+        let mut states = vec![self.clone()];
+        for (key, value) in &self.values {
+            let Some((earliest, latest)) = value.expires else {
+                continue;
+            };
+            if returned < earliest {
+                continue;
+            }
+            let alive = std::mem::take(&mut states);
+            for state in alive {
+                let mut gone = state.clone();
+                gone.values.remove(key);
+                gone.touch(*key);
+                states.push(gone);
+                if invoked <= latest {
+                    states.push(state);
+                }
+            }
+        }
+        states
+    }
+
+    fn watched_changed(&self, client: usize) -> bool {
+        self.watches.get(&client).is_some_and(|watched| {
+            watched.iter().any(|(key, changes)| self.changes.get(key).copied().unwrap_or(0) != *changes)
+        })
+    }
+
+    fn touch(&mut self, key: Key) {
+        *self.changes.entry(key).or_insert(0) += 1;
+    }
+
+    fn run(&mut self, command: &Command, invoked: u64, returned: u64) -> Option<i64> {
+        match *command {
+            Command::Get(key) => self.values.get(&key).map(|value| value.number),
+            Command::Set(key, number) => {
+                self.values.insert(key, Value { number, expires: None });
+                self.touch(key);
+                Some(0)
+            }
+            Command::SetPx(key, number, ttl_ms) => {
+                let earliest = (invoked + ttl_ms * 1000).saturating_sub(CLOCK_SLACK_US);
+                let latest = returned + ttl_ms * 1000 + CLOCK_SLACK_US;
+                self.values.insert(key, Value { number, expires: Some((earliest, latest)) });
+                self.touch(key);
+                Some(0)
+            }
+            Command::Incr(key) => {
+                self.touch(key);
+                let value = self.values.entry(key).or_insert(Value { number: 0, expires: None });
+                value.number += 1;
+                Some(value.number)
+            }
+            Command::Del(key) => {
+                let removed = self.values.remove(&key).is_some();
+                if removed {
+                    self.touch(key);
+                }
+                Some(i64::from(removed))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linearizability::{Verdict, check};
+
+    fn call(
+        client: usize,
+        operation: Operation,
+        answer: Answer,
+        invoked: u64,
+        returned: u64,
+    ) -> Call<Operation, Answer> {
+        Call { client, operation, answer, invoked, returned }
+    }
+
+    fn one(command: Command) -> Operation {
+        Operation::Run { commands: vec![command], transaction: false }
+    }
+
+    fn values(values: &[Option<i64>]) -> Answer {
+        Answer::Values(values.to_vec())
+    }
+
+    fn is_good(history: &[Call<Operation, Answer>]) -> bool {
+        match check(&Keyspace, history) {
+            Verdict::Linearizable => true,
+            Verdict::Violation { .. } => false,
+            Verdict::TooLong => panic!("a test's history is short"),
+        }
+    }
+
+    #[test]
+    fn two_increments_may_not_give_the_same_number() {
+        let increments = |second| {
+            [
+                call(1, one(Command::Incr(0)), values(&[Some(1)]), 0, 10),
+                call(2, one(Command::Incr(0)), values(&[Some(second)]), 0, 10),
+            ]
+        };
+        assert!(is_good(&increments(2)));
+        assert!(!is_good(&increments(1)));
+    }
+
+    #[test]
+    fn a_transaction_is_not_torn() {
+        let both = |commands| Operation::Run { commands, transaction: true };
+        let history = |seen: &[Option<i64>]| {
+            [
+                call(1, both(vec![Command::Set(0, 5), Command::Set(1, 5)]), values(&[Some(0), Some(0)]), 0, 10),
+                call(2, both(vec![Command::Get(0), Command::Get(1)]), values(seen), 0, 10),
+            ]
+        };
+        assert!(is_good(&history(&[Some(5), Some(5)])));
+        assert!(is_good(&history(&[None, None])));
+        assert!(!is_good(&history(&[Some(5), None])));
+    }
+
+    #[test]
+    fn watch_aborts_exactly_when_the_key_changed() {
+        let history = |changes: bool, answer: Answer| {
+            let mut history = vec![call(1, Operation::Watch(0), values(&[]), 0, 1)];
+            if changes {
+                history.push(call(2, one(Command::Set(0, 9)), values(&[Some(0)]), 2, 3));
+            }
+            let transaction = Operation::Run { commands: vec![Command::Incr(1)], transaction: true };
+            history.push(call(1, transaction, answer, 4, 5));
+            history
+        };
+        assert!(is_good(&history(false, values(&[Some(1)]))));
+        assert!(is_good(&history(true, Answer::Aborted)));
+        assert!(!is_good(&history(true, values(&[Some(1)]))));
+        assert!(!is_good(&history(false, Answer::Aborted)));
+    }
+
+    #[test]
+    fn a_key_goes_when_its_time_has_come_and_not_before() {
+        let history = |at: u64, seen: Option<i64>| {
+            [
+                call(1, one(Command::SetPx(0, 7, 50)), values(&[Some(0)]), 0, 1_000),
+                call(1, one(Command::Get(0)), values(&[seen]), at, at + 100),
+            ]
+        };
+        assert!(is_good(&history(10_000, Some(7))));
+        assert!(!is_good(&history(10_000, None)));
+        assert!(is_good(&history(50_000, Some(7))) && is_good(&history(50_000, None)));
+        assert!(!is_good(&history(90_000, Some(7))));
+        assert!(is_good(&history(90_000, None)));
+    }
+}

@@ -1,0 +1,53 @@
+//! Client libraries in use, as applications use them. Each script is run by the Python of the tests' environment, with the port as its
+//! argument; a script that ends well has found what it expected.
+
+use std::path::Path;
+use std::process::Command;
+
+use ochre_testkit::{Launch, references};
+
+#[track_caller]
+fn run(script: &str, threads: usize) {
+    let references = references::set_up().unwrap_or_else(|error| panic!("no Python: {error}"));
+    let server = Launch::subject().threads(threads).start();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
+    // -B: no compiled files beside the scripts.
+    let output = Command::new(references.python)
+        .arg("-B")
+        .arg(path)
+        .arg(server.port().to_string())
+        .output()
+        .expect("the Python that was just set up starts");
+    assert!(
+        output.status.success(),
+        "{script}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn redis_py_strings_and_keys() {
+    run("strings_and_keys.py", 4);
+}
+
+#[test]
+fn redis_py_transactions() {
+    run("transactions.py", 4);
+}
+
+#[test]
+fn redis_py_pubsub() {
+    run("pubsub.py", 4);
+}
+
+#[test]
+fn redis_py_pool_and_threads() {
+    run("pool_and_threads.py", 4);
+}
+
+#[test]
+fn redis_py_asyncio() {
+    run("asyncio_client.py", 4);
+}

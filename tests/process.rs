@@ -1,0 +1,150 @@
+//! The program: how it starts, how it refuses to, and how it ends.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use ochre_testkit::server::{free_port, new_folder};
+use ochre_testkit::{Client, Kind, Launch, Reply, poll, process};
+
+#[test]
+fn sigterm_and_sigint_end_it_cleanly() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut server = Launch::subject().threads(2).start();
+        assert_eq!(server.client().run("SET k v"), Reply::ok());
+        server.signal(signal);
+        let status = server.wait();
+        assert!(status.success(), "signal {signal} ended it with {status}:\n{}", server.log());
+    }
+}
+
+#[test]
+fn sighup_does_not_end_it() {
+    let mut server = Launch::subject().threads(2).start();
+    let mut client = server.client();
+    server.signal(libc::SIGHUP);
+    for _ in 0..100 {
+        assert_eq!(client.run("PING"), Reply::simple("PONG"));
+    }
+    assert!(server.is_running());
+}
+
+#[test]
+fn shutdown_ends_it_without_a_reply() {
+    let mut server = Launch::subject().threads(2).start();
+    let mut client = server.client();
+    client.send(&["SHUTDOWN", "NOSAVE"]).unwrap();
+    assert_eq!(client.read_to_end().unwrap(), b"");
+    assert!(server.wait().success());
+}
+
+fn ochre(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(Kind::Ochre.program());
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = process::spawn_bound(command).expect("the server starts");
+    let ended = poll::until(poll::PATIENCE, || child.try_wait().ok().flatten());
+    if ended.is_none() {
+        // It runs where it should have refused to: end it, and let the caller's assertion speak.
+        let _ = child.kill();
+    }
+    child.wait_with_output().expect("its output")
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Refuses to start with a configuration, and says where and why.
+#[track_caller]
+fn refuses(configuration: &str, reasons: &[&str]) {
+    let folder = new_folder(Kind::Ochre);
+    fs::write(folder.join("test.conf"), configuration).expect("a file can be written");
+    let output = ochre(&folder, &["test.conf"]);
+    let said = said(&output);
+    assert!(!output.status.success(), "it started with\n{configuration}\nand said\n{said}");
+    for reason in reasons {
+        assert!(said.contains(reason), "{reason} is not in what it said:\n{said}");
+    }
+    fs::remove_dir_all(folder).expect("the folder can be removed");
+}
+
+#[test]
+fn a_bad_configuration_is_refused_with_file_line_and_reason() {
+    refuses("port 0\n\nnonsense 1\n", &["test.conf", "3", "nonsense"]);
+    refuses("# a comment\nport many\n", &["test.conf", "2", "port"]);
+    refuses("port 0\nmaxmemory lots\n", &["test.conf", "2", "maxmemory"]);
+    refuses("save \"unbalanced\n", &["test.conf", "1"]);
+    refuses("include missing.conf\n", &["missing.conf"]);
+}
+
+#[test]
+fn a_bad_argument_is_refused() {
+    let folder = new_folder(Kind::Ochre);
+    for arguments in [&["--nonsense", "1"][..], &["--port", "many"], &["missing.conf"], &["70000"]] {
+        let output = ochre(&folder, arguments);
+        assert!(!output.status.success(), "it started with {arguments:?}");
+        assert!(!said(&output).trim().is_empty(), "it said nothing about {arguments:?}");
+    }
+    fs::remove_dir_all(folder).expect("the folder can be removed");
+}
+
+#[test]
+fn a_port_in_use_is_refused() {
+    let server = Launch::subject().start();
+    let folder = new_folder(Kind::Ochre);
+    let output = ochre(&folder, &["--port", &server.port().to_string()]);
+    let said = said(&output);
+    assert!(!output.status.success(), "it started:\n{said}");
+    assert!(said.contains("Failed listening on port"), "{said}");
+    fs::remove_dir_all(folder).expect("the folder can be removed");
+}
+
+#[test]
+fn it_tells_its_version_and_its_usage() {
+    let folder = new_folder(Kind::Ochre);
+    let version = ochre(&folder, &["--version"]);
+    assert!(version.status.success() && said(&version).to_lowercase().contains("ochre"), "{}", said(&version));
+    let help = ochre(&folder, &["--help"]);
+    assert!(help.status.success() && said(&help).contains("--port"), "{}", said(&help));
+    fs::remove_dir_all(folder).expect("the folder can be removed");
+}
+
+/// Tools wait for these lines.
+#[test]
+fn the_log_has_the_lines_that_tools_look_for() {
+    let server = Launch::subject().threads(2).start();
+    let log = server.log();
+    let at = |text: &str| log.find(text).unwrap_or_else(|| panic!("{text} is not in the log:\n{log}"));
+    assert!(at("Server initialized") < at("Ready to accept connections tcp"));
+    if server.kind() == Kind::Ochre {
+        assert!(at(&format!(" PID: {}", server.pid())) < at("Server initialized"));
+    }
+}
+
+#[test]
+fn a_file_arguments_and_standard_input_configure_it() {
+    let folder = new_folder(Kind::Ochre);
+    fs::write(folder.join("more.conf"), "maxclients 77\n").unwrap();
+    fs::write(folder.join("test.conf"), "include more.conf\ntimeout 33\nMAXMEMORY 1gb\n").unwrap();
+    let port = free_port().to_string();
+    let mut command = Command::new(Kind::Ochre.program());
+    command.args(["test.conf", "--port", &port, "--save", "", "--timeout", "44"]);
+    command.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = process::spawn_bound(command).expect("the server starts");
+    let client = poll::until(poll::PATIENCE, || Client::connect(port.parse().ok()?).ok());
+    let mut client = client.expect("it listens");
+    assert_eq!(client.run("CONFIG GET maxclients").to_string(), r#"["maxclients", "77"]"#);
+    assert_eq!(client.run("CONFIG GET timeout").to_string(), r#"["timeout", "44"]"#);
+    assert_eq!(client.run("CONFIG GET maxmemory").to_string(), r#"["maxmemory", "1073741824"]"#);
+    child.kill().expect("a child that runs can be killed");
+    child.wait().expect("a child that was killed ends");
+    fs::remove_dir_all(folder).expect("the folder can be removed");
+}
+
+#[test]
+fn unix_sockets_serve_as_ports_do() {
+    let server = Launch::subject().threads(2).unix_socket().start();
+    let mut client = Client::connect_unix(server.unix_socket().expect("it was asked for")).expect("a connection");
+    assert_eq!(client.run("SET k v"), Reply::ok());
+    assert_eq!(server.client().run("GET k"), Reply::bulk("v"));
+}

@@ -1,0 +1,35 @@
+//! The transcripts: what the differential test once found (regression/), and conversations that it cannot have, because
+//! replies come late, depend on the server's configuration or are Ochre's own (commands/, a folder a family).
+//!
+//! `OCHRE_SUBJECT=redis OCHRE_RECORD=1 cargo test -p ochre-tests --test transcripts` writes a reference server's replies into
+//! the files of `$OCHRE_TRANSCRIPTS` (a folder below tests/) instead of checking them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ochre_testkit::transcript::{check_folders, in_folder, record, recording};
+
+fn folders() -> Vec<PathBuf> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if let Ok(named) = env::var("OCHRE_TRANSCRIPTS") {
+        return vec![tests.join(named)];
+    }
+    let mut folders = vec![tests.join("regression")];
+    let families = fs::read_dir(tests.join("commands")).expect("the folder tests/commands");
+    folders.extend(families.map(|entry| entry.expect("a folder's entry").path()).filter(|path| path.is_dir()));
+    folders.sort();
+    folders
+}
+
+#[test]
+fn transcripts_hold() {
+    let folders = folders();
+    if recording() {
+        for path in folders.iter().flat_map(|folder| in_folder(folder)) {
+            record(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+    } else {
+        check_folders(&folders);
+    }
+}
