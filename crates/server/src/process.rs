@@ -226,7 +226,8 @@ mod tests {
     #[test]
     fn a_pid_file_comes_and_goes() {
         let path = std::env::temp_dir().join(format!("ochre-pid-{}", std::process::id()));
-        let config = Config { pidfile: Some(path.clone()), ..Config::default() };
+        let mut config = Config::default();
+        config.pidfile = Some(path.clone());
         let file = PidFile::create(&config, false);
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         drop(file);

@@ -68,3 +68,6 @@ impl Config {
         warnings
     }
 }
+
+#[cfg(test)]
+mod tests;
