@@ -277,7 +277,8 @@ fn what_a_hook_refuses_is_not_set() {
         &mut |before, after, changed| {
             seen = changed.iter().map(|directive| directive.name).collect();
             assert_eq!((before.port, after.port), (6379, 1));
-            Err(("port", "Unable to listen on this port. Check server logs.".to_owned()))
+            let reason = "Unable to listen on this port. Check server logs.".to_owned();
+            Err(NotApplied { directive: "port", reason })
         },
     );
     assert_eq!(
