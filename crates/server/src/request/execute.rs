@@ -252,8 +252,12 @@ fn run_transaction(
             let start = clock::ticks();
             let hashed = &hashed[span];
             let call = Call { command: queued.command, args: queued.args(), hashed, now_ms, nested: true };
-            if let Ended::Close = run(core, session, Some(&mut set), call, out) {
-                ended = Ended::Close;
+            let mark = out.len();
+            match run(core, session, Some(&mut set), call, out) {
+                // Nothing is sent after the reply of the command that closes the connection.
+                _ if matches!(ended, Ended::Close) => out.truncate(mark),
+                Ended::Close => ended = Ended::Close,
+                _ => {}
             }
             core.counters.ran(queued.command, clock::ticks() - start);
         }
