@@ -88,7 +88,7 @@ pub fn run_alone(
     let call = Call { command, args, hashed: &hashed, now_ms, nested: false };
     let ended = run(core, session, set.as_mut(), call, out);
     core.counters.ran(command, clock::ticks() - start);
-    session.client.ran(command, now_ms);
+    session.client.ran(command, 1, now_ms);
     ended
 }
 
@@ -264,7 +264,7 @@ fn run_transaction(
     }
     core.counters.commands_processed.add(1);
     core.counters.ran(exec, clock::ticks() - start);
-    session.client.ran(exec, now_ms);
+    session.client.ran(exec, 1, now_ms);
     ended
 }
 
