@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    clock,
+    clock, commands,
     config::{self, Config, ConfigStore, Invocation, Sources, StartError},
     log,
     net::{
@@ -54,6 +54,7 @@ fn serve(sources: &Sources) -> ExitCode {
         return ExitCode::FAILURE;
     }
     clock::start();
+    process::abort_on_panic();
     process::ignore_signals();
     log::starting(*sources != Sources::default());
     match process::allow_open_files(settings.maxclients, settings.thread_count()) {
@@ -93,6 +94,7 @@ fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
     process::enter_directory(&settings.dir).map_err(|reason| StartError::Setting {
         reason: format!("Can't chdir to '{}': {reason}", settings.dir.display()),
     })?;
+    commands::rename(&settings.renamed_commands).map_err(|reason| StartError::Setting { reason })?;
     log::start(&settings)?;
     Ok(config)
 }
@@ -113,8 +115,8 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
     log::initialized();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let is_over = |transport: &str| listeners.iter().any(|listener| listener.transport() == transport);
-    for transport in ["tcp", "unix"].into_iter().filter(|transport| is_over(transport)) {
+    let listens_on = |transport: &str| listeners.iter().any(|listener| listener.transport() == transport);
+    for transport in ["tcp", "unix"].into_iter().filter(|transport| listens_on(transport)) {
         log::ready(transport);
     }
     for listener in listeners {

@@ -21,6 +21,7 @@ pub enum Verdict {
 
 const AUTH_REQUIRED: CommandError = CommandError::text("NOAUTH Authentication required.");
 const OUT_OF_MEMORY: CommandError = CommandError::text("OOM command not allowed when used memory > 'maxmemory'.");
+const NOT_ENOUGH_REPLICAS: CommandError = CommandError::text("NOREPLICAS Not enough good replicas to write.");
 const NOT_IN_TRANSACTION: CommandError = CommandError::text("ERR Command not allowed inside a transaction");
 const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
@@ -37,18 +38,33 @@ pub fn check(
     args: Args<'_>,
 ) -> Verdict {
     if let Err(error) = refusal(core, config, session, command, args) {
-        refused(session);
         core.counters.by_command[command.id].rejected.add(1);
+        if command.spec.flags.contains(Flags::EXEC) {
+            return Verdict::Refused(abort_transaction(core, session, &error));
+        }
+        refused(session);
         return Verdict::Refused(error);
     }
     let flags = command.spec.flags;
-    if session.in_transaction() && !flags.contains(Flags::IN_MULTI_AT_ONCE) {
-        return queue(session, command, args);
-    }
+    // A write is held up even where it would only be queued.
     if core.server.pause.holds(flags, session) {
         return Verdict::Paused;
     }
+    if session.in_transaction() && !flags.contains(Flags::IN_MULTI_AT_ONCE) {
+        return queue(session, command, args);
+    }
     Verdict::Run
+}
+
+/// EXEC was refused: that ends the transaction.
+#[cold]
+fn abort_transaction(core: &Core, session: &mut Session, error: &CommandError) -> CommandError {
+    session.end_transaction();
+    if let Some(entered) = core.server.keyspace.gate().enter(core.index) {
+        session.leave_watch(&core.server.keyspace, entered);
+    }
+    let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
+    CommandError::composed(format!("EXECABORT Transaction discarded because of: {reason}"))
 }
 
 /// A request was refused: the transaction that it was meant for will not run.
@@ -82,6 +98,9 @@ fn refusal(
     }
     if flags.contains(Flags::DENYOOM) && config.maxmemory > 0 && core.server.is_out_of_memory(config.maxmemory) {
         return Err(OUT_OF_MEMORY);
+    }
+    if flags.contains(Flags::WRITE) && config.min_replicas_to_write > 0 && config.min_replicas_max_lag_s > 0 {
+        return Err(NOT_ENOUGH_REPLICAS);
     }
     if session.is_subscriber() && session.protocol == Protocol::Resp2 && !flags.contains(Flags::IN_SUBSCRIBE_MODE) {
         return Err(CommandError::composed(format!(
