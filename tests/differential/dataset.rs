@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use ochre_testkit::quoting::quote;
-use ochre_testkit::{Client, Reply};
+use ochre_testkit::{Client, Kind, Reply};
 
 use crate::rules;
 
@@ -100,7 +100,7 @@ fn sorted(reply: Reply, group: usize) -> Reply {
 }
 
 /// The first difference, in words. Digests are compared where both servers can tell them.
-pub fn difference(ours: &Dataset, theirs: &Dataset, with_digests: bool) -> Option<String> {
+pub fn difference(ours: &Dataset, theirs: &Dataset, reference: Kind, with_digests: bool) -> Option<String> {
     let keys: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
     for place in keys {
         let (database, key) = place;
@@ -118,7 +118,12 @@ pub fn difference(ours: &Dataset, theirs: &Dataset, with_digests: bool) -> Optio
         for (what, same, ours, theirs) in [
             ("type", ours.kind == theirs.kind, &ours.kind, &theirs.kind),
             ("value", ours.value == theirs.value, &ours.value, &theirs.value),
-            ("encoding", ours.encoding == theirs.encoding, &ours.encoding, &theirs.encoding),
+            (
+                "encoding",
+                rules::same_encoding(reference, &ours.encoding, &theirs.encoding),
+                &ours.encoding,
+                &theirs.encoding,
+            ),
             ("expiry", expires_near, &ours.expires, &theirs.expires),
             ("DEBUG DIGEST-VALUE", !with_digests || ours.digest == theirs.digest, &ours.digest, &theirs.digest),
         ] {

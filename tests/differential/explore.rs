@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use ochre_testkit::command_table::CommandTable;
-use ochre_testkit::transcript::{Entry, Pattern, Transcript};
+use ochre_testkit::quoting::quote_command;
+use ochre_testkit::transcript::{Entry, Event, Pattern, Transcript};
 use ochre_testkit::{Kind, Launch, Reply};
 
 use crate::generator::{Generator, Step};
@@ -119,6 +120,9 @@ impl Exploration {
         for (index, step) in shrunk.steps.iter().enumerate() {
             let reply = shrunk.outcome.expected.get(index).cloned();
             let mut entry = Entry::command(step.client, step.arguments.clone(), reply);
+            if step.inline {
+                entry.event = Event::Inline(quote_command(&step.arguments).into_bytes());
+            }
             if difference.step != Some(index) && rules::is_loose(&rules::name_of(table, &step.arguments)) {
                 entry.expected = Some(Pattern::Any);
             }

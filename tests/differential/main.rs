@@ -17,6 +17,7 @@ mod dataset;
 mod explore;
 mod generator;
 mod pair;
+mod pubsub;
 mod rules;
 mod shrink;
 mod values;
@@ -41,6 +42,12 @@ fn four_threads_against_redis() {
 #[test]
 fn four_threads_against_valkey() {
     explore(Exploration { reference: Kind::Valkey, threads: 4, first_seed: 2_000_001, sequences: 3000 });
+}
+
+/// Three clients that subscribe and publish; whatever anyone receives must be the same.
+#[test]
+fn pubsub_against_redis() {
+    pubsub::explore(4, number("OCHRE_SEED").unwrap_or(3_000_001), number("OCHRE_SEQUENCES").unwrap_or(600));
 }
 
 fn explore(mut exploration: Exploration) {

@@ -120,7 +120,7 @@ impl Pair {
         let theirs = dataset::read(theirs)
             .map_err(|error| ConnectionFailure::new(&self.reference, None, "reading the data set", &error))?;
         let with_digests = self.subject_table.get("debug").is_some();
-        Ok(dataset::difference(&ours, &theirs, with_digests).map(|description| {
+        Ok(dataset::difference(&ours, &theirs, self.reference_kind(), with_digests).map(|description| {
             // The words before the values: which kind of difference, not between which values.
             let what = description.split(['\n', ':']).next().unwrap_or_default();
             let what =
@@ -166,7 +166,8 @@ impl Pair {
         let mut bytes = Vec::new();
         for step in &steps[range.clone()] {
             if step.inline {
-                bytes.extend_from_slice(inline(&step.arguments).as_bytes());
+                bytes.extend_from_slice(quote_command(&step.arguments).as_bytes());
+                bytes.extend_from_slice(b"\r\n");
             } else {
                 encode(&step.arguments, &mut bytes);
             }
@@ -279,13 +280,6 @@ fn common(launch: Launch) -> Launch {
 fn read_table(server: &Server) -> CommandTable {
     CommandTable::read(&mut server.client())
         .unwrap_or_else(|error| panic!("{} does not tell its command table: {error}", server.kind().name()))
-}
-
-/// A command as a line, quoted so that any bytes pass.
-fn inline(arguments: &[Vec<u8>]) -> String {
-    let words: Vec<String> =
-        arguments.iter().map(|argument| ochre_testkit::quoting::quote_argument(argument)).collect();
-    words.join(" ") + "\r\n"
 }
 
 /// A reply's kind, and an error's first words.

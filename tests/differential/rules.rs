@@ -186,7 +186,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         command: "client|getname",
         from: None,
-        when: |_, ours, theirs| ours.is_null() && theirs.as_bytes().is_some_and(|name| name.contains(&0)),
+        when: |_, _, theirs| theirs.as_bytes().is_some_and(|name| name.contains(&0)),
         why: "as for CLIENT SETNAME",
     },
     Allowed {
@@ -195,7 +195,31 @@ const ALLOWED: &[Allowed] = &[
         when: |arguments, ours, _| has_zero_byte(arguments) && ours.is_error(),
         why: "as for CLIENT SETNAME",
     },
+    Allowed {
+        command: "multi",
+        from: Some(Kind::Valkey),
+        when: |_, ours, theirs| ours.is_error() && theirs.is_error(),
+        why: "inside a transaction Valkey refuses it by a flag, with other words than Redis",
+    },
+    Allowed {
+        command: "watch",
+        from: Some(Kind::Valkey),
+        when: |_, ours, theirs| ours.is_error() && theirs.is_error(),
+        why: "inside a transaction Valkey refuses it by a flag, with other words than Redis",
+    },
+    Allowed {
+        command: "object|encoding",
+        from: Some(Kind::Valkey),
+        when: |_, ours, theirs| same_encoding(Kind::Valkey, ours, theirs),
+        why: "Valkey embeds strings of other lengths than Redis",
+    },
 ];
+
+/// Whether a key may have these two encodings. Valkey embeds strings of other lengths than Redis does.
+pub fn same_encoding(reference: Kind, ours: &Reply, theirs: &Reply) -> bool {
+    let is_text = |encoding: &Reply| ["raw", "embstr"].contains(&encoding.to_text().as_str());
+    ours == theirs || (reference == Kind::Valkey && is_text(ours) && is_text(theirs))
+}
 
 fn has_zero_byte(arguments: &[Vec<u8>]) -> bool {
     arguments.iter().any(|argument| argument.contains(&0))

@@ -298,7 +298,7 @@ pub fn for_argument(argument: &Argument, command: &str, random: &mut Random) -> 
         (_, "id" | "threshold" | "lastid") if command.starts_with('x') => of(&STREAM_IDS, &[]),
         (_, "start" | "end") if command.starts_with('x') => of(&STREAM_IDS, &[]),
         (_, "min" | "max" | "start" | "stop") if command.starts_with('z') => of(&RANGE_ENDS, &[]),
-        (_, "command-name" | "command") => of(&["get", "SET", "config|get", "mset", "nothing", "eval", ""], &[]),
+        (_, "command-name" | "command") => of(&["get", "SET", "config|get", "mset", "nothing", "msetnx", ""], &[]),
         (_, "group") => of(&GROUPS, &[]),
         (_, "consumer") => of(&CONSUMERS, &[]),
         (_, "bit") => of(&["0", "1"], &["2", "-1", "abc"]),

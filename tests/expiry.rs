@@ -1,0 +1,105 @@
+//! Keys that go by themselves: when their time has come, not before, and without anybody reading them.
+
+use std::time::Duration;
+
+use ochre_testkit::{Launch, Reply, eventually};
+
+#[test]
+fn keys_go_without_being_read() {
+    let server = Launch::subject().threads(4).start();
+    let mut client = server.client();
+    for number in 0..500 {
+        client.run(&format!("SET k{number} v PX {}", 1 + number % 60));
+        client.run(&format!("SET far{number} v EX 100000"));
+    }
+    eventually("the 500 keys with a near expiry are gone", || client.run("DBSIZE") == Reply::Integer(500));
+    assert_eq!(client.run("EXISTS far0 far499"), Reply::Integer(2));
+}
+
+#[test]
+fn every_expiry_is_announced_once() {
+    let server = Launch::subject().threads(4).directive("notify-keyspace-events", "Ex").start();
+    let mut listener = server.client();
+    listener.run("SUBSCRIBE __keyevent@0__:expired");
+    let mut client = server.client();
+    for number in 0..300 {
+        client.run(&format!("SET k{number} v PX {}", 5 + number % 40));
+    }
+    let mut announced: Vec<String> =
+        (0..300).map(|_| listener.read_reply().expect("an announcement").items()[2].to_text()).collect();
+    announced.sort();
+    announced.dedup();
+    assert_eq!(announced.len(), 300);
+    assert_eq!(listener.read_reply_within(Duration::from_millis(50)).unwrap(), None);
+}
+
+#[test]
+fn what_takes_the_expiry_away_keeps_the_key() {
+    let server = Launch::subject().threads(2).start();
+    let mut client = server.client();
+    for (number, change) in
+        ["PERSIST k", "SET k w", "GETEX k PERSIST", "EXPIRE k 100000", "SET k w EX 100000"].iter().enumerate()
+    {
+        client.run("SET k v PX 300");
+        client.run(change);
+        client.run(&format!("SET clock{number} 1 PX 400"));
+        eventually("the old expiry has passed", || client.run(&format!("EXISTS clock{number}")) == Reply::Integer(0));
+        assert_eq!(client.run("EXISTS k"), Reply::Integer(1), "{change}");
+    }
+}
+
+#[test]
+fn what_keeps_the_expiry_lets_the_key_go() {
+    let server = Launch::subject().threads(2).start();
+    let mut client = server.client();
+    for (number, change) in
+        ["INCR k", "APPEND k 1", "SETRANGE k 0 5", "SET k 2 KEEPTTL", "RENAME k k"].iter().enumerate()
+    {
+        client.run("SET k 1 PX 60");
+        client.run(change);
+        assert!(client.run("PTTL k").as_integer().is_some_and(|left| left <= 60), "{change} {number}");
+        eventually(change, || client.run("GET k") == Reply::NullBulk);
+    }
+    client.run("SET k 1 PX 60");
+    client.run("RENAME k renamed");
+    client.run("COPY renamed copied");
+    client.run("MOVE renamed 1");
+    eventually("the copy goes", || client.run("EXISTS copied") == Reply::Integer(0));
+    client.run("SELECT 1");
+    eventually("the moved key goes", || client.run("EXISTS renamed") == Reply::Integer(0));
+}
+
+/// A watched key that expires counts as changed; one that had expired before does not.
+#[test]
+fn watched_keys_that_expire_abort_exec() {
+    let server = Launch::subject().threads(2).start();
+    let mut client = server.client();
+    let mut other = server.client();
+    client.run("SET k v PX 30");
+    client.run("WATCH k");
+    eventually("it expires", || other.run("EXISTS k") == Reply::Integer(0));
+    client.run("MULTI");
+    client.run("PING");
+    assert_eq!(client.run("EXEC"), Reply::NullArray);
+    client.run("WATCH k");
+    client.run("MULTI");
+    client.run("PING");
+    assert_eq!(client.run("EXEC"), Reply::Array(vec![Reply::simple("PONG")]));
+}
+
+/// Inside a transaction time stands still.
+#[test]
+fn keys_do_not_expire_in_the_middle_of_a_transaction() {
+    let server = Launch::subject().threads(2).start();
+    let mut client = server.client();
+    for round in 0..30 {
+        client.run(&format!("SET k v PX {}", 1 + round % 5));
+        let mut commands = vec![vec![b"MULTI".to_vec()]];
+        commands.extend((0..500).map(|_| vec![b"EXISTS".to_vec(), b"k".to_vec()]));
+        commands.push(vec![b"EXEC".to_vec()]);
+        let replies = client.pipeline(&commands).expect("replies");
+        let seen = replies[replies.len() - 1].items();
+        assert_eq!(seen.len(), 500);
+        assert!(seen.iter().all(|reply| *reply == seen[0]), "it went in the middle");
+    }
+}
