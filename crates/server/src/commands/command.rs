@@ -159,9 +159,7 @@ fn list(cx: &mut SessionOnly<'_>) -> Run {
                 all.filter(|command| command.spec.categories().contains(category)).map(|c| &*c.full_name).collect()
             } else if cx.is_word(3, "PATTERN") {
                 let pattern = filter.to_ascii_lowercase();
-                all.map(|command| &*command.full_name)
-                    .filter(|name| glob::matches(&pattern, name.as_bytes()))
-                    .collect()
+                all.map(|command| &*command.full_name).filter(|name| glob::matches(&pattern, name.as_bytes())).collect()
             } else {
                 return Err(CommandError::SYNTAX);
             }

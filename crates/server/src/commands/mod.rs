@@ -3,12 +3,15 @@
 pub mod client;
 pub mod cluster;
 pub mod command;
+pub mod config;
 pub mod connection;
 pub mod context;
 pub mod error;
 pub mod expire;
 pub mod help;
+pub mod info;
 pub mod keys;
+pub mod memory;
 pub mod module;
 pub mod object;
 pub mod pubsub;
@@ -30,9 +33,12 @@ const FAMILIES: &[&[CommandSpec]] = &[
     client::ROWS,
     cluster::ROWS,
     command::ROWS,
+    config::ROWS,
     connection::ROWS,
     expire::ROWS,
+    info::ROWS,
     keys::ROWS,
+    memory::ROWS,
     module::ROWS,
     object::ROWS,
     pubsub::ROWS,

@@ -60,14 +60,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             syntax: "path [CONFIG (name value)]... [ARGS args...]",
             ..LOAD
         },
-        CommandSpec {
-            name: "unload",
-            arity: 3,
-            since: "4.0.0",
-            summary: "Unloads a module.",
-            syntax: "name",
-            ..LOAD
-        },
+        CommandSpec { name: "unload", arity: 3, since: "4.0.0", summary: "Unloads a module.", syntax: "name", ..LOAD },
     ],
     ..MODULE
 }];

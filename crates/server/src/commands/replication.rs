@@ -55,12 +55,7 @@ pub const ROWS: &[CommandSpec] = &[
         handler: Handler::Session(role),
         ..CommandSpec::DEFAULT
     },
-    CommandSpec {
-        name: "slaveof",
-        since: "1.0.0",
-        deprecated: Some(("5.0.0", "`REPLICAOF`")),
-        ..REPLICAOF
-    },
+    CommandSpec { name: "slaveof", since: "1.0.0", deprecated: Some(("5.0.0", "`REPLICAOF`")), ..REPLICAOF },
     CommandSpec {
         name: "wait",
         arity: 3,
@@ -108,9 +103,7 @@ fn waitaof(cx: &mut SessionOnly<'_>) -> Run {
     let replicas = replicas.ok_or(CommandError::text("ERR value is out of range, must be positive"))?;
     let deadline = deadline(cx, 3)?;
     if local > 0 {
-        return Err(CommandError::text(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ));
+        return Err(CommandError::text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }
     if replicas == 0 || cx.nested {
         cx.reply.array(2);

@@ -100,11 +100,7 @@ impl<'s> Parser<'s> {
             self.alternatives(')')?
         } else {
             let word = self.word()?;
-            if is_token(word) {
-                self.behind_token(word)?
-            } else {
-                self.value(word)?
-            }
+            if is_token(word) { self.behind_token(word)? } else { self.value(word)? }
         };
         // A dot more than once: `key...` inside brackets was met before.
         if let Some(rest) = self.rest.strip_prefix("...") {
@@ -208,15 +204,7 @@ impl<'s> Parser<'s> {
 
 impl Argument {
     fn new(name: String, kind: ArgumentKind) -> Argument {
-        Argument {
-            name,
-            kind,
-            token: None,
-            optional: false,
-            multiple: false,
-            multiple_token: false,
-            key_spec: None,
-        }
+        Argument { name, kind, token: None, optional: false, multiple: false, multiple_token: false, key_spec: None }
     }
 }
 
@@ -288,7 +276,11 @@ mod tests {
     #[test]
     fn tokens_of_groups() {
         check("[LIMIT (offset:integer count:integer)]", 0, "LIMIT (offset:integer, count:integer)?");
-        check("[FILTERBY (MODULE name|PATTERN pattern:pattern)]", 0, "FILTERBY <MODULE name:string, PATTERN pattern:pattern>?");
+        check(
+            "[FILTERBY (MODULE name|PATTERN pattern:pattern)]",
+            0,
+            "FILTERBY <MODULE name:string, PATTERN pattern:pattern>?",
+        );
     }
 
     #[test]
