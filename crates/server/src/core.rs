@@ -11,6 +11,7 @@ use ochre_keyspace::AccessClock;
 use crate::{
     config::{Config, MaxmemoryPolicy},
     counters::Counters,
+    notify::NotifyClass,
     request::batch::Scratch,
     server::Server,
 };
@@ -23,6 +24,8 @@ pub struct Core {
     pub counters: Arc<Counters>,
     config: RefCell<Rc<Config>>,
     generation: Cell<u64>,
+    /// `notify-keyspace-events`, looked at for every event.
+    announced: Cell<NotifyClass>,
     random: Cell<u64>,
     /// The memory that requests are read into, cut and answered in, shared by all connections of the core one after the other.
     pub(crate) scratch: RefCell<Scratch>,
@@ -35,6 +38,7 @@ impl Core {
             index,
             counters: server.counters[index].clone(),
             generation: Cell::new(server.config.generation()),
+            announced: Cell::new(config.notify_keyspace_events),
             config: RefCell::new(config),
             random: Cell::new(crate::random::seed_64() | 1),
             scratch: RefCell::default(),
@@ -53,8 +57,16 @@ impl Core {
         let generation = self.server.config.generation();
         if generation != self.generation.get() {
             self.generation.set(generation);
-            *self.config.borrow_mut() = Rc::new((*self.server.config.current()).clone());
+            let config = Rc::new((*self.server.config.current()).clone());
+            self.announced.set(config.notify_keyspace_events);
+            *self.config.borrow_mut() = config;
         }
+    }
+
+    /// The classes of events that the settings ask to be announced.
+    #[inline]
+    pub fn announced(&self) -> NotifyClass {
+        self.announced.get()
     }
 
     /// 64 random bits (xorshift64*; Vigna 2016): for sampling, not for secrets.

@@ -107,7 +107,7 @@ impl NotifyClass {
 /// configuration asks for events of its class. Called under the key's lock, so that events of a key come in the order of its changes.
 #[inline]
 pub fn publish(core: &Core, class: NotifyClass, event: &str, database: usize, key: &[u8]) {
-    let asked = core.config().notify_keyspace_events;
+    let asked = core.announced();
     if asked.intersects(class) {
         announce(core, asked, event, database, key);
     }

@@ -9,7 +9,7 @@ use std::{
 use sd_notify::NotifyState;
 
 use crate::{
-    config::{Config, Directive, Hook, Supervision, system_text},
+    config::{Config, Directive, Hook, NotApplied, Supervision, system_text},
     log,
 };
 
@@ -185,14 +185,14 @@ fn set_open_files(limit: &libc::rlimit) -> io::Result<()> {
 
 /// Follows a change of settings as far as the process is concerned: the log, the working directory, the limit of open files. All or
 /// nothing; an error names the directive.
-pub fn apply(before: &Config, after: &Config, changed: &[&'static Directive]) -> Result<(), (&'static str, String)> {
+pub fn apply(before: &Config, after: &Config, changed: &[&'static Directive]) -> Result<(), NotApplied> {
     for (index, directive) in changed.iter().enumerate() {
         if let Err(reason) = follow(directive.hook, before, after) {
             for done in &changed[..index] {
                 // Going back to what was in force a moment ago is no more than can be tried.
                 let _ = follow(done.hook, after, before);
             }
-            return Err((directive.name, reason));
+            return Err(NotApplied { directive: directive.name, reason });
         }
     }
     Ok(())
@@ -226,7 +226,8 @@ mod tests {
     #[test]
     fn a_pid_file_comes_and_goes() {
         let path = std::env::temp_dir().join(format!("ochre-pid-{}", std::process::id()));
-        let config = Config { pidfile: Some(path.clone()), ..Config::default() };
+        let mut config = Config::default();
+        config.pidfile = Some(path.clone());
         let file = PidFile::create(&config, false);
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         drop(file);

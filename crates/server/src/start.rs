@@ -113,8 +113,8 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
     log::initialized();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let is_over = |transport: &str| listeners.iter().any(|listener| listener.transport() == transport);
-    for transport in ["tcp", "unix"].into_iter().filter(|transport| is_over(transport)) {
+    let listens_on = |transport: &str| listeners.iter().any(|listener| listener.transport() == transport);
+    for transport in ["tcp", "unix"].into_iter().filter(|transport| listens_on(transport)) {
         log::ready(transport);
     }
     for listener in listeners {

@@ -133,7 +133,9 @@ impl<'a, K> Context<'a, K> {
     /// As [`Context::announce`], in another database than the session's.
     #[inline]
     pub fn announce_in(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, event: &'static str) {
-        self.effects.announce(database, key, class, event);
+        if self.core.announced().intersects(class) {
+            self.effects.announce(database, key, class, event);
+        }
     }
 
     /// Records the effect in other words than the request's, where anybody keeps a journal: `words` is called only then. The first call

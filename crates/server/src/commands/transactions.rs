@@ -43,7 +43,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "multi",
         arity: 1,
-        flags: COMMON.union(Flags::ALLOW_BUSY).union(Flags::NO_MULTI),
+        flags: COMMON.union(Flags::ALLOW_BUSY).union(Flags::IN_MULTI_AT_ONCE),
         categories: Category::TRANSACTION,
         group: Group::Transactions,
         since: "1.2.0",
@@ -65,7 +65,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "watch",
         arity: -2,
-        flags: COMMON.union(Flags::ALLOW_BUSY).union(Flags::NO_MULTI),
+        flags: COMMON.union(Flags::ALLOW_BUSY).union(Flags::IN_MULTI_AT_ONCE),
         keys: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
         categories: Category::TRANSACTION,
         group: Group::Transactions,
@@ -79,6 +79,9 @@ pub const ROWS: &[CommandSpec] = &[
 ];
 
 fn multi(cx: &mut SessionOnly<'_>) -> Run {
+    if cx.session.in_transaction() {
+        return Err(CommandError::text("ERR MULTI calls can not be nested"));
+    }
     cx.session.transaction = Some(Box::new(Transaction::default()));
     cx.session.client.set_flag(ClientFlags::MULTI, true);
     cx.reply.ok();
@@ -101,6 +104,9 @@ fn exec_outside_transaction(_cx: &mut KeyedRead<'_>) -> Run {
 }
 
 fn watch(cx: &mut KeyedRead<'_>) -> Run {
+    if cx.session.in_transaction() {
+        return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
+    }
     let database = cx.db();
     let session = &mut *cx.session;
     let watch = session.watch.get_or_insert_with(Box::<Watch>::default);

@@ -137,14 +137,16 @@ impl Directive {
 #[derive(Clone, Copy)]
 pub(super) enum Access {
     /// A field of [`Config`].
-    Field {
-        set: fn(&mut Config, &[&[u8]], Place) -> Result<(), Reason>,
-        show: fn(&Config) -> Vec<u8>,
-        lines: fn(&Config) -> Vec<Vec<u8>>,
-    },
+    Field { set: SetField, show: fn(&Config) -> Vec<u8>, lines: fn(&Config) -> Vec<Vec<u8>> },
     /// A text among those that are only kept.
-    Kept { index: usize, set: fn(&[u8], &[&[u8]], Place) -> Result<Vec<u8>, Reason>, lines: fn(&[u8]) -> Vec<Vec<u8>> },
+    Kept { index: usize, set: SetKept, lines: fn(&[u8]) -> Vec<Vec<u8>> },
 }
+
+/// Reads words into a field.
+type SetField = fn(&mut Config, &[&[u8]], Place) -> Result<(), Reason>;
+
+/// Reads words into the text to keep, from the text before.
+type SetKept = fn(&[u8], &[&[u8]], Place) -> Result<Vec<u8>, Reason>;
 
 /// What the rows say beyond name, default and rule.
 impl Directive {

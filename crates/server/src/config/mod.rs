@@ -26,10 +26,10 @@ pub mod words;
 pub use command_line::{Invocation, Sources, commit, usage, version};
 pub use directive::{Directive, Flags, Group, Hook};
 pub use document::document;
-pub use file::StartError;
+pub use file::{Line, StartError, lines};
 pub use rules::{MaxmemoryClients, OutputLimit, OutputLimits, system_text};
 pub use settings::{Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, Supervision};
-pub use store::{ConfigSetError, ConfigStore};
+pub use store::{Apply, ConfigSetError, ConfigStore, NotApplied};
 
 /// Every directive: those that Ochre uses, then those that it only keeps.
 pub fn directives() -> impl Iterator<Item = &'static Directive> {
@@ -68,3 +68,6 @@ impl Config {
         warnings
     }
 }
+
+#[cfg(test)]
+mod tests;

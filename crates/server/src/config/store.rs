@@ -95,15 +95,9 @@ impl ConfigStore {
         found
     }
 
-    /// CONFIG SET: all of the pairs or none. `apply` gets the configuration in force, the new one, and the directives whose value
-    /// differs; what it refuses is named with the first directive that it says, and nothing has changed. A client of this machine
-    /// (`is_local`) may set more than others.
-    pub fn set(
-        &self,
-        pairs: &[(&[u8], &[u8])],
-        is_local: bool,
-        apply: &mut dyn FnMut(&Config, &Config, &[&'static Directive]) -> Result<(), (&'static str, String)>,
-    ) -> Result<(), ConfigSetError> {
+    /// CONFIG SET: all of the pairs or none; if `apply` refuses, nothing has changed. A client of this machine (`is_local`) may set more
+    /// than others.
+    pub fn set(&self, pairs: &[(&[u8], &[u8])], is_local: bool, apply: &mut Apply<'_>) -> Result<(), ConfigSetError> {
         let _change = self.change.lock();
         let before = self.current();
         let mut after = Config::clone(&before);
@@ -114,7 +108,8 @@ impl ConfigStore {
         }
         let changed: Vec<_> =
             directives.into_iter().filter(|directive| directive.lines(&before) != directive.lines(&after)).collect();
-        apply(&before, &after, &changed).map_err(|(name, reason)| ConfigSetError::refused(name.as_bytes(), reason))?;
+        apply(&before, &after, &changed)
+            .map_err(|refused| ConfigSetError::refused(refused.directive.as_bytes(), refused.reason))?;
         self.exchange(after);
         Ok(())
     }
@@ -187,6 +182,18 @@ fn is_allowed(directive: &Directive, config: &Config, is_local: bool) -> bool {
     let is_protected =
         directive.flags.contains(Flags::PROTECTED) || directive.flags.contains(Flags::LOCAL) && !is_local;
     protected_allowed || !is_protected
+}
+
+/// Does what a change asks for beside the cores taking it up: gets the configuration in force, the new one, and the directives whose
+/// value differs. If it refuses, it has undone what it did.
+pub type Apply<'a> = dyn FnMut(&Config, &Config, &[&'static Directive]) -> Result<(), NotApplied> + 'a;
+
+/// A change that cannot be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotApplied {
+    /// The directive that asked for it.
+    pub directive: &'static str,
+    pub reason: String,
 }
 
 /// Why CONFIG SET changed nothing. Its text is the reply.

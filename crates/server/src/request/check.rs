@@ -37,18 +37,33 @@ pub fn check(
     args: Args<'_>,
 ) -> Verdict {
     if let Err(error) = refusal(core, config, session, command, args) {
-        refused(session);
         core.counters.by_command[command.id].rejected.add(1);
+        if command.spec.flags.contains(Flags::EXEC) {
+            return Verdict::Refused(abort_transaction(core, session, &error));
+        }
+        refused(session);
         return Verdict::Refused(error);
     }
     let flags = command.spec.flags;
-    if session.in_transaction() && !flags.contains(Flags::IN_MULTI_AT_ONCE) {
-        return queue(session, command, args);
-    }
+    // A write is held up even where it would only be queued.
     if core.server.pause.holds(flags, session) {
         return Verdict::Paused;
     }
+    if session.in_transaction() && !flags.contains(Flags::IN_MULTI_AT_ONCE) {
+        return queue(session, command, args);
+    }
     Verdict::Run
+}
+
+/// EXEC was refused: that ends the transaction.
+#[cold]
+fn abort_transaction(core: &Core, session: &mut Session, error: &CommandError) -> CommandError {
+    session.end_transaction();
+    if let Some(entered) = core.server.keyspace.gate().enter(core.index) {
+        session.leave_watch(&core.server.keyspace, entered);
+    }
+    let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
+    CommandError::composed(format!("EXECABORT Transaction discarded because of: {reason}"))
 }
 
 /// A request was refused: the transaction that it was meant for will not run.
