@@ -6,6 +6,7 @@ pub mod command;
 pub mod config;
 pub mod connection;
 pub mod context;
+pub mod debug;
 pub mod error;
 pub mod expire;
 pub mod help;
@@ -35,6 +36,7 @@ const FAMILIES: &[&[CommandSpec]] = &[
     command::ROWS,
     config::ROWS,
     connection::ROWS,
+    debug::ROWS,
     expire::ROWS,
     info::ROWS,
     keys::ROWS,
@@ -70,7 +72,7 @@ pub struct Table {
     pub len: usize,
 }
 
-/// The longest name of a command or subcommand.
+/// The longest name of a command.
 const NAME_LEN_MAX: usize = 24;
 
 /// A name in lowercase, padded with zeros: equal names are equal arrays, which are compared and hashed without a loop.
@@ -95,14 +97,11 @@ pub fn table() -> &'static Table {
 impl Table {
     fn new() -> Table {
         let mut ids = 0..;
-        let mut number = |spec: &'static CommandSpec, full_name: String| {
-            assert!(spec.name.len() <= NAME_LEN_MAX, "{full_name}: the name is too long");
-            Command {
-                spec,
-                id: ids.next().expect("ids do not end"),
-                full_name: full_name.into(),
-                subcommands: Vec::new(),
-            }
+        let mut number = |spec: &'static CommandSpec, full_name: String| Command {
+            spec,
+            id: ids.next().expect("ids do not end"),
+            full_name: full_name.into(),
+            subcommands: Vec::new(),
         };
         let mut commands: Vec<Command> = FAMILIES
             .iter()
@@ -124,7 +123,7 @@ impl Table {
         let by_name = commands
             .iter()
             .enumerate()
-            .map(|(i, c)| (padded(c.spec.name.as_bytes()).expect("checked above"), i))
+            .map(|(i, c)| (padded(c.spec.name.as_bytes()).expect("no command's name is too long"), i))
             .collect();
         Table { commands, by_name, len: ids.next().expect("ids do not end") }
     }
