@@ -284,7 +284,7 @@ fn run_batch(
 
     let mut ticks = clock::ticks();
     let (mut first_span, mut first_key) = (0, 0);
-    let mut last = None;
+    let (mut last, mut count) = (None, 0);
     for item in work.items.iter_mut() {
         let (spans_end, hashed_end) = (item.spans_end as usize, item.hashed_end as usize);
         match (item.command, item.refusal.take()) {
@@ -296,6 +296,7 @@ fn run_batch(
                 core.counters.ran(command, now - ticks);
                 ticks = now;
                 last = Some(command);
+                count += 1;
             }
             (_, refusal) => {
                 let error = refusal.expect("what is no command was refused");
@@ -305,7 +306,7 @@ fn run_batch(
         (first_span, first_key) = (spans_end, hashed_end);
     }
     if let Some(command) = last {
-        session.client.ran(command, now_ms);
+        session.client.ran(command, count, now_ms);
     }
     true
 }

@@ -81,6 +81,7 @@ pub async fn serve(core: Rc<Core>, stream: Stream, session: Session) {
             Wait::Yield => tokio::task::yield_now().await,
             Wait::Gate => poll_fn(|cx| core.server.keyspace.gate().poll_open(cx)).await,
             Wait::Pause => {
+                connection.session.client.set_flag(ClientFlags::PAUSED, true);
                 poll_fn(|cx| {
                     connection.session.client.waker.register(cx.waker());
                     if connection.session.client.is_killed() {
@@ -89,6 +90,7 @@ pub async fn serve(core: Rc<Core>, stream: Stream, session: Session) {
                     core.server.pause.poll_end(cx)
                 })
                 .await;
+                connection.session.client.set_flag(ClientFlags::PAUSED, false);
             }
             Wait::End => break,
         }

@@ -88,7 +88,7 @@ pub fn run_alone(
     let call = Call { command, args, hashed: &hashed, now_ms, nested: false };
     let ended = run(core, session, set.as_mut(), call, out);
     core.counters.ran(command, clock::ticks() - start);
-    session.client.ran(command, now_ms);
+    session.client.ran(command, 1, now_ms);
     ended
 }
 
@@ -252,15 +252,19 @@ fn run_transaction(
             let start = clock::ticks();
             let hashed = &hashed[span];
             let call = Call { command: queued.command, args: queued.args(), hashed, now_ms, nested: true };
-            if let Ended::Close = run(core, session, Some(&mut set), call, out) {
-                ended = Ended::Close;
+            let mark = out.len();
+            match run(core, session, Some(&mut set), call, out) {
+                // Nothing is sent after the reply of the command that closes the connection.
+                _ if matches!(ended, Ended::Close) => out.truncate(mark),
+                Ended::Close => ended = Ended::Close,
+                _ => {}
             }
             core.counters.ran(queued.command, clock::ticks() - start);
         }
     }
     core.counters.commands_processed.add(1);
     core.counters.ran(exec, clock::ticks() - start);
-    session.client.ran(exec, now_ms);
+    session.client.ran(exec, 1, now_ms);
     ended
 }
 

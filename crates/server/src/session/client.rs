@@ -35,6 +35,8 @@ bitflags! {
         const NO_TOUCH = 1 << 7;
         /// I: an import source (Valkey)
         const IMPORT_SOURCE = 1 << 8;
+        /// b: CLIENT PAUSE holds its request up
+        const PAUSED = 1 << 9;
     }
 }
 
@@ -127,9 +129,11 @@ impl Client {
         }
     }
 
-    /// Records that it ran a command.
+    /// Records that it ran commands, of which this was the last.
     #[inline]
-    pub fn ran(&self, command: &'static Command, now_ms: i64) {
+    pub fn ran(&self, command: &'static Command, count: u64, now_ms: i64) {
+        let before = self.figures.commands.load(Ordering::Relaxed);
+        self.figures.commands.store(before + count, Ordering::Relaxed);
         self.last_active_ms.store(now_ms, Ordering::Relaxed);
         self.last_command.store(std::ptr::from_ref(command).cast_mut(), Ordering::Relaxed);
     }
@@ -217,7 +221,7 @@ impl Client {
 
     /// Whether being idle ends it: not while it waits or listens (Redis: `clientsCronHandleTimeout`).
     pub fn times_out(&self) -> bool {
-        !self.flags().intersects(ClientFlags::BLOCKED | ClientFlags::PUBSUB)
+        !self.flags().intersects(ClientFlags::BLOCKED | ClientFlags::PAUSED | ClientFlags::PUBSUB)
     }
 
     /// Whether it comes from this machine.

@@ -18,7 +18,7 @@ pub struct Running<'a> {
 pub const FLAG_LETTERS: [(char, ClientFlags); 9] = [
     ('P', ClientFlags::PUBSUB),
     ('x', ClientFlags::MULTI),
-    ('b', ClientFlags::BLOCKED),
+    ('b', ClientFlags::BLOCKED.union(ClientFlags::PAUSED)),
     ('d', ClientFlags::DIRTY),
     ('c', ClientFlags::CLOSING),
     ('U', ClientFlags::UNIX_SOCKET),
@@ -90,7 +90,7 @@ impl Client {
 /// The letters of a client's flags; N where there are none.
 pub fn letters(flags: ClientFlags) -> String {
     let letters: String =
-        FLAG_LETTERS.iter().filter(|(_, flag)| flags.contains(*flag)).map(|(letter, _)| *letter).collect();
+        FLAG_LETTERS.iter().filter(|(_, flag)| flags.intersects(*flag)).map(|(letter, _)| *letter).collect();
     if letters.is_empty() { "N".to_owned() } else { letters }
 }
 

@@ -1,5 +1,7 @@
 //! Which clients CLIENT LIST and CLIENT KILL mean: the filters of Redis and of Valkey, each with its opposite (NOT-…).
 
+use std::mem::discriminant;
+
 use ochre_datatypes::number;
 use ochre_resp::Args;
 
@@ -101,9 +103,21 @@ impl<'a> ClientFilter<'a> {
             } else {
                 Test::parse(name, holds, value, databases)?
             };
-            filter.conditions.push(Condition { test, holds });
+            filter.add(Condition { test, holds });
         }
         Ok(filter)
+    }
+
+    /// Adds a condition. Of two about the same thing the later one counts; ids add up.
+    fn add(&mut self, condition: Condition<'a>) {
+        let same = |other: &&mut Condition<'a>| {
+            other.holds == condition.holds && discriminant(&other.test) == discriminant(&condition.test)
+        };
+        match (self.conditions.iter_mut().find(same), condition) {
+            (Some(Condition { test: Test::Ids(ids), .. }), Condition { test: Test::Ids(more), .. }) => ids.extend(more),
+            (Some(earlier), condition) => *earlier = condition,
+            (None, condition) => self.conditions.push(condition),
+        }
     }
 
     pub fn matches(&self, client: &Client, now_ms: i64) -> bool {
