@@ -14,7 +14,6 @@ pub mod info;
 pub mod keys;
 pub mod memory;
 pub mod module;
-pub mod names;
 pub mod object;
 pub mod pubsub;
 pub mod replication;
@@ -24,6 +23,8 @@ pub mod strings;
 pub mod syntax;
 pub mod table;
 pub mod transactions;
+
+mod names;
 
 use std::sync::OnceLock;
 
@@ -37,12 +38,12 @@ const FAMILIES: &[&[CommandSpec]] = &[
     client::ROWS,
     cluster::ROWS,
     command::ROWS,
-    config::ROWS,
     connection::ROWS,
     debug::ROWS,
     expire::ROWS,
-    info::ROWS,
     keys::ROWS,
+    config::ROWS,
+    info::ROWS,
     memory::ROWS,
     module::ROWS,
     object::ROWS,
@@ -75,8 +76,6 @@ pub struct Table {
     pub len: usize,
 }
 
-/// The longest name of a command.
-const NAME_LEN_MAX: usize = 24;
 static TABLE: OnceLock<Table> = OnceLock::new();
 
 /// The table of all commands.
@@ -101,11 +100,6 @@ pub fn rename(renamed: &[(Vec<u8>, Vec<u8>)]) -> Result<(), String> {
 impl Table {
     fn new() -> Table {
         let mut ids = 0..;
-        let mut number = |spec: &'static CommandSpec, full_name: String| Command {
-            spec,
-            id: ids.next().expect("ids do not end"),
-            full_name: full_name.into(),
-            subcommands: Vec::new(),
         let mut number = |spec: &'static CommandSpec, full_name: String| {
             let id = ids.next().expect("ids do not end");
             Command { spec, id, full_name: full_name.into(), subcommands: Vec::new() }
@@ -127,11 +121,6 @@ impl Table {
             })
             .collect();
         commands.sort_by_key(|command| command.spec.name);
-        let by_name = commands
-            .iter()
-            .enumerate()
-            .map(|(i, c)| (padded(c.spec.name.as_bytes()).expect("no command's name is too long"), i))
-            .collect();
         let mut by_name = Names::default();
         for (index, command) in commands.iter().enumerate() {
             assert!(by_name.insert(command.spec.name.as_bytes(), index), "{}: a name of its own", command.spec.name);
