@@ -32,8 +32,10 @@ const INLINE_VALUE_MAX: usize = 4096;
 const INLINE_GROWN_MAX: usize = 512;
 /// Freeing a value of this size may take the allocator long: it is done where it holds nobody up.
 const HEAVY_VALUE_MIN: usize = 64 * 1024;
-/// The longest value that OBJECT ENCODING calls embstr (Redis: `OBJ_ENCODING_EMBSTR_SIZE_LIMIT`).
-const EMBSTR_VALUE_MAX: usize = 44;
+/// OBJECT ENCODING says embstr where key and value together are this long at most: what fits beside Redis 8.2's header into 64 bytes.
+const EMBSTR_LEN_MAX: usize = 41;
+/// A key of this length at least leaves room for its expiry in any case (Redis 8.2: `kvobjSet`).
+const EMBSTR_KEY_WITH_EXPIRY_MIN: usize = 32;
 
 const KIND: usize = 0;
 const FLAGS: usize = 1;
@@ -488,9 +490,17 @@ impl<'a> EntryRef<'a> {
         match self.kind() {
             Kind::Integer => Encoding::Int,
             Kind::Heap => Encoding::Raw,
-            Kind::Inline if self.flags() & RAW != 0 || self.value_span().1 > EMBSTR_VALUE_MAX => Encoding::Raw,
-            Kind::Inline => Encoding::Embstr,
+            Kind::Inline if self.flags() & RAW == 0 && self.is_short() => Encoding::Embstr,
+            Kind::Inline => Encoding::Raw,
         }
+    }
+
+    /// Whether key, value and expiry would lie in one block on Redis.
+    fn is_short(self) -> bool {
+        let (key_len, value_len) = (self.key_span().1, self.value_span().1);
+        let expiry_len =
+            if self.expiry_ms().is_some() && key_len < EMBSTR_KEY_WITH_EXPIRY_MIN { EXPIRY_LEN } else { 0 };
+        key_len + value_len + expiry_len <= EMBSTR_LEN_MAX
     }
 
     /// The value.

@@ -33,11 +33,13 @@ pub struct Core {
 
 impl Core {
     pub fn new(index: usize, server: Arc<Server>) -> Core {
+        // In this order: a change in between is seen again, not missed.
+        let generation = server.config.generation();
         let config = Rc::new((*server.config.current()).clone());
         Core {
             index,
             counters: server.counters[index].clone(),
-            generation: Cell::new(server.config.generation()),
+            generation: Cell::new(generation),
             announced: Cell::new(config.notify_keyspace_events),
             config: RefCell::new(config),
             random: Cell::new(crate::random::seed_64() | 1),

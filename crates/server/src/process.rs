@@ -131,6 +131,16 @@ pub fn ignore_signals() {
     }
 }
 
+/// Ends the process when a thread panics: what was locked cannot be trusted any more, and half a server helps nobody.
+pub fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        tracing::error!("Ochre crashed: {panic}");
+        std::process::abort();
+    }));
+}
+
 /// Files that are open beside clients' connections: the log, listeners, and for each thread its event queue, timer and wake-up.
 fn reserved_files(threads: usize) -> u64 {
     32 + 8 * threads as u64

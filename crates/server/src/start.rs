@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    clock,
+    clock, commands,
     config::{self, Config, ConfigStore, Invocation, Sources, StartError},
     log,
     net::{
@@ -54,6 +54,7 @@ fn serve(sources: &Sources) -> ExitCode {
         return ExitCode::FAILURE;
     }
     clock::start();
+    process::abort_on_panic();
     process::ignore_signals();
     log::starting(*sources != Sources::default());
     match process::allow_open_files(settings.maxclients, settings.thread_count()) {
@@ -93,6 +94,7 @@ fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
     process::enter_directory(&settings.dir).map_err(|reason| StartError::Setting {
         reason: format!("Can't chdir to '{}': {reason}", settings.dir.display()),
     })?;
+    commands::rename(&settings.renamed_commands).map_err(|reason| StartError::Setting { reason })?;
     log::start(&settings)?;
     Ok(config)
 }

@@ -8,7 +8,7 @@ use super::{
     keys::GENERIC,
     table::{KeyFlags, KeySpec},
 };
-use crate::notify::NotifyClass;
+use crate::{notify::NotifyClass, request::lookup::repeated};
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
@@ -127,7 +127,7 @@ impl Conditions {
                 b"GT" => conditions.gt = true,
                 b"LT" => conditions.lt = true,
                 _ => {
-                    let word = String::from_utf8_lossy(word);
+                    let word = repeated(word, word.len());
                     return Err(CommandError::composed(format!("ERR Unsupported option {word}")));
                 }
             }

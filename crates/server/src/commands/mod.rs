@@ -20,7 +20,11 @@ pub mod syntax;
 pub mod table;
 pub mod transactions;
 
-use std::{collections::HashMap, sync::LazyLock};
+mod names;
+
+use std::sync::OnceLock;
+
+use names::Names;
 
 pub use error::CommandError;
 pub use table::{CommandSpec, Flags, Handler};
@@ -59,44 +63,38 @@ pub struct Command {
 /// The table of all commands.
 pub struct Table {
     commands: Vec<Command>,
-    by_name: HashMap<Name, usize, foldhash::fast::FixedState>,
+    by_name: Names,
     /// How many commands and subcommands there are.
     pub len: usize,
 }
 
-/// The longest name of a command or subcommand.
-const NAME_LEN_MAX: usize = 24;
+static TABLE: OnceLock<Table> = OnceLock::new();
 
-/// A name in lowercase, padded with zeros: equal names are equal arrays, which are compared and hashed without a loop.
-type Name = [u64; NAME_LEN_MAX / 8];
-
-/// The padded lowercase name; `None` where no command has a name so long.
+/// The table of all commands.
 #[inline]
-fn padded(name: &[u8]) -> Option<Name> {
-    let mut bytes = [0; NAME_LEN_MAX];
-    bytes.get_mut(..name.len())?.copy_from_slice(name);
-    bytes.make_ascii_lowercase();
-    let (words, _) = bytes.as_chunks::<8>();
-    Some([u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]), u64::from_le_bytes(words[2])])
+pub fn table() -> &'static Table {
+    TABLE.get_or_init(Table::new)
 }
 
-/// The table, made when first asked for.
-pub fn table() -> &'static Table {
-    static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
-    &TABLE
+/// Makes the table, with other names for some commands as `rename-command` says: (name, new name, empty for none). Before anything asks
+/// for the table.
+pub fn rename(renamed: &[(Vec<u8>, Vec<u8>)]) -> Result<(), String> {
+    let mut table = Table::new();
+    for (name, new_name) in renamed {
+        table.rename(name, new_name).map_err(|reason| {
+            let [name, new_name] = [name, new_name].map(|name| String::from_utf8_lossy(name));
+            format!("rename-command {name} {new_name}: {reason}")
+        })?;
+    }
+    TABLE.set(table).map_err(|_| "the commands were in use before they were renamed".to_owned())
 }
 
 impl Table {
     fn new() -> Table {
         let mut ids = 0..;
         let mut number = |spec: &'static CommandSpec, full_name: String| {
-            assert!(spec.name.len() <= NAME_LEN_MAX, "{full_name}: the name is too long");
-            Command {
-                spec,
-                id: ids.next().expect("ids do not end"),
-                full_name: full_name.into(),
-                subcommands: Vec::new(),
-            }
+            let id = ids.next().expect("ids do not end");
+            Command { spec, id, full_name: full_name.into(), subcommands: Vec::new() }
         };
         let mut commands: Vec<Command> = FAMILIES
             .iter()
@@ -115,18 +113,26 @@ impl Table {
             })
             .collect();
         commands.sort_by_key(|command| command.spec.name);
-        let by_name = commands
-            .iter()
-            .enumerate()
-            .map(|(i, c)| (padded(c.spec.name.as_bytes()).expect("checked above"), i))
-            .collect();
+        let mut by_name = Names::default();
+        for (index, command) in commands.iter().enumerate() {
+            assert!(by_name.insert(command.spec.name.as_bytes(), index), "{}: a name of its own", command.spec.name);
+        }
         Table { commands, by_name, len: ids.next().expect("ids do not end") }
     }
 
     /// The command of this name, in any case of its letters.
     #[inline]
     pub fn command(&self, name: &[u8]) -> Option<&Command> {
-        self.by_name.get(&padded(name)?).map(|&i| &self.commands[i])
+        self.by_name.get(name).map(|index| &self.commands[index])
+    }
+
+    /// Calls a command otherwise, or takes it away where the new name is empty.
+    fn rename(&mut self, name: &[u8], new_name: &[u8]) -> Result<(), &'static str> {
+        let index = self.by_name.remove(name).ok_or("No such command in rename-command")?;
+        if !new_name.is_empty() && !self.by_name.insert(new_name, index) {
+            return Err("Target command name already exists, or is too long");
+        }
+        Ok(())
     }
 
     /// All commands, sorted by name, without their subcommands.

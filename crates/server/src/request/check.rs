@@ -21,6 +21,7 @@ pub enum Verdict {
 
 const AUTH_REQUIRED: CommandError = CommandError::text("NOAUTH Authentication required.");
 const OUT_OF_MEMORY: CommandError = CommandError::text("OOM command not allowed when used memory > 'maxmemory'.");
+const NOT_ENOUGH_REPLICAS: CommandError = CommandError::text("NOREPLICAS Not enough good replicas to write.");
 const NOT_IN_TRANSACTION: CommandError = CommandError::text("ERR Command not allowed inside a transaction");
 const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
@@ -97,6 +98,9 @@ fn refusal(
     }
     if flags.contains(Flags::DENYOOM) && config.maxmemory > 0 && core.server.is_out_of_memory(config.maxmemory) {
         return Err(OUT_OF_MEMORY);
+    }
+    if flags.contains(Flags::WRITE) && config.min_replicas_to_write > 0 && config.min_replicas_max_lag_s > 0 {
+        return Err(NOT_ENOUGH_REPLICAS);
     }
     if session.is_subscriber() && session.protocol == Protocol::Resp2 && !flags.contains(Flags::IN_SUBSCRIBE_MODE) {
         return Err(CommandError::composed(format!(

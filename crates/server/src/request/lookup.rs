@@ -69,7 +69,7 @@ fn unknown(args: Args<'_>, aliases: &[(&str, &'static str)]) -> Lookup {
 }
 
 /// The beginning of a client's word, up to a zero byte as C prints it.
-fn repeated(word: &[u8], max: usize) -> Cow<'_, str> {
+pub fn repeated(word: &[u8], max: usize) -> Cow<'_, str> {
     let word = &word[..word.len().min(max)];
     let end = word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
     String::from_utf8_lossy(&word[..end])
