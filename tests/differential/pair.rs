@@ -119,7 +119,8 @@ impl Pair {
             .map_err(|error| ConnectionFailure::new(&self.subject, None, "reading the data set", &error))?;
         let theirs = dataset::read(theirs)
             .map_err(|error| ConnectionFailure::new(&self.reference, None, "reading the data set", &error))?;
-        Ok(dataset::difference(&ours, &theirs).map(|description| {
+        let with_digests = self.subject_table.get("debug").is_some();
+        Ok(dataset::difference(&ours, &theirs, with_digests).map(|description| {
             // The words before the values: which kind of difference, not between which values.
             let what = description.split(['\n', ':']).next().unwrap_or_default();
             let what =

@@ -2,6 +2,7 @@
 
 use crate::generator::Step;
 use crate::pair::{Difference, Outcome, Pair};
+use crate::values;
 
 /// Enough for any sequence that the generator draws; a difference that comes and goes must not hold us up for ever.
 const ATTEMPTS_MAX: usize = 1500;
@@ -96,7 +97,10 @@ impl Search<'_> {
                 }
                 for simpler in [&b"a"[..], b"1", b"0", b""] {
                     let simplifies = self.best.steps[index].arguments.get(argument).is_some_and(|found| {
-                        (found.len(), found.as_slice()) > (simpler.len(), simpler) && found.as_slice() != simpler
+                        let shorter = (found.len(), found.as_slice()) > (simpler.len(), simpler);
+                        // A far time to live must not become a near one: keys would go while we look.
+                        let was_far = values::is_far(found) && values::may_expire_soon(simpler);
+                        shorter && found.as_slice() != simpler && !was_far
                     });
                     if simplifies && self.change_step(index, |step| step.arguments[argument] = simpler.to_vec()) {
                         break;

@@ -312,8 +312,14 @@ pub fn for_argument(argument: &Argument, command: &str, random: &mut Random) -> 
 
 /// Whether an argument read as a period or a time could pass while a test runs. Servers would then differ by their clocks.
 pub fn may_expire_soon(text: &[u8]) -> bool {
-    std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.trim().parse::<i64>().ok())
-        .is_some_and(|number| (1..=60_000).contains(&number))
+    as_number(text).is_some_and(|number| (1..=60_000).contains(&number))
+}
+
+/// Whether an argument read as a period or a time lies beyond any test.
+pub fn is_far(text: &[u8]) -> bool {
+    as_number(text).is_some_and(|number| number > 60_000)
+}
+
+fn as_number(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
 }

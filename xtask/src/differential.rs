@@ -22,7 +22,7 @@ fn test_name(against: &str, threads: &str) -> Result<String, String> {
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let mut command = shell::cargo(&["test", "--quiet", "--package", "ochre-tests", "--test", "differential", "--"]);
     // A run by hand is there to find what fails: many failures are better than the first.
-    command.env("OCHRE_FAILURES", "30").env("RUST_BACKTRACE", "0");
+    command.env("OCHRE_FAILURES", "60").env("RUST_BACKTRACE", "0");
     let (mut against, mut threads) = ("redis", "4");
     let mut words = arguments.iter();
     while let Some(word) = words.next() {

@@ -45,18 +45,39 @@ pub fn spawn_bound(mut command: Command) -> io::Result<Child> {
     spawned.recv().map_err(io::Error::other)?
 }
 
-/// Restricts a process, threads to come included, to some cores. Call it right after the start: threads that run already
-/// keep theirs.
-pub fn pin(pid: u32, cores: &[usize]) -> io::Result<()> {
-    // SAFETY: an all-zero cpu_set_t is an empty set, and the kernel only reads it.
-    let result = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        for core in cores {
-            libc::CPU_SET(*core, &mut set);
+/// Has a command run on some cores only, with all threads that it will start.
+pub fn pin(command: &mut Command, cores: &[usize]) {
+    // SAFETY: an all-zero cpu_set_t is an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for core in cores {
+        // SAFETY: CPU_SET checks the core against the set's size.
+        unsafe { libc::CPU_SET(*core, &mut set) };
+    }
+    // SAFETY: sched_setaffinity is async-signal-safe and only reads the set, which the closure owns.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Lets this process have as many open files as the system allows it: a benchmark opens thousands of connections.
+pub fn raise_file_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes the limits into the struct, and reads them from it.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == -1 {
+            return Err(io::Error::last_os_error());
         }
-        libc::sched_setaffinity(pid.cast_signed(), size_of::<libc::cpu_set_t>(), &raw const set)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        limit.rlim_cur = limit.rlim_max;
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
 }
 
 /// Sends a signal to a process that we started.

@@ -163,11 +163,10 @@ impl Launch {
             };
         }
         command.current_dir(&dir).stdin(Stdio::null()).stderr(log.try_clone().expect("a file handle")).stdout(log);
-        let child = spawn_bound(command).unwrap_or_else(|error| panic!("{} did not start: {error}", program.display()));
         if !self.cores.is_empty() {
-            crate::process::pin(child.id(), &self.cores)
-                .unwrap_or_else(|error| panic!("cannot pin to {:?}: {error}", self.cores));
+            crate::process::pin(&mut command, &self.cores);
         }
+        let child = spawn_bound(command).unwrap_or_else(|error| panic!("{} did not start: {error}", program.display()));
         Server { kind: self.kind, child, port, dir, unix_socket }
     }
 }

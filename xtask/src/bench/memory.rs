@@ -1,0 +1,128 @@
+//! Resident memory: of a key, and of an idle connection.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ochre_testkit::{Client, Server, client, process};
+
+use super::Contestant;
+use super::results::{Results, Unit};
+
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    pub name: &'static str,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// Keys of 16 bytes with values of so many, with or without a time to live.
+    Keys {
+        value: usize,
+        ttl: bool,
+    },
+    Connections,
+}
+
+pub const ROWS: [Row; 4] = [
+    Row { name: "memory-key-64B", what: What::Keys { value: 64, ttl: false } },
+    Row { name: "memory-key-64B-ttl", what: What::Keys { value: 64, ttl: true } },
+    Row { name: "memory-key-8B", what: What::Keys { value: 8, ttl: false } },
+    Row { name: "memory-connection", what: What::Connections },
+];
+
+const KEYS: usize = 1_000_000;
+const CONNECTIONS: usize = 8_000;
+
+pub fn measure(contestants: &[Contestant], rows: &[Row], rounds: usize, results: &mut Results) -> Result<(), String> {
+    for row in rows {
+        // Memory hardly differs from round to round.
+        for _ in 0..rounds.min(2) {
+            for contestant in contestants {
+                let server = contestant.launch().start();
+                let bytes = bytes_each(&server, row.what)
+                    .map_err(|error| format!("{} of {}: {error}", row.name, contestant.name()))?;
+                println!("{:20} {:8} {bytes:.0} bytes", row.name, contestant.name());
+                results.add(row.name, contestant.name(), Unit::Bytes, bytes);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn bytes_each(server: &Server, what: What) -> io::Result<f64> {
+    let empty = settled(server)?;
+    let (count, kept) = match what {
+        What::Keys { value, ttl } => {
+            fill(&mut server.client(), KEYS, |number| set(number, value, ttl))?;
+            (KEYS, Vec::new())
+        }
+        What::Connections => {
+            let limit = process::raise_file_limit()?;
+            let count = CONNECTIONS.min(usize::try_from(limit).unwrap_or(CONNECTIONS).saturating_sub(200));
+            (count, connections(server, count)?)
+        }
+    };
+    let full = settled(server)?;
+    drop::<Vec<Client>>(kept);
+    Ok((full as f64 - empty as f64) / count as f64)
+}
+
+fn set(number: usize, value: usize, ttl: bool) -> Vec<Vec<u8>> {
+    let key = format!("key:{number:012}").into_bytes();
+    // Eight digits stay below 10^8 and are stored as text of eight bytes would be sent.
+    let value = if value == 8 { format!("{:08}", number * 7 % 100_000_000).into_bytes() } else { vec![b'x'; value] };
+    let mut words = vec![b"SET".to_vec(), key, value];
+    if ttl {
+        words.extend([b"EX".to_vec(), (100_000 + number).to_string().into_bytes()]);
+    }
+    words
+}
+
+/// Sends so many commands, some hundred in flight.
+pub fn fill(client: &mut Client, count: usize, command: impl Fn(usize) -> Vec<Vec<u8>>) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    let mut start = 0;
+    while start < count {
+        let end = (start + 500).min(count);
+        bytes.clear();
+        (start..end).for_each(|number| client::encode(&command(number), &mut bytes));
+        client.send_bytes(&bytes)?;
+        for _ in start..end {
+            let reply = client.read_reply()?;
+            if reply.is_error() {
+                return Err(io::Error::other(reply.to_string()));
+            }
+        }
+        start = end;
+    }
+    Ok(())
+}
+
+/// Connections that have each run one command.
+fn connections(server: &Server, count: usize) -> io::Result<Vec<Client>> {
+    (0..count)
+        .map(|_| {
+            let mut client = Client::connect(server.port())?;
+            client.call(&["PING"])?;
+            Ok(client)
+        })
+        .collect()
+}
+
+/// Resident memory once it has not moved for a while: allocators give back what they do not need after seconds.
+fn settled(server: &Server) -> io::Result<u64> {
+    let start = Instant::now();
+    let mut last = process::resident_memory(server.pid())?;
+    let mut since = Instant::now();
+    while since.elapsed() < Duration::from_secs(4) && start.elapsed() < Duration::from_secs(20) {
+        thread::sleep(Duration::from_millis(200));
+        let now = process::resident_memory(server.pid())?;
+        if now.abs_diff(last) > last / 1000 {
+            last = now;
+            since = Instant::now();
+        }
+    }
+    process::resident_memory(server.pid())
+}

@@ -1,0 +1,130 @@
+//! `cargo xtask bench`: Ochre beside the reference servers, on one machine in one run.
+//!
+//! The server has core 0 and the load comes from core 1. What a server can do in a second depends on the machine and on who else
+//! uses it; the processor time that it spends on a command moves least, so that is the figure to compare. Every figure is the median of
+//! several rounds, and the servers take turns within a round.
+
+mod expiry;
+mod memory;
+mod results;
+mod throughput;
+
+use std::path::PathBuf;
+
+use ochre_testkit::{Kind, Launch, workspace};
+
+use crate::shell;
+use results::Results;
+
+const USAGE: &str = "\
+usage: cargo xtask bench [ROW…] [--rounds N] [--servers ochre,valkey,redis] [--write] [--list]
+
+Rows are chosen by the beginnings of their names: `GET`, `GET-p16`, `SET-p1-unix`, `memory`, `expiry`. Without any, all are measured.
+--write keeps the figures in bench/results.tsv and writes bench/README.md anew; other rows' figures stay.
+BENCH names another redis-benchmark than the one on the PATH.
+";
+
+/// The core of the server, and that of the load.
+pub const SERVER_CORE: usize = 0;
+pub const CLIENT_CORE: usize = 1;
+
+/// A server to measure.
+#[derive(Clone, Debug)]
+pub struct Contestant {
+    pub kind: Kind,
+    /// The release build of ours.
+    program: Option<PathBuf>,
+}
+
+impl Contestant {
+    /// The server as it is measured: one thread on its core, nothing written to disk.
+    pub fn launch(&self) -> Launch {
+        let launch = Launch::new(self.kind).threads(1).unix_socket().pinned(&[SERVER_CORE]);
+        match &self.program {
+            Some(program) => launch.program(program),
+            None => launch,
+        }
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+}
+
+pub fn run(arguments: &[String]) -> Result<(), String> {
+    let mut rounds = 3;
+    let mut kinds = vec![Kind::Ochre, Kind::Valkey, Kind::Redis];
+    let mut wanted: Vec<String> = Vec::new();
+    let (mut write, mut list) = (false, false);
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} wants a value\n\n{USAGE}"));
+        match word.as_str() {
+            "--rounds" => rounds = value()?.parse().map_err(|_| "--rounds wants a number".to_string())?,
+            "--servers" => kinds = value()?.split(',').map(kind).collect::<Result<_, _>>()?,
+            "--write" => write = true,
+            "--list" => list = true,
+            "--help" => {
+                print!("{USAGE}");
+                return Ok(());
+            }
+            option if option.starts_with('-') => return Err(format!("unknown option {option}\n\n{USAGE}")),
+            row => wanted.push(row.to_string()),
+        }
+    }
+    let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|beginning| begins(name, beginning));
+    let rows: Vec<throughput::Row> = throughput::rows().into_iter().filter(|row| chosen(&row.name)).collect();
+    let memory_rows: Vec<memory::Row> = memory::ROWS.into_iter().filter(|row| chosen(row.name)).collect();
+    let expiry = chosen(expiry::NAME);
+    if list {
+        for row in &rows {
+            println!("{}", row.name);
+        }
+        memory_rows.iter().for_each(|row| println!("{}", row.name));
+        if expiry {
+            println!("{}", expiry::NAME);
+        }
+        return Ok(());
+    }
+    if rows.is_empty() && memory_rows.is_empty() && !expiry {
+        return Err(format!("no row begins with {}\n\n{USAGE}", wanted.join(" or ")));
+    }
+
+    let contestants = contestants(&kinds)?;
+    let mut results = Results::default();
+    throughput::measure(&contestants, &rows, rounds, &mut results)?;
+    memory::measure(&contestants, &memory_rows, rounds, &mut results)?;
+    if expiry {
+        expiry::measure(&contestants, rounds, &mut results)?;
+    }
+    println!("\n{}", results.tables());
+    if write { results.merge_into_readme() } else { Ok(()) }
+}
+
+/// `GET-p1` chooses itself and `GET-p1-unix`, not `GET-p16`.
+fn begins(name: &str, beginning: &str) -> bool {
+    name.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+fn kind(name: &str) -> Result<Kind, String> {
+    match name {
+        "ochre" => Ok(Kind::Ochre),
+        "valkey" => Ok(Kind::Valkey),
+        "redis" => Ok(Kind::Redis),
+        _ => Err(format!("{name} is none of ochre, valkey and redis")),
+    }
+}
+
+fn contestants(kinds: &[Kind]) -> Result<Vec<Contestant>, String> {
+    let contestant = |kind: &Kind| {
+        let program = match (kind, std::env::var_os("OCHRE_BIN")) {
+            (Kind::Ochre, None) => {
+                shell::run(&mut shell::cargo(&["build", "--release", "--package", "ochre-server"]))?;
+                Some(workspace::target_dir().join("release/ochre"))
+            }
+            _ => None,
+        };
+        Ok(Contestant { kind: *kind, program })
+    };
+    kinds.iter().map(contestant).collect()
+}
