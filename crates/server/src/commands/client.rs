@@ -322,7 +322,8 @@ fn list(cx: &mut SessionOnly<'_>) -> Run {
     let skip_me = filter.skip_me == Some(true);
     let mut lines = String::new();
     for client in cx.core.server.clients.all() {
-        if !client.is_killed() && !(skip_me && client.id == me) && filter.matches(&client, cx.now_ms) {
+        let meant = !(client.is_killed() || skip_me && client.id == me);
+        if meant && filter.matches(&client, cx.now_ms) {
             lines += &describe(cx, &client);
             lines.push('\n');
         }
@@ -350,7 +351,8 @@ fn kill(cx: &mut SessionOnly<'_>) -> Run {
     let mut killed = 0;
     let mut outcome = Outcome::Done;
     for client in cx.core.server.clients.all() {
-        if !client.is_killed() && !(skip_me && client.id == me) && filter.matches(&client, cx.now_ms) {
+        let meant = !(client.is_killed() || skip_me && client.id == me);
+        if meant && filter.matches(&client, cx.now_ms) {
             killed += 1;
             if let Outcome::Close = end(cx, &client) {
                 outcome = Outcome::Close;
