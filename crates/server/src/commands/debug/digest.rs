@@ -7,7 +7,7 @@
 //!
 //! value          mix its type's number, then what it holds; xor "!!expire!!" if it expires
 //! entry          mix the key, then the value
-//! data set       for each database that holds keys: mix its number, then xor its entries
+//! data set       for each database that holds keys: mix its number, then xor its entries' signatures
 //! ```
 
 use ochre_keyspace::{EntryRef, ScanPosition, Walker};
@@ -31,7 +31,7 @@ impl Signature {
             signature.mix(&(database as u32).to_be_bytes());
             let mut position = Some(ScanPosition::START);
             while let Some(from) = position {
-                let mut visit = |entry: EntryRef<'_>| signature.xor_with(Signature::of_entry(entry));
+                let mut visit = |entry: EntryRef<'_>| signature.xor(&Signature::of_entry(entry).0);
                 position = keys.visit(database, from, &mut visit, &mut || false);
             }
         }
@@ -61,11 +61,7 @@ impl Signature {
     }
 
     fn xor(&mut self, bytes: &[u8]) {
-        self.xor_with(Signature(Sha1::digest(bytes).into()));
-    }
-
-    fn xor_with(&mut self, other: Signature) {
-        self.0.iter_mut().zip(other.0).for_each(|(byte, other)| *byte ^= other);
+        self.0.iter_mut().zip(Sha1::digest(bytes)).for_each(|(byte, other)| *byte ^= other);
     }
 
     fn mix(&mut self, bytes: &[u8]) {
@@ -85,14 +81,15 @@ mod tests {
 
     use super::*;
 
-    /// The signatures that Redis 8.2 tells for these.
+    /// The signature that Redis 8.2 tells of a key `k` that holds `v`, and of a data set that holds nothing else.
     #[test]
     fn as_redis() {
-        let entry = |key: &str, value: &str, expiry_ms| {
-            Entry::new(key.as_bytes(), NewValue::from_bytes(value.as_bytes()), expiry_ms, 0)
-        };
-        let plain = Signature::of_value(entry("k", "v", None).view());
-        assert_eq!(plain.to_hex(), "d79ee9fe5d5ad902d7f6620efc3b07b75ddd742f");
+        let entry = Entry::new(b"k", NewValue::from_bytes(b"v"), None, 0);
+        assert_eq!(Signature::of_value(entry.view()).to_hex(), "d79ee9fe5d5ad902d7f6620efc3b07b75ddd742f");
+        let mut data_set = Signature::default();
+        data_set.mix(&0_u32.to_be_bytes());
+        data_set.xor(&Signature::of_entry(entry.view()).0);
+        assert_eq!(data_set.to_hex(), "264ccf65edec66bccfa7cc659414ccca432057d2");
         assert_eq!(Signature::default().to_hex(), "0".repeat(40));
     }
 }
