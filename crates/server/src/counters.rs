@@ -135,9 +135,9 @@ impl Counters {
     const ERROR_CODES_MAX: usize = 128;
 
     /// Counts an error reply by its code, the first word.
-    pub fn error(&self, text: &str) {
+    pub fn error(&self, text: &[u8]) {
         self.error_replies.add(1);
-        let code = text.split(' ').next().unwrap_or_default();
+        let code = &*String::from_utf8_lossy(text.split(|&byte| byte == b' ').next().unwrap_or_default());
         let mut by_error = self.by_error.lock();
         if let Some(count) = by_error.get_mut(code) {
             *count += 1;

@@ -283,7 +283,7 @@ fn setname(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn setinfo(cx: &mut SessionOnly<'_>) -> Run {
-    let (option, value) = (String::from_utf8_lossy(cx.args.get(2)), cx.args.get(3));
+    let (option, value) = (cx.args.get(2), cx.args.get(3));
     let mut details = cx.session.client.details.lock();
     let details = &mut *details;
     let destination = if cx.is_word(2, "LIB-NAME") {
@@ -291,12 +291,10 @@ fn setinfo(cx: &mut SessionOnly<'_>) -> Run {
     } else if cx.is_word(2, "LIB-VER") {
         &mut details.library_version
     } else {
-        return Err(CommandError::composed(format!("ERR Unrecognized option '{option}'")));
+        return Err(CommandError::repeating("ERR Unrecognized option '", option, "'"));
     };
     if !is_one_word(value) {
-        return Err(CommandError::composed(format!(
-            "ERR {option} cannot contain spaces, newlines or special characters."
-        )));
+        return Err(CommandError::repeating("ERR ", option, " cannot contain spaces, newlines or special characters."));
     }
     *destination = value.into();
     cx.reply.ok();
