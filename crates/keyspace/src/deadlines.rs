@@ -37,6 +37,11 @@ impl Deadlines {
         Some((self.chunks.first()?.first()? >> TAG_BITS) as i64)
     }
 
+    /// About the sum of all deadlines, from one of each chunk: for averages that nobody needs to be exact.
+    pub(crate) fn sum_ms(&self) -> i128 {
+        self.chunks.iter().map(|chunk| i128::from(chunk[chunk.len() / 2] >> TAG_BITS) * chunk.len() as i128).sum()
+    }
+
     /// The earliest item, where it is due: its deadline and tag.
     pub(crate) fn first_due(&self, now_ms: i64) -> Option<(i64, u32)> {
         let first = *self.chunks.first()?.first()?;

@@ -9,6 +9,7 @@ use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
     marker::PhantomData,
+    ops::Range,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -531,19 +532,26 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// The number of keys of a database, those that expire, and the slots of its tables.
+    /// What a database holds.
     pub fn database_size(&self, database: usize) -> DatabaseSize {
-        let mut size = DatabaseSize::default();
+        self.database_sizes(database..database + 1).pop().unwrap_or_default()
+    }
+
+    /// What each of some databases holds.
+    pub fn database_sizes(&self, databases: Range<usize>) -> Vec<DatabaseSize> {
+        let mut sizes = vec![DatabaseSize::default(); databases.len()];
         for shard in 0..self.set.keyspace.shards.len() {
             self.set.with_shard(shard, |data| {
-                if let Some(database) = data.database(database) {
+                for (size, index) in sizes.iter_mut().zip(databases.clone()) {
+                    let Some(database) = data.database(index) else { continue };
                     size.keys += database.table.len();
                     size.expires += database.deadlines.len();
                     size.slots += database.table.slots_len();
+                    size.expiry_sum_ms += database.deadlines.sum_ms();
                 }
             });
         }
-        size
+        sizes
     }
 
     /// A key of a database, each about as likely as any other; `random` draws 64 bits.
@@ -587,6 +595,8 @@ pub struct DatabaseSize {
     pub keys: usize,
     pub expires: usize,
     pub slots: usize,
+    /// About the sum of the deadlines, in milliseconds since 1970.
+    pub expiry_sum_ms: i128,
 }
 
 /// The right to everything, with the gate closed.

@@ -91,6 +91,32 @@ impl Counters {
         }
     }
 
+    /// All back to zero but the changes, which say what is not saved yet.
+    pub fn reset(&self) {
+        let counters = [
+            &self.commands_processed,
+            &self.connections_received,
+            &self.connections_rejected,
+            &self.read_bytes,
+            &self.written_bytes,
+            &self.reads,
+            &self.writes,
+            &self.keyspace_hits,
+            &self.keyspace_misses,
+            &self.expired_keys,
+            &self.evicted_keys,
+            &self.error_replies,
+            &self.published,
+            &self.output_limit_disconnections,
+            &self.query_limit_disconnections,
+        ];
+        counters.into_iter().for_each(Counter::reset);
+        for command in &self.by_command {
+            [&command.calls, &command.ticks, &command.rejected, &command.failed].into_iter().for_each(Counter::reset);
+        }
+        self.by_error.lock().clear();
+    }
+
     /// Counts a key that was looked for by a reading command.
     #[inline]
     pub fn lookup(&self, found: bool) {
@@ -109,9 +135,9 @@ impl Counters {
     const ERROR_CODES_MAX: usize = 128;
 
     /// Counts an error reply by its code, the first word.
-    pub fn error(&self, text: &str) {
+    pub fn error(&self, text: &[u8]) {
         self.error_replies.add(1);
-        let code = text.split(' ').next().unwrap_or_default();
+        let code = &*String::from_utf8_lossy(text.split(|&byte| byte == b' ').next().unwrap_or_default());
         let mut by_error = self.by_error.lock();
         if let Some(count) = by_error.get_mut(code) {
             *count += 1;

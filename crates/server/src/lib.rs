@@ -10,6 +10,7 @@ pub mod log;
 pub mod memory;
 pub mod net;
 pub mod notify;
+pub mod observe;
 pub mod process;
 pub mod pubsub;
 pub mod random;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use ochre_keyspace::Keyspace;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     journal::Journal,
     memory,
     net::{cores::Mailroom, listener::Arrival},
+    observe::rates::Rates,
     pubsub::PubSub,
     random,
     session::{pause::Pause, registry::Registry},
@@ -42,6 +44,10 @@ pub struct Server {
     pub run_id: String,
     /// Ends the server when notified.
     pub stop: Notify,
+    /// What happens a second.
+    pub rates: Rates,
+    /// 40 hexadecimal digits that name the history of the data. A mutex, for it is read by INFO and changed by DEBUG alone.
+    replication_id: Mutex<String>,
     active_expiry: AtomicBool,
     mailrooms: Box<[Mailroom]>,
     next_core: AtomicUsize,
@@ -52,6 +58,11 @@ pub struct Server {
 struct MemoryFigure {
     measured_ms: AtomicI64,
     bytes: AtomicUsize,
+    /// When the server had just started.
+    initial_bytes: usize,
+    /// The most that was measured, and when, in seconds since 1970.
+    peak_bytes: AtomicUsize,
+    peak_time_s: AtomicI64,
 }
 
 /// How old the figure of memory in use may be.
@@ -75,10 +86,12 @@ impl Server {
             started_ms: clock::now_ms(),
             run_id: random::hex(40),
             stop: Notify::new(),
+            rates: Rates::default(),
+            replication_id: Mutex::new(random::hex(40)),
             active_expiry: AtomicBool::new(true),
             mailrooms: mailrooms.into(),
             next_core: AtomicUsize::new(0),
-            memory: MemoryFigure { measured_ms: AtomicI64::new(0), bytes: AtomicUsize::new(0) },
+            memory: MemoryFigure::new(),
         }
     }
 
@@ -125,7 +138,20 @@ impl Server {
         let bytes = memory::allocated();
         self.memory.bytes.store(bytes, Ordering::Relaxed);
         self.memory.measured_ms.store(now_ms, Ordering::Relaxed);
+        if self.memory.peak_bytes.fetch_max(bytes, Ordering::Relaxed) < bytes {
+            self.memory.peak_time_s.store(now_ms / 1000, Ordering::Relaxed);
+        }
         bytes
+    }
+
+    /// The most memory that was in use when somebody looked, in bytes, and when that was, in seconds since 1970.
+    pub fn peak_memory(&self) -> (usize, i64) {
+        (self.memory.peak_bytes.load(Ordering::Relaxed), self.memory.peak_time_s.load(Ordering::Relaxed))
+    }
+
+    /// Bytes in use when the server had just started.
+    pub fn initial_memory(&self) -> usize {
+        self.memory.initial_bytes
     }
 
     /// Whether more memory is in use than `maxmemory` allows.
@@ -133,8 +159,37 @@ impl Server {
         self.used_memory() as u64 > maxmemory
     }
 
+    /// Sets what INFO counts back to zero (CONFIG RESETSTAT).
+    pub fn reset_statistics(&self) {
+        self.counters.iter().for_each(|counters| counters.reset());
+        self.refused_connections.store(0, Ordering::Relaxed);
+        self.rates.reset();
+    }
+
+    /// The name of the data's history, in 40 hexadecimal digits.
+    pub fn replication_id(&self) -> String {
+        self.replication_id.lock().clone()
+    }
+
+    /// Draws another name for the data's history.
+    pub fn change_replication_id(&self) {
+        *self.replication_id.lock() = random::hex(40);
+    }
+
     /// The sum of a counter over all cores.
     pub fn sum(&self, figure: impl Fn(&Counters) -> u64) -> u64 {
         self.counters.iter().map(|counters| figure(counters)).sum()
+    }
+}
+
+impl MemoryFigure {
+    fn new() -> MemoryFigure {
+        MemoryFigure {
+            measured_ms: AtomicI64::new(0),
+            bytes: AtomicUsize::new(0),
+            initial_bytes: memory::allocated(),
+            peak_bytes: AtomicUsize::new(0),
+            peak_time_s: AtomicI64::new(0),
+        }
     }
 }

@@ -28,17 +28,17 @@ const OTHERS: Flags = SELF.union(Flags::ADMIN);
 const SUBCOMMAND: CommandSpec =
     CommandSpec { flags: SELF, categories: Category::CONNECTION, group: Group::Connection, ..CommandSpec::DEFAULT };
 
-const FILTERS: &str = "[TYPE [NORMAL|MASTER|REPLICA|PUBSUB]] [ID client-id:integer...] [USER username] [ADDR addr] [LADDR laddr] \
-    [SKIPME [YES|NO]] [MAXAGE maxage:integer] [NAME name] [IDLE idle:integer] [FLAGS flags] [LIB-NAME lib-name] [LIB-VER lib-ver] \
-    [DB db:integer] [CAPA capa] [IP ip] [NOT-TYPE [NORMAL|MASTER|REPLICA|PUBSUB]] [NOT-ID not-client-id:integer...] \
+const FILTERS: &str = "[TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID client-id:integer...] [USER username] [ADDR addr] [LADDR laddr] \
+    [SKIPME (YES|NO)] [MAXAGE maxage:integer] [NAME name] [IDLE idle:integer] [FLAGS flags] [LIB-NAME lib-name] [LIB-VER lib-ver] \
+    [DB db:integer] [CAPA capa] [IP ip] [NOT-TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [NOT-ID not-client-id:integer...] \
     [NOT-USER not-username] [NOT-ADDR not-addr] [NOT-LADDR not-laddr] [NOT-NAME not-name] [NOT-FLAGS not-flags] \
     [NOT-LIB-NAME not-lib-name] [NOT-LIB-VER not-lib-ver] [NOT-DB not-db:integer] [NOT-CAPA not-capa] [NOT-IP not-ip]";
 
-const KILL_FILTERS: &str = "[ip-port|[ID client-id:integer...|TYPE [NORMAL|MASTER|SLAVE|REPLICA|PUBSUB]|USER username|ADDR addr|\
-    LADDR laddr|SKIPME [YES|NO]|MAXAGE maxage:integer|NAME name|IDLE idle:integer|FLAGS flags|LIB-NAME lib-name|LIB-VER lib-ver|\
-    DB db:integer|CAPA capa|IP ip|NOT-TYPE [NORMAL|MASTER|SLAVE|REPLICA|PUBSUB]|NOT-ID not-client-id:integer...|\
+const KILL_FILTERS: &str = "(ip-port|[ID client-id:integer...|TYPE (NORMAL|MASTER|SLAVE|REPLICA|PUBSUB)|USER username|ADDR addr|\
+    LADDR laddr|SKIPME (YES|NO)|MAXAGE maxage:integer|NAME name|IDLE idle:integer|FLAGS flags|LIB-NAME lib-name|LIB-VER lib-ver|\
+    DB db:integer|CAPA capa|IP ip|NOT-TYPE (NORMAL|MASTER|SLAVE|REPLICA|PUBSUB)|NOT-ID not-client-id:integer...|\
     NOT-USER not-username|NOT-ADDR not-addr|NOT-LADDR not-laddr|NOT-NAME not-name|NOT-FLAGS not-flags|NOT-LIB-NAME not-lib-name|\
-    NOT-LIB-VER not-lib-ver|NOT-DB not-db:integer|NOT-CAPA not-capa|NOT-IP not-ip]...]";
+    NOT-LIB-VER not-lib-ver|NOT-DB not-db:integer|NOT-CAPA not-capa|NOT-IP not-ip]...)";
 
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "client",
@@ -53,7 +53,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 3,
             since: "6.0.0",
             summary: "Says whether the keys of the next command are tracked.",
-            syntax: "[YES|NO]",
+            syntax: "(YES|NO)",
             handler: Handler::Session(caching),
             ..SUBCOMMAND
         },
@@ -104,7 +104,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 3,
             since: "8.1.0",
             summary: "Marks the connection as the source of an import.",
-            syntax: "[ON|OFF]",
+            syntax: "(ON|OFF)",
             handler: Handler::Session(import_source),
             ..SUBCOMMAND
         },
@@ -146,7 +146,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             flags: OTHERS,
             since: "7.0.0",
             summary: "Says whether the connection may be closed to save memory.",
-            syntax: "[ON|OFF]",
+            syntax: "(ON|OFF)",
             handler: Handler::Session(no_evict),
             ..SUBCOMMAND
         },
@@ -155,7 +155,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 3,
             since: "7.2.0",
             summary: "Says whether the connection's commands count as accesses to keys.",
-            syntax: "[ON|OFF]",
+            syntax: "(ON|OFF)",
             handler: Handler::Session(no_touch),
             ..SUBCOMMAND
         },
@@ -174,7 +174,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 3,
             since: "3.2.0",
             summary: "Says whether commands are answered.",
-            syntax: "[ON|OFF|SKIP]",
+            syntax: "(ON|OFF|SKIP)",
             handler: Handler::Session(reply),
             ..SUBCOMMAND
         },
@@ -184,7 +184,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             since: "7.2.0",
             summary: "Notes the name or the version of the client's library.",
-            syntax: "[LIB-NAME libname|LIB-VER libver]",
+            syntax: "(LIB-NAME libname|LIB-VER libver)",
             handler: Handler::Session(setinfo),
             ..SUBCOMMAND
         },
@@ -204,7 +204,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             since: "6.0.0",
             complexity: "O(1), and more with some options",
             summary: "Says whether the client is told when keys that it has read change.",
-            syntax: "[ON|OFF] [REDIRECT client-id:integer] [PREFIX prefix]... [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+            syntax: "(ON|OFF) [REDIRECT client-id:integer] [PREFIX prefix]... [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
             handler: Handler::Session(tracking),
             ..SUBCOMMAND
         },
@@ -283,7 +283,7 @@ fn setname(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn setinfo(cx: &mut SessionOnly<'_>) -> Run {
-    let (option, value) = (String::from_utf8_lossy(cx.args.get(2)), cx.args.get(3));
+    let (option, value) = (cx.args.get(2), cx.args.get(3));
     let mut details = cx.session.client.details.lock();
     let details = &mut *details;
     let destination = if cx.is_word(2, "LIB-NAME") {
@@ -291,12 +291,10 @@ fn setinfo(cx: &mut SessionOnly<'_>) -> Run {
     } else if cx.is_word(2, "LIB-VER") {
         &mut details.library_version
     } else {
-        return Err(CommandError::composed(format!("ERR Unrecognized option '{option}'")));
+        return Err(CommandError::repeating("ERR Unrecognized option '", option, "'"));
     };
     if !is_one_word(value) {
-        return Err(CommandError::composed(format!(
-            "ERR {option} cannot contain spaces, newlines or special characters."
-        )));
+        return Err(CommandError::repeating("ERR ", option, " cannot contain spaces, newlines or special characters."));
     }
     *destination = value.into();
     cx.reply.ok();
@@ -322,7 +320,8 @@ fn list(cx: &mut SessionOnly<'_>) -> Run {
     let skip_me = filter.skip_me == Some(true);
     let mut lines = String::new();
     for client in cx.core.server.clients.all() {
-        if !client.is_killed() && !(skip_me && client.id == me) && filter.matches(&client, cx.now_ms) {
+        let meant = !(client.is_killed() || skip_me && client.id == me);
+        if meant && filter.matches(&client, cx.now_ms) {
             lines += &describe(cx, &client);
             lines.push('\n');
         }
@@ -350,7 +349,8 @@ fn kill(cx: &mut SessionOnly<'_>) -> Run {
     let mut killed = 0;
     let mut outcome = Outcome::Done;
     for client in cx.core.server.clients.all() {
-        if !client.is_killed() && !(skip_me && client.id == me) && filter.matches(&client, cx.now_ms) {
+        let meant = !(client.is_killed() || skip_me && client.id == me);
+        if meant && filter.matches(&client, cx.now_ms) {
             killed += 1;
             if let Outcome::Close = end(cx, &client) {
                 outcome = Outcome::Close;

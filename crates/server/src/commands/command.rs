@@ -125,7 +125,7 @@ fn info(cx: &mut SessionOnly<'_>) -> Run {
     for name in cx.args.slice(2..).iter() {
         match named(name) {
             Some(command) => write_info(&mut cx.reply, command),
-            None => cx.reply.null_array(),
+            None => cx.reply.null(),
         }
     }
     Ok(Outcome::Done)

@@ -177,8 +177,7 @@ fn hello(cx: &mut SessionOnly<'_>) -> Run {
             name = Some(given);
             index += 2;
         } else {
-            let option = String::from_utf8_lossy(option);
-            return Err(CommandError::composed(format!("ERR Syntax error in HELLO option '{option}'")));
+            return Err(CommandError::repeating("ERR Syntax error in HELLO option '", option, "'"));
         }
     }
     if let Some((user, password)) = credentials {

@@ -8,7 +8,7 @@ use super::{
     keys::GENERIC,
     table::{KeyFlags, KeySpec},
 };
-use crate::{notify::NotifyClass, request::lookup::repeated};
+use crate::notify::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
@@ -126,10 +126,7 @@ impl Conditions {
                 b"XX" => conditions.xx = true,
                 b"GT" => conditions.gt = true,
                 b"LT" => conditions.lt = true,
-                _ => {
-                    let word = repeated(word, word.len());
-                    return Err(CommandError::composed(format!("ERR Unsupported option {word}")));
-                }
+                _ => return Err(CommandError::repeating("ERR Unsupported option ", word, "")),
             }
         }
         let Conditions { nx, xx, gt, lt } = conditions;

@@ -3,12 +3,16 @@
 pub mod client;
 pub mod cluster;
 pub mod command;
+pub mod config;
 pub mod connection;
 pub mod context;
+pub mod debug;
 pub mod error;
 pub mod expire;
 pub mod help;
+pub mod info;
 pub mod keys;
+pub mod memory;
 pub mod module;
 pub mod object;
 pub mod pubsub;
@@ -35,8 +39,12 @@ const FAMILIES: &[&[CommandSpec]] = &[
     cluster::ROWS,
     command::ROWS,
     connection::ROWS,
+    debug::ROWS,
     expire::ROWS,
     keys::ROWS,
+    config::ROWS,
+    info::ROWS,
+    memory::ROWS,
     module::ROWS,
     object::ROWS,
     pubsub::ROWS,

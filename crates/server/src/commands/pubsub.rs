@@ -289,10 +289,11 @@ fn shardchannels(cx: &mut SessionOnly<'_>) -> Run {
 
 fn list(cx: &mut SessionOnly<'_>, kind: Kind) -> Run {
     if cx.args.len() > 3 {
-        return Err(CommandError::composed(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{}'. Try PUBSUB HELP.",
-            String::from_utf8_lossy(cx.args.get(1))
-        )));
+        return Err(CommandError::repeating(
+            "ERR unknown subcommand or wrong number of arguments for '",
+            cx.args.get(1),
+            "'. Try PUBSUB HELP.",
+        ));
     }
     let names = cx.core.server.pubsub.active(kind, cx.args.try_get(2));
     cx.reply.array(names.len());

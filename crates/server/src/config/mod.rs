@@ -27,7 +27,7 @@ pub use command_line::{Invocation, Sources, commit, usage, version};
 pub use directive::{Directive, Flags, Group, Hook};
 pub use document::document;
 pub use file::{Line, StartError, lines};
-pub use rules::{MaxmemoryClients, OutputLimit, OutputLimits, system_text};
+pub use rules::{MaxmemoryClients, OutputLimit, OutputLimits, parse_memory, system_text};
 pub use settings::{Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, Supervision};
 pub use store::{Apply, ConfigSetError, ConfigStore, NotApplied};
 

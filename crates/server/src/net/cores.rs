@@ -124,6 +124,9 @@ async fn housekeeping(core: Rc<Core>) {
         core.refresh_config();
         let config = core.config();
         let now_ms = clock::now_ms();
+        if core.index == 0 {
+            core.server.rates.sample(&core.server, now_ms);
+        }
         for client in core.server.clients.of_core(core.index) {
             let idle_ms = now_ms - client.last_active_ms();
             if config.timeout_s > 0 && idle_ms > config.timeout_s as i64 * 1000 && client.times_out() {

@@ -39,6 +39,13 @@ pub struct Scratch {
     spans: Vec<Span>,
     hashed: Vec<(u32, u64)>,
     items: Vec<Item>,
+    quoted: Vec<QuotedLine>,
+}
+
+/// An inline command with quotes as it came, and where in the input it lies: cutting unescapes it in place.
+struct QuotedLine {
+    start: usize,
+    line: Vec<u8>,
 }
 
 /// A request of a batch.
@@ -55,12 +62,45 @@ pub struct Workspace<'s> {
     spans: &'s mut Vec<Span>,
     hashed: &'s mut Vec<(u32, u64)>,
     items: &'s mut Vec<Item>,
+    quoted: &'s mut Vec<QuotedLine>,
+}
+
+impl Workspace<'_> {
+    /// Keeps an inline command that is about to be cut, if it has quotes.
+    #[inline]
+    fn keep_quoted(&mut self, input: &[u8], start: usize) {
+        if input.get(start).is_some_and(|&byte| byte != b'*') {
+            self.keep_quoted_line(input, start);
+        }
+    }
+
+    #[cold]
+    fn keep_quoted_line(&mut self, input: &[u8], start: usize) {
+        let Some(len) = memchr::memchr(b'\n', &input[start..]) else { return };
+        let line = &input[start..start + len];
+        if memchr::memchr2(b'"', b'\'', line).is_some() {
+            self.quoted.push(QuotedLine { start, line: line.to_vec() });
+        }
+    }
+
+    /// Makes requests that were cut but not run what they were, so that they can be cut again.
+    fn put_back(&mut self, parser: &mut RequestParser, input: &mut [u8]) {
+        *parser = RequestParser::default();
+        for QuotedLine { start, line } in self.quoted.drain(..) {
+            input[start..start + line.len()].copy_from_slice(&line);
+        }
+    }
 }
 
 impl Scratch {
     /// Input, output and the rest, apart.
     pub fn parts(&mut self) -> (&mut Vec<u8>, &mut Vec<u8>, Workspace<'_>) {
-        let work = Workspace { spans: &mut self.spans, hashed: &mut self.hashed, items: &mut self.items };
+        let work = Workspace {
+            spans: &mut self.spans,
+            hashed: &mut self.hashed,
+            items: &mut self.items,
+            quoted: &mut self.quoted,
+        };
         (&mut self.input, &mut self.output, work)
     }
 }
@@ -101,7 +141,7 @@ pub fn serve(
         let cut = cut_batch(core, config, session, parser, input, done, &limits, work);
         if !work.items.is_empty() {
             if !run_batch(core, config, session, input, out, work) {
-                *parser = RequestParser::default();
+                work.put_back(parser, input);
                 return (done, Next::Gate);
             }
             done = cut.batch_end;
@@ -112,11 +152,14 @@ pub fn serve(
                 let args = Args::new(input, &work.spans[cut.spans..]);
                 match run_alone(core, config, session, command, args, out) {
                     Some(next @ (Next::Gate | Next::Pause)) => {
-                        *parser = RequestParser::default();
+                        work.put_back(parser, input);
                         return (done, next);
                     }
                     // A walk is entered again with the same request.
-                    Some(next @ Next::Yield) if session.walk.is_some() => return (done, next),
+                    Some(next @ Next::Yield) if session.walk.is_some() => {
+                        work.put_back(parser, input);
+                        return (done, next);
+                    }
                     Some(next) => return (end, next),
                     None => done = end,
                 }
@@ -189,6 +232,7 @@ fn cut_batch(
     work.spans.clear();
     work.hashed.clear();
     work.items.clear();
+    work.quoted.clear();
     let aliases = if limits.plain { PLAIN_ALIASES } else { &[] };
     let mut at = start;
     loop {
@@ -197,6 +241,7 @@ fn cut_batch(
         if work.items.len() == BATCH_MAX {
             return stopped(Stop::Full);
         }
+        work.keep_quoted(input, at);
         let end = match parser.cut(input, at, limits, work.spans) {
             Ok(Cut::Request { consumed, kind }) => {
                 // Who speaks RESP to a listener of plain lines is answered in RESP.

@@ -63,8 +63,8 @@ fn abort_transaction(core: &Core, session: &mut Session, error: &CommandError) -
     if let Some(entered) = core.server.keyspace.gate().enter(core.index) {
         session.leave_watch(&core.server.keyspace, entered);
     }
-    let reason = error.0.strip_prefix("ERR ").unwrap_or(&error.0);
-    CommandError::composed(format!("EXECABORT Transaction discarded because of: {reason}"))
+    let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
+    CommandError::composed([b"EXECABORT Transaction discarded because of: ", reason].concat())
 }
 
 /// A request was refused: the transaction that it was meant for will not run.

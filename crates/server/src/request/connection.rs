@@ -328,7 +328,7 @@ impl Connection {
         }
         let mut reply = ReplyWriter::new(output, self.session.protocol);
         if asked == Some(Unblock::Error) {
-            core.counters.error("UNBLOCKED");
+            core.counters.error(b"UNBLOCKED");
             reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
         } else {
             (block.on_timeout)(&mut reply);

@@ -138,8 +138,8 @@ pub fn run(
 /// Writes an error reply, and counts it.
 #[cold]
 pub fn write_error(core: &Core, session: &Session, error: &CommandError, out: &mut Vec<u8>) {
-    core.counters.error(&error.0);
-    ReplyWriter::new(out, session.protocol).error(error.0.as_bytes());
+    core.counters.error(error.as_bytes());
+    ReplyWriter::new(out, session.protocol).error(error.as_bytes());
 }
 
 /// Calls the handler with the rights that its row asks for, and makes known what it did.

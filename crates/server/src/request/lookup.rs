@@ -1,10 +1,8 @@
 //! Step 3: from a request's words to its command, or to the words that say that there is none.
 
-use std::borrow::Cow;
-
 use ochre_resp::Args;
 
-use crate::commands::{self, Command, CommandError, Flags};
+use crate::commands::{self, Command, CommandError, Flags, error::until_zero};
 
 /// What a request's first words name.
 pub enum Lookup {
@@ -36,11 +34,11 @@ pub fn lookup(args: Args<'_>, aliases: &[(&str, &'static str)]) -> Lookup {
     }
     match subcommand {
         Some(subcommand) => Lookup::Command(subcommand),
-        None => Lookup::Unknown(CommandError::composed(format!(
-            "ERR unknown subcommand '{}'. Try {} HELP.",
-            repeated(args.get(1), REPEATED_MAX),
-            command.spec.name.to_uppercase(),
-        ))),
+        None => Lookup::Unknown(CommandError::repeating(
+            "ERR unknown subcommand '",
+            beginning(args.get(1), REPEATED_MAX),
+            &format!("'. Try {} HELP.", command.spec.name.to_uppercase()),
+        )),
     }
 }
 
@@ -55,22 +53,21 @@ fn unknown(args: Args<'_>, aliases: &[(&str, &'static str)]) -> Lookup {
     if HTTP_WORDS.iter().any(|word| name.eq_ignore_ascii_case(word.as_bytes())) {
         return Lookup::CrossProtocol;
     }
-    let mut beginning = String::new();
+    let mut text = [b"ERR unknown command '", beginning(name, REPEATED_MAX), b"', with args beginning with: "].concat();
+    let args_start = text.len();
     for arg in args.iter().skip(1) {
-        if beginning.len() >= REPEATED_MAX {
+        let repeated = text.len() - args_start;
+        if repeated >= REPEATED_MAX {
             break;
         }
-        beginning.push_str(&format!("'{}' ", repeated(arg, REPEATED_MAX - beginning.len())));
+        text.push(b'\'');
+        text.extend_from_slice(beginning(arg, REPEATED_MAX - repeated));
+        text.extend_from_slice(b"' ");
     }
-    Lookup::Unknown(CommandError::composed(format!(
-        "ERR unknown command '{}', with args beginning with: {beginning}",
-        repeated(name, REPEATED_MAX),
-    )))
+    Lookup::Unknown(CommandError::composed(text))
 }
 
 /// The beginning of a client's word, up to a zero byte as C prints it.
-pub fn repeated(word: &[u8], max: usize) -> Cow<'_, str> {
-    let word = &word[..word.len().min(max)];
-    let end = word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
-    String::from_utf8_lossy(&word[..end])
+fn beginning(word: &[u8], max: usize) -> &[u8] {
+    until_zero(&word[..word.len().min(max)])
 }

@@ -110,6 +110,7 @@ pub const ROWS: &[CommandSpec] = &[
                 KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE_FLAGS),
             )
         }],
+        variable_flags: Some(set_key_flags),
         since: "1.0.0",
         summary: "Sets a key to a string, whatever it held before; options say on what condition and how long.",
         syntax: "key value [NX|XX|IFEQ value|IFNE value|IFDEQ digest|IFDNE digest] [GET] [EX seconds:integer|\
@@ -142,6 +143,15 @@ pub const ROWS: &[CommandSpec] = &[
         ..STRING
     },
 ];
+
+/// SET reads its key with GET only. (Redis: `setGetKeys`)
+fn set_key_flags(args: Args<'_>) -> KeyFlags {
+    if args.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET")) {
+        KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
+    } else {
+        KeyFlags::OW | KeyFlags::UPDATE
+    }
+}
 
 /// The condition on which SET sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ pub(crate) use choice::choices;
 pub use choice::{Bool, Choice, Choices, Named, OneOf};
 pub use limits::{LimitsByClass, OutputLimit, OutputLimits, SavePoints};
 pub use lists::{Addresses, NotifyClasses, OomScores, Percentiles};
-pub use number::{Integer, MaxmemoryClients, Memory, MemoryOrPercent, Octal};
+pub use number::{Integer, MaxmemoryClients, Memory, MemoryOrPercent, Octal, parse_memory};
 pub use text::{Directory, FileName, OptionalPath, OptionalText, PrimaryAddress, Text, system_text};
 
 /// Why a value is refused, in Redis's words.

@@ -1,0 +1,129 @@
+//! CONFIG: the settings, read and changed while the server runs.
+
+use super::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{Outcome, Run, SessionOnly},
+    help,
+    table::Group,
+};
+use crate::process;
+
+const CONFIG: CommandSpec = CommandSpec {
+    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE),
+    group: Group::Server,
+    since: "2.0.0",
+    complexity: "O(1)",
+    ..CommandSpec::DEFAULT
+};
+
+const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+
+pub const ROWS: &[CommandSpec] = &[CommandSpec {
+    name: "config",
+    arity: -2,
+    flags: Flags::empty(),
+    complexity: "depends on the subcommand",
+    summary: "Contains the commands about settings.",
+    subcommands: &[
+        CommandSpec {
+            name: "get",
+            arity: -3,
+            complexity: "O(N) with N settings",
+            summary: "Tells the settings whose names match the patterns.",
+            syntax: "parameter...",
+            handler: Handler::Session(get),
+            ..CONFIG
+        },
+        CommandSpec {
+            name: "help",
+            arity: 2,
+            flags: Flags::LOADING.union(Flags::STALE),
+            since: "5.0.0",
+            summary: "Lists the subcommands.",
+            handler: Handler::Session(help),
+            ..CONFIG
+        },
+        CommandSpec {
+            name: "resetstat",
+            arity: 2,
+            tips: ALL_NODES,
+            summary: "Sets the figures of INFO that count events back to zero.",
+            handler: Handler::Session(resetstat),
+            ..CONFIG
+        },
+        CommandSpec {
+            name: "rewrite",
+            arity: 2,
+            tips: ALL_NODES,
+            since: "2.8.0",
+            summary: "Makes the configuration file say what is in force.",
+            handler: Handler::Session(rewrite),
+            ..CONFIG
+        },
+        CommandSpec {
+            name: "set",
+            arity: -4,
+            tips: ALL_NODES,
+            complexity: "O(N) with N settings",
+            summary: "Changes settings, all of those named or none.",
+            syntax: "(parameter value)...",
+            handler: Handler::Session(set),
+            ..CONFIG
+        },
+    ],
+    handler: Handler::Container,
+    ..CONFIG
+}];
+
+fn get(cx: &mut SessionOnly<'_>) -> Run {
+    let patterns: Vec<&[u8]> = cx.args.slice(2..).iter().collect();
+    let found = cx.core.server.config.get(&patterns);
+    cx.reply.map(found.len());
+    for (name, value) in found {
+        cx.reply.bulk(name.as_bytes());
+        cx.reply.bulk(&value);
+    }
+    Ok(Outcome::Done)
+}
+
+fn set(cx: &mut SessionOnly<'_>) -> Run {
+    let words: Vec<&[u8]> = cx.args.slice(2..).iter().collect();
+    let (pairs, []) = words.as_chunks::<2>() else { return Err(CommandError::SYNTAX) };
+    let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|&[name, value]| (name, value)).collect();
+    let server = &cx.core.server;
+    let result = server.config.set(&pairs, cx.session.client.is_local(), &mut process::apply);
+    result.map_err(|error| CommandError::composed(error.to_string()))?;
+    cx.core.refresh_config();
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn resetstat(cx: &mut SessionOnly<'_>) -> Run {
+    cx.core.server.reset_statistics();
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn rewrite(cx: &mut SessionOnly<'_>) -> Run {
+    cx.core.server.config.rewrite().map_err(CommandError::composed)?;
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn help(cx: &mut SessionOnly<'_>) -> Run {
+    help::write(
+        &mut cx.reply,
+        "config",
+        &[
+            "GET <pattern> [<pattern> ...]",
+            "    The settings whose names match, with their values.",
+            "SET <directive> <value> [<directive> <value> ...]",
+            "    Change settings, all or none.",
+            "RESETSTAT",
+            "    Set the statistics of INFO back to zero.",
+            "REWRITE",
+            "    Make the configuration file say what is in force.",
+        ],
+    );
+    Ok(Outcome::Done)
+}

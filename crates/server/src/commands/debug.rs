@@ -1,0 +1,412 @@
+//! DEBUG: what tests and those who look for faults ask of a server. To clients it is one command; its subcommands are rows of ours, for
+//! they need different rights to keys.
+
+mod digest;
+mod protocol;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use ochre_datatypes::{Encoding, glob};
+use ochre_keyspace::{AccessClock, ExpiryChange, NewValue, ValueRef};
+
+use self::digest::Signature;
+use super::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{Context, KeyedRead, Outcome, Run, SessionOnly, Walk, Whole},
+    help,
+    table::{Group, KeyFlags, KeySpec},
+};
+use crate::session::Block;
+
+const DEBUG: CommandSpec = CommandSpec {
+    flags: Flags::ADMIN
+        .union(Flags::NOSCRIPT)
+        .union(Flags::LOADING)
+        .union(Flags::STALE)
+        .union(Flags::DEBUG)
+        .union(Flags::PRIVATE_SUBCOMMANDS),
+    group: Group::Server,
+    since: "1.0.0",
+    complexity: "depends on the subcommand",
+    ..CommandSpec::DEFAULT
+};
+
+/// A subcommand without keys.
+const fn session(name: &'static str, arity: i32, handler: fn(&mut SessionOnly<'_>) -> Run) -> CommandSpec {
+    CommandSpec { name, arity, handler: Handler::Session(handler), ..DEBUG }
+}
+
+/// A subcommand that reads the key at index 2, and more of them where the arity says so.
+const fn keyed(name: &'static str, arity: i32, handler: fn(&mut KeyedRead<'_>) -> Run) -> CommandSpec {
+    const KEY: &[KeySpec] = &[KeySpec::one(2, KeyFlags::RO)];
+    CommandSpec { name, arity, keys: KEY, handler: Handler::Read(handler), ..DEBUG }
+}
+
+/// A switch of a mechanism that Ochre does not have: taken, and without consequence.
+const fn switch(name: &'static str) -> CommandSpec {
+    session(name, 3, accepted)
+}
+
+pub const ROWS: &[CommandSpec] = &[CommandSpec {
+    name: "debug",
+    arity: -2,
+    summary: "Contains what tests and those who look for faults need.",
+    subcommands: &[
+        switch("aof-flush-sleep"),
+        session("assert", 2, crash),
+        session("change-repl-id", 2, change_replication_id),
+        session("client-eviction", 2, client_eviction),
+        switch("client-enforce-reply-list"),
+        session("config-rewrite-force-all", 2, config_rewrite),
+        switch("delay-rdb-client-free-seconds"),
+        switch("dict-resizing"),
+        CommandSpec { name: "digest", arity: 2, handler: Handler::Whole(digest), ..DEBUG },
+        CommandSpec {
+            name: "digest-value",
+            arity: -2,
+            keys: &[KeySpec::range(2, -1, 1, KeyFlags::RO)],
+            handler: Handler::Read(digest_value),
+            ..DEBUG
+        },
+        switch("drop-cluster-packet-filter"),
+        session("error", 3, error),
+        switch("hashtable-can-abort-shrink"),
+        session("help", 2, help),
+        CommandSpec { name: "htstats", arity: -3, handler: Handler::Walk(table_statistics), ..DEBUG },
+        keyed("htstats-key", -3, table_statistics_of_key),
+        switch("keysizes-hist-assert"),
+        session("leak", 3, accepted),
+        keyed("listpack", 3, listpack),
+        session("loadaof", 2, no_persistence),
+        session("log", 3, log),
+        session("mark-internal-client", -2, accepted),
+        keyed("object", -3, object),
+        session("panic", 2, crash),
+        switch("pause-after-fork"),
+        switch("pause-cron"),
+        CommandSpec { name: "populate", arity: -3, handler: Handler::Whole(populate), ..DEBUG },
+        session("protocol", 3, protocol::protocol),
+        keyed("quicklist", -3, quicklist),
+        session("quicklist-packed-threshold", 3, quicklist_packed_threshold),
+        session("reload", -2, no_persistence),
+        switch("repl-pause"),
+        session("replybuffer", 4, reply_buffer),
+        keyed("sdslen", 3, string_lengths),
+        session("segfault", 2, crash),
+        session("set-active-expire", 3, set_active_expire),
+        switch("set-disable-deny-scripts"),
+        switch("set-skip-checksum-validation"),
+        session("sleep", 3, sleep),
+        session("stringmatch-test", 2, test_patterns),
+        session("structsize", 2, struct_sizes),
+    ],
+    handler: Handler::Session(unknown),
+    ..DEBUG
+}];
+
+/// What is no subcommand, or has another number of arguments.
+fn unknown(cx: &mut SessionOnly<'_>) -> Run {
+    Err(no_such_form(cx))
+}
+
+fn no_such_form<K>(cx: &Context<'_, K>) -> CommandError {
+    let name = cx.args.get(1);
+    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
+    CommandError::composed(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {} HELP.",
+        cx.command.full_name.to_uppercase(),
+    ))
+}
+
+fn accepted(cx: &mut SessionOnly<'_>) -> Run {
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn no_persistence(_cx: &mut SessionOnly<'_>) -> Run {
+    Err(CommandError::text("ERR this version of Ochre keeps data in memory only: there is nothing to load it from"))
+}
+
+/// Holds up this client, and nobody else; inside of EXEC the commands that follow, with their keys.
+fn sleep(cx: &mut SessionOnly<'_>) -> Run {
+    let seconds = leading_number(cx.args.get(2)).max(0.0);
+    let duration = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    if cx.nested {
+        thread::sleep(duration);
+        return accepted(cx);
+    }
+    Ok(Outcome::Block(Block { deadline: Instant::now().checked_add(duration), on_timeout: |reply| reply.ok() }))
+}
+
+/// The number that a text begins with, as C's `strtod` reads it: 0 if there is none.
+fn leading_number(text: &[u8]) -> f64 {
+    let text = String::from_utf8_lossy(text);
+    let text = text.trim_start();
+    let end =
+        text.find(|letter: char| !matches!(letter, '0'..='9' | '.' | '-' | '+' | 'e' | 'E')).unwrap_or(text.len());
+    (0..=end).rev().find_map(|end| text.get(..end)?.parse().ok()).unwrap_or(0.0)
+}
+
+fn set_active_expire(cx: &mut SessionOnly<'_>) -> Run {
+    let on = leading_number(cx.args.get(2)) as i64 != 0;
+    cx.core.server.set_active_expiry(on);
+    accepted(cx)
+}
+
+fn change_replication_id(cx: &mut SessionOnly<'_>) -> Run {
+    tracing::info!("Changing replication IDs after receiving change-repl-id");
+    cx.core.server.change_replication_id();
+    accepted(cx)
+}
+
+fn client_eviction(_cx: &mut SessionOnly<'_>) -> Run {
+    Err(CommandError::text("ERR maxmemory-clients is disabled."))
+}
+
+fn config_rewrite(cx: &mut SessionOnly<'_>) -> Run {
+    let rewritten = cx.core.server.config.rewrite();
+    rewritten.map_err(|reason| {
+        let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
+        CommandError::composed(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {reason}"))
+    })?;
+    accepted(cx)
+}
+
+fn crash(cx: &mut SessionOnly<'_>) -> Run {
+    tracing::error!("DEBUG {} asked for: the process ends", cx.spec.name.to_uppercase());
+    std::process::abort();
+}
+
+fn error(cx: &mut SessionOnly<'_>) -> Run {
+    Err(CommandError::composed(String::from_utf8_lossy(cx.args.get(2)).into_owned()))
+}
+
+fn log(cx: &mut SessionOnly<'_>) -> Run {
+    tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(cx.args.get(2)));
+    accepted(cx)
+}
+
+fn quicklist_packed_threshold(cx: &mut SessionOnly<'_>) -> Run {
+    let bytes = crate::config::parse_memory(cx.args.get(2)).filter(|bytes| (0..=i64::from(u32::MAX)).contains(bytes));
+    if bytes.is_none() {
+        return Err(CommandError::text("ERR argument must be a memory value bigger than 1 and smaller than 4gb"));
+    }
+    accepted(cx)
+}
+
+/// Replies are written into the core's buffer, so no client has one that could shrink.
+fn reply_buffer(cx: &mut SessionOnly<'_>) -> Run {
+    if cx.is_word(2, "PEAK-RESET-TIME") {
+        if !cx.is_word(3, "NEVER") && !cx.is_word(3, "RESET") {
+            cx.integer(3)?;
+        }
+    } else if !cx.is_word(2, "RESIZING") {
+        return unknown(cx);
+    }
+    accepted(cx)
+}
+
+/// Matches random patterns against random texts: whoever calls it wants to see the server survive.
+fn test_patterns(cx: &mut SessionOnly<'_>) -> Run {
+    const LETTERS: &[u8] = b"ab*?[]^-\\";
+    for _ in 0..10_000 {
+        let random_text = || -> Vec<u8> {
+            let len = cx.core.random() % 16;
+            (0..len).map(|_| LETTERS[(cx.core.random() >> 32) as usize % LETTERS.len()]).collect()
+        };
+        let (pattern, text) = (random_text(), random_text());
+        glob::matches(&pattern, &text);
+    }
+    cx.reply.simple("Apparently the server did not crash: test passed");
+    Ok(Outcome::Done)
+}
+
+fn struct_sizes(cx: &mut SessionOnly<'_>) -> Run {
+    let client = size_of::<crate::session::Client>();
+    let session = size_of::<crate::session::Session>();
+    cx.reply.bulk(format!("bits:{} client:{client} session:{session}", usize::BITS).as_bytes());
+    Ok(Outcome::Done)
+}
+
+fn object(cx: &mut KeyedRead<'_>) -> Run {
+    let entry = cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
+    let access = entry.access();
+    let text = format!(
+        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{access} lru_seconds_idle:{}",
+        entry.key().as_ptr(),
+        entry.encoding().name(),
+        serialized_len(entry.value()),
+        AccessClock::lru(cx.now_ms).idle_s(access),
+    );
+    cx.reply.simple(&text);
+    Ok(Outcome::Done)
+}
+
+/// How long a string is in an RDB file, uncompressed (Redis: `rdbSaveRawString`).
+fn serialized_len(value: ValueRef<'_>) -> usize {
+    /// The longest string that is looked at for being an integer.
+    const INTEGER_LEN_MAX: usize = 11;
+    let integer = match value {
+        ValueRef::Integer(integer) => Some(integer),
+        ValueRef::Bytes(bytes) if bytes.len() <= INTEGER_LEN_MAX => ochre_datatypes::number::parse_i64(bytes),
+        ValueRef::Bytes(_) => None,
+    };
+    match integer {
+        Some(integer) if i8::try_from(integer).is_ok() => return 2,
+        Some(integer) if i16::try_from(integer).is_ok() => return 3,
+        Some(integer) if i32::try_from(integer).is_ok() => return 5,
+        _ => {}
+    }
+    let len = value.len();
+    let prefix = match len {
+        0..0x40 => 1,
+        0x40..0x4000 => 2,
+        _ => 5,
+    };
+    prefix + len
+}
+
+fn listpack(cx: &mut KeyedRead<'_>) -> Run {
+    cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
+    Err(CommandError::text("ERR Not a listpack encoded object."))
+}
+
+fn quicklist(cx: &mut KeyedRead<'_>) -> Run {
+    cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
+    Err(CommandError::text("ERR Not a quicklist encoded object."))
+}
+
+fn string_lengths(cx: &mut KeyedRead<'_>) -> Run {
+    let entry = cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
+    if entry.encoding() == Encoding::Int {
+        return Err(CommandError::text("ERR Not an sds encoded string."));
+    }
+    let (key, value, memory) = (entry.key().len(), entry.value().len(), entry.memory_usage());
+    let text = format!(
+        "key_sds_len:{key}, key_sds_avail:0, key_zmalloc: {memory}, val_sds_len:{value}, val_sds_avail:{}, val_zmalloc: 0",
+        memory.saturating_sub(key + value),
+    );
+    cx.reply.simple(&text);
+    Ok(Outcome::Done)
+}
+
+fn table_statistics_of_key(cx: &mut KeyedRead<'_>) -> Run {
+    cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
+    Err(CommandError::text("ERR The value stored at the specified key is not represented using an hash table"))
+}
+
+fn table_statistics(cx: &mut Walk<'_>) -> Run {
+    let database = cx.integer(2)?;
+    let databases = cx.core.config().databases;
+    let database = usize::try_from(database).ok().filter(|&database| database < databases);
+    let database = database.ok_or(CommandError::text("ERR Out of range database"))?;
+    let size = cx.keys.database_size(database);
+    let table = |title: &str, slots: usize, elements: usize| {
+        if elements == 0 {
+            return format!("[{title} HT]\n");
+        }
+        format!(
+            "[{title} HT]\nHash table 0 stats (main hash table):\n table size: {slots}\n number of elements: {elements}\n"
+        )
+    };
+    let text = table("Dictionary", size.slots, size.keys) + &table("Expires", size.expires, size.expires);
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(Outcome::Done)
+}
+
+fn digest(cx: &mut Whole<'_>) -> Run {
+    let signature = Signature::of_data_set(cx.keys.walker(), cx.core.config().databases);
+    cx.reply.simple(&signature.to_hex());
+    Ok(Outcome::Done)
+}
+
+fn digest_value(cx: &mut KeyedRead<'_>) -> Run {
+    cx.reply.array(cx.args.len() - 2);
+    for index in 2..cx.args.len() {
+        let entry = cx.keys.peek(cx.db(), cx.key(index));
+        let signature = entry.map(Signature::of_value).unwrap_or_default();
+        cx.reply.simple(&signature.to_hex());
+    }
+    Ok(Outcome::Done)
+}
+
+/// Makes keys `key:0`, `key:1`, … that hold `value:0`, `value:1`, …, padded with zero bytes or cut to a size; what is there stays.
+fn populate(cx: &mut Whole<'_>) -> Run {
+    if cx.args.len() > 5 {
+        return Err(no_such_form(cx));
+    }
+    let positive = |index: usize| {
+        let number = cx.integer(index).ok().and_then(|number| usize::try_from(number).ok());
+        number.ok_or(CommandError::text("ERR value is out of range, must be positive"))
+    };
+    let count = positive(2)?;
+    let prefix = String::from_utf8_lossy(cx.args.try_get(3).unwrap_or(b"key")).into_owned();
+    let size = if cx.args.len() > 4 { positive(4)? } else { 0 };
+    let database = cx.db();
+    for number in 0..count {
+        let name = format!("{prefix}:{number}");
+        let key = cx.core.server.keyspace.hash(name.as_bytes());
+        let mut keys = cx.keys.writer();
+        if keys.peek(database, key).is_some() {
+            continue;
+        }
+        let mut value = format!("value:{number}").into_bytes();
+        if size > 0 {
+            value.resize(size, 0);
+        }
+        keys.set(database, key, NewValue::Bytes(&value), ExpiryChange::Clear);
+        if let Some(set) = cx.keys.lock_set() {
+            set.touch_watchers(database, key.hash, key.bytes);
+        }
+    }
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn help(cx: &mut SessionOnly<'_>) -> Run {
+    help::write(
+        &mut cx.reply,
+        "debug",
+        &[
+            "ASSERT | PANIC | SEGFAULT",
+            "    End the process, without any care.",
+            "CHANGE-REPL-ID",
+            "    Draw another replication ID.",
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    As CONFIG REWRITE.",
+            "DIGEST",
+            "    A signature of the data set.",
+            "DIGEST-VALUE <key> [<key> ...]",
+            "    Signatures of values.",
+            "ERROR <string>",
+            "    Answer with this error.",
+            "HTSTATS <dbid> [full]",
+            "    Figures of the tables of a database.",
+            "LISTPACK <key> | QUICKLIST <key>",
+            "    What a compact value is made of.",
+            "LOG <message>",
+            "    Write a line to the log.",
+            "OBJECT <key>",
+            "    How a value is stored.",
+            "POPULATE <count> [<prefix>] [<size>]",
+            "    Make keys <prefix>:0, <prefix>:1, … that hold strings.",
+            "PROTOCOL <type>",
+            "    A reply of the type: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
+            "    true, false.",
+            "SDSLEN <key>",
+            "    Lengths of a key and its string.",
+            "SET-ACTIVE-EXPIRE <0|1>",
+            "    Whether keys are removed when their time comes, without anybody looking at them.",
+            "SLEEP <seconds>",
+            "    Answer later.",
+            "STRINGMATCH-TEST",
+            "    Match random patterns.",
+            "AOF-FLUSH-SLEEP, DICT-RESIZING, PAUSE-CRON, QUICKLIST-PACKED-THRESHOLD, REPLYBUFFER, …",
+            "    Taken for the sake of tests, and without consequence.",
+        ],
+    );
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,30 @@
+//! INFO.
+
+use super::{
+    CommandSpec, Flags, Handler,
+    context::{Outcome, Run, Walk},
+    table::{Category, Group},
+};
+use crate::observe::info;
+
+pub const ROWS: &[CommandSpec] = &[CommandSpec {
+    name: "info",
+    arity: -1,
+    flags: Flags::LOADING.union(Flags::STALE),
+    categories: Category::DANGEROUS,
+    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    group: Group::Server,
+    since: "1.0.0",
+    complexity: "O(1)",
+    summary: "Tells figures of the server, in sections.",
+    syntax: "[section...]",
+    handler: Handler::Walk(info),
+    ..CommandSpec::DEFAULT
+}];
+
+fn info(cx: &mut Walk<'_>) -> Run {
+    let sections: Vec<&[u8]> = cx.args.slice(1..).iter().collect();
+    let text = info::text(cx.core, cx.keys, cx.now_ms, &sections);
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(Outcome::Done)
+}
