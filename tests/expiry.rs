@@ -33,6 +33,22 @@ fn every_expiry_is_announced_once() {
     assert_eq!(listener.read_reply_within(Duration::from_millis(50)).unwrap(), None);
 }
 
+/// Whichever core's timer it is that removes the key, it knows what the configuration says now.
+#[test]
+fn announcements_switched_on_at_run_time_come_from_every_core() {
+    let server = Launch::subject().threads(4).start();
+    let mut client = server.client();
+    for round in 0..20 {
+        client.run("CONFIG SET notify-keyspace-events Ex");
+        let mut listener = server.client();
+        listener.run("SUBSCRIBE __keyevent@0__:expired");
+        client.run(&format!("SET brief{round} v PX 10"));
+        let message = listener.read_reply().unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert_eq!(message.items()[2].to_text(), format!("brief{round}"));
+        client.run("CONFIG SET notify-keyspace-events \"\"");
+    }
+}
+
 #[test]
 fn what_takes_the_expiry_away_keeps_the_key() {
     let server = Launch::subject().threads(2).start();

@@ -34,6 +34,8 @@ pub struct Generator {
     drawables: Vec<Drawable>,
     groups: Vec<String>,
     preparations: Vec<Vec<Vec<u8>>>,
+    /// Whether MULTI and WATCH are drawn inside a transaction. Redis refuses them and goes on, Valkey refuses them and discards.
+    nests: bool,
 }
 
 /// Commands that wipe what a sequence has built, or change what its connections are: drawn less often.
@@ -53,6 +55,9 @@ impl Generator {
                 continue;
             };
             if rules::not_drawn(&command.name).is_some() {
+                continue;
+            }
+            if other.is_some() && ["multi", "watch"].contains(&command.name.as_str()) {
                 continue;
             }
             let mut command = command.clone();
@@ -88,7 +93,7 @@ impl Generator {
             .map(|line| quoting::split(line.as_bytes()).expect("preparations are well quoted"))
             .filter(|words| subject.get(&String::from_utf8_lossy(&words[0]).to_ascii_lowercase()).is_some())
             .collect();
-        Generator { drawables, groups: groups.into_iter().collect(), preparations }
+        Generator { drawables, groups: groups.into_iter().collect(), preparations, nests: other.is_none() }
     }
 
     pub fn command_names(&self) -> impl Iterator<Item = &str> {
@@ -169,7 +174,7 @@ impl<'a> Draft<'a> {
         }
         self.interfere(other);
         match self.random.below(20) {
-            0 => {}
+            0 if self.generator.nests => {}
             1..3 => self.push_words(&["DISCARD"]),
             _ => self.push_words(&["EXEC"]),
         }

@@ -196,18 +196,6 @@ const ALLOWED: &[Allowed] = &[
         why: "as for CLIENT SETNAME",
     },
     Allowed {
-        command: "multi",
-        from: Some(Kind::Valkey),
-        when: |_, ours, theirs| ours.is_error() && theirs.is_error(),
-        why: "inside a transaction Valkey refuses it by a flag, with other words than Redis",
-    },
-    Allowed {
-        command: "watch",
-        from: Some(Kind::Valkey),
-        when: |_, ours, theirs| ours.is_error() && theirs.is_error(),
-        why: "inside a transaction Valkey refuses it by a flag, with other words than Redis",
-    },
-    Allowed {
         command: "object|encoding",
         from: Some(Kind::Valkey),
         when: |_, ours, theirs| same_encoding(Kind::Valkey, ours, theirs),

@@ -8,7 +8,7 @@ use crate::shell;
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let folder = workspace::root().join("fuzz");
-    let targets = folder.join("fuzz_targets");
+    let targets = folder.join("targets");
     let entries =
         fs::read_dir(&targets).map_err(|error| format!("no fuzz targets in {}: {error}", targets.display()))?;
     let mut names: Vec<String> =
@@ -22,6 +22,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         return Err(format!("there is no fuzz target {target}; there are {}", names.join(", ")));
     }
     let mut command = shell::cargo(&["fuzz", "run", target]);
-    command.args(options).current_dir(folder).env("RUSTC_BOOTSTRAP", "1");
+    // libFuzzer needs flags of an unstable compiler, which the stable one takes when told so.
+    command.args(options).env("RUSTC_BOOTSTRAP", "1");
     shell::run(&mut command).map_err(|error| format!("{error}; `cargo install cargo-fuzz` gives the command"))
 }
