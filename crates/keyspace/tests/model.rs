@@ -243,6 +243,7 @@ fn check_all(keyspace: &Keyspace, model: &Model, now_ms: i64) {
         assert_eq!(scan(keyspace, database, now_ms, 10), expected);
         let set = LockSet::walking(keyspace, keyspace.gate().enter(0).expect("open"));
         set.set_clock(now_ms, AccessClock::lru(now_ms));
+        assert_eq!(set.walker().key_count(database), set.walker().database_size(database).keys);
         let mut draws = 0x9e37_79b9_7f4a_7c15_u64;
         let random = set.walker().random_key(database, || {
             draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -291,6 +292,7 @@ fn grows_and_shrinks_without_losing_a_key() {
             let value = set.reader().get(0, keyspace.hash(key)).map(|entry| bytes(entry.value()));
             assert_eq!(value, Some(i.to_string().into_bytes()));
         }
+        assert_eq!(set.walker().key_count(0), left.len());
         assert_eq!(set.walker().database_size(0).keys, left.len());
         // Every second one goes, then half of the rest, and so on.
         let (gone, stays): (Vec<_>, Vec<_>) =
