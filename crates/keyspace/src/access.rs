@@ -53,7 +53,7 @@ impl AccessClock {
     pub fn frequency(self, access: u32) -> u32 {
         let AccessClock::Lfu { now_min, decay_min, .. } = self else { return 0 };
         let elapsed = now_min.wrapping_sub((access >> 8) as u16);
-        let decay = if decay_min == 0 { 0 } else { u32::from(elapsed) / decay_min };
+        let decay = u32::from(elapsed).checked_div(decay_min).unwrap_or(0);
         (access & 0xff).saturating_sub(decay)
     }
 

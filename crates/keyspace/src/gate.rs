@@ -28,6 +28,14 @@ pub struct Entered<'g> {
     core: usize,
 }
 
+impl Entered<'_> {
+    /// The core that is inside.
+    #[inline]
+    pub(crate) fn core(&self) -> usize {
+        self.core
+    }
+}
+
 /// Having the keyspace alone, until it is dropped.
 pub struct Closed<'g> {
     gate: &'g Gate,

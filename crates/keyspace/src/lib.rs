@@ -27,6 +27,7 @@ mod prefetch;
 mod scan;
 mod segment;
 mod shard;
+mod sizes;
 mod sync;
 mod table;
 
@@ -44,7 +45,7 @@ pub use crate::{
     lockset::{DatabaseSize, Expired, ExpiryChange, LockSet, Reader, ShardList, Walker, WholeKeyspace, Writer},
     scan::ScanPosition,
 };
-use crate::{graveyard::Graveyard, shard::Shard, shard::tag_of};
+use crate::{graveyard::Graveyard, shard::Shard, shard::tag_of, sizes::Sizes};
 
 /// 2^12 shards: enough that two of 32 keys at 64 threads seldom meet, few enough that an empty server stays small.
 const SHARD_BITS: u32 = 12;
@@ -64,6 +65,7 @@ pub struct Keyspace {
     seed: (u64, u64),
     gate: Gate,
     pub(crate) graveyard: Graveyard,
+    pub(crate) sizes: Sizes,
     /// The earliest deadline of each shard in milliseconds since 1970, `i64::MAX` where there is none.
     deadlines_ms: Box<[AtomicI64]>,
     /// When each core will look at its shards' deadlines next.
@@ -91,6 +93,7 @@ impl Keyspace {
             shard_bits,
             seed,
             gate: Gate::new(cores),
+            sizes: Sizes::new(cores),
             graveyard: Graveyard::default(),
             deadlines_ms: (0..shards).map(|_| AtomicI64::new(i64::MAX)).collect(),
             wake_ups_ms: (0..cores).map(|_| AtomicI64::new(i64::MAX)).collect(),

@@ -54,9 +54,9 @@ pub struct LockSet<'k> {
 
 enum Held<'k> {
     /// Locked, in ascending order. The gate cannot close meanwhile.
-    Shards(ShardList, #[allow(dead_code)] Entered<'k>),
+    Shards(ShardList, Entered<'k>),
     /// None held, one locked at a time while it is looked at: a walk.
-    OneAtATime(#[allow(dead_code)] Entered<'k>),
+    OneAtATime(Entered<'k>),
     /// All, by the gate.
     Whole(#[allow(dead_code)] Closed<'k>),
 }
@@ -184,6 +184,17 @@ impl<'k> LockSet<'k> {
         }
     }
 
+    /// Counts keys that were added to a database, or removed where the number is negative.
+    #[inline]
+    fn count(&self, database: usize, keys: i64) {
+        let core = match &self.held {
+            Held::Shards(_, entered) | Held::OneAtATime(entered) => entered.core(),
+            // Alone with the gate closed, one may write any core's counts.
+            Held::Whole(_) => 0,
+        };
+        self.keyspace.sizes.add(core, database, keys);
+    }
+
     fn publish_deadline(&self, shard: usize) {
         let first_ms = self.with_shard(shard, |data| data.first_deadline_ms());
         self.keyspace.deadline_changed(shard, first_ms);
@@ -199,6 +210,7 @@ impl<'k> LockSet<'k> {
         }
         if self.removes_expired.get() {
             let entry = shard.database_mut(database).remove(tag, position);
+            self.count(database, -1);
             shard.touch_watchers(database, key.bytes);
             self.expired.borrow_mut().push(Expired { database, hash: key.hash, entry });
         }
@@ -382,6 +394,7 @@ impl<'a> Writer<'a> {
                     let expiry_ms = if let ExpiryChange::At(at_ms) = expiry { Some(at_ms) } else { None };
                     let entry = Entry::new(key.bytes, value, expiry_ms, initial.initial());
                     shard.database_mut(database).insert(tag, entry);
+                    set.count(database, 1);
                     Ok(None)
                 }
             }
@@ -410,6 +423,7 @@ impl<'a> Writer<'a> {
             value_type
         });
         self.at(key, |_, shard, tag| shard.database_mut(database).insert(tag, entry));
+        self.set.count(database, 1);
         before
     }
 
@@ -417,6 +431,7 @@ impl<'a> Writer<'a> {
     pub fn take(&mut self, database: usize, key: HashedKey<'_>) -> Option<Entry> {
         self.at(key, |set, shard, tag| {
             let position = set.find(shard, database, key)?;
+            set.count(database, -1);
             Some(shard.database_mut(database).remove(tag, position))
         })
     }
@@ -459,6 +474,7 @@ impl<'a> Writer<'a> {
                     .is_some_and(|expiry_ms| Deadlines::stands_for(deadline_ms, expiry_ms) && entry.is_expired(now_ms))
             })?;
             let entry = database.remove(tag, position);
+            set.count(index, -1);
             data.touch_watchers(index, entry.view().key());
             Some((index, entry))
         });
@@ -530,6 +546,11 @@ impl<'a> Walker<'a> {
             None if shard + 1 < self.set.keyspace.shards.len() => Some(ScanPosition::new(shard + 1, 0)),
             None => None,
         }
+    }
+
+    /// How many keys a database holds, expired ones that nobody has removed yet among them.
+    pub fn key_count(&self, database: usize) -> usize {
+        self.set.keyspace.sizes.get(database).unwrap_or_else(|| self.database_size(database).keys)
     }
 
     /// What a database holds.
@@ -636,6 +657,7 @@ impl<'a> WholeKeyspace<'a> {
             });
             self.set.publish_deadline(index);
         }
+        self.set.count(database, -(keys as i64));
         self.set.keyspace.graveyard.bury(removed);
         keys
     }
@@ -657,5 +679,9 @@ impl<'a> WholeKeyspace<'a> {
                 shard.swap_databases(a, b);
             });
         }
+        let sizes = &self.set.keyspace.sizes;
+        let more = sizes.get(b).unwrap_or(0) as i64 - sizes.get(a).unwrap_or(0) as i64;
+        self.set.count(a, more);
+        self.set.count(b, -more);
     }
 }

@@ -140,12 +140,9 @@ impl ShardData {
     /// Tells those who watch the key that it changed.
     #[inline]
     pub(crate) fn touch_watchers(&self, database: usize, key: &[u8]) {
-        if let Some(watchers) = &self.watchers {
-            if let Some(flags) = watchers.get(&(database, key.into())) {
-                for flag in flags {
-                    flag.store(true, Ordering::Release);
-                }
-            }
+        let Some(watchers) = &self.watchers else { return };
+        for flag in watchers.get(&(database, key.into())).into_iter().flatten() {
+            flag.store(true, Ordering::Release);
         }
     }
 }

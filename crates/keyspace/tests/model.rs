@@ -69,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// Key names of all lengths, so that both forms of a key's length are used.
 fn name(key: u16) -> Vec<u8> {
     let mut name = format!("key:{key}").into_bytes();
-    if key % 7 == 0 {
+    if key.is_multiple_of(7) {
         name.resize(256 + key as usize % 40, 0);
     }
     name
@@ -117,7 +117,7 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
             let (key, expiry) = (name(key), expiry.map(|after| *now_ms + after));
             let change = expiry.map_or(ExpiryChange::Clear, ExpiryChange::At);
             let existed = set.writer().set(database, keyspace.hash(&key), NewValue::from_bytes(&value), change);
-            assert_eq!(existed, alive(model, database, &key, *now_ms).is_some());
+            assert_eq!(existed.is_some(), alive(model, database, &key, *now_ms).is_some());
             model.insert((database, key), ModelEntry { value, expiry_ms: expiry });
         }
         Step::SetKeeping { database, key, value } => {
@@ -243,6 +243,7 @@ fn check_all(keyspace: &Keyspace, model: &Model, now_ms: i64) {
         assert_eq!(scan(keyspace, database, now_ms, 10), expected);
         let set = LockSet::walking(keyspace, keyspace.gate().enter(0).expect("open"));
         set.set_clock(now_ms, AccessClock::lru(now_ms));
+        assert_eq!(set.walker().key_count(database), set.walker().database_size(database).keys);
         let mut draws = 0x9e37_79b9_7f4a_7c15_u64;
         let random = set.walker().random_key(database, || {
             draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -291,10 +292,11 @@ fn grows_and_shrinks_without_losing_a_key() {
             let value = set.reader().get(0, keyspace.hash(key)).map(|entry| bytes(entry.value()));
             assert_eq!(value, Some(i.to_string().into_bytes()));
         }
+        assert_eq!(set.walker().key_count(0), left.len());
         assert_eq!(set.walker().database_size(0).keys, left.len());
         // Every second one goes, then half of the rest, and so on.
         let (gone, stays): (Vec<_>, Vec<_>) =
-            left.iter().partition(|(i, _)| (i / (KEYS as usize / 100 + 1) + i) % 2 == 0);
+            left.iter().partition(|(i, _)| (i / (KEYS as usize / 100 + 1) + i).is_multiple_of(2));
         let gone = if stays.len() == left.len() { left.clone() } else { gone };
         for (_, key) in &gone {
             assert!(set.writer().remove(0, keyspace.hash(key)));

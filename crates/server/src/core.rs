@@ -85,12 +85,9 @@ impl Core {
     #[inline]
     pub fn access_clock(&self, config: &Config, now_ms: i64) -> AccessClock {
         match config.maxmemory_policy {
-            MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => AccessClock::lfu(
-                now_ms,
-                config.lfu_log_factor as u32,
-                config.lfu_decay_time as u32,
-                self.random() as u32,
-            ),
+            MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
+                AccessClock::lfu(now_ms, config.lfu_log_factor, config.lfu_decay_time, self.random() as u32)
+            }
             _ => AccessClock::lru(now_ms),
         }
     }

@@ -1,9 +1,14 @@
 //! INFO: a text in sections, each a line `# Name` and lines `field:value`. The fields are those that Redis's tools read; what Ochre has
 //! nothing of is 0.
 
-use std::{collections::BTreeMap, fmt::Display, sync::atomic::Ordering};
+use std::{
+    cell::OnceCell,
+    collections::BTreeMap,
+    fmt::Display,
+    sync::{Arc, atomic::Ordering},
+};
 
-use ochre_keyspace::Walker;
+use ochre_keyspace::{DatabaseSize, Walker};
 
 use super::process_figures::{self, CpuSeconds};
 use crate::{
@@ -56,7 +61,14 @@ const SECTIONS: &[Section] = &[
 /// The text for the sections that were asked for; the usual ones if none was.
 pub fn text(core: &Core, keys: Walker<'_>, now_ms: i64, asked: &[&[u8]]) -> String {
     let config = core.config();
-    let view = View { server: &core.server, config: &config, keys, now_ms, clients: core.server.clients.all() };
+    let view = View {
+        server: &core.server,
+        config: &config,
+        keys,
+        now_ms,
+        clients: core.server.clients.all(),
+        sizes: OnceCell::new(),
+    };
     let is_asked = |name: &str| asked.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes()));
     let everything = is_asked("all") || is_asked("everything");
     let usual = asked.is_empty() || is_asked("default");
@@ -76,7 +88,8 @@ struct View<'a> {
     config: &'a Config,
     keys: Walker<'a>,
     now_ms: i64,
-    clients: Vec<std::sync::Arc<Client>>,
+    clients: Vec<Arc<Client>>,
+    sizes: OnceCell<Vec<DatabaseSize>>,
 }
 
 impl View<'_> {
@@ -94,9 +107,14 @@ impl View<'_> {
         String::from_utf8_lossy(&directive.show(self.config)).into_owned()
     }
 
+    /// What each database holds: all shards are visited for it, so once at most.
+    fn sizes(&self) -> &[DatabaseSize] {
+        self.sizes.get_or_init(|| self.keys.database_sizes(0..self.config.databases))
+    }
+
     /// Bytes of tables, and of what clients have in their buffers.
     fn overhead(&self) -> (u64, u64) {
-        let slots: usize = self.keys.database_sizes(0..self.config.databases).iter().map(|size| size.slots).sum();
+        let slots: usize = self.sizes().iter().map(|size| size.slots).sum();
         (slots as u64 * 8, self.client_memory())
     }
 
@@ -437,8 +455,7 @@ fn cluster(_view: &View<'_>, text: &mut Text) {
 }
 
 fn keyspace(view: &View<'_>, text: &mut Text) {
-    let sizes = view.keys.database_sizes(0..view.config.databases);
-    for (index, size) in sizes.iter().enumerate().filter(|(_, size)| size.keys > 0) {
+    for (index, size) in view.sizes().iter().enumerate().filter(|(_, size)| size.keys > 0) {
         let expiry_ms = if size.expires == 0 { 0 } else { (size.expiry_sum_ms / size.expires as i128) as i64 };
         let mean_ms = if size.expires == 0 { 0 } else { (expiry_ms - view.now_ms).max(0) };
         text.field(

@@ -25,7 +25,7 @@ impl Signature {
     pub fn of_data_set(keys: Walker<'_>, databases: usize) -> Signature {
         let mut signature = Signature::default();
         for database in 0..databases {
-            if keys.database_size(database).keys == 0 {
+            if keys.key_count(database) == 0 {
                 continue;
             }
             signature.mix(&(database as u32).to_be_bytes());

@@ -14,7 +14,7 @@ pub fn protocol(cx: &mut SessionOnly<'_>) -> Run {
     match &name[..] {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12345),
-        b"double" => reply.double(3.141),
+        b"double" => reply.double_text(b"3.141"),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);
