@@ -98,7 +98,10 @@ pub fn bind(config: &Config) -> Option<Vec<Listener>> {
         listeners.push(listener::bind_tcp(address, config.tcp_backlog)?);
         Ok(())
     });
-    bound.ok()?;
+    if bound.is_err() {
+        log::cannot_listen(config.port);
+        return None;
+    }
     if let Some(path) = &config.unixsocket {
         match listener::bind_unix(path, config.unixsocketperm, config.tcp_backlog) {
             Ok(listener) => listeners.push(listener),
@@ -122,7 +125,7 @@ fn for_each_address(config: &Config, mut listen: impl FnMut(SocketAddr) -> io::R
         match ip_address(address).and_then(|ip| listen(SocketAddr::new(ip, config.port))) {
             Err(error) if may_be_missing && is_missing(&error) => {}
             Err(error) => {
-                log::cannot_listen(address, config.port, &error);
+                log::cannot_bind(address, config.port, &error);
                 return Err(error);
             }
             Ok(()) => {}
