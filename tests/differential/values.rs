@@ -321,15 +321,6 @@ pub fn may_expire_soon(text: &[u8]) -> bool {
     as_number(text).is_some_and(|number| (1..=60_000).contains(&number))
 }
 
-/// No two alike: whether one period ends after the same one that began a moment ago (EXPIRE GT) depends on the clock.
-fn period(name: &str, random: &mut Random) -> Vec<u8> {
-    if random.chance(25) {
-        return random.pick(&EDGE_PERIODS).as_bytes().to_vec();
-    }
-    let least: usize = if name == "seconds" { 100_000 } else { 100_000_000 };
-    (least + random.below(2_000_000_000)).to_string().into_bytes()
-}
-
 /// Whether an argument read as a period or a time lies beyond any test.
 pub fn is_far(text: &[u8]) -> bool {
     as_number(text).is_some_and(|number| number > 60_000)
