@@ -30,6 +30,33 @@ use crate::{
 /// The shards of a batch's keys.
 pub type ShardList = SmallVec<[u16; 64]>;
 
+/// Sorts the shards and leaves out repeated ones.
+#[inline]
+fn make_ascending(shards: &mut ShardList, shards_of_keyspace: usize) {
+    /// From so many on, going through a set of bits is quicker than sorting.
+    const MANY: usize = 8;
+    const WORDS: usize = 64;
+    match shards.len() {
+        0 | 1 => {}
+        2 if shards[0] < shards[1] => {}
+        MANY.. if shards_of_keyspace <= WORDS * 64 => {
+            let mut bits = [0u64; WORDS];
+            shards.iter().for_each(|&shard| bits[shard as usize / 64] |= 1 << (shard % 64));
+            shards.clear();
+            for (word, mut left) in bits.into_iter().enumerate() {
+                while left != 0 {
+                    shards.push((word * 64) as u16 + left.trailing_zeros() as u16);
+                    left &= left - 1;
+                }
+            }
+        }
+        _ => {
+            shards.sort_unstable();
+            shards.dedup();
+        }
+    }
+}
+
 /// A key that was found expired and was removed: its removal is to be made known.
 #[derive(Debug)]
 pub struct Expired {
@@ -64,14 +91,7 @@ enum Held<'k> {
 impl<'k> LockSet<'k> {
     /// Locks the shards, which are sorted here and may repeat.
     pub fn lock(keyspace: &'k Keyspace, entered: Entered<'k>, mut shards: ShardList) -> LockSet<'k> {
-        match shards.len() {
-            0 | 1 => {}
-            2 if shards[0] < shards[1] => {}
-            _ => {
-                shards.sort_unstable();
-                shards.dedup();
-            }
-        }
+        make_ascending(&mut shards, keyspace.shards.len());
         for &shard in &shards {
             keyspace.shards[shard as usize].lock();
         }
@@ -683,5 +703,21 @@ impl<'a> WholeKeyspace<'a> {
         let more = sizes.get(b).unwrap_or(0) as i64 - sizes.get(a).unwrap_or(0) as i64;
         self.set.count(a, more);
         self.set.count(b, -more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn shards_are_locked_in_ascending_order_and_once(shards in prop::collection::vec(0u16..4096, 0..200)) {
+            let mut ascending = ShardList::from_slice(&shards);
+            make_ascending(&mut ascending, 4096);
+            let expected: std::collections::BTreeSet<u16> = shards.into_iter().collect();
+            prop_assert_eq!(ascending.to_vec(), expected.into_iter().collect::<Vec<_>>());
+        }
     }
 }

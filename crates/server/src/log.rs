@@ -105,9 +105,13 @@ pub fn ready(transport: &str) {
 }
 
 /// An address that cannot be listened on.
-pub fn cannot_listen(address: &str, port: u16, error: &io::Error) {
+pub fn cannot_bind(address: &str, port: u16, error: &io::Error) {
     let reason = system_text(error);
     tracing::warn!("Warning: Could not create server TCP listening socket {address}:{port}: bind: {reason}");
+}
+
+/// The end of a start that found an address that cannot be listened on.
+pub fn cannot_listen(port: u16) {
     tracing::warn!("Failed listening on port {port} (tcp), aborting.");
 }
 

@@ -18,7 +18,7 @@ use crate::{
     counters::Counters,
     journal::Journal,
     memory,
-    net::{cores::Mailroom, listener::Arrival},
+    net::{cores::Mailroom, listener::Arrival, listening::Listening},
     observe::rates::Rates,
     pubsub::PubSub,
     random,
@@ -44,6 +44,7 @@ pub struct Server {
     pub run_id: String,
     /// Ends the server when notified.
     pub stop: Notify,
+    pub listening: Listening,
     /// What happens a second.
     pub rates: Rates,
     /// 40 hexadecimal digits that name the history of the data. A mutex, for it is read by INFO and changed by DEBUG alone.
@@ -69,7 +70,7 @@ struct MemoryFigure {
 const MEMORY_AGE_MAX: Duration = Duration::from_millis(5);
 
 impl Server {
-    pub fn new(config: ConfigStore, mailrooms: Vec<Mailroom>) -> Server {
+    pub fn new(config: ConfigStore, mailrooms: Vec<Mailroom>, listening: Listening) -> Server {
         let deadlines: Vec<Arc<Notify>> = mailrooms.iter().map(|mailroom| mailroom.deadline.clone()).collect();
         let wake = move |core: usize| deadlines[core].notify_one();
         let commands = commands::table().len;
@@ -86,6 +87,7 @@ impl Server {
             started_ms: clock::now_ms(),
             run_id: random::hex(40),
             stop: Notify::new(),
+            listening,
             rates: Rates::default(),
             replication_id: Mutex::new(random::hex(40)),
             active_expiry: AtomicBool::new(true),

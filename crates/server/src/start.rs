@@ -1,26 +1,21 @@
 //! From the command line to a running server, and to its end.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{io, process::ExitCode, sync::Arc};
 
 use tokio::{
     runtime::{Builder, LocalOptions},
     signal::unix::{SignalKind, signal},
     sync::{Notify, mpsc},
-    task::spawn_local,
 };
 
 use crate::{
     clock, commands,
-    config::{self, Config, ConfigStore, Invocation, Sources, StartError},
+    config::{self, ConfigStore, Invocation, Sources, StartError},
     log,
     net::{
         cores::{self, Mailroom},
-        listener::{self, Listener},
+        listener::Listener,
+        listening::{self, Acceptors, Listening},
     },
     process::{self, PidFile, Supervisor},
     server::Server,
@@ -66,7 +61,7 @@ fn serve(sources: &Sources) -> ExitCode {
         }
     }
     log::serving(&settings);
-    let Some(listeners) = bind(&settings) else { return ExitCode::FAILURE };
+    let Some(listeners) = listening::bind(&settings) else { return ExitCode::FAILURE };
     // Not earlier: where another server has the port, its file must stay.
     let pid_file = PidFile::create(&settings, in_background);
     let runtime = Builder::new_current_thread()
@@ -108,7 +103,8 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
         arrivals.push(receiver);
     }
     let deadlines: Vec<_> = mailrooms.iter().map(|mailroom| mailroom.deadline.clone()).collect();
-    let server = Arc::new(Server::new(config, mailrooms));
+    let (listening, mut changes) = Listening::new(&listeners);
+    let server = Arc::new(Server::new(config, mailrooms, listening));
     for (index, (arrivals, deadline)) in arrivals.into_iter().zip(deadlines).enumerate() {
         cores::start(index, server.clone(), arrivals, deadline);
     }
@@ -119,70 +115,18 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
     for transport in ["tcp", "unix"].into_iter().filter(|transport| listens_on(transport)) {
         log::ready(transport);
     }
-    for listener in listeners {
-        spawn_local(listener::accept(server.clone(), listener));
-    }
+    let mut acceptors = Acceptors::default();
+    acceptors.start(&server, listeners);
     supervisor.ready();
-    tokio::select! {
-        _ = terminate.recv() => log::received_signal("SIGTERM"),
-        _ = interrupt.recv() => log::received_signal("SIGINT"),
-        () = server.stop.notified() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break log::received_signal("SIGTERM"),
+            _ = interrupt.recv() => break log::received_signal("SIGINT"),
+            () = server.stop.notified() => break,
+            Some(change) = changes.recv() => acceptors.change(&server, change),
+        }
     }
     log::shutting_down();
     supervisor.stopping();
     Ok(())
-}
-
-/// Listens where the configuration says; nothing, once it is logged why, where that is not possible.
-fn bind(config: &Config) -> Option<Vec<Listener>> {
-    let mut listeners = Vec::new();
-    let addresses = if config.port == 0 { &[][..] } else { &config.bind };
-    for address in addresses {
-        let (address, may_be_missing) = match address.strip_prefix('-') {
-            Some(address) => (address, true),
-            None => (address.as_str(), false),
-        };
-        match ip_address(address).and_then(|address| listener::bind_tcp(address, config.port, config.tcp_backlog)) {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if may_be_missing && is_missing(&error) => {}
-            Err(error) => {
-                log::cannot_listen(address, config.port, &error);
-                return None;
-            }
-        }
-    }
-    if let Some(path) = &config.unixsocket {
-        match listener::bind_unix(path, config.unixsocketperm, config.tcp_backlog) {
-            Ok(listener) => listeners.push(listener),
-            Err(error) => {
-                log::cannot_open_unix_socket(path, &error);
-                return None;
-            }
-        }
-    }
-    Some(listeners)
-}
-
-/// An address of `bind`: `*` is every IPv4 address, `::*` every IPv6 one; a name is looked up.
-fn ip_address(address: &str) -> io::Result<IpAddr> {
-    match address {
-        "*" => Ok(Ipv4Addr::UNSPECIFIED.into()),
-        "::*" => Ok(Ipv6Addr::UNSPECIFIED.into()),
-        _ => match address.parse() {
-            Ok(address) => Ok(address),
-            Err(_) => {
-                let mut found = (address, 0).to_socket_addrs()?;
-                found
-                    .next()
-                    .map(|found| found.ip())
-                    .ok_or_else(|| io::Error::other(format!("{address} has no address")))
-            }
-        },
-    }
-}
-
-/// Whether this machine has no such address, or does not speak its protocol.
-fn is_missing(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT))
 }

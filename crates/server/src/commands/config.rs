@@ -6,7 +6,11 @@ use super::{
     help,
     table::Group,
 };
-use crate::process;
+use crate::{
+    config::{Config, Directive, Hook, NotApplied},
+    process,
+    server::Server,
+};
 
 const CONFIG: CommandSpec = CommandSpec {
     flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE),
@@ -91,11 +95,31 @@ fn set(cx: &mut SessionOnly<'_>) -> Run {
     let (pairs, []) = words.as_chunks::<2>() else { return Err(CommandError::SYNTAX) };
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|&[name, value]| (name, value)).collect();
     let server = &cx.core.server;
-    let result = server.config.set(&pairs, cx.session.client.is_local(), &mut process::apply);
+    let result = server
+        .config
+        .set(&pairs, cx.session.client.is_local(), &mut |before, after, changed| apply(server, before, after, changed));
     result.map_err(|error| CommandError::composed(error.to_string()))?;
     cx.core.refresh_config();
     cx.reply.ok();
     Ok(Outcome::Done)
+}
+
+/// Does what settings ask for beside being known: all of it or nothing.
+fn apply(server: &Server, before: &Config, after: &Config, changed: &[&'static Directive]) -> Result<(), NotApplied> {
+    process::apply(before, after, changed)?;
+    let Some(directive) = changed.iter().find(|directive| directive.hook == Some(Hook::Listen)) else {
+        return Ok(());
+    };
+    server.listening.change(after).map_err(|_| {
+        // Going back to what was in force a moment ago is no more than can be tried.
+        let _ = process::apply(after, before, changed);
+        let reason = if before.port == after.port {
+            "Failed to bind to specified addresses."
+        } else {
+            "Unable to listen on this port. Check server logs."
+        };
+        NotApplied { directive: directive.name, reason: reason.to_owned() }
+    })
 }
 
 fn resetstat(cx: &mut SessionOnly<'_>) -> Run {

@@ -24,14 +24,37 @@ impl Default for Names {
 /// The padded lowercase name; `None` where no command has a name so long, or where it holds a zero, which would look like padding.
 #[inline]
 fn words(name: &[u8]) -> Option<Words> {
-    let mut bytes = [0; NAME_LEN_MAX];
-    bytes.get_mut(..name.len())?.copy_from_slice(name);
-    bytes.make_ascii_lowercase();
-    if name.last() == Some(&0) {
+    let (&last, len) = (name.last()?, name.len());
+    if last == 0 || len > NAME_LEN_MAX {
         return None;
     }
+    // Most names are short: their bytes are read without a loop, some of them twice.
+    if len < 4 {
+        let byte = |at: usize| u64::from(name[at]) << (8 * at);
+        return Some([lowercase(byte(0) | byte(len / 2) | byte(len - 1)), 0, 0]);
+    }
+    if let (Some(first), Some(rest)) = (name.first_chunk::<4>(), name.last_chunk::<4>())
+        && len <= 8
+    {
+        let high = u64::from(u32::from_le_bytes(*rest)) << (8 * (len - 4));
+        return Some([lowercase(u64::from(u32::from_le_bytes(*first)) | high), 0, 0]);
+    }
+    let mut bytes = [0; NAME_LEN_MAX];
+    bytes.iter_mut().zip(name).for_each(|(byte, &of_name)| *byte = of_name);
     let (words, _) = bytes.as_chunks::<8>();
-    Some([u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]), u64::from_le_bytes(words[2])])
+    Some([words[0], words[1], words[2]].map(|word| lowercase(u64::from_le_bytes(word))))
+}
+
+/// Eight bytes, with the capital letters among them made small.
+#[inline]
+fn lowercase(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // A sum reaches a byte's highest bit where the byte is at least the letter; bytes above 127 are left out, so that none carries over.
+    let low = word & (0x7f * ONES);
+    let from_a = low + (0x80 - b'A' as u64) * ONES;
+    let beyond_z = low + (0x7f - b'Z' as u64) * ONES;
+    let capitals = from_a & !beyond_z & !word & (0x80 * ONES);
+    word | capitals >> 2
 }
 
 /// Where the search for a name begins: multiplicative hashing (Knuth, volume 3, 6.4) by odd constants.
@@ -93,6 +116,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn makes_capitals_small_and_nothing_else() {
+        for byte in 0..=u8::MAX {
+            let word = u64::from_le_bytes([b'Z', byte, 0xff, byte, b'@', byte, b'[', byte]);
+            assert_eq!(lowercase(word).to_le_bytes(), word.to_le_bytes().map(|byte| byte.to_ascii_lowercase()));
+        }
+    }
+
+    #[test]
+    fn reads_a_name_of_any_length() {
+        for len in 1..=NAME_LEN_MAX {
+            let name: Vec<u8> = (0..len).map(|i| b'A' + i as u8).collect();
+            let mut padded = name.to_ascii_lowercase();
+            padded.resize(NAME_LEN_MAX, 0);
+            let read: Vec<u8> = words(&name).unwrap().iter().flat_map(|word| word.to_le_bytes()).collect();
+            assert_eq!(read, padded);
+        }
+    }
+
+    #[test]
     fn finds_names_in_any_case() {
         let mut names = Names::default();
         assert!(names.insert(b"get", 1));
@@ -101,7 +143,7 @@ mod tests {
         assert!(!names.insert(&[b'x'; 25], 3));
         assert_eq!(names.get(b"GeT"), Some(1));
         assert_eq!(names.get(b"GEORADIUSBYMEMBER_ro"), Some(2));
-        for absent in [&b"ge"[..], b"get\0", b"", b"gett", &[b'g'; 100]] {
+        for absent in [&b"ge"[..], b"get\0", b"\0\0\0", b"", b"gett", &[b'g'; 100]] {
             assert_eq!(names.get(absent), None);
         }
         assert_eq!(names.remove(b"Get"), Some(1));

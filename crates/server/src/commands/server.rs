@@ -202,7 +202,6 @@ fn shutdown(cx: &mut SessionOnly<'_>) -> Run {
         // A shutdown waits for nothing yet, so there is never one to abort.
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
-    tracing::warn!("User requested shutdown...");
     cx.core.server.stop.notify_one();
     // The end of the process is the answer.
     Ok(Outcome::Block(Block { deadline: None, on_timeout: |_| {} }))

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpListener as StdTcpListener},
+    net::{SocketAddr, TcpListener as StdTcpListener},
     os::unix::fs::PermissionsExt,
     path::Path,
     sync::Arc,
@@ -43,14 +43,21 @@ impl Listener {
             Listener::Unix(_) => "unix",
         }
     }
+
+    /// Its address, where it is one of TCP.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(_) => None,
+        }
+    }
 }
 
 /// How long accepting rests after the system refused (no file descriptor left), so that it does not spin.
 const REST: Duration = Duration::from_millis(10);
 
 /// Binds an address.
-pub fn bind_tcp(address: IpAddr, port: u16, backlog: i32) -> io::Result<Listener> {
-    let address = SocketAddr::new(address, port);
+pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

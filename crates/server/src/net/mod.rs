@@ -2,4 +2,5 @@
 
 pub mod cores;
 pub mod listener;
+pub mod listening;
 pub mod stream;

@@ -13,12 +13,11 @@ impl Rule for Addresses {
 
     fn parse(&self, words: &[&[u8]]) -> Result<Vec<String>, Reason> {
         const ADDRESSES_MAX: usize = 16;
-        match words {
-            // One empty word is how a file says that there is none.
-            [b""] => Ok(vec![]),
-            _ if words.len() > ADDRESSES_MAX => Err("Too many bind addresses specified.".into()),
-            _ => Ok(words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()),
-        }
+        // One word may hold several addresses, as CONFIG SET gives them, or none, as a file says that there is none.
+        let texts = words.iter().map(|word| String::from_utf8_lossy(word));
+        let addresses: Vec<String> =
+            texts.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+        if addresses.len() > ADDRESSES_MAX { Err("Too many bind addresses specified.".into()) } else { Ok(addresses) }
     }
 
     fn show(&self, value: &Vec<String>) -> Vec<u8> {
