@@ -54,7 +54,8 @@ impl Generator {
             let Some(known) = reference.get(&command.name) else {
                 continue;
             };
-            if rules::not_drawn(&command.name).is_some() {
+            // Redis's vector sets are a module, built in or not.
+            if rules::not_drawn(&command.name).is_some() || command.flags.contains("module") {
                 continue;
             }
             if other.is_some() && ["multi", "watch"].contains(&command.name.as_str()) {

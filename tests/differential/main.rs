@@ -30,12 +30,12 @@ use explore::Exploration;
 
 #[test]
 fn one_thread_against_redis() {
-    explore(Exploration { reference: Kind::Redis, threads: 1, first_seed: 1, sequences: 6000 });
+    explore(Exploration { reference: Kind::Redis, threads: 1, first_seed: 1, sequences: 10_000 });
 }
 
 #[test]
 fn four_threads_against_redis() {
-    explore(Exploration { reference: Kind::Redis, threads: 4, first_seed: 1_000_001, sequences: 6000 });
+    explore(Exploration { reference: Kind::Redis, threads: 4, first_seed: 1_000_001, sequences: 10_000 });
 }
 
 /// Commands and options that only Valkey has.

@@ -190,6 +190,12 @@ const ALLOWED: &[Allowed] = &[
         why: "as for CLIENT SETNAME",
     },
     Allowed {
+        command: "hello",
+        from: None,
+        when: |arguments, ours, _| has_zero_byte(arguments) && ours.is_error(),
+        why: "as for CLIENT SETNAME",
+    },
+    Allowed {
         command: "client|setinfo",
         from: None,
         when: |arguments, ours, _| has_zero_byte(arguments) && ours.is_error(),

@@ -165,8 +165,6 @@ const PATTERNS: [&[u8]; 24] = [
 ];
 
 /// Far enough that no test sees them pass, and those that are refused or have passed already.
-const SANE_SECONDS: [&str; 4] = ["1000000", "5000000", "100000", "2000000000"];
-const SANE_MILLISECONDS: [&str; 4] = ["100000000", "5000000", "2000000001", "1000000999"];
 const EDGE_PERIODS: [&str; 18] = [
     "0",
     "-1",
@@ -282,8 +280,7 @@ pub fn for_argument(argument: &Argument, command: &str, random: &mut Random) -> 
     };
     match (argument.kind.as_str(), name.as_str()) {
         ("key", _) => key(random),
-        (_, "seconds") => of(&SANE_SECONDS, &EDGE_PERIODS),
-        (_, "milliseconds" | "ttl") => of(&SANE_MILLISECONDS, &EDGE_PERIODS),
+        (_, "seconds" | "milliseconds" | "ttl") => period(&name, random),
         ("unix-time", _) if name.contains("milli") => of(&SANE_UNIX_MILLISECONDS, &EDGE_UNIX_TIMES),
         ("unix-time", _) => of(&SANE_UNIX_SECONDS, &EDGE_UNIX_TIMES),
         (_, "destination-db" | "db" | "index1" | "index2") => of(&DATABASES, &[]),
@@ -308,6 +305,15 @@ pub fn for_argument(argument: &Argument, command: &str, random: &mut Random) -> 
         // INCRBYFLOAT's increment is a double in its docs; a string that is a number in others' is drawn from all values.
         _ => value(random),
     }
+}
+
+/// No two alike: whether one period ends after the same one that began a moment ago (EXPIRE GT) depends on the clock.
+fn period(name: &str, random: &mut Random) -> Vec<u8> {
+    if random.chance(25) {
+        return random.pick(&EDGE_PERIODS).as_bytes().to_vec();
+    }
+    let least: usize = if name == "seconds" { 100_000 } else { 100_000_000 };
+    (least + random.below(2_000_000_000)).to_string().into_bytes()
 }
 
 /// Whether an argument read as a period or a time could pass while a test runs. Servers would then differ by their clocks.

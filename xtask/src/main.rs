@@ -6,6 +6,7 @@ mod compat;
 mod differential;
 mod fuzz;
 mod generated;
+mod loom;
 mod shell;
 mod testing;
 
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test [PART…]      set up and run everything, or some parts: fmt, clippy, unit, asan, compat,
+  test [PART…]      set up and run everything, or some parts: fmt, clippy, unit, loom, asan, compat,
                     or a test program of tests/ (differential, protocol, clients, …)
   verify            what can be checked without changing or running anything: format, clippy, generated files
   fix               format the code and write the generated files anew
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
   differential      explore with the differential test; --help tells how
   bench             measure beside the reference servers; --help tells how
   asan              the crates with unsafe code under AddressSanitizer
+  loom              gate and lock sets in every order of events
   fuzz [TARGET]     fuzz targets; without a name, list them
   references        only set up the reference servers, and tell where they are
 ";
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         "differential" => differential::run(rest),
         "bench" => bench::run(rest),
         "asan" => asan::run(),
+        "loom" => loom::run(),
         "fuzz" => fuzz::run(rest),
         "references" => ochre_testkit::references::set_up().map(|references| println!("{references:#?}")),
         "help" | "--help" | "-h" => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ochre_testkit::{references, workspace};
 
 use crate::shell::{cargo, run};
-use crate::{asan, generated};
+use crate::{asan, generated, loom};
 
 /// A part of the tests: its name, and what runs it.
 struct Part {
@@ -32,6 +32,7 @@ pub fn test(names: &[String]) -> Result<(), String> {
             .push(Part::new(&name, move || run(&mut cargo(&["test", "--package", "ochre-tests", "--test", &program]))));
     }
     parts.push(Part::new("compat", generated::are_current));
+    parts.push(Part::new("loom", loom::run));
     parts.push(Part::new("asan", asan::run));
     if !names.is_empty() {
         let known: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();

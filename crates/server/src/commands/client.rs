@@ -60,6 +60,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
         CommandSpec {
             name: "capa",
             arity: -3,
+            flags: SUBCOMMAND.flags.union(Flags::ALLOW_BUSY),
             since: "8.0.0",
             summary: "Says what the client is capable of.",
             syntax: "capability...",

@@ -62,6 +62,12 @@ impl Config {
                     .to_owned(),
             );
         }
+        if is_set("maxmemory") && is_set("maxmemory-policy") {
+            warnings.push(
+                "Keys are not evicted in this version: beyond maxmemory, writes are refused whatever maxmemory-policy says."
+                    .to_owned(),
+            );
+        }
         if is_set("syslog-enabled") {
             warnings.push("Ochre does not log to syslog: the log goes to logfile, or to standard output.".to_owned());
         }

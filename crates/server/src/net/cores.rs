@@ -122,6 +122,8 @@ async fn expire_some(core: &Core, shard: usize) -> bool {
     if core.server.pause.stops_expiry() || !core.server.expires_actively() {
         return true;
     }
+    // A core without requests learns here which events are asked for.
+    core.refresh_config();
     execute::prepare(core, &core.config(), Some(&set), clock::now_ms());
     let finished = (0..EXPIRED_PER_LOCK).any(|_| !set.writer().expire_one(shard));
     effects::publish_expired(core, &set);

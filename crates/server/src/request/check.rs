@@ -90,7 +90,7 @@ fn refusal(
     if flags.contains(Flags::DEBUG) && !debug_is_allowed(config, session) {
         return Err(DEBUG_NOT_ALLOWED);
     }
-    if !session.authenticated && !flags.contains(Flags::NO_AUTH) {
+    if !session.authenticated && config.requirepass.is_some() && !flags.contains(Flags::NO_AUTH) {
         return Err(AUTH_REQUIRED);
     }
     if session.in_transaction() && flags.contains(Flags::NO_MULTI) {
