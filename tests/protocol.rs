@@ -354,3 +354,112 @@ fn thousands_of_connections_live_side_by_side() {
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=800).collect::<Vec<i64>>());
 }
+
+/// The requests that follow a big one in the same batch must not be answered before there is room for their replies.
+#[test]
+fn many_big_replies_at_once_stay_within_the_limit() {
+    let server = Launch::subject().threads(1).directive("client-output-buffer-limit", "normal 32mb 0 0").start();
+    let mut good = server.client();
+    good.call(&["SET", "big", &"x".repeat(16 << 20)]).unwrap();
+    let before = process::resident_memory(server.pid()).unwrap();
+    let mut greedy = server.client();
+    // One write, one batch: 512 MB of replies.
+    greedy.send_bytes(&request(&["GET", "big"]).repeat(32)).unwrap();
+    let mut most = before;
+    eventually("the client is closed", || {
+        most = most.max(process::resident_memory(server.pid()).unwrap());
+        good.run("CLIENT LIST").to_text().lines().count() == 1
+    });
+    assert!(most < before + (192 << 20), "memory grew from {before} to {most} bytes");
+}
+
+/// Redis drops what does not fit the socket at once; nothing is gained by that.
+#[test]
+fn a_client_that_has_sent_all_still_gets_its_replies() {
+    let server = Launch::subject().threads(2).start();
+    server.client().call(&["SET", "big", &"x".repeat(20 << 20)]).unwrap();
+    for last in [["PING"], ["QUIT"]] {
+        let mut client = server.client();
+        client.send_bytes(&[request(&["GET", "big"]), request(&last)].concat()).unwrap();
+        client.finish_sending().unwrap();
+        let length = client.read_to_end().unwrap().len();
+        assert!(length > 20 << 20, "only {length} bytes came");
+    }
+    eventually("they are gone", || server.client().run("CLIENT LIST").to_text().lines().count() == 1);
+}
+
+#[test]
+fn replies_are_sent_while_a_pause_holds_the_next_request_up() {
+    let server = Launch::subject().threads(2).start();
+    let mut other = server.client();
+    other.call(&["SET", "big", &"x".repeat(20 << 20)]).unwrap();
+    assert_eq!(other.run("CLIENT PAUSE 60000 WRITE"), Reply::ok());
+    let mut client = server.client();
+    client.send_bytes(&[request(&["GET", "big"]), request(&["SET", "k", "v"])].concat()).unwrap();
+    assert_eq!(client.read_reply().unwrap().to_text().len(), 20 << 20);
+    // One that leaves meanwhile is noticed, and one that is to be ended ends.
+    let mut leaving = server.client();
+    leaving.send_bytes(&request(&["SET", "k", "v"])).unwrap();
+    eventually("both are held up", || other.run("CLIENT LIST").to_text().matches("flags=b").count() == 2);
+    drop(leaving);
+    eventually("one has left", || other.run("CLIENT LIST").to_text().matches("flags=b").count() == 1);
+    assert_eq!(other.run("CLIENT UNPAUSE"), Reply::ok());
+    assert_eq!(client.read_reply().unwrap(), Reply::ok());
+}
+
+#[test]
+fn a_closing_client_that_never_reads_can_be_killed() {
+    let server = Launch::subject().threads(2).start();
+    let mut other = server.client();
+    other.call(&["SET", "big", &"x".repeat(20 << 20)]).unwrap();
+    let mut client = server.client();
+    let id = client.run("CLIENT ID").to_text();
+    client.send_bytes(&[request(&["GET", "big"]), request(&["QUIT"])].concat()).unwrap();
+    eventually("it is closing", || other.run("CLIENT LIST").to_text().contains("cmd=quit"));
+    assert_eq!(other.run(&format!("CLIENT KILL ID {id}")), Reply::Integer(1));
+    eventually("it is gone", || other.run("CLIENT LIST").to_text().lines().count() == 1);
+}
+
+/// Redis: `readQueryFromClient` counts what MULTI has queued as part of the query buffer.
+#[test]
+fn what_is_queued_counts_toward_the_query_buffer() {
+    let server = Launch::subject().threads(2).directive("client-query-buffer-limit", "2mb").start();
+    let mut client = server.client();
+    assert_eq!(client.run("MULTI"), Reply::ok());
+    let value = "x".repeat(100_000);
+    let queued = (0..100).take_while(|_| client.call(&["SET", "k", &value]).is_ok()).count();
+    assert!(queued < 30, "{queued} requests of 100 KB were queued");
+}
+
+#[test]
+fn what_is_to_be_skipped_is_skipped_however_long_it_takes() {
+    let server = Launch::subject().threads(2).start();
+    let mut client = server.client();
+    client.run("CLIENT REPLY ON");
+    for batch in 0..20 {
+        let words: Vec<String> = (0..2000).flat_map(|i| [format!("k{batch}:{i}"), "v".into()]).collect();
+        client.call(&[&["MSET".to_string()][..], &words].concat()).unwrap();
+    }
+    // A walk in slices, and a wait.
+    for words in [&["KEYS", "*"][..], &["WAIT", "1", "50"]] {
+        let skip = request(&["CLIENT", "REPLY", "SKIP"]);
+        client.send_bytes(&[skip, request(words), request(&["PING"])].concat()).unwrap();
+        assert_eq!(client.read_reply().unwrap(), Reply::simple("PONG"), "after {words:?}");
+    }
+}
+
+/// Idle is who sends nothing, not who sends slowly.
+#[test]
+fn a_slow_upload_is_no_idleness() {
+    let server = Launch::subject().threads(2).directive("timeout", "1").start();
+    let mut client = server.client();
+    let bytes = request(&["ECHO", "0123456789"]);
+    let (start, rest) = bytes.split_at(bytes.len() - 8);
+    client.send_bytes(start).unwrap();
+    for byte in rest {
+        std::thread::sleep(Duration::from_millis(300));
+        client.send_bytes(&[*byte]).unwrap();
+    }
+    assert_eq!(client.read_reply().unwrap(), Reply::bulk("0123456789"));
+    assert_eq!(client.read_to_end().unwrap(), b"");
+}
