@@ -1,8 +1,11 @@
 //! Time: milliseconds since 1970 for expiry, and the processor's counter for how long commands take.
 
 use std::{
-    sync::LazyLock,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Milliseconds since 1970.
@@ -43,4 +46,22 @@ pub fn ticks_to_us(count: u64) -> f64 {
     let elapsed_us = START.1.elapsed().as_micros().max(1) as f64;
     let elapsed_ticks = ticks().saturating_sub(START.0).max(1) as f64;
     count as f64 * elapsed_us / elapsed_ticks
+}
+
+/// Ticks of a millisecond, as last measured: for time limits that are looked at often.
+static TICKS_PER_MS: AtomicU64 = AtomicU64::new(2_000_000);
+
+/// Measures the ticks of a millisecond.
+pub fn measure_ticks() {
+    let elapsed_us = START.1.elapsed().as_micros() as u64;
+    if elapsed_us > 1000 {
+        let elapsed_ticks = ticks().saturating_sub(START.0);
+        TICKS_PER_MS.store((elapsed_ticks / (elapsed_us / 1000)).max(1), Ordering::Relaxed);
+    }
+}
+
+/// About how many ticks a short time has.
+#[inline]
+pub fn ticks_of(time: Duration) -> u64 {
+    TICKS_PER_MS.load(Ordering::Relaxed) * time.as_micros() as u64 / 1000
 }

@@ -21,6 +21,8 @@ use crate::{
 
 /// How many keys are expired before the shard's lock is given back.
 const EXPIRED_PER_LOCK: usize = 16;
+/// For how long a core expires keys before it serves its clients again.
+const EXPIRY_TURN: Duration = Duration::from_micros(250);
 /// How often a core looks after its clients' timeouts and limits.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
 
@@ -85,12 +87,17 @@ async fn expire(core: Rc<Core>, earlier: Arc<Notify>) {
         }
         due.clear();
         let next_ms = server.keyspace.due_shards(core.index, clock::now_ms(), &mut due);
+        let mut turn_began = clock::ticks();
         for &shard in &due {
             while !expire_some(&core, shard).await {
-                tokio::task::yield_now().await;
+                if clock::ticks() - turn_began > clock::ticks_of(EXPIRY_TURN) {
+                    tokio::task::yield_now().await;
+                    turn_began = clock::ticks();
+                }
             }
         }
         if !due.is_empty() {
+            tokio::task::yield_now().await;
             continue;
         }
         // A key is gone in the millisecond after its deadline.
@@ -113,6 +120,10 @@ async fn expire_some(core: &Core, shard: usize) -> bool {
     let mut set = LockSet::lock(keyspace, entered, shards);
     // A core without requests learns here which events are asked for.
     core.refresh_config();
+    // What stops expiry may have begun since the shards that are due were counted.
+    if core.server.pause.stops_expiry() || !core.server.expires_actively() {
+        return true;
+    }
     execute::prepare(core, &core.config(), Some(&set), clock::now_ms());
     let finished = (0..EXPIRED_PER_LOCK).any(|_| !set.writer().expire_one(shard));
     effects::publish_expired(core, &set);
@@ -128,8 +139,10 @@ async fn housekeeping(core: Rc<Core>) {
         let now_ms = clock::now_ms();
         if core.index == 0 {
             core.server.rates.sample(&core.server, now_ms);
+            clock::measure_ticks();
         }
         for client in core.server.clients.of_core(core.index) {
+            client.note_activity(now_ms);
             let idle_ms = now_ms - client.last_active_ms();
             if config.timeout_s > 0 && idle_ms > config.timeout_s as i64 * 1000 && client.times_out() {
                 tracing::debug!("Closing idle client: id={}", client.id);

@@ -27,6 +27,10 @@ const BATCH_MAX: usize = 32;
 const BATCH_ARGS_MAX: usize = 64;
 /// After so many bytes of replies a connection lets the others of its core run.
 const YIELD_BYTES: usize = 64 * 1024;
+/// After so many bytes of replies a batch is broken off: 32 requests can be for 32 values of any size.
+const BATCH_REPLY_BYTES_MAX: usize = 4 * YIELD_BYTES;
+/// Spans beyond so many are given back after the request that needed them.
+const SPANS_KEPT_MAX: usize = 64 * 1024;
 
 /// In the plain protocol only: the seed's second word for ending a conversation.
 const PLAIN_ALIASES: &[(&str, &str)] = &[("stop", "quit")];
@@ -54,6 +58,8 @@ struct Item {
     /// Its arguments among the spans, its keys among the hashes: each begins where the one before ends.
     spans_end: u32,
     hashed_end: u32,
+    /// Where it ends in the input.
+    end: usize,
     refusal: Option<CommandError>,
 }
 
@@ -132,6 +138,8 @@ pub fn serve(
     work: &mut Workspace<'_>,
 ) -> (usize, Next) {
     let mut done = 0;
+    // When the first request began that ran alone.
+    let mut began = None;
     loop {
         if out.len() >= YIELD_BYTES {
             *parser = RequestParser::default();
@@ -140,16 +148,23 @@ pub fn serve(
         let limits = limits(config, session);
         let cut = cut_batch(core, config, session, parser, input, done, &limits, work);
         if !work.items.is_empty() {
-            if !run_batch(core, config, session, input, out, work) {
-                work.put_back(parser, input);
-                return (done, Next::Gate);
+            match run_batch(core, config, session, input, out, work) {
+                BatchRun::All => done = cut.batch_end,
+                BatchRun::UpTo(end) => {
+                    work.put_back(parser, input);
+                    return (end, Next::Yield);
+                }
+                BatchRun::GateClosed => {
+                    work.put_back(parser, input);
+                    return (done, Next::Gate);
+                }
             }
-            done = cut.batch_end;
         }
         match cut.stop {
             Stop::Full => {}
             Stop::Alone { command, end } => {
                 let args = Args::new(input, &work.spans[cut.spans..]);
+                let began = *began.get_or_insert_with(clock::ticks);
                 match run_alone(core, config, session, command, args, out) {
                     Some(next @ (Next::Gate | Next::Pause)) => {
                         work.put_back(parser, input);
@@ -162,6 +177,10 @@ pub fn serve(
                     }
                     Some(next) => return (end, next),
                     None => done = end,
+                }
+                if clock::ticks().saturating_sub(began) > clock::ticks_of(execute::SLICE) {
+                    *parser = RequestParser::default();
+                    return (done, Next::Yield);
                 }
             }
             Stop::Incomplete { wanted } => return (cut.batch_end, Next::Read { wanted }),
@@ -217,6 +236,15 @@ enum Stop {
     CrossProtocol,
 }
 
+/// How far a batch was run.
+enum BatchRun {
+    All,
+    /// Its replies are long: up to here in the input.
+    UpTo(usize),
+    /// The gate is closed, and nothing was run.
+    GateClosed,
+}
+
 /// Cuts requests off the input from `start` on, while they may share a batch.
 #[allow(clippy::too_many_arguments)]
 fn cut_batch(
@@ -230,6 +258,7 @@ fn cut_batch(
     work: &mut Workspace<'_>,
 ) -> CutBatch {
     work.spans.clear();
+    work.spans.shrink_to(SPANS_KEPT_MAX);
     work.hashed.clear();
     work.items.clear();
     work.quoted.clear();
@@ -291,13 +320,14 @@ fn cut_batch(
             command,
             spans_end: work.spans.len() as u32,
             hashed_end: work.hashed.len() as u32,
+            end,
             refusal,
         });
         at = end;
     }
 }
 
-/// Runs the requests of a batch; false where the gate is closed, and nothing was run.
+/// Runs the requests of a batch.
 fn run_batch(
     core: &Core,
     config: &Config,
@@ -305,11 +335,11 @@ fn run_batch(
     input: &[u8],
     out: &mut Vec<u8>,
     work: &mut Workspace<'_>,
-) -> bool {
+) -> BatchRun {
     let keyspace = &core.server.keyspace;
     let mut set = None;
     if !work.hashed.is_empty() {
-        let Some(entered) = keyspace.gate().enter(core.index) else { return false };
+        let Some(entered) = keyspace.gate().enter(core.index) else { return BatchRun::GateClosed };
         let shards: ShardList = work.hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash) as u16).collect();
         let locked = LockSet::lock(keyspace, entered, shards);
         if work.hashed.len() > 1 {
@@ -330,6 +360,7 @@ fn run_batch(
     let mut ticks = clock::ticks();
     let (mut first_span, mut first_key) = (0, 0);
     let (mut last, mut count) = (None, 0);
+    let mut ran = BatchRun::All;
     for item in work.items.iter_mut() {
         let (spans_end, hashed_end) = (item.spans_end as usize, item.hashed_end as usize);
         match (item.command, item.refusal.take()) {
@@ -349,11 +380,15 @@ fn run_batch(
             }
         }
         (first_span, first_key) = (spans_end, hashed_end);
+        if out.len() >= BATCH_REPLY_BYTES_MAX {
+            ran = BatchRun::UpTo(item.end);
+            break;
+        }
     }
     if let Some(command) = last {
         session.client.ran(command, count, now_ms);
     }
-    true
+    ran
 }
 
 /// Checks and runs a request that shares no batch. `None`: go on with the next one.
@@ -382,6 +417,7 @@ fn run_alone(
             Verdict::Paused => return Some(Next::Pause),
         }
     }
+    let reply_mode = session.reply_mode;
     let ended = if matches!(command.spec.handler, Handler::Container) {
         execute::write_error(core, session, &CommandError::wrong_arity(&command.full_name), out);
         Ended::Done
@@ -402,6 +438,13 @@ fn run_alone(
     // What it sent to itself follows its own reply.
     if session.client.mailbox.has_mail() {
         session.client.mailbox.drain_into(out);
+    }
+    match ended {
+        // It will be run again, as if for the first time.
+        Ended::GateClosed | Ended::Continue => session.reply_mode = reply_mode,
+        // What it will be answered is skipped too.
+        Ended::Blocked if reply_mode == ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
+        _ => {}
     }
     match ended {
         Ended::Done => None,

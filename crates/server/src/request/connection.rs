@@ -21,13 +21,19 @@ use crate::{
     config::{Config, OutputLimit},
     core::Core,
     net::stream::Stream,
-    session::{ClientFlags, Session, client::Unblock},
+    session::{ClientFlags, ReplyMode, Session, client::Unblock},
 };
 
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// A half-sent request up to this size is put before what is read next; a longer one is read to where it lies.
 const MOVED_BYTES_MAX: usize = 16 * 1024;
+/// After so many bytes read a connection lets the others of its core run, however short its replies are.
+const TURN_BYTES: usize = 64 * 1024;
+/// The core's own output buffer is given up beyond this size; and so much unsent output is taken over with its buffer, not copied.
+const SHARED_OUTPUT_BYTES_MAX: usize = 512 * 1024;
+/// What a client may send without its request being complete, before it is authenticated (Redis: `readQueryFromClient`).
+const UNAUTHENTICATED_INPUT_BYTES_MAX: u64 = 1024 * 1024;
 /// Room for a long request is made in steps of this size or of what is there already: a length that is only announced takes no memory.
 const GROWTH_BYTES: usize = 1024 * 1024;
 
@@ -42,23 +48,33 @@ struct Connection {
     wanted: usize,
     /// Whether `input` may hold a complete request.
     unserved: bool,
-    /// What could not be sent yet.
+    /// What could not be sent at once, of which the first `sent` bytes are sent by now.
     output: Vec<u8>,
+    sent: usize,
     /// Since when the output is above its soft limit.
     above_soft_limit_since: Option<Instant>,
     /// The deadline of what the session waits for.
     timer: Option<Pin<Box<Sleep>>>,
+    /// What holds its next request up.
+    held: Option<Held>,
     /// It ends once the output is sent.
     closing: bool,
+    /// The client has sent all that it will.
+    input_ended: bool,
 }
 
-/// What the connection waits for outside of its socket.
-enum Wait {
-    /// Others' turn.
-    Yield,
+/// What holds a request up that was read already. What is to be sent is sent meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
     Gate,
     Pause,
-    /// It has ended.
+}
+
+/// Why a turn of the connection is over.
+enum Turn {
+    /// There is more to do, but it is others' turn.
+    Yield,
+    /// The connection has ended.
     End,
 }
 
@@ -72,51 +88,42 @@ pub async fn serve(core: Rc<Core>, stream: Stream, session: Session) {
         wanted: 0,
         unserved: false,
         output: Vec::new(),
+        sent: 0,
         above_soft_limit_since: None,
         timer: None,
+        held: None,
         closing: false,
+        input_ended: false,
     };
-    loop {
-        match poll_fn(|cx| connection.poll(&core, cx)).await {
-            Wait::Yield => tokio::task::yield_now().await,
-            Wait::Gate => poll_fn(|cx| core.server.keyspace.gate().poll_open(cx)).await,
-            Wait::Pause => {
-                connection.session.client.set_flag(ClientFlags::PAUSED, true);
-                poll_fn(|cx| {
-                    connection.session.client.waker.register(cx.waker());
-                    if connection.session.client.is_killed() {
-                        return Poll::Ready(());
-                    }
-                    core.server.pause.poll_end(cx)
-                })
-                .await;
-                connection.session.client.set_flag(ClientFlags::PAUSED, false);
-            }
-            Wait::End => break,
-        }
+    while let Turn::Yield = poll_fn(|cx| connection.poll(&core, cx)).await {
+        tokio::task::yield_now().await;
     }
     connection.end(&core).await;
 }
 
 impl Connection {
     /// Does what can be done, until there is nothing to do but wait.
-    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<Wait> {
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<Turn> {
         self.session.client.waker.register(cx.waker());
         core.refresh_config();
         let config = core.config();
         let mut scratch = core.scratch.borrow_mut();
         let (input, output, mut work) = scratch.parts();
+        let mut read_bytes = 0;
         loop {
-            if self.session.client.is_killed() && !self.closing {
-                return Poll::Ready(Wait::End);
+            if self.session.client.is_killed() {
+                return Poll::Ready(Turn::End);
             }
             output.clear();
-            if self.session.blocked.is_some() {
-                self.poll_blocked(core, cx, output);
+            // What was sent to it before it asked comes before what it is answered.
+            if self.session.client.mailbox.has_mail() {
+                self.session.client.mailbox.drain_into(output);
             }
+            self.poll_blocked(core, cx, output);
+            self.poll_held(core, cx);
             let mut next = None;
-            if self.closing || self.session.blocked.is_some() {
-                // Nothing is served; reading only tells whether the client is still there.
+            if !self.serves() {
+                // Reading only tells whether the client is still there.
             } else if self.unserved {
                 let (done, stopped) = batch::serve(
                     core,
@@ -131,30 +138,39 @@ impl Connection {
                 next = Some(stopped);
             } else if let Poll::Ready(read) = self.poll_read(core, &config, cx, input, output, &mut work) {
                 match read {
-                    Ok(stopped) => next = Some(stopped),
+                    Ok((read, stopped)) => {
+                        read_bytes += read;
+                        next = Some(stopped);
+                    }
+                    // What was asked before the end is answered.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.close(),
                     Err(error) => {
                         tracing::trace!(client = self.session.client.id, %error, "connection lost");
-                        return Poll::Ready(Wait::End);
+                        return Poll::Ready(Turn::End);
                     }
                 }
             }
-            let wait = self.follow(next.as_ref());
+            let yields = self.follow(next.as_ref());
+            if self.closing {
+                // Nothing new may keep it from its end.
+                crate::pubsub::leave(&core.server, &mut self.session);
+            }
             if self.session.client.mailbox.has_mail() {
                 self.session.client.mailbox.drain_into(output);
             }
             if self.poll_write(core, &config, cx, output).is_err() {
-                return Poll::Ready(Wait::End);
+                return Poll::Ready(Turn::End);
             }
-            if self.closing && self.output.is_empty() {
-                return Poll::Ready(Wait::End);
+            if self.closing && self.unsent() == 0 {
+                return Poll::Ready(Turn::End);
             }
             self.release_memory();
-            if let Some(wait) = wait {
-                return Poll::Ready(wait);
+            if yields || read_bytes >= TURN_BYTES && self.serves() {
+                return Poll::Ready(Turn::Yield);
             }
             if next.is_none() || self.closing || self.session.blocked.is_some() {
                 if self.watch_for_end(cx) {
-                    return Poll::Ready(Wait::End);
+                    return Poll::Ready(Turn::End);
                 }
                 if self.session.blocked.is_some() && self.arm_timer(cx) {
                     continue;
@@ -164,28 +180,48 @@ impl Connection {
         }
     }
 
-    /// Takes over why serving stopped.
-    fn follow(&mut self, next: Option<&Next>) -> Option<Wait> {
-        let (unserved, wait) = match next? {
+    /// Whether its requests are served at the moment.
+    fn serves(&self) -> bool {
+        !self.closing && self.session.blocked.is_none() && self.held.is_none()
+    }
+
+    /// Takes over why serving stopped; whether others are to have their turn.
+    fn follow(&mut self, next: Option<&Next>) -> bool {
+        let Some(next) = next else { return false };
+        self.unserved = match next {
             Next::Read { wanted } => {
                 self.wanted = *wanted;
-                (false, None)
+                false
             }
-            Next::Yield => (true, Some(Wait::Yield)),
-            Next::Gate => (true, Some(Wait::Gate)),
-            Next::Pause => (true, Some(Wait::Pause)),
+            Next::Yield => true,
+            Next::Gate => {
+                self.held = Some(Held::Gate);
+                true
+            }
+            Next::Pause => {
+                self.held = Some(Held::Pause);
+                self.session.client.set_flag(ClientFlags::PAUSED, true);
+                true
+            }
             Next::Blocked => {
+                // What was asked of an earlier wait does not end this one.
+                self.session.client.take_unblock();
                 self.session.client.set_flag(ClientFlags::BLOCKED, true);
-                (true, None)
+                true
             }
             Next::Close => {
-                self.closing = true;
-                self.session.client.set_flag(ClientFlags::CLOSING, true);
-                (false, None)
+                self.close();
+                false
             }
         };
-        self.unserved = unserved;
-        wait
+        matches!(next, Next::Yield)
+    }
+
+    /// Nothing more is served; what is to be sent is sent.
+    fn close(&mut self) {
+        self.closing = true;
+        self.session.client.set_flag(ClientFlags::CLOSING, true);
+        self.input = Vec::new();
     }
 
     /// Reads, and serves what was read.
@@ -197,7 +233,7 @@ impl Connection {
         input: &mut Vec<u8>,
         output: &mut Vec<u8>,
         work: &mut batch::Workspace<'_>,
-    ) -> Poll<io::Result<Next>> {
+    ) -> Poll<io::Result<(usize, Next)>> {
         let in_place = self.input.len() > MOVED_BYTES_MAX;
         let (buffer, before) = if in_place {
             let missing = self.wanted.saturating_sub(self.input.len());
@@ -212,7 +248,10 @@ impl Connection {
         };
         let read = match pin!(self.stream.read_buf(buffer)).poll(cx) {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Ok(0)) => {
+                self.input_ended = true;
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Ready(Ok(read)) => read,
         };
@@ -221,6 +260,7 @@ impl Connection {
         core.counters.read_bytes.add(read as u64);
         let figures = &self.session.client.figures;
         figures.read_bytes.store(figures.read_bytes.load(Ordering::Relaxed) + read as u64, Ordering::Relaxed);
+        self.session.client.mark_active();
 
         let (session, parser) = (&mut self.session, &mut self.parser);
         let (done, next) = batch::serve(core, config, session, parser, buffer, output, work);
@@ -231,58 +271,74 @@ impl Connection {
             self.input.extend_from_slice(&input[done..]);
         }
         self.session.client.figures.input_bytes.store(self.input.len() as u64, Ordering::Relaxed);
-        if self.input.len() as u64 > config.client_query_buffer_limit {
+        // What is queued was sent and is not done with either.
+        let queued = self.session.client.figures.queued_bytes.load(Ordering::Relaxed);
+        let limit = if self.session.authenticated { u64::MAX } else { UNAUTHENTICATED_INPUT_BYTES_MAX };
+        if self.input.len() as u64 + queued > config.client_query_buffer_limit.min(limit) {
             core.counters.query_limit_disconnections.add(1);
             tracing::warn!("Closing client that reached max query buffer length: id={}", self.session.client.id);
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
-        Poll::Ready(Ok(next))
+        Poll::Ready(Ok((read, next)))
+    }
+
+    /// How many bytes are kept to be sent.
+    fn unsent(&self) -> usize {
+        self.output.len() - self.sent
     }
 
     /// Sends what can be sent, and keeps the rest within its limits.
-    fn poll_write(&mut self, core: &Core, config: &Config, cx: &mut Context<'_>, output: &mut [u8]) -> Result<(), ()> {
-        let mut fresh: &[u8] = output;
-        let mut failed = false;
-        let mut written = 0;
-        if self.output.is_empty() && !fresh.is_empty() {
-            match self.stream.write_what_fits(cx, fresh) {
-                Ok(sent) => {
-                    fresh = &fresh[sent..];
-                    written += sent;
-                }
-                Err(_) => failed = true,
-            }
-            self.output.extend_from_slice(fresh);
-        } else {
-            self.output.extend_from_slice(fresh);
-            if !self.output.is_empty() {
-                match self.stream.write_what_fits(cx, &self.output) {
-                    Ok(sent) => {
-                        self.output.drain(..sent);
-                        written += sent;
-                    }
-                    Err(_) => failed = true,
-                }
-            }
+    fn poll_write(
+        &mut self,
+        core: &Core,
+        config: &Config,
+        cx: &mut Context<'_>,
+        output: &mut Vec<u8>,
+    ) -> Result<(), ()> {
+        let kept = self.unsent() > 0;
+        if kept {
+            self.output.extend_from_slice(output);
         }
+        let unsent = if kept { &self.output[self.sent..] } else { &output[..] };
+        let written = if unsent.is_empty() { Ok(0) } else { self.stream.write_what_fits(cx, unsent) };
+        let Ok(written) = written else { return Err(()) };
+        if kept {
+            self.sent += written;
+            // Moved down only when that halves it, so that each byte is moved once on average.
+            if self.sent >= self.output.len() - self.sent {
+                self.output.drain(..self.sent);
+                self.sent = 0;
+            }
+        } else if output.len() - written > SHARED_OUTPUT_BYTES_MAX {
+            self.output = std::mem::take(output);
+            self.sent = written;
+        } else {
+            self.output.extend_from_slice(&output[written..]);
+        }
+        if output.capacity() > SHARED_OUTPUT_BYTES_MAX {
+            *output = Vec::new();
+        }
+        let figures = &self.session.client.figures;
         if written > 0 {
             core.counters.writes.add(1);
             core.counters.written_bytes.add(written as u64);
-            let figures = &self.session.client.figures;
             figures
                 .written_bytes
                 .store(figures.written_bytes.load(Ordering::Relaxed) + written as u64, Ordering::Relaxed);
+            if kept {
+                self.session.client.mark_active();
+            }
         }
-        let figures = &self.session.client.figures;
-        if self.output.len() as u64 != figures.output_bytes.load(Ordering::Relaxed) {
-            figures.output_bytes.store(self.output.len() as u64, Ordering::Relaxed);
+        let unsent = self.unsent() as u64;
+        if unsent != figures.output_bytes.load(Ordering::Relaxed) {
+            figures.output_bytes.store(unsent, Ordering::Relaxed);
         }
-        if failed || self.is_above_limits(core, config) { Err(()) } else { Ok(()) }
+        if self.is_above_limits(core, config) { Err(()) } else { Ok(()) }
     }
 
     /// Whether the output has grown beyond what the configuration allows to this class of client.
     fn is_above_limits(&mut self, core: &Core, config: &Config) -> bool {
-        if self.output.is_empty() {
+        if self.unsent() == 0 {
             self.above_soft_limit_since = None;
             return false;
         }
@@ -291,7 +347,7 @@ impl Connection {
         } else {
             &config.client_output_buffer_limit.normal
         };
-        let waiting = (self.output.len() + self.session.client.mailbox.bytes()) as u64;
+        let waiting = (self.unsent() + self.session.client.mailbox.bytes()) as u64;
         let above_hard = limit.hard_bytes > 0 && waiting > limit.hard_bytes;
         let above_soft = limit.soft_bytes > 0 && waiting > limit.soft_bytes;
         let since = above_soft.then(|| self.above_soft_limit_since.unwrap_or_else(Instant::now));
@@ -326,6 +382,7 @@ impl Connection {
         if asked.is_none() && !timed_out {
             return;
         }
+        let mark = output.len();
         let mut reply = ReplyWriter::new(output, self.session.protocol);
         if asked == Some(Unblock::Error) {
             core.counters.error(b"UNBLOCKED");
@@ -333,9 +390,30 @@ impl Connection {
         } else {
             (block.on_timeout)(&mut reply);
         }
+        match self.session.reply_mode {
+            ReplyMode::On => {}
+            ReplyMode::Skip => {
+                output.truncate(mark);
+                self.session.reply_mode = ReplyMode::On;
+            }
+            ReplyMode::Off | ReplyMode::SkipNext => output.truncate(mark),
+        }
         self.session.blocked = None;
         self.timer = None;
         self.session.client.set_flag(ClientFlags::BLOCKED, false);
+    }
+
+    /// Lets the held request go where what held it is over; else the connection is woken then.
+    fn poll_held(&mut self, core: &Core, cx: &mut Context<'_>) {
+        let over = match self.held {
+            None => return,
+            Some(Held::Gate) => core.server.keyspace.gate().poll_open(cx),
+            Some(Held::Pause) => core.server.pause.poll_end(cx),
+        };
+        if over.is_ready() {
+            self.held = None;
+            self.session.client.set_flag(ClientFlags::PAUSED, false);
+        }
     }
 
     /// Starts the timer of the session's wait; whether it is over already.
@@ -345,15 +423,21 @@ impl Connection {
         timer.as_mut().poll(cx).is_ready()
     }
 
-    /// While nothing is served: reads on, so that a client that has gone is noticed. Whether it has gone.
+    /// While nothing is served: reads on, so that a client that has gone is noticed. Whether that ends the connection.
     fn watch_for_end(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.closing && self.session.blocked.is_none() {
+        // A closed gate opens soon, and what came before the end of the input is still to be done.
+        if self.serves() || self.held == Some(Held::Gate) {
             return false;
         }
-        while self.input.len() < GROWTH_BYTES {
+        while !self.input_ended && self.input.len() < GROWTH_BYTES {
             match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
                 Poll::Pending => return false,
-                Poll::Ready(Ok(0) | Err(_)) => return true,
+                Poll::Ready(Err(_)) => return true,
+                Poll::Ready(Ok(0)) => {
+                    self.input_ended = true;
+                    // Who has closed one direction may still read its replies in the other.
+                    return !self.closing;
+                }
                 Poll::Ready(Ok(_)) if self.closing => self.input.clear(),
                 Poll::Ready(Ok(_)) => self.unserved = true,
             }

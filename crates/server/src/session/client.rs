@@ -64,6 +64,8 @@ pub struct Client {
     /// What others sent to it.
     pub mailbox: Mailbox,
     killed: AtomicBool,
+    /// Whether it sent or took bytes since its core last looked.
+    active: AtomicBool,
     /// CLIENT UNBLOCK asked for: 0 nothing, 1 as by time-out, 2 with an error.
     unblock: AtomicU8,
     /// Wakes its connection.
@@ -124,6 +126,7 @@ impl Client {
             figures: Figures::default(),
             mailbox: Mailbox::default(),
             killed: AtomicBool::new(false),
+            active: AtomicBool::new(false),
             unblock: AtomicU8::new(0),
             waker: AtomicWaker::new(),
         }
@@ -136,6 +139,20 @@ impl Client {
         self.figures.commands.store(before + count, Ordering::Relaxed);
         self.last_active_ms.store(now_ms, Ordering::Relaxed);
         self.last_command.store(std::ptr::from_ref(command).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// It sent or took bytes, which need not be whole requests or replies.
+    #[inline]
+    pub(crate) fn mark_active(&self) {
+        self.active.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes what `mark_active` said since the last call for activity of this moment.
+    pub(crate) fn note_activity(&self, now_ms: i64) {
+        if self.active.load(Ordering::Relaxed) {
+            self.active.store(false, Ordering::Relaxed);
+            self.last_active_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
     }
 
     pub fn last_active_ms(&self) -> i64 {
