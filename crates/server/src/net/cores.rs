@@ -118,12 +118,12 @@ async fn expire_some(core: &Core, shard: usize) -> bool {
     let mut shards = ShardList::new();
     shards.push(shard as u16);
     let mut set = LockSet::lock(keyspace, entered, shards);
+    // A core without requests learns here which events are asked for.
+    core.refresh_config();
     // What stops expiry may have begun since the shards that are due were counted.
     if core.server.pause.stops_expiry() || !core.server.expires_actively() {
         return true;
     }
-    // A core without requests learns here which events are asked for.
-    core.refresh_config();
     execute::prepare(core, &core.config(), Some(&set), clock::now_ms());
     let finished = (0..EXPIRED_PER_LOCK).any(|_| !set.writer().expire_one(shard));
     effects::publish_expired(core, &set);

@@ -115,6 +115,10 @@ impl Connection {
                 return Poll::Ready(Turn::End);
             }
             output.clear();
+            // What was sent to it before it asked comes before what it is answered.
+            if self.session.client.mailbox.has_mail() {
+                self.session.client.mailbox.drain_into(output);
+            }
             self.poll_blocked(core, cx, output);
             self.poll_held(core, cx);
             let mut next = None;
