@@ -79,7 +79,9 @@ enum Turn {
 }
 
 /// Serves a connection until it ends.
-pub async fn serve(core: Rc<Core>, stream: Stream, session: Session) {
+///
+/// The connection is made outside of the future, which would have room for its parts beside it, and is not moved any more.
+pub fn serve(core: Rc<Core>, stream: Stream, session: Session) -> impl Future<Output = ()> {
     let mut connection = Connection {
         stream,
         session,
@@ -95,10 +97,12 @@ pub async fn serve(core: Rc<Core>, stream: Stream, session: Session) {
         closing: false,
         input_ended: false,
     };
-    while let Turn::Yield = poll_fn(|cx| connection.poll(&core, cx)).await {
-        tokio::task::yield_now().await;
+    async move {
+        while let Turn::Yield = poll_fn(|cx| connection.poll(&core, cx)).await {
+            tokio::task::yield_now().await;
+        }
+        connection.end(&core).await;
     }
-    connection.end(&core).await;
 }
 
 impl Connection {
@@ -446,7 +450,7 @@ impl Connection {
     }
 
     /// Takes the session out of everything that knows it.
-    async fn end(mut self, core: &Core) {
+    async fn end(&mut self, core: &Core) {
         crate::pubsub::leave(&core.server, &mut self.session);
         while self.session.watch.is_some() {
             match core.server.keyspace.gate().enter(core.index) {
