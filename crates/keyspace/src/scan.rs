@@ -4,7 +4,7 @@ use crate::segment::TAG_BITS;
 
 /// The shard's bits and the tag's of the next hash to visit: 32 bits for 4,096 shards, so a client's cursor stays far below 2^53.
 /// Growing disturbs no position, since tables are in hash order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScanPosition(u64);
 
 impl ScanPosition {

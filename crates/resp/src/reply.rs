@@ -89,6 +89,15 @@ impl<'a> ReplyWriter<'a> {
         self.out.extend_from_slice(reply);
     }
 
+    /// As [`ReplyWriter::raw`]; a long reply that is the first of its buffer is taken over without being copied.
+    pub fn raw_owned(&mut self, reply: Vec<u8>) {
+        if self.out.is_empty() && reply.len() > self.out.capacity() {
+            *self.out = reply;
+        } else {
+            self.raw(&reply);
+        }
+    }
+
     #[inline]
     pub fn ok(&mut self) {
         self.out.extend_from_slice(if self.protocol == Protocol::Plain { b"OK\n" } else { b"+OK\r\n" });

@@ -42,6 +42,10 @@ pub const ROWS: &[CommandSpec] = &[
 
 /// How much work a slice does: an entry counts one, and so does a shard.
 const SLICE_MAX: usize = 4096;
+/// What is found is kept in pieces of about this size.
+const PIECE_BYTES: usize = 64 * 1024;
+/// So much of a long reply is put together in one slice.
+const JOINED_BYTES_MAX: usize = 512 * 1024;
 
 /// Which keys a walk is after.
 struct Filter<'a> {
@@ -63,25 +67,64 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// Walks on from where the last slice stopped, or from `start`, until so many entries were visited, or the end. Returns what was found
-/// and where to go on; none where only the slice is over.
+/// Walks on from where the last slice stopped, or from `start`, until so many entries were visited, or the end; then answers with what
+/// `header` writes, who is told where to go on and how many elements follow, and with what was found.
 fn walk(
     cx: &mut Walk<'_>,
     start: ScanPosition,
     visited_max: usize,
     filter: &Filter<'_>,
-) -> Option<(WalkState, Option<ScanPosition>)> {
-    let mut state = match cx.session.walk.take() {
-        Some(state) => *state,
-        None => WalkState { position: start, visited: 0, count: 0, found: Vec::new() },
+    header: impl FnOnce(&mut ReplyWriter<'_>, Option<ScanPosition>, usize),
+) -> Run {
+    let mut state =
+        cx.session.walk.take().unwrap_or_else(|| Box::new(WalkState { position: start, ..WalkState::default() }));
+    if state.ended.is_none() {
+        visit(cx, &mut state, visited_max, filter);
+    }
+    let Some(next) = state.ended else {
+        cx.session.walk = Some(state);
+        return Ok(Outcome::Continue);
     };
+    let count = state.count;
+    let total: usize = state.found.iter().map(Vec::len).sum();
+    if state.reply.is_none() && total <= JOINED_BYTES_MAX {
+        header(&mut cx.reply, next, count);
+        state.found.iter().for_each(|piece| cx.reply.raw(piece));
+        return Ok(Outcome::Done);
+    }
+    let protocol = cx.reply.protocol();
+    let reply = state.reply.get_or_insert_with(|| {
+        let mut reply = Vec::with_capacity(total + 128);
+        header(&mut ReplyWriter::new(&mut reply, protocol), next, count);
+        reply
+    });
+    let end = if cx.nested { usize::MAX } else { reply.len() + JOINED_BYTES_MAX };
+    while reply.len() < end {
+        let Some(piece) = state.found.pop_front() else {
+            cx.reply.raw_owned(state.reply.take().unwrap_or_default());
+            return Ok(Outcome::Done);
+        };
+        reply.extend_from_slice(&piece);
+    }
+    cx.session.walk = Some(state);
+    Ok(Outcome::Continue)
+}
+
+/// Visits entries for a slice.
+fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &Filter<'_>) {
     let (database, protocol) = (cx.db(), cx.reply.protocol());
     let mut shards = 0;
     let visited_before = state.visited;
+    if state.found.back().is_none_or(|piece| piece.len() >= PIECE_BYTES) {
+        // A first piece may stay small.
+        let capacity = if state.found.is_empty() { 0 } else { 2 * PIECE_BYTES };
+        state.found.push_back(Vec::with_capacity(capacity));
+    }
+    let piece = state.found.back_mut().expect("it was made above");
     loop {
         let visited = std::cell::Cell::new(state.visited);
         let slice_end = if cx.nested { usize::MAX } else { visited_before + SLICE_MAX };
-        let mut found = ReplyWriter::new(&mut state.found, protocol);
+        let mut found = ReplyWriter::new(piece, protocol);
         let next = cx.keys.visit(
             database,
             state.position,
@@ -95,15 +138,18 @@ fn walk(
             &mut || visited.get() >= visited_max.min(slice_end),
         );
         state.visited = visited.get();
-        let Some(next) = next else { return Some((state, None)) };
+        let Some(next) = next else {
+            state.ended = Some(None);
+            return;
+        };
         if state.visited >= visited_max {
-            return Some((state, Some(next)));
+            state.ended = Some(Some(next));
+            return;
         }
         state.position = next;
         shards += 1;
         if !cx.nested && state.visited - visited_before + shards >= SLICE_MAX {
-            cx.session.walk = Some(Box::new(state));
-            return None;
+            return;
         }
     }
 }
@@ -111,10 +157,7 @@ fn walk(
 fn keys(cx: &mut Walk<'_>) -> Run {
     let mut filter = Filter { pattern: None, value_type: None };
     filter.matching(cx.args.get(1));
-    let Some((walked, _)) = walk(cx, ScanPosition::START, usize::MAX, &filter) else { return Ok(Outcome::Continue) };
-    cx.reply.array(walked.count);
-    cx.reply.raw(&walked.found);
-    Ok(Outcome::Done)
+    walk(cx, ScanPosition::START, usize::MAX, &filter, |reply, _, count| reply.array(count))
 }
 
 fn scan(cx: &mut Walk<'_>) -> Run {
@@ -141,12 +184,11 @@ fn scan(cx: &mut Walk<'_>) -> Run {
         index += 2;
     }
     let start = ScanPosition::from_cursor(cursor);
-    let Some((walked, next)) = walk(cx, start, count as usize, &filter) else { return Ok(Outcome::Continue) };
-    cx.reply.array(2);
-    cx.reply.bulk(next.map_or(0, ScanPosition::cursor).to_string().as_bytes());
-    cx.reply.array(walked.count);
-    cx.reply.raw(&walked.found);
-    Ok(Outcome::Done)
+    walk(cx, start, count as usize, &filter, |reply, next, count| {
+        reply.array(2);
+        reply.bulk(next.map_or(0, ScanPosition::cursor).to_string().as_bytes());
+        reply.array(count);
+    })
 }
 
 /// A cursor, read as generously as Redis does: by `strtoull`, but for plain negative integers (Redis: `string2ull`).

@@ -74,15 +74,19 @@ impl std::fmt::Debug for Block {
 }
 
 /// What a walk over the keyspace keeps between two slices.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct WalkState {
     pub position: ScanPosition,
     /// How many elements were visited.
     pub visited: usize,
     /// How many elements `found` holds.
     pub count: usize,
-    /// The elements found so far, as they will be sent.
-    pub found: Vec<u8>,
+    /// The elements found so far, as they will be sent; in pieces, since one piece would be moved as a whole each time it grows.
+    pub found: std::collections::VecDeque<Vec<u8>>,
+    /// Once everything is visited: where a next walk goes on, if anywhere.
+    pub ended: Option<Option<ScanPosition>>,
+    /// The reply, while it is put together of what was found.
+    pub reply: Option<Vec<u8>>,
 }
 
 impl Session {
