@@ -131,30 +131,10 @@ impl Keyspace {
         self.shards[self.shard_of(hash)].prefetch();
     }
 
-    /// Asks the processor for the slots of a key. Its shard is locked.
-    ///
-    /// # Safety
-    /// The caller holds a lock set with the key's shard.
+    /// Asks the processor for the slots of a key in the first database, whose shard was asked for before. No lock is needed.
     #[inline]
-    pub unsafe fn prefetch_slot(&self, database: usize, hash: u64) {
-        // SAFETY: the shard is locked.
-        let shard = unsafe { self.shards[self.shard_of(hash)].data() };
-        if let Some(database) = shard.database(database) {
-            database.table.prefetch(tag_of(hash, self.shard_bits));
-        }
-    }
-
-    /// Asks the processor for the entry of a key, whose slots were asked for before.
-    ///
-    /// # Safety
-    /// The caller holds a lock set with the key's shard.
-    #[inline]
-    pub unsafe fn prefetch_entry(&self, database: usize, hash: u64) {
-        // SAFETY: the shard is locked.
-        let shard = unsafe { self.shards[self.shard_of(hash)].data() };
-        if let Some(database) = shard.database(database) {
-            database.table.prefetch_entry(tag_of(hash, self.shard_bits));
-        }
+    pub fn prefetch_slot(&self, hash: u64) {
+        self.shards[self.shard_of(hash)].prefetch_slot(tag_of(hash, self.shard_bits));
     }
 
     /// Waits until everything that was given up is freed.

@@ -135,6 +135,16 @@ impl<'k> LockSet<'k> {
         self.now_ms.get()
     }
 
+    /// Asks the processor for the entry of a key, whose slots were asked for before.
+    #[inline]
+    pub fn prefetch_entry(&self, database: usize, hash: u64) {
+        self.with_shard(self.keyspace.shard_of(hash), |shard| {
+            if let Some(database) = shard.database(database) {
+                database.table.prefetch_entry(tag_of(hash, self.keyspace.shard_bits));
+            }
+        });
+    }
+
     /// The right to read.
     pub fn reader(&self) -> Reader<'_> {
         Reader { set: self }

@@ -90,6 +90,12 @@ fn home_of(tag: u32, range: TagRange, len: usize) -> usize {
     ((offset * homes_of(len) as u64) >> range.bits) as usize
 }
 
+/// Where the search for a tag begins in a segment of `len` slots at `slots` that holds all tags; the address is for a prefetch only.
+#[inline]
+pub(crate) fn address_of_home(slots: *const u8, len: usize, tag: u32) -> *const u8 {
+    slots.wrapping_add(home_of(tag, TagRange { bits: TAG_BITS }, len) * size_of::<Slot>())
+}
+
 /// Sorted slots in an array of `len`, or of more where the tail proves too short.
 fn lay_out(sorted: impl Iterator<Item = Slot> + Clone, len: usize, range: TagRange) -> Box<[Slot]> {
     let mut len = len;
@@ -123,12 +129,10 @@ impl Segment {
         home_of(tag, range, self.slots.len())
     }
 
-    /// Asks the processor for the slots where the tag's entry must be.
+    /// The address of its slots, and how many they are.
     #[inline]
-    pub(crate) fn prefetch(&self, tag: u32, range: TagRange) {
-        if !self.slots.is_empty() {
-            crate::prefetch::read(&self.slots[self.home(tag, range)]);
-        }
+    pub(crate) fn slots(&self) -> (*const u8, usize) {
+        (self.slots.as_ptr().cast(), self.slots.len())
     }
 
     /// Asks the processor for the first entry with this tag.
@@ -151,7 +155,7 @@ impl Segment {
     }
 
     /// The position of the entry with this tag and key.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, tag: u32, range: TagRange, key: &[u8]) -> Option<usize> {
         if self.slots.is_empty() {
             return None;

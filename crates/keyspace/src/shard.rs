@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
     },
 };
 
@@ -13,7 +13,7 @@ use crate::{
     Keyspace,
     deadlines::Deadlines,
     entry::{Entry, EntryRef},
-    segment::TAG_BITS,
+    segment::{self, TAG_BITS},
     sync::RawLock,
     table::{Position, Table},
 };
@@ -26,11 +26,20 @@ pub struct Database {
 }
 
 /// A lock and what it guards, on cache lines of its own: the lock and the first database's table share the first of them.
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub(crate) struct Shard {
     /// Guards `data`. A mutex and not a read-write lock: a critical section is shorter than the second atomic step of a read lock.
     lock: RawLock,
+    hint: SlotsHint,
     data: UnsafeCell<ShardData>,
+}
+
+/// Where the slots of the first database's table were when the shard was last unlocked. It is read without the lock, to ask the processor
+/// for a slot while requests are still being parsed; a stale hint costs a useless prefetch and nothing else, for it is never followed.
+#[derive(Default)]
+struct SlotsHint {
+    slots: AtomicPtr<u8>,
+    len: AtomicUsize,
 }
 
 // SAFETY: `data` is reached through `LockSet` only, which holds the lock or has the gate closed.
@@ -40,18 +49,21 @@ unsafe impl Send for Shard {}
 
 pub(crate) struct ShardData {
     first: Database,
-    /// Databases from 1 on, made when first used.
-    others: Vec<Option<Box<Database>>>,
+    /// Databases from 1 on, made when first used. In a box, to keep a shard on two cache lines.
+    #[allow(clippy::box_collection)]
+    others: Option<Box<Vec<Option<Box<Database>>>>>,
     pub(crate) watchers: Option<Box<Watchers>>,
 }
 
 /// Who watches which key: by database and key.
 pub(crate) type Watchers = HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>, foldhash::fast::RandomState>;
 
+const _: () = assert!(size_of::<Shard>() == 128, "a shard lies on two cache lines");
+
 impl Shard {
     pub(crate) fn new() -> Shard {
-        let data = ShardData { first: Database::default(), others: Vec::new(), watchers: None };
-        Shard { lock: RawLock::new(), data: UnsafeCell::new(data) }
+        let data = ShardData { first: Database::default(), others: None, watchers: None };
+        Shard { lock: RawLock::new(), hint: SlotsHint::default(), data: UnsafeCell::new(data) }
     }
 
     #[inline]
@@ -63,6 +75,12 @@ impl Shard {
     /// The caller holds the lock.
     #[inline]
     pub(crate) unsafe fn unlock(&self) {
+        // SAFETY: the caller's promise: the lock keeps others away from the data.
+        let (slots, len) = unsafe { self.data() }.first.table.slots();
+        if self.hint.slots.load(Ordering::Relaxed).cast_const() != slots {
+            self.hint.slots.store(slots.cast_mut(), Ordering::Relaxed);
+            self.hint.len.store(len, Ordering::Relaxed);
+        }
         // SAFETY: the caller's promise.
         unsafe { self.lock.unlock() };
     }
@@ -82,6 +100,15 @@ impl Shard {
     pub(crate) fn prefetch(&self) {
         crate::prefetch::read(self as *const Shard);
     }
+
+    /// Asks for the slots where a tag's entry probably is, without the lock.
+    #[inline]
+    pub(crate) fn prefetch_slot(&self, tag: u32) {
+        let slots = self.hint.slots.load(Ordering::Relaxed);
+        let home = segment::address_of_home(slots, self.hint.len.load(Ordering::Relaxed), tag);
+        // A search looks at three slots to five, which often lie on two lines.
+        crate::prefetch::read_lines(home, 2);
+    }
 }
 
 /// The shard's tag in a hash: the bits that follow those that choose the shard.
@@ -93,7 +120,7 @@ pub(crate) fn tag_of(hash: u64, shard_bits: u32) -> u32 {
 impl ShardData {
     #[inline]
     pub(crate) fn database(&self, index: usize) -> Option<&Database> {
-        if index == 0 { Some(&self.first) } else { self.others.get(index - 1)?.as_deref() }
+        if index == 0 { Some(&self.first) } else { self.others.as_ref()?.get(index - 1)?.as_deref() }
     }
 
     #[inline]
@@ -101,14 +128,15 @@ impl ShardData {
         if index == 0 {
             return &mut self.first;
         }
-        if self.others.len() < index {
-            self.others.resize_with(index, || None);
+        let others = self.others.get_or_insert_default();
+        if others.len() < index {
+            others.resize_with(index, || None);
         }
-        self.others[index - 1].get_or_insert_default()
+        others[index - 1].get_or_insert_default()
     }
 
     pub(crate) fn existing_mut(&mut self, index: usize) -> Option<&mut Database> {
-        if index == 0 { Some(&mut self.first) } else { self.others.get_mut(index - 1)?.as_deref_mut() }
+        if index == 0 { Some(&mut self.first) } else { self.others.as_mut()?.get_mut(index - 1)?.as_deref_mut() }
     }
 
     /// Takes a whole database out.
@@ -128,7 +156,8 @@ impl ShardData {
     }
 
     pub(crate) fn databases(&self) -> impl Iterator<Item = (usize, &Database)> {
-        let others = self.others.iter().enumerate().filter_map(|(i, database)| Some((i + 1, database.as_deref()?)));
+        let others = self.others.iter().flat_map(|others| others.iter().enumerate());
+        let others = others.filter_map(|(i, database)| Some((i + 1, database.as_deref()?)));
         std::iter::once((0, &self.first)).chain(others)
     }
 
@@ -164,10 +193,12 @@ impl ShardData {
 
 impl Database {
     /// Whether it holds an entry under this key, expired or not.
+    #[inline(always)]
     pub(crate) fn find(&self, tag: u32, key: &[u8]) -> Option<Position> {
         self.table.find(tag, key)
     }
 
+    #[inline(always)]
     pub(crate) fn entry(&self, position: Position) -> EntryRef<'_> {
         self.table.entry(position)
     }

@@ -68,10 +68,10 @@ impl Table {
         TagRange { bits: if segment < 2 * split { TAG_BITS - level - 1 } else { TAG_BITS - level } }
     }
 
+    /// The address of its slots where they are in one segment, and how many they are.
     #[inline]
-    pub(crate) fn prefetch(&self, tag: u32) {
-        let (segment, range) = self.segment_of(tag);
-        self.segments[segment].prefetch(tag, range);
+    pub(crate) fn slots(&self) -> (*const u8, usize) {
+        if self.segments.len() == 1 { self.segments[0].slots() } else { (std::ptr::null(), 0) }
     }
 
     #[inline]
@@ -80,7 +80,7 @@ impl Table {
         self.segments[segment].prefetch_entry(tag, range);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, tag: u32, key: &[u8]) -> Option<Position> {
         let (segment, range) = self.segment_of(tag);
         let slot = self.segments[segment].find(tag, range, key)?;

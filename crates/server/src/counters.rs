@@ -123,11 +123,11 @@ impl Counters {
         if found { self.keyspace_hits.add(1) } else { self.keyspace_misses.add(1) }
     }
 
-    /// Counts a command that ran for so many ticks.
+    /// Counts a command that ran so often, for so many ticks in all.
     #[inline]
-    pub fn ran(&self, command: &Command, ticks: u64) {
+    pub fn ran(&self, command: &Command, calls: u64, ticks: u64) {
         let counters = &self.by_command[command.id];
-        counters.calls.add(1);
+        counters.calls.add(calls);
         counters.ticks.add(ticks);
     }
 

@@ -25,6 +25,10 @@ use crate::{
 const BATCH_MAX: usize = 32;
 /// A request with more arguments runs alone.
 const BATCH_ARGS_MAX: usize = 64;
+/// How many keys lie between asking the processor for a key's shard and for its slots, and how many keys' entries are asked for before they
+/// are needed: enough for one to arrive meanwhile, few enough that the processor has not forgotten it.
+const SHARDS_AHEAD: usize = 4;
+const ENTRIES_AHEAD: usize = 16;
 /// After so many bytes of replies a connection lets the others of its core run.
 const YIELD_BYTES: usize = 64 * 1024;
 /// After so many bytes of replies a batch is broken off: 32 requests can be for 32 values of any size.
@@ -264,6 +268,7 @@ fn cut_batch(
     work.quoted.clear();
     let aliases = if limits.plain { PLAIN_ALIASES } else { &[] };
     let mut at = start;
+    let mut slots_asked = 0;
     loop {
         let first_span = work.spans.len();
         let stopped = |stop| CutBatch { batch_end: at, spans: first_span, stop };
@@ -304,6 +309,11 @@ fn cut_batch(
                         for &(_, hash) in &work.hashed[first..] {
                             core.server.keyspace.prefetch_shard(hash);
                         }
+                        // By now the shards of earlier keys have arrived.
+                        while slots_asked + SHARDS_AHEAD < work.hashed.len() {
+                            core.server.keyspace.prefetch_slot(work.hashed[slots_asked].1);
+                            slots_asked += 1;
+                        }
                         (Some(command), None)
                     }
                     Verdict::Refused(error) => (Some(command), Some(error)),
@@ -341,36 +351,32 @@ fn run_batch(
     if !work.hashed.is_empty() {
         let Some(entered) = keyspace.gate().enter(core.index) else { return BatchRun::GateClosed };
         let shards: ShardList = work.hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash) as u16).collect();
-        let locked = LockSet::lock(keyspace, entered, shards);
-        if work.hashed.len() > 1 {
-            for &(_, hash) in work.hashed.iter() {
-                // SAFETY: the lock set holds the key's shard.
-                unsafe { keyspace.prefetch_slot(session.database, hash) };
-            }
-            for &(_, hash) in work.hashed.iter() {
-                // SAFETY: the lock set holds the key's shard.
-                unsafe { keyspace.prefetch_entry(session.database, hash) };
-            }
-        }
-        set = Some(locked);
+        work.hashed.iter().rev().take(SHARDS_AHEAD).for_each(|&(_, hash)| keyspace.prefetch_slot(hash));
+        set = Some(LockSet::lock(keyspace, entered, shards));
     }
     let now_ms = clock::now_ms();
     execute::prepare(core, config, set.as_ref(), now_ms);
 
-    let mut ticks = clock::ticks();
+    let mut time = RunTime { ticks: clock::ticks(), of: None };
     let (mut first_span, mut first_key) = (0, 0);
     let (mut last, mut count) = (None, 0);
+    let mut entries_asked = 0;
     let mut ran = BatchRun::All;
     for item in work.items.iter_mut() {
         let (spans_end, hashed_end) = (item.spans_end as usize, item.hashed_end as usize);
         match (item.command, item.refusal.take()) {
             (Some(command), None) => {
+                if let Some(set) = &set {
+                    let ahead = (hashed_end + ENTRIES_AHEAD).min(work.hashed.len());
+                    for &(_, hash) in work.hashed.get(entries_asked..ahead).unwrap_or_default() {
+                        set.prefetch_entry(session.database, hash);
+                    }
+                    entries_asked = entries_asked.max(ahead);
+                }
                 let args = Args::new(input, &work.spans[first_span..spans_end]);
                 let call = Call { command, args, hashed: &work.hashed[first_key..hashed_end], now_ms, nested: false };
+                time.begins(core, command);
                 execute::run(core, session, set.as_mut(), call, out);
-                let now = clock::ticks();
-                core.counters.ran(command, now - ticks);
-                ticks = now;
                 last = Some(command);
                 count += 1;
             }
@@ -385,10 +391,40 @@ fn run_batch(
             break;
         }
     }
+    time.end(core);
     if let Some(command) = last {
         session.client.ran(command, count, now_ms);
     }
     ran
+}
+
+/// How long the commands of a batch run: the clock is read when another command's turn comes, not after each request.
+struct RunTime {
+    ticks: u64,
+    /// The command that is running, and how often it ran since the clock was read.
+    of: Option<(&'static Command, u64)>,
+}
+
+impl RunTime {
+    #[inline]
+    fn begins(&mut self, core: &Core, command: &'static Command) {
+        match &mut self.of {
+            Some((running, calls)) if std::ptr::eq(*running, command) => *calls += 1,
+            _ => {
+                self.end(core);
+                self.of = Some((command, 1));
+            }
+        }
+    }
+
+    /// Counts what ran since the clock was read.
+    fn end(&mut self, core: &Core) {
+        if let Some((command, calls)) = self.of.take() {
+            let now = clock::ticks();
+            core.counters.ran(command, calls, now - self.ticks);
+            self.ticks = now;
+        }
+    }
 }
 
 /// Checks and runs a request that shares no batch. `None`: go on with the next one.

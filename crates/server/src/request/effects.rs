@@ -19,7 +19,8 @@ pub struct Effects<'a> {
     /// How many changes it counts for (INFO's rdb_changes_since_last_save).
     changes: u64,
     /// The effect in other words than the request's.
-    records: Option<Vec<Record<'a>>>,
+    #[allow(clippy::box_collection)]
+    records: Option<Box<Vec<Record<'a>>>>,
 }
 
 struct Event<'a> {
@@ -81,7 +82,7 @@ pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: Effects<'_>, dat
         notify::publish(core, event.class, event.name, event.database, event.key.bytes);
     }
     if effects.changes > 0 && Journal::is_kept(core) {
-        let records = effects.records.unwrap_or_else(|| vec![args.iter().map(Into::into).collect()]);
+        let records = effects.records.unwrap_or_else(|| Box::new(vec![args.iter().map(Into::into).collect()]));
         core.server.journal.append(database, &records);
     }
 }

@@ -87,7 +87,7 @@ pub fn run_alone(
     let start = clock::ticks();
     let call = Call { command, args, hashed: &hashed, now_ms, nested: false };
     let ended = run(core, session, set.as_mut(), call, out);
-    core.counters.ran(command, clock::ticks() - start);
+    core.counters.ran(command, 1, clock::ticks() - start);
     session.client.ran(command, 1, now_ms);
     ended
 }
@@ -259,11 +259,11 @@ fn run_transaction(
                 Ended::Close => ended = Ended::Close,
                 _ => {}
             }
-            core.counters.ran(queued.command, clock::ticks() - start);
+            core.counters.ran(queued.command, 1, clock::ticks() - start);
         }
     }
     core.counters.commands_processed.add(1);
-    core.counters.ran(exec, clock::ticks() - start);
+    core.counters.ran(exec, 1, clock::ticks() - start);
     session.client.ran(exec, 1, now_ms);
     ended
 }
