@@ -48,7 +48,6 @@ pub struct CommandCounters {
 pub struct Counters {
     pub commands_processed: Counter,
     pub connections_received: Counter,
-    pub connections_rejected: Counter,
     pub read_bytes: Counter,
     pub written_bytes: Counter,
     pub reads: Counter,
@@ -72,7 +71,6 @@ impl Counters {
         Counters {
             commands_processed: Counter::default(),
             connections_received: Counter::default(),
-            connections_rejected: Counter::default(),
             read_bytes: Counter::default(),
             written_bytes: Counter::default(),
             reads: Counter::default(),
@@ -96,7 +94,6 @@ impl Counters {
         let counters = [
             &self.commands_processed,
             &self.connections_received,
-            &self.connections_rejected,
             &self.read_bytes,
             &self.written_bytes,
             &self.reads,

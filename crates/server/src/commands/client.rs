@@ -6,7 +6,7 @@ use ochre_datatypes::number;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{Outcome, Run, SessionOnly},
+    context::{Outcome, Run, SessionOnly, Whole},
     help,
     table::{Category, Group},
 };
@@ -167,7 +167,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             since: "3.0.0",
             summary: "Holds up all commands, or those that write, for some time.",
             syntax: "timeout:integer [[WRITE|ALL]]",
-            handler: Handler::Session(pause),
+            handler: Handler::Whole(pause),
             ..SUBCOMMAND
         },
         CommandSpec {
@@ -410,7 +410,9 @@ fn reply(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-fn pause(cx: &mut SessionOnly<'_>) -> Run {
+/// Begins with the gate closed: what was checked before it and has not begun is checked again (`execute.rs`), so that nothing is written
+/// once it has answered.
+fn pause(cx: &mut Whole<'_>) -> Run {
     let mode = match cx.args.len() {
         3 => PauseMode::All,
         4 if cx.is_word(3, "ALL") => PauseMode::All,

@@ -344,7 +344,7 @@ fn stats(view: &View<'_>, text: &mut Text) {
     text.field("instantaneous_output_kbps", kilobytes(rates.written_bytes));
     text.field("instantaneous_input_repl_kbps", "0.00");
     text.field("instantaneous_output_repl_kbps", "0.00");
-    text.field("rejected_connections", refused + view.sum(|counters| counters.connections_rejected.get()));
+    text.field("rejected_connections", refused);
     text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err", "expired_subkeys"]);
     text.field("expired_keys", view.sum(|counters| counters.expired_keys.get()));
     // Expiry is exact: no key is found stale, no cycle runs out of time.

@@ -189,13 +189,17 @@ pub fn serve(
             }
             Stop::Incomplete { wanted } => return (cut.batch_end, Next::Read { wanted }),
             Stop::BadLine { end, error } => {
-                execute::write_error(core, session, &CommandError::text(error), out);
+                apply_reply_mode(session, out, |session, out| {
+                    execute::write_error(core, session, &CommandError::text(error), out);
+                });
                 done = end;
             }
             Stop::ProtocolError(error) => {
                 let text = String::from_utf8_lossy(&error.reply()).into_owned();
                 tracing::debug!("Protocol error from client: {text} id={}", session.client.id);
-                execute::write_error(core, session, &CommandError::composed(text), out);
+                apply_reply_mode(session, out, |session, out| {
+                    execute::write_error(core, session, &CommandError::composed(text), out);
+                });
                 return (input.len(), Next::Close);
             }
             Stop::CrossProtocol => {
@@ -353,6 +357,11 @@ fn run_batch(
         let shards: ShardList = work.hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash) as u16).collect();
         work.hashed.iter().rev().take(SHARDS_AHEAD).for_each(|&(_, hash)| keyspace.prefetch_slot(hash));
         set = Some(LockSet::lock(keyspace, entered, shards));
+        // A pause begins with the gate closed: one that began since the requests were checked is seen here.
+        let is_held = |item: &Item| item.command.is_some_and(|it| core.server.pause.holds(it.spec.flags, session));
+        if core.server.pause.is_on() && work.items.iter().any(is_held) {
+            return BatchRun::GateClosed;
+        }
     }
     let now_ms = clock::now_ms();
     execute::prepare(core, config, set.as_ref(), now_ms);
@@ -380,7 +389,8 @@ fn run_batch(
                 last = Some(command);
                 count += 1;
             }
-            (_, refusal) => {
+            (command, refusal) => {
+                command.inspect(|command| core.counters.by_command[command.id].rejected.add(1));
                 let error = refusal.expect("what is no command was refused");
                 apply_reply_mode(session, out, |session, out| execute::write_error(core, session, &error, out));
             }
@@ -447,6 +457,7 @@ fn run_alone(
                 return None;
             }
             Verdict::Refused(error) => {
+                core.counters.by_command[command.id].rejected.add(1);
                 apply_reply_mode(session, out, |session, out| execute::write_error(core, session, &error, out));
                 return None;
             }

@@ -38,7 +38,6 @@ pub fn check(
     args: Args<'_>,
 ) -> Verdict {
     if let Err(error) = refusal(core, config, session, command, args) {
-        core.counters.by_command[command.id].rejected.add(1);
         if command.spec.flags.contains(Flags::EXEC) {
             return Verdict::Refused(abort_transaction(core, session, &error));
         }
@@ -60,9 +59,14 @@ pub fn check(
 #[cold]
 fn abort_transaction(core: &Core, session: &mut Session, error: &CommandError) -> CommandError {
     session.end_transaction();
-    if let Some(entered) = core.server.keyspace.gate().enter(core.index) {
-        session.leave_watch(&core.server.keyspace, entered);
-    }
+    // Who has the gate closed runs on another core, and not for long.
+    let entered = loop {
+        match core.server.keyspace.gate().enter(core.index) {
+            Some(entered) => break entered,
+            None => std::thread::yield_now(),
+        }
+    };
+    session.leave_watch(&core.server.keyspace, entered);
     let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
     CommandError::composed([b"EXECABORT Transaction discarded because of: ", reason].concat())
 }

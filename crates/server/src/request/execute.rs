@@ -82,6 +82,10 @@ pub fn run_alone(
             }
         }
     };
+    // A pause begins with the gate closed: one that began since the request was checked is seen here.
+    if set.is_some() && session.walk.is_none() && core.server.pause.holds(command.spec.flags, session) {
+        return Ended::GateClosed;
+    }
     let now_ms = clock::now_ms();
     prepare(core, config, set.as_ref(), now_ms);
     let start = clock::ticks();
@@ -227,6 +231,9 @@ fn run_transaction(
         shards.extend(watched_shards(core, session));
         LockSet::lock(keyspace, entered, shards)
     };
+    if server.pause.holds(exec.spec.flags, session) {
+        return Ended::GateClosed;
+    }
     let now_ms = clock::now_ms();
     prepare(core, config, Some(&set), now_ms);
 

@@ -86,10 +86,16 @@ impl Pause {
         }
     }
 
+    /// Whether anything is paused.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.mode.load(Ordering::Acquire) != PauseMode::None as u8 && self.mode(clock::now_ms()) != PauseMode::None
+    }
+
     /// Whether keys stay although their time has come: nothing changes during a pause.
     #[inline]
     pub fn stops_expiry(&self) -> bool {
-        self.mode.load(Ordering::Acquire) != PauseMode::None as u8 && self.mode(clock::now_ms()) != PauseMode::None
+        self.is_on()
     }
 
     /// Ready when no pause holds anybody up.

@@ -1,0 +1,302 @@
+//! Lock sets: the only way to a shard.
+//!
+//! A command locks the distinct shards of all its keys, in ascending order, before it looks at the first; so it runs as if alone, and no
+//! two commands wait for each other in a circle. With the gate closed the set is the whole keyspace, and no lock is needed.
+//!
+//! Ranks, in which locks are taken: gate < shard < channel < mailbox < journal.
+
+mod reader;
+mod walker;
+mod whole;
+mod writer;
+
+use std::{
+    cell::{Cell, RefCell},
+    marker::PhantomData,
+};
+
+use smallvec::SmallVec;
+
+pub use self::{
+    reader::Reader,
+    walker::{DatabaseSize, Walker},
+    whole::WholeKeyspace,
+    writer::{ExpiryChange, Writer},
+};
+use crate::{
+    HashedKey, Keyspace,
+    access::AccessClock,
+    entry::{Entry, EntryRef},
+    gate::{Closed, Entered},
+    shard::{ShardData, tag_of},
+    table::Position,
+};
+
+/// The shards of a batch's keys.
+pub type ShardList = SmallVec<[u16; 64]>;
+
+/// Sorts the shards and leaves out repeated ones.
+#[inline]
+fn make_ascending(shards: &mut ShardList, shards_of_keyspace: usize) {
+    /// From so many on, going through a set of bits is quicker than sorting.
+    const MANY: usize = 8;
+    const WORDS: usize = 64;
+    match shards.len() {
+        0 | 1 => {}
+        2 if shards[0] < shards[1] => {}
+        MANY.. if shards_of_keyspace <= WORDS * 64 => {
+            let mut bits = [0u64; WORDS];
+            shards.iter().for_each(|&shard| bits[shard as usize / 64] |= 1 << (shard % 64));
+            shards.clear();
+            for (word, mut left) in bits.into_iter().enumerate() {
+                while left != 0 {
+                    shards.push((word * 64) as u16 + left.trailing_zeros() as u16);
+                    left &= left - 1;
+                }
+            }
+        }
+        _ => {
+            shards.sort_unstable();
+            shards.dedup();
+        }
+    }
+}
+
+/// A key that was found expired and was removed: its removal is to be made known.
+#[derive(Debug)]
+pub struct Expired {
+    pub database: usize,
+    pub hash: u64,
+    pub entry: Entry,
+}
+
+/// The shards that one command or batch holds.
+pub struct LockSet<'k> {
+    keyspace: &'k Keyspace,
+    held: Held<'k>,
+    /// The clock of what runs under these locks, in milliseconds since 1970.
+    now_ms: Cell<i64>,
+    access: Cell<AccessClock>,
+    /// Whether expired keys may be removed; not so while writes are paused, when they are only hidden.
+    removes_expired: Cell<bool>,
+    expired: RefCell<Vec<Expired>>,
+    /// Values whose freeing takes long: freed elsewhere, after the locks are given back.
+    garbage: RefCell<Vec<Entry>>,
+}
+
+enum Held<'k> {
+    /// Locked, in ascending order. The gate cannot close meanwhile.
+    Shards(ShardList, Entered<'k>),
+    /// None held, one locked at a time while it is looked at: a walk.
+    OneAtATime(Entered<'k>),
+    /// All, by the gate.
+    Whole(#[allow(dead_code)] Closed<'k>),
+}
+
+impl<'k> LockSet<'k> {
+    /// Locks the shards, which are sorted here and may repeat.
+    pub fn lock(keyspace: &'k Keyspace, entered: Entered<'k>, mut shards: ShardList) -> LockSet<'k> {
+        make_ascending(&mut shards, keyspace.shards.len());
+        for &shard in &shards {
+            keyspace.shards[shard as usize].lock();
+        }
+        LockSet::new(keyspace, Held::Shards(shards, entered))
+    }
+
+    /// A set for a walk, which locks one shard at a time.
+    pub fn walking(keyspace: &'k Keyspace, entered: Entered<'k>) -> LockSet<'k> {
+        LockSet::new(keyspace, Held::OneAtATime(entered))
+    }
+
+    /// The whole keyspace, with the gate closed.
+    pub fn whole(keyspace: &'k Keyspace, closed: Closed<'k>) -> LockSet<'k> {
+        LockSet::new(keyspace, Held::Whole(closed))
+    }
+
+    fn new(keyspace: &'k Keyspace, held: Held<'k>) -> LockSet<'k> {
+        LockSet {
+            keyspace,
+            held,
+            now_ms: Cell::new(0),
+            access: Cell::new(AccessClock::lru(0)),
+            removes_expired: Cell::new(true),
+            expired: RefCell::new(Vec::new()),
+            garbage: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Sets the clock, which is read after the locks are taken.
+    pub fn set_clock(&self, now_ms: i64, access: AccessClock) {
+        self.now_ms.set(now_ms);
+        self.access.set(access);
+    }
+
+    /// Whether keys that are found expired are removed, or hidden only.
+    pub fn set_removes_expired(&self, removes: bool) {
+        self.removes_expired.set(removes);
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms.get()
+    }
+
+    /// Asks the processor for the entry of a key, whose slots were asked for before.
+    #[inline]
+    pub fn prefetch_entry(&self, database: usize, hash: u64) {
+        self.with_shard(self.keyspace.shard_of(hash), |shard| {
+            if let Some(database) = shard.database(database) {
+                database.table.prefetch_entry(tag_of(hash, self.keyspace.shard_bits));
+            }
+        });
+    }
+
+    /// The right to read.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader { set: self }
+    }
+
+    /// The right to read and write.
+    pub fn writer(&mut self) -> Writer<'_> {
+        Writer { set: self, alone: PhantomData }
+    }
+
+    /// The right to visit shard after shard.
+    pub fn walker(&self) -> Walker<'_> {
+        Walker { set: self }
+    }
+
+    /// The right to everything at once. The gate is closed.
+    pub fn whole_keyspace(&mut self) -> WholeKeyspace<'_> {
+        assert!(matches!(self.held, Held::Whole(_)), "the gate is closed");
+        WholeKeyspace { set: self, alone: PhantomData }
+    }
+
+    /// Whether the gate is closed for this set.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.held, Held::Whole(_))
+    }
+
+    /// The keys that were found expired since the last call.
+    #[inline]
+    pub fn take_expired(&self) -> Vec<Expired> {
+        if self.expired.borrow().is_empty() { Vec::new() } else { self.expired.take() }
+    }
+
+    /// Frees an entry, here or where it holds nobody up.
+    pub fn discard(&self, entry: Entry) {
+        if entry.is_heavy() {
+            self.garbage.borrow_mut().push(entry);
+        }
+    }
+
+    /// Tells those who watch the key that it changed.
+    #[inline]
+    pub fn touch_watchers(&self, database: usize, hash: u64, key: &[u8]) {
+        self.with_shard(self.keyspace.shard_of(hash), |shard| shard.touch_watchers(database, key));
+    }
+
+    /// Runs `visit` on a shard of the set. `visit` must not call back into the set, and what it returns may borrow entries' blocks
+    /// but not the shard.
+    #[inline]
+    fn with_shard<R>(&self, index: usize, visit: impl FnOnce(&mut ShardData) -> R) -> R {
+        let shard = &self.keyspace.shards[index];
+        match &self.held {
+            Held::Shards(shards, _) => {
+                debug_assert!(shards.binary_search(&(index as u16)).is_ok(), "a key outside the lock set");
+                // SAFETY: the shard is locked by this set, whose methods make one reference at a time.
+                visit(unsafe { shard.data() })
+            }
+            Held::OneAtATime(_) => {
+                shard.lock();
+                // SAFETY: it was locked above.
+                let result = visit(unsafe { shard.data() });
+                // SAFETY: as above.
+                unsafe { shard.unlock() };
+                result
+            }
+            // SAFETY: with the gate closed nobody else is at the shards, and this set's methods make one reference at a time.
+            Held::Whole(_) => visit(unsafe { shard.data() }),
+        }
+    }
+
+    /// Counts keys that were added to a database, or removed where the number is negative.
+    #[inline]
+    fn count(&self, database: usize, keys: i64) {
+        let core = match &self.held {
+            Held::Shards(_, entered) | Held::OneAtATime(entered) => entered.core(),
+            // Alone with the gate closed, one may write any core's counts.
+            Held::Whole(_) => 0,
+        };
+        self.keyspace.sizes.add(core, database, keys);
+    }
+
+    fn publish_deadline(&self, shard: usize) {
+        let first_ms = self.with_shard(shard, |data| data.first_deadline_ms());
+        self.keyspace.deadline_changed(shard, first_ms);
+    }
+
+    /// Finds a key that is alive, removing it where its time has come.
+    #[inline]
+    fn find(&self, shard: &mut ShardData, database: usize, key: HashedKey<'_>) -> Option<Position> {
+        let tag = tag_of(key.hash, self.keyspace.shard_bits);
+        let position = shard.database(database)?.find(tag, key.bytes)?;
+        if !shard.database(database)?.entry(position).is_expired(self.now_ms.get()) {
+            return Some(position);
+        }
+        if self.removes_expired.get() {
+            let entry = shard.database_mut(database).remove(tag, position);
+            self.count(database, -1);
+            shard.touch_watchers(database, key.bytes);
+            self.expired.borrow_mut().push(Expired { database, hash: key.hash, entry });
+        }
+        None
+    }
+
+    /// The entry of a key, which lives as long as the set is not written to.
+    #[inline]
+    fn lookup(&self, database: usize, key: HashedKey<'_>, touch: bool) -> Option<EntryRef<'_>> {
+        self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
+            let position = self.find(shard, database, key)?;
+            let entry = shard.database(database)?.entry(position);
+            if touch {
+                // SAFETY: the shard is locked.
+                unsafe { entry.touch(self.access.get().touched(entry.access())) };
+            }
+            // SAFETY: an entry is removed or written to by a Writer only, or because it has expired, which this one has not by the
+            // clock that stands still for the set; a Writer borrows the set mutably.
+            Some(unsafe { entry.detached() })
+        })
+    }
+}
+
+impl Drop for LockSet<'_> {
+    fn drop(&mut self) {
+        if let Held::Shards(shards, _) = &self.held {
+            for &shard in shards {
+                let shard = &self.keyspace.shards[shard as usize];
+                // SAFETY: this set locked it.
+                unsafe { shard.unlock() };
+            }
+        }
+        let garbage = self.garbage.get_mut();
+        if !garbage.is_empty() {
+            self.keyspace.graveyard.bury(std::mem::take(garbage));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn shards_are_locked_in_ascending_order_and_once(shards in prop::collection::vec(0u16..4096, 0..200)) {
+            let mut ascending = ShardList::from_slice(&shards);
+            make_ascending(&mut ascending, 4096);
+            let expected: std::collections::BTreeSet<u16> = shards.into_iter().collect();
+            prop_assert_eq!(ascending.to_vec(), expected.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

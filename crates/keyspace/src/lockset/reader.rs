@@ -1,0 +1,56 @@
+//! The right to read.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use super::LockSet;
+use crate::{HashedKey, entry::EntryRef};
+
+/// The right to read the keys of a lock set.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    pub(super) set: &'a LockSet<'a>,
+}
+
+impl<'a> Reader<'a> {
+    /// The set that it is a right to.
+    pub fn lock_set(&self) -> Option<&LockSet<'a>> {
+        Some(self.set)
+    }
+
+    /// The entry of a key; counts as an access.
+    #[inline]
+    pub fn get(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'a>> {
+        self.set.lookup(database, key, true)
+    }
+
+    /// The entry of a key, without counting as an access.
+    #[inline]
+    pub fn peek(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'a>> {
+        self.set.lookup(database, key, false)
+    }
+
+    /// From now on `flag` is set when the key changes.
+    pub fn watch(&self, database: usize, key: HashedKey<'_>, flag: &Arc<AtomicBool>) {
+        self.set.with_shard(self.set.keyspace.shard_of(key.hash), |shard| {
+            let flags = shard.watchers.get_or_insert_default().entry((database, key.bytes.into())).or_default();
+            flags.push(flag.clone());
+        });
+    }
+
+    /// Ends what `watch` began.
+    pub fn unwatch(&self, database: usize, key: HashedKey<'_>, flag: &Arc<AtomicBool>) {
+        self.set.with_shard(self.set.keyspace.shard_of(key.hash), |shard| {
+            let Some(watchers) = &mut shard.watchers else { return };
+            let name = (database, key.bytes.into());
+            if let Some(flags) = watchers.get_mut(&name) {
+                flags.retain(|other| !Arc::ptr_eq(other, flag));
+                if flags.is_empty() {
+                    watchers.remove(&name);
+                }
+            }
+            if watchers.is_empty() {
+                shard.watchers = None;
+            }
+        });
+    }
+}

@@ -1,0 +1,71 @@
+//! The right to everything at once.
+
+use std::marker::PhantomData;
+
+use super::{LockSet, Walker, Writer};
+
+/// The right to everything, with the gate closed.
+pub struct WholeKeyspace<'a> {
+    pub(super) set: &'a LockSet<'a>,
+    pub(super) alone: PhantomData<&'a mut ()>,
+}
+
+impl<'a> WholeKeyspace<'a> {
+    /// The set that it is a right to.
+    pub fn lock_set(&self) -> Option<&LockSet<'a>> {
+        Some(self.set)
+    }
+
+    /// The right to single keys.
+    pub fn writer(&mut self) -> Writer<'_> {
+        Writer { set: self.set, alone: PhantomData }
+    }
+
+    /// The right to visit everything.
+    pub fn walker(&self) -> Walker<'_> {
+        self.set.walker()
+    }
+
+    /// Takes all keys of a database away; how many there were. Freeing them is the graveyard's work.
+    pub fn flush(&mut self, database: usize) -> usize {
+        let mut removed = Vec::new();
+        let mut keys = 0;
+        for index in 0..self.set.keyspace.shards.len() {
+            self.set.with_shard(index, |shard| {
+                let taken = shard.take_database(database);
+                if taken.table.len() > 0 {
+                    shard.touch_existing_watchers(database, &taken, self.set.keyspace);
+                    keys += taken.table.len();
+                    removed.push(taken);
+                }
+            });
+            self.set.publish_deadline(index);
+        }
+        self.set.count(database, -(keys as i64));
+        self.set.keyspace.graveyard.bury(removed);
+        keys
+    }
+
+    /// Swaps two databases.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        for index in 0..self.set.keyspace.shards.len() {
+            self.set.with_shard(index, |shard| {
+                let keyspace = self.set.keyspace;
+                for database in [a, b] {
+                    for other in [a, b] {
+                        let taken = shard.take_database(other);
+                        shard.touch_existing_watchers(database, &taken, keyspace);
+                        if taken.table.len() > 0 {
+                            *shard.database_mut(other) = taken;
+                        }
+                    }
+                }
+                shard.swap_databases(a, b);
+            });
+        }
+        let sizes = &self.set.keyspace.sizes;
+        let more = sizes.get(b).unwrap_or(0) as i64 - sizes.get(a).unwrap_or(0) as i64;
+        self.set.count(a, more);
+        self.set.count(b, -more);
+    }
+}
