@@ -58,6 +58,7 @@ pub(crate) struct ShardData {
 /// Who watches which key: by database and key.
 pub(crate) type Watchers = HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>, foldhash::fast::RandomState>;
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<Shard>() == 128, "a shard lies on two cache lines");
 
 impl Shard {
