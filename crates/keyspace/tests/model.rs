@@ -76,7 +76,7 @@ fn name(key: u16) -> Vec<u8> {
 }
 
 fn whole(keyspace: &Keyspace, now_ms: i64) -> LockSet<'_> {
-    let set = LockSet::whole(keyspace, keyspace.gate().close().expect("nobody else is there"));
+    let mut set = LockSet::whole(keyspace, keyspace.gate().close().expect("nobody else is there"));
     set.set_clock(now_ms, AccessClock::lru(now_ms));
     set
 }
@@ -93,7 +93,7 @@ fn scan(keyspace: &Keyspace, database: usize, now_ms: i64, count: usize) -> BTre
     let mut found = BTreeMap::new();
     let mut position = Some(ScanPosition::START);
     while let Some(from) = position {
-        let set = LockSet::walking(keyspace, keyspace.gate().enter(0).expect("the gate is open"));
+        let mut set = LockSet::walking(keyspace, keyspace.gate().enter(0).expect("the gate is open"));
         set.set_clock(now_ms, AccessClock::lru(now_ms));
         let seen = std::cell::Cell::new(0);
         let mut visit = |entry: ochre_keyspace::EntryRef<'_>| {
@@ -241,7 +241,7 @@ fn check_all(keyspace: &Keyspace, model: &Model, now_ms: i64) {
             .map(|((_, key), entry)| (key.clone(), entry.clone()))
             .collect();
         assert_eq!(scan(keyspace, database, now_ms, 10), expected);
-        let set = LockSet::walking(keyspace, keyspace.gate().enter(0).expect("open"));
+        let mut set = LockSet::walking(keyspace, keyspace.gate().enter(0).expect("open"));
         set.set_clock(now_ms, AccessClock::lru(now_ms));
         assert_eq!(set.walker().key_count(database), set.walker().database_size(database).keys);
         let mut draws = 0x9e37_79b9_7f4a_7c15_u64;

@@ -10,10 +10,7 @@ mod walker;
 mod whole;
 mod writer;
 
-use std::{
-    cell::{Cell, RefCell},
-    marker::PhantomData,
-};
+use std::{cell::RefCell, marker::PhantomData};
 
 use smallvec::SmallVec;
 
@@ -75,10 +72,10 @@ pub struct LockSet<'k> {
     keyspace: &'k Keyspace,
     held: Held<'k>,
     /// The clock of what runs under these locks, in milliseconds since 1970.
-    now_ms: Cell<i64>,
-    access: Cell<AccessClock>,
+    now_ms: i64,
+    access: AccessClock,
     /// Whether expired keys may be removed; not so while writes are paused, when they are only hidden.
-    removes_expired: Cell<bool>,
+    removes_expired: bool,
     expired: RefCell<Vec<Expired>>,
     /// Values whose freeing takes long: freed elsewhere, after the locks are given back.
     garbage: RefCell<Vec<Entry>>,
@@ -117,27 +114,27 @@ impl<'k> LockSet<'k> {
         LockSet {
             keyspace,
             held,
-            now_ms: Cell::new(0),
-            access: Cell::new(AccessClock::lru(0)),
-            removes_expired: Cell::new(true),
+            now_ms: 0,
+            access: AccessClock::lru(0),
+            removes_expired: true,
             expired: RefCell::new(Vec::new()),
             garbage: RefCell::new(Vec::new()),
         }
     }
 
     /// Sets the clock, which is read after the locks are taken.
-    pub fn set_clock(&self, now_ms: i64, access: AccessClock) {
-        self.now_ms.set(now_ms);
-        self.access.set(access);
+    pub fn set_clock(&mut self, now_ms: i64, access: AccessClock) {
+        self.now_ms = now_ms;
+        self.access = access;
     }
 
     /// Whether keys that are found expired are removed, or hidden only.
-    pub fn set_removes_expired(&self, removes: bool) {
-        self.removes_expired.set(removes);
+    pub fn set_removes_expired(&mut self, removes: bool) {
+        self.removes_expired = removes;
     }
 
     pub fn now_ms(&self) -> i64 {
-        self.now_ms.get()
+        self.now_ms
     }
 
     /// Asks the processor for the entry of a key, whose slots were asked for before.
@@ -235,15 +232,22 @@ impl<'k> LockSet<'k> {
         self.keyspace.deadline_changed(shard, first_ms);
     }
 
-    /// Finds a key that is alive, removing it where its time has come.
+    /// Finds a key that is alive. Where its time has come it is removed, or hidden only; who writes has it removed in any case, for the
+    /// key's place is wanted.
     #[inline]
-    fn find(&self, shard: &mut ShardData, database: usize, key: HashedKey<'_>) -> Option<Position> {
+    fn find(
+        &self,
+        shard: &mut ShardData,
+        database: usize,
+        key: HashedKey<'_>,
+        removes_expired: bool,
+    ) -> Option<Position> {
         let tag = tag_of(key.hash, self.keyspace.shard_bits);
         let position = shard.database(database)?.find(tag, key.bytes)?;
-        if !shard.database(database)?.entry(position).is_expired(self.now_ms.get()) {
+        if !shard.database(database)?.entry(position).is_expired(self.now_ms) {
             return Some(position);
         }
-        if self.removes_expired.get() {
+        if removes_expired {
             let entry = shard.database_mut(database).remove(tag, position);
             self.count(database, -1);
             shard.touch_watchers(database, key.bytes);
@@ -256,11 +260,11 @@ impl<'k> LockSet<'k> {
     #[inline]
     fn lookup(&self, database: usize, key: HashedKey<'_>, touch: bool) -> Option<EntryRef<'_>> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
-            let position = self.find(shard, database, key)?;
+            let position = self.find(shard, database, key, self.removes_expired)?;
             let entry = shard.database(database)?.entry(position);
             if touch {
                 // SAFETY: the shard is locked.
-                unsafe { entry.touch(self.access.get().touched(entry.access())) };
+                unsafe { entry.touch(self.access.touched(entry.access())) };
             }
             // SAFETY: an entry is removed or written to by a Writer only, or because it has expired, which this one has not by the
             // clock that stands still for the set; a Writer borrows the set mutably.

@@ -18,7 +18,7 @@ impl<'a> Walker<'a> {
     }
 
     pub fn now_ms(&self) -> i64 {
-        self.set.now_ms.get()
+        self.set.now_ms
     }
 
     /// Visits the entries of a database that are alive, in the order of their hashes, from a position on. `visit` is asked after each

@@ -75,8 +75,8 @@ impl<'a> Writer<'a> {
         decide: impl FnOnce(Option<EntryRef<'_>>) -> Result<(NewValue<'v>, ExpiryChange), E>,
     ) -> Result<Option<ValueType>, E> {
         self.at(key, |set, shard, tag| {
-            let initial = set.access.get();
-            match set.find(shard, database, key) {
+            let initial = set.access;
+            match set.find(shard, database, key, true) {
                 Some(position) => {
                     let database = shard.database_mut(database);
                     let before = database.entry(position);
@@ -121,7 +121,7 @@ impl<'a> Writer<'a> {
         change: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Option<R> {
         self.at(key, |set, shard, tag| {
-            let position = set.find(shard, database, key)?;
+            let position = set.find(shard, database, key, true)?;
             Some(shard.database_mut(database).update(tag, position, |entry| entry.modify(change)))
         })
     }
@@ -142,7 +142,7 @@ impl<'a> Writer<'a> {
     /// Takes an entry out.
     pub fn take(&mut self, database: usize, key: HashedKey<'_>) -> Option<Entry> {
         self.at(key, |set, shard, tag| {
-            let position = set.find(shard, database, key)?;
+            let position = set.find(shard, database, key, true)?;
             set.count(database, -1);
             Some(shard.database_mut(database).remove(tag, position))
         })
@@ -162,7 +162,7 @@ impl<'a> Writer<'a> {
     /// Sets or takes away a key's expiry. Returns whether the key was there.
     pub fn set_expiry(&mut self, database: usize, key: HashedKey<'_>, expiry_ms: Option<i64>) -> bool {
         self.at(key, |set, shard, tag| {
-            let Some(position) = set.find(shard, database, key) else { return false };
+            let Some(position) = set.find(shard, database, key, true) else { return false };
             shard.database_mut(database).update(tag, position, |entry| entry.set_expiry(expiry_ms));
             true
         })
@@ -173,7 +173,7 @@ impl<'a> Writer<'a> {
     pub fn expire_one(&mut self, shard: usize) -> bool {
         let set = self.set;
         let removed = set.with_shard(shard, |data| {
-            let now_ms = set.now_ms.get();
+            let now_ms = set.now_ms;
             let due = data.databases().find_map(|(index, database)| {
                 let (deadline_ms, tag) = database.deadlines.first_due(now_ms)?;
                 Some((index, deadline_ms, tag))

@@ -124,7 +124,7 @@ async fn expire_some(core: &Core, shard: usize) -> bool {
     if core.server.pause.stops_expiry() || !core.server.expires_actively() {
         return true;
     }
-    execute::prepare(core, &core.config(), Some(&set), clock::now_ms());
+    execute::prepare(core, &core.config(), Some(&mut set), clock::now_ms());
     let finished = (0..EXPIRED_PER_LOCK).any(|_| !set.writer().expire_one(shard));
     effects::publish_expired(core, &set);
     finished

@@ -364,7 +364,7 @@ fn run_batch(
         }
     }
     let now_ms = clock::now_ms();
-    execute::prepare(core, config, set.as_ref(), now_ms);
+    execute::prepare(core, config, set.as_mut(), now_ms);
 
     let mut time = RunTime { ticks: clock::ticks(), of: None };
     let (mut first_span, mut first_key) = (0, 0);

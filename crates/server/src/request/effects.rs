@@ -6,7 +6,6 @@ use ochre_resp::Args;
 use smallvec::SmallVec;
 
 use crate::{
-    commands::{Flags, context::Context},
     core::Core,
     journal::{Journal, Record},
     notify::{self, NotifyClass},
@@ -98,12 +97,5 @@ pub fn publish_expired(core: &Core, set: &LockSet<'_>) {
             core.server.journal.append(expired.database, &[vec![b"DEL".into(), key.into()]]);
         }
         set.discard(expired.entry);
-    }
-}
-
-impl<K> Context<'_, K> {
-    /// Whether its row is a write.
-    pub fn is_write(&self) -> bool {
-        self.spec.flags.contains(Flags::WRITE)
     }
 }

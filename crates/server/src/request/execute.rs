@@ -87,7 +87,7 @@ pub fn run_alone(
         return Ended::GateClosed;
     }
     let now_ms = clock::now_ms();
-    prepare(core, config, set.as_ref(), now_ms);
+    prepare(core, config, set.as_mut(), now_ms);
     let start = clock::ticks();
     let call = Call { command, args, hashed: &hashed, now_ms, nested: false };
     let ended = run(core, session, set.as_mut(), call, out);
@@ -98,7 +98,7 @@ pub fn run_alone(
 
 /// Gives a lock set the clock of what will run under it.
 #[inline]
-pub fn prepare(core: &Core, config: &Config, set: Option<&LockSet<'_>>, now_ms: i64) {
+pub fn prepare(core: &Core, config: &Config, set: Option<&mut LockSet<'_>>, now_ms: i64) {
     if let Some(set) = set {
         set.set_clock(now_ms, core.access_clock(config, now_ms));
         set.set_removes_expired(!core.server.pause.stops_expiry());
@@ -235,7 +235,7 @@ fn run_transaction(
         return Ended::GateClosed;
     }
     let now_ms = clock::now_ms();
-    prepare(core, config, Some(&set), now_ms);
+    prepare(core, config, Some(&mut set), now_ms);
 
     // A watched key whose time has come has changed, though nobody has looked at it since.
     for (database, key) in session.watch.iter().flat_map(|watch| &watch.keys) {
