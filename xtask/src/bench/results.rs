@@ -70,7 +70,9 @@ impl Results {
     fn median(&self, row: &str, unit: Unit, server: &str) -> Option<f64> {
         let mut figures = self.rows.get(&(row.to_string(), unit))?.get(server)?.clone();
         figures.sort_by(f64::total_cmp);
-        figures.get(figures.len() / 2).copied()
+        // Of an even number of rounds, the mean of the two in the middle.
+        let (low, high) = (figures.get(figures.len().saturating_sub(1) / 2)?, figures.get(figures.len() / 2)?);
+        Some((low + high) / 2.0)
     }
 
     /// All that was measured, as Markdown.
