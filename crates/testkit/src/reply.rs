@@ -57,10 +57,6 @@ impl Reply {
         matches!(self, Reply::Error(_))
     }
 
-    pub fn is_null(&self) -> bool {
-        matches!(self, Reply::NullBulk | Reply::NullArray | Reply::Null)
-    }
-
     /// The bytes of any kind of string.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {

@@ -87,7 +87,7 @@ enum Held<'k> {
     /// None held, one locked at a time while it is looked at: a walk.
     OneAtATime(Entered<'k>),
     /// All, by the gate.
-    Whole(#[allow(dead_code)] Closed<'k>),
+    Whole(#[allow(dead_code, reason = "held for what its drop does")] Closed<'k>),
 }
 
 impl<'k> LockSet<'k> {
@@ -166,11 +166,6 @@ impl<'k> LockSet<'k> {
     pub fn whole_keyspace(&mut self) -> WholeKeyspace<'_> {
         assert!(matches!(self.held, Held::Whole(_)), "the gate is closed");
         WholeKeyspace { set: self, alone: PhantomData }
-    }
-
-    /// Whether the gate is closed for this set.
-    pub fn is_whole(&self) -> bool {
-        matches!(self.held, Held::Whole(_))
     }
 
     /// The keys that were found expired since the last call.

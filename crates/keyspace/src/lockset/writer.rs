@@ -4,7 +4,7 @@ use std::{convert::Infallible, marker::PhantomData};
 
 use ochre_datatypes::ValueType;
 
-use super::{Expired, LockSet, Reader};
+use super::{Expired, LockSet};
 use crate::{
     HashedKey,
     deadlines::Deadlines,
@@ -44,11 +44,6 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn peek(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'_>> {
         self.set.lookup(database, key, false)
-    }
-
-    /// The same rights for a shorter time.
-    pub fn as_reader(&self) -> Reader<'_> {
-        self.set.reader()
     }
 
     /// Sets a key to a string, made if it is not there. Returns the type of what was there.
