@@ -1,16 +1,26 @@
-//! SCAN while keys come and go: what was there throughout is returned, and nothing that never was.
+//! SCAN and its kin while keys and elements come and go: what was there throughout is returned, and nothing that never was.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ochre_testkit::{Client, Launch, Random, Reply};
 
 /// One SCAN from beginning to end, with something done between its steps.
-fn scan(client: &mut Client, options: &str, mut between: impl FnMut(&mut Client, usize)) -> BTreeMap<String, usize> {
+fn scan(client: &mut Client, options: &str, between: impl FnMut(&mut Client, usize)) -> BTreeMap<String, usize> {
+    walk(client, "SCAN", options, between)
+}
+
+/// As [`scan`], by another command: all that stands before the cursor.
+fn walk(
+    client: &mut Client,
+    command: &str,
+    options: &str,
+    mut between: impl FnMut(&mut Client, usize),
+) -> BTreeMap<String, usize> {
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     let mut cursor = "0".to_string();
     for step in 0.. {
         assert!(step < 1_000_000, "SCAN does not end");
-        let reply = client.run(&format!("SCAN {cursor} {options}"));
+        let reply = client.run(&format!("{command} {cursor} {options}"));
         let parts = reply.items();
         cursor = parts[0].to_text();
         // Clients in JavaScript and Lua keep cursors in doubles.
@@ -105,4 +115,87 @@ fn databases_are_scanned_apart() {
     fill(&mut client, "three:", 50);
     assert_eq!(scan(&mut client, "", |_, _| {}).len(), 50);
     assert_eq!(client.run("KEYS zero:*"), Reply::Array(Vec::new()));
+}
+
+#[test]
+fn a_walk_over_a_set_returns_all_that_was_there_throughout() {
+    let server = Launch::subject().threads(2).start();
+    let mut client = server.client();
+    let pipeline = |client: &mut Client, command: &str, members: &mut dyn Iterator<Item = String>| {
+        let commands: Vec<Vec<Vec<u8>>> =
+            members.map(|member| vec![command.as_bytes().to_vec(), b"set".to_vec(), member.into_bytes()]).collect();
+        client.pipeline(&commands).expect("replies");
+    };
+    for count in [0, 1, 100, 5000] {
+        client.run("DEL set");
+        pipeline(&mut client, "SADD", &mut (0..count).map(|number| format!("m:{number}")));
+        for options in ["", "COUNT 1", "COUNT 100", "COUNT 100000"] {
+            let found = walk(&mut client, "SSCAN set", options, |_, _| {});
+            assert_eq!((found.len(), found.values().sum()), (count, count), "with {options}");
+        }
+        let found = walk(&mut client, "SSCAN set", "MATCH m:*7 COUNT 13", |_, _| {});
+        assert_eq!(found.len(), (0..count).filter(|number| number % 10 == 7).count());
+    }
+    for (seed, grow) in [(1, true), (2, false)] {
+        client.run("DEL set");
+        pipeline(&mut client, "SADD", &mut (0..2000).map(|number| format!("stays:{number}")));
+        pipeline(&mut client, "SADD", &mut (0..8000).map(|number| format!("goes:{number}")));
+        let mut random = Random::new(seed);
+        let mut added = 0;
+        let found = walk(&mut client, "SSCAN set", "COUNT 50", |client, _| {
+            if grow {
+                added += 150;
+                pipeline(client, "SADD", &mut (added - 150..added).map(|number| format!("added:{number}")));
+            } else {
+                pipeline(client, "SREM", &mut (0..150).map(|_| format!("goes:{}", random.below(8000))));
+            }
+        });
+        let stayed = found.keys().filter(|key| key.starts_with("stays:")).count();
+        assert_eq!(stayed, 2000, "seed {seed}: members that were there throughout are missing");
+        assert!(found.keys().all(|key| ["stays:", "goes:", "added:"].iter().any(|prefix| key.starts_with(prefix))));
+    }
+}
+
+#[test]
+fn a_walk_over_a_hash_returns_all_that_was_there_throughout() {
+    let server = Launch::subject().threads(2).start();
+    let mut client = server.client();
+    let set = |client: &mut Client, fields: &mut dyn Iterator<Item = String>| {
+        let words = |field: String| vec![b"HSET".to_vec(), b"hash".to_vec(), field.into_bytes(), b"v".to_vec()];
+        client.pipeline(&fields.map(words).collect::<Vec<_>>()).expect("replies");
+    };
+    for count in [0, 1, 100, 5000] {
+        client.run("DEL hash");
+        set(&mut client, &mut (0..count).map(|number| format!("f:{number}")));
+        for options in ["NOVALUES", "NOVALUES COUNT 1", "COUNT 100 NOVALUES", "NOVALUES COUNT 100000"] {
+            let found = walk(&mut client, "HSCAN hash", options, |_, _| {});
+            assert_eq!((found.len(), found.values().sum()), (count, count), "with {options}");
+        }
+        let found = walk(&mut client, "HSCAN hash", "NOVALUES MATCH f:*7 COUNT 13", |_, _| {});
+        assert_eq!(found.len(), (0..count).filter(|number| number % 10 == 7).count());
+        let with_values = walk(&mut client, "HSCAN hash", "COUNT 13", |_, _| {});
+        assert_eq!(with_values.get("v").copied().unwrap_or_default(), count);
+    }
+    for grow in [true, false] {
+        client.run("DEL hash");
+        set(&mut client, &mut (0..2000).map(|number| format!("stays:{number}")));
+        set(&mut client, &mut (0..8000).map(|number| format!("goes:{number}")));
+        let mut changed = 0;
+        let found = walk(&mut client, "HSCAN hash", "COUNT 50 NOVALUES", |client, _| {
+            if grow {
+                changed += 150;
+                set(client, &mut (changed - 150..changed).map(|number| format!("added:{number}")));
+            } else if changed < 8000 {
+                // Half of them at once, half by expiring.
+                changed += 100;
+                let fields =
+                    |from: usize| (from..from + 50).map(|number| format!(" goes:{number}")).collect::<String>();
+                client.run(&format!("HDEL hash{}", fields(changed - 100)));
+                client.run(&format!("HPEXPIRE hash 1 FIELDS 50{}", fields(changed - 50)));
+            }
+        });
+        let stayed = found.keys().filter(|key| key.starts_with("stays:")).count();
+        assert_eq!(stayed, 2000, "fields that were there throughout are missing");
+        assert!(found.keys().all(|key| ["stays:", "goes:", "added:"].iter().any(|prefix| key.starts_with(prefix))));
+    }
 }

@@ -236,6 +236,25 @@ fn the_limits_before_auth_are_small() {
     both.same_until_closed(&[&request(&["QUIT"])]);
 }
 
+/// What a client sends while its requests are held up is kept for it, but not much before it has said its password.
+#[test]
+fn a_client_without_password_may_not_have_a_megabyte_waiting() {
+    let both = Both::start(&[("requirepass", "secret")]);
+    let (ping, auth) = (request(&["PING"]), request(&["AUTH", "secret"]));
+    for server in [&both.ours, &both.theirs] {
+        let mut other = server.client();
+        assert_eq!(other.run("AUTH secret"), Reply::ok());
+        assert_eq!(other.run("CLIENT PAUSE 3000 ALL"), Reply::ok());
+        let mut little = server.client();
+        little.send_bytes(&[&auth[..], &ping.repeat(500_000 / ping.len())].concat()).unwrap();
+        let mut much = server.client();
+        // The server may close before it has got all.
+        let _ = much.send_bytes(&[&auth[..], &ping.repeat(3_000_000 / ping.len())].concat());
+        assert!(much.read_to_end().is_ok_and(|bytes| bytes.is_empty()));
+        assert_eq!(little.read_reply().unwrap(), Reply::ok());
+    }
+}
+
 #[test]
 fn quit_answers_and_closes() {
     let both = Both::start(&[]);
@@ -448,18 +467,49 @@ fn what_is_to_be_skipped_is_skipped_however_long_it_takes() {
     }
 }
 
+/// Waits until CLIENT LIST shows a client idle for so many seconds.
+fn wait_until_idle(observer: &mut Client, id: &str, seconds: u32) {
+    let idle = format!(" idle={seconds} ");
+    eventually("the client has been idle so long", || {
+        let list = observer.run("CLIENT LIST").to_text();
+        let line = list.lines().find(|line| line.starts_with(&format!("id={id} ")));
+        line.expect("a client that is not idle too long stays").contains(&idle)
+    });
+}
+
 /// Idle is who sends nothing, not who sends slowly.
 #[test]
 fn a_slow_upload_is_no_idleness() {
-    let server = Launch::subject().threads(2).directive("timeout", "1").start();
-    let mut client = server.client();
+    let server = Launch::subject().threads(2).directive("timeout", "3").start();
+    let (mut client, mut observer) = (server.client(), server.client());
+    let id = client.run("CLIENT ID").to_text();
     let bytes = request(&["ECHO", "0123456789"]);
-    let (start, rest) = bytes.split_at(bytes.len() - 8);
+    let (start, rest) = bytes.split_at(bytes.len() - 4);
     client.send_bytes(start).unwrap();
+    // More seconds in all than the timeout has.
     for byte in rest {
-        std::thread::sleep(Duration::from_millis(300));
+        wait_until_idle(&mut observer, &id, 1);
         client.send_bytes(&[*byte]).unwrap();
+        wait_until_idle(&mut observer, &id, 0);
     }
     assert_eq!(client.read_reply().unwrap(), Reply::bulk("0123456789"));
-    assert_eq!(client.read_to_end().unwrap(), b"");
+}
+
+/// Nor is who reads slowly.
+#[test]
+fn a_slow_download_is_no_idleness() {
+    let server = Launch::subject().threads(2).directive("timeout", "3").start();
+    let (mut client, mut observer) = (server.client(), server.client());
+    let id = client.run("CLIENT ID").to_text();
+    const LEN: usize = 64 << 20;
+    observer.call(&["SETRANGE", "big", &(LEN - 1).to_string(), "x"]).unwrap();
+    client.send_bytes(&request(&["GET", "big"])).unwrap();
+    let header = format!("${LEN}\r\n").len();
+    let parts = 4;
+    for _ in 0..parts {
+        wait_until_idle(&mut observer, &id, 1);
+        client.read_bytes(LEN / parts).unwrap();
+        wait_until_idle(&mut observer, &id, 0);
+    }
+    assert_eq!(client.read_bytes(header + 2).unwrap().len(), header + 2);
 }

@@ -1,5 +1,5 @@
 //! Client libraries in use, as applications use them. Each script is run by the Python of the tests' environment, with the port as its
-//! argument; a script that ends well has found what it expected.
+//! first argument; a script that ends well has found what it expected.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +8,11 @@ use ochre_testkit::{Launch, references};
 
 #[track_caller]
 fn run(script: &str, threads: usize) {
+    run_with(script, &[], threads);
+}
+
+#[track_caller]
+fn run_with(script: &str, arguments: &[&str], threads: usize) {
     let references = references::set_up().unwrap_or_else(|error| panic!("no Python: {error}"));
     let server = Launch::subject().threads(threads).start();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
@@ -16,6 +21,7 @@ fn run(script: &str, threads: usize) {
         .arg("-B")
         .arg(path)
         .arg(server.port().to_string())
+        .args(arguments)
         .output()
         .expect("the Python that was just set up starts");
     assert!(
@@ -50,4 +56,19 @@ fn redis_py_pool_and_threads() {
 #[test]
 fn redis_py_asyncio() {
     run("asyncio_client.py", 4);
+}
+
+#[test]
+fn redis_py_queues_in_lists() {
+    run_with("queues.py", &["lists"], 4);
+}
+
+#[test]
+fn redis_py_queues_in_sorted_sets() {
+    run_with("queues.py", &["sorted_sets"], 4);
+}
+
+#[test]
+fn redis_py_queues_in_streams() {
+    run_with("queues.py", &["streams"], 4);
 }

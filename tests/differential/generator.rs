@@ -29,6 +29,14 @@ struct Drawable {
     weight: usize,
 }
 
+impl Drawable {
+    /// Whether a word is a token of ours that the reference does not know.
+    fn has_unknown_token(&self, words: &[Vec<u8>]) -> bool {
+        let unknown = self.command.tokens().into_iter().filter(|token| !self.known_tokens.contains(token));
+        unknown.into_iter().any(|token| words.iter().any(|word| word.eq_ignore_ascii_case(token.as_bytes())))
+    }
+}
+
 #[derive(Debug)]
 pub struct Generator {
     drawables: Vec<Drawable>,
@@ -201,6 +209,9 @@ impl<'a> Draft<'a> {
 
     fn command(&mut self) -> Vec<Vec<u8>> {
         let drawable = self.drawable();
+        if let Some(lines) = values::lines(&drawable.command.name) {
+            return self.line(lines);
+        }
         let mut words = Vec::new();
         for word in drawable.command.words() {
             let word = self.cased(word);
@@ -215,9 +226,18 @@ impl<'a> Draft<'a> {
             for _ in 0..self.random.between(1, 2) {
                 self.spoil(&mut spoilt, names);
             }
-            if !has_times(arguments) || !spoilt[names..].iter().any(|word| values::may_expire_soon(word)) {
+            let expires_soon = has_times(arguments) && spoilt[names..].iter().any(|word| values::may_expire_soon(word));
+            if !expires_soon && !drawable.has_unknown_token(&spoilt[names..]) {
                 return spoilt;
             }
+        }
+        words
+    }
+
+    fn line(&mut self, lines: &[&str]) -> Vec<Vec<u8>> {
+        let mut words = quoting::split(self.random.pick(lines).as_bytes()).expect("lines are well quoted");
+        for word in words.iter_mut().filter(|word| *word == b"KEY") {
+            *word = values::key(&mut self.random);
         }
         words
     }
@@ -254,7 +274,9 @@ impl<'a> Draft<'a> {
             if argument.optional && !self.random.chance(if wanted { 70 } else { 30 }) {
                 continue;
             }
-            if argument.name == "numkeys" && arguments.get(index + 1).is_some_and(|next| next.multiple) {
+            if ["numkeys", "numfields"].contains(&argument.name.as_str())
+                && arguments.get(index + 1).is_some_and(|next| next.multiple)
+            {
                 let count = self.random.between(1, 3);
                 repetitions = Some(count);
                 let edges = ["0", "-1", "abc", "4", "2147483648", "9223372036854775807"];

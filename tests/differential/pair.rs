@@ -11,6 +11,7 @@ use ochre_testkit::{Client, Kind, Launch, Reply, Server};
 use crate::dataset;
 use crate::generator::Step;
 use crate::rules;
+use crate::values;
 
 /// So many commands are sent before their replies are read.
 const CHUNK: usize = 64;
@@ -142,16 +143,21 @@ impl Pair {
                 none.insert([connect(&self.subject)?, connect(&self.reference)?])
             }
         };
+        let settings = values::SETTINGS.iter().flat_map(|(name, value)| [*name, *value]);
+        let settings: Vec<&str> = ["CONFIG", "SET"].into_iter().chain(settings).collect();
         for (client, server) in [(ours, &self.subject), (theirs, &self.reference)] {
-            let reply = client
-                .call(&["FLUSHALL"])
-                .map_err(|error| ConnectionFailure::new(server, None, "FLUSHALL between sequences", &error))?;
-            assert!(
-                reply == Reply::ok(),
-                "{} answers FLUSHALL with {reply}{}",
-                server.kind().name(),
-                if fresh { " on a fresh connection" } else { "" }
-            );
+            for command in [&["FLUSHALL"][..], &settings] {
+                let reply = client
+                    .call(command)
+                    .map_err(|error| ConnectionFailure::new(server, None, "emptying between sequences", &error))?;
+                assert!(
+                    reply == Reply::ok(),
+                    "{} answers {} with {reply}{}",
+                    server.kind().name(),
+                    command[0],
+                    if fresh { " on a fresh connection" } else { "" }
+                );
+            }
         }
         Ok(())
     }
@@ -269,12 +275,9 @@ impl ConnectionFailure {
     }
 }
 
-/// Settings that make both servers answer alike and keep a random offset from filling the memory.
+/// Settings that make both servers answer alike and keep a random offset from filling the memory. Those of `values::SETTINGS` follow.
 fn common(launch: Launch) -> Launch {
-    launch
-        .directive("enable-debug-command", "yes")
-        .directive("proto-max-bulk-len", "1mb")
-        .directive("notify-keyspace-events", "KEA")
+    launch.directive("enable-debug-command", "yes").directive("proto-max-bulk-len", "1mb")
 }
 
 fn read_table(server: &Server) -> CommandTable {

@@ -57,6 +57,51 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
+/// An end of a range of scores: a double in decimal, `inf`, `infinity`. Too great ones are infinite, too small ones zero; what follows a
+/// zero byte is not looked at, and nothing at all is 0. (Redis: `zslParseRange`, which asks `fast_float_strtod`)
+pub fn parse_score_bound(text: &[u8]) -> Option<f64> {
+    let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    str::from_utf8(text).ok()?.parse::<f64>().ok().filter(|value| !value.is_nan())
+}
+
+/// Appends a double with 17 digits, without trailing zeros, in the shorter of two ways. (C: `%.17g`)
+pub fn write_general(out: &mut Vec<u8>, value: f64) {
+    use std::io::Write;
+    const DIGITS: i32 = 17;
+    if !value.is_finite() {
+        out.extend_from_slice(if value.is_nan() {
+            b"nan"
+        } else if value > 0.0 {
+            b"inf"
+        } else {
+            b"-inf"
+        });
+        return;
+    }
+    let text = format!("{value:.16e}");
+    let (mantissa, exponent) = text.split_once('e').expect("a number with an exponent");
+    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
+    let mut fixed;
+    let digits = if (-4..DIGITS).contains(&exponent) {
+        let decimals = usize::try_from(DIGITS - 1 - exponent).expect("the exponent is below the digits");
+        fixed = format!("{value:.decimals$}");
+        if decimals > 0 {
+            fixed.truncate(fixed.trim_end_matches('0').trim_end_matches('.').len());
+        }
+        &fixed
+    } else {
+        mantissa.trim_end_matches('0').trim_end_matches('.')
+    };
+    out.extend_from_slice(digits.as_bytes());
+    if !(-4..DIGITS).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        write!(out, "e{sign}{:02}", exponent.unsigned_abs()).expect("a vector takes all");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +142,52 @@ mod tests {
             "१",
         ] {
             assert_eq!(parse_i64(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    /// As C prints them.
+    #[test]
+    fn doubles_with_all_their_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (-1.5, "-1.5"),
+            (0.1, "0.10000000000000001"),
+            (1e-7, "9.9999999999999995e-08"),
+            (1e22, "1e+22"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (123456789.12345679, "123456789.12345679"),
+            (0.0001, "0.0001"),
+            (1e-5, "1.0000000000000001e-05"),
+            (1e300, "1.0000000000000001e+300"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            let mut out = Vec::new();
+            write_general(&mut out, value);
+            assert_eq!(String::from_utf8_lossy(&out), text);
+        }
+    }
+
+    #[test]
+    fn ends_of_ranges_of_scores() {
+        for (text, value) in [
+            ("", 0.0),
+            ("+1", 1.0),
+            ("5.", 5.0),
+            (".5", 0.5),
+            ("INF", f64::INFINITY),
+            ("1e400", f64::INFINITY),
+            ("1e-400", 0.0),
+            ("1\0x", 1.0),
+            ("\0", 0.0),
+        ] {
+            assert_eq!(parse_score_bound(text.as_bytes()), Some(value), "{text}");
+        }
+        for text in ["+", "-", ".", "1e", " 1", "1 ", "nan", "-nan", "0x10", "(1", "1_0", "infinit"] {
+            assert_eq!(parse_score_bound(text.as_bytes()), None, "{text}");
         }
     }
 

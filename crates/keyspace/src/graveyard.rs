@@ -4,7 +4,7 @@ use std::{
     any::Any,
     sync::{
         OnceLock,
-        mpsc::{Sender, channel},
+        mpsc::{SendError, Sender, channel},
     },
     thread,
 };
@@ -13,33 +13,47 @@ use std::{
 #[derive(Default)]
 pub(crate) struct Graveyard {
     /// To the thread, which is started when it is first needed and ends with the keyspace.
-    sender: OnceLock<Sender<Box<dyn Any + Send>>>,
+    sender: OnceLock<Sender<Work>>,
+}
+
+/// What the thread does next.
+enum Work {
+    Free(Box<dyn Any + Send>),
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+impl Work {
+    fn run(self) {
+        match self {
+            Work::Free(values) => drop(values),
+            Work::Call(then) => then(),
+        }
+    }
 }
 
 impl Graveyard {
-    fn send(&self, values: Box<dyn Any + Send>) {
-        let sender = self.sender.get_or_init(|| {
-            let (sender, receiver) = channel::<Box<dyn Any + Send>>();
-            let run = move || receiver.into_iter().for_each(drop);
-            thread::Builder::new().name("ochre-free".into()).spawn(run).expect("the system starts a thread");
-            sender
-        });
-        // It fails only where the thread is gone; then they are freed here.
-        let _ = sender.send(values);
-    }
-
     /// Frees the values, later.
     pub(crate) fn bury<T: Send + 'static>(&self, values: Vec<T>) {
         if !values.is_empty() {
-            self.send(Box::new(values));
+            self.send(Work::Free(Box::new(values)));
         }
     }
 
-    /// Waits until all that was handed over before is freed (FLUSHALL SYNC).
-    pub(crate) fn wait(&self) {
-        let (done, waiting) = channel::<()>();
-        // The sender is dropped when its turn comes, which ends the wait.
-        self.send(Box::new(done));
-        let _ = waiting.recv();
+    /// Calls `then` when all that was handed over before is freed (FLUSHALL SYNC).
+    pub(crate) fn when_done(&self, then: Box<dyn FnOnce() + Send>) {
+        self.send(Work::Call(then));
+    }
+
+    fn send(&self, work: Work) {
+        let sender = self.sender.get_or_init(|| {
+            let (sender, receiver) = channel::<Work>();
+            let run = move || receiver.into_iter().for_each(Work::run);
+            thread::Builder::new().name("ochre-free".into()).spawn(run).expect("the system starts a thread");
+            sender
+        });
+        // It fails only where the thread is gone; then it is done here.
+        if let Err(SendError(work)) = sender.send(work) {
+            work.run();
+        }
     }
 }

@@ -2,15 +2,18 @@
 //!
 //! ```text
 //!  hash of a key (SipHash-1-3, keyed)
-//!  63          52 51                  32 31          0
-//! ┌──────────────┬──────────────────────┬─────────────┐
-//! │    shard     │         tag          │   unused    │
-//! └──────────────┴──────────────────────┴─────────────┘
+//!  63          52 51                  32 31     16 15   0
+//! ┌──────────────┬──────────────────────┬─────────┬──────┐
+//! │    shard     │         tag          │ unused  │ hint │
+//! └──────────────┴──────────────────────┴─────────┴──────┘
 //!        │                  │
 //!        ▼                  ▼
 //!      Shard ── Database ── Table ── Segment ── slot ── Entry: key, value, expiry in one block
-//!                  └─────── Deadlines: the same entries in the order of their expiry
+//!                  └─────── Deadlines: the same entries in the order of their expiry, and of their fields'
 //! ```
+//!
+//! A batch keeps in a hash's lowest bits in which slot it saw the key when it asked for the entry, so that the slot is searched for
+//! once. It is a hint and no more: who follows it compares tag and key as anywhere else.
 //!
 //! [`LockSet`] is the only way to a shard, and [`Gate`] the only way to all of them at once. From a lock set come the rights to read
 //! ([`Reader`]), to write ([`Writer`]), to visit ([`Walker`]) and to everything ([`WholeKeyspace`]).
@@ -18,7 +21,6 @@
 //! The keyspace knows keys, values and time as it is told; it knows no command, no client and no clock.
 
 mod access;
-mod deadlines;
 mod entry;
 mod gate;
 mod graveyard;
@@ -27,25 +29,27 @@ mod prefetch;
 mod scan;
 mod segment;
 mod shard;
+mod sip;
 mod sizes;
 mod sync;
 mod table;
+mod waiters;
 
-use std::{
-    hash::Hasher,
-    sync::atomic::{AtomicI64, Ordering},
-};
-
-use siphasher::sip::SipHasher13;
+use std::sync::atomic::{AtomicI64, AtomicIsize, AtomicU64, Ordering};
 
 pub use crate::{
     access::AccessClock,
     entry::{Entry, EntryRef, NewValue, ValueRef},
-    gate::{Closed, Entered, Gate},
-    lockset::{DatabaseSize, Expired, ExpiryChange, LockSet, Reader, ShardList, Walker, WholeKeyspace, Writer},
+    gate::{Closed, Entered, Gate, Turn},
+    lockset::{
+        DatabaseSize, Edited, Expired, ExpiredWhat, ExpiryChange, LockSet, Missing, Reader, ShardList, Walker,
+        WholeKeyspace, Writer,
+    },
     scan::ScanPosition,
+    shard::ExpiredFields,
+    waiters::{AwaitedKeys, Waiter},
 };
-use crate::{graveyard::Graveyard, shard::Shard, shard::tag_of, sizes::Sizes};
+use crate::{graveyard::Graveyard, shard::Shard, shard::tag_of, sip::SipHasher, sizes::Sizes};
 
 /// 2^12 shards: enough that two of 32 keys at 64 threads seldom meet, few enough that an empty server stays small.
 const SHARD_BITS: u32 = 12;
@@ -57,15 +61,34 @@ pub struct HashedKey<'a> {
     pub hash: u64,
 }
 
+/// The hint of a hash that has none: segments have fewer slots.
+const NO_HINT: u64 = u16::MAX as u64;
+
+/// Where a hash says that its key was seen: a slot of its segment.
+#[inline]
+pub(crate) fn hint_of(hash: u64) -> usize {
+    (hash & NO_HINT) as usize
+}
+
+/// A hash with the hint that its key was seen in this slot.
+#[inline]
+pub(crate) fn with_hint(hash: u64, slot: usize) -> u64 {
+    hash & !NO_HINT | (slot as u64).min(NO_HINT)
+}
+
 /// See the module.
 pub struct Keyspace {
     pub(crate) shards: Box<[Shard]>,
     pub(crate) shard_bits: u32,
-    /// The hash's key, drawn at start: who sees keys and the order of SCAN still cannot make keys collide.
-    seed: (u64, u64),
+    /// Its key is drawn at start: who sees clients' keys and the order of SCAN still cannot make keys collide.
+    hasher: SipHasher,
     gate: Gate,
     pub(crate) graveyard: Graveyard,
     pub(crate) sizes: Sizes,
+    /// How many keys somebody waits for, and how many of them somebody who also wants to know that they are gone.
+    awaited: AtomicIsize,
+    awaited_for_removal: AtomicIsize,
+    last_ticket: AtomicU64,
     /// The earliest deadline of each shard in milliseconds since 1970, `i64::MAX` where there is none.
     deadlines_ms: Box<[AtomicI64]>,
     /// When each core will look at its shards' deadlines next.
@@ -91,9 +114,12 @@ impl Keyspace {
         Keyspace {
             shards: (0..shards).map(|_| Shard::new()).collect(),
             shard_bits,
-            seed,
+            hasher: SipHasher::new(seed),
             gate: Gate::new(cores),
             sizes: Sizes::new(cores),
+            awaited: AtomicIsize::new(0),
+            awaited_for_removal: AtomicIsize::new(0),
+            last_ticket: AtomicU64::new(0),
             graveyard: Graveyard::default(),
             deadlines_ms: (0..shards).map(|_| AtomicI64::new(i64::MAX)).collect(),
             wake_ups_ms: (0..cores).map(|_| AtomicI64::new(i64::MAX)).collect(),
@@ -109,9 +135,7 @@ impl Keyspace {
     /// Hashes a key.
     #[inline]
     pub fn hash<'a>(&self, bytes: &'a [u8]) -> HashedKey<'a> {
-        let mut hasher = SipHasher13::new_with_keys(self.seed.0, self.seed.1);
-        hasher.write(bytes);
-        HashedKey { bytes, hash: hasher.finish() }
+        HashedKey { bytes, hash: self.hasher.hash(bytes) | NO_HINT }
     }
 
     /// The number of shards, a power of two.
@@ -137,9 +161,35 @@ impl Keyspace {
         self.shards[self.shard_of(hash)].prefetch_slot(tag_of(hash, self.shard_bits));
     }
 
-    /// Waits until everything that was given up is freed.
-    pub fn wait_until_freed(&self) {
-        self.graveyard.wait();
+    /// Calls `then` when everything that was given up before is freed, on the thread that frees it.
+    pub fn when_freed(&self, then: impl FnOnce() + Send + 'static) {
+        self.graveyard.when_done(Box::new(then));
+    }
+
+    /// Whether anybody waits for any key. Who holds a shard's lock sees those who were parked there before.
+    #[inline]
+    pub fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many keys are waited for.
+    pub fn awaited_keys(&self) -> AwaitedKeys {
+        AwaitedKeys {
+            keys: self.awaited.load(Ordering::Relaxed),
+            keys_for_removal: self.awaited_for_removal.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn count_awaited(&self, change: AwaitedKeys) {
+        if change != AwaitedKeys::default() {
+            self.awaited.fetch_add(change.keys, Ordering::Relaxed);
+            self.awaited_for_removal.fetch_add(change.keys_for_removal, Ordering::Relaxed);
+        }
+    }
+
+    /// A number that says who came first.
+    pub fn next_ticket(&self) -> u64 {
+        self.last_ticket.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The core that looks after a shard's deadlines.

@@ -18,13 +18,15 @@ use std::ptr::NonNull;
 
 use crate::entry::{Entry, EntryRef, size_class};
 
-/// How many hash bits a slot holds.
-pub(crate) const TAG_BITS: u32 = 20;
+/// How many hash bits a slot holds, and a deadline.
+pub(crate) use ochre_datatypes::deadlines::TAG_BITS;
+
 const ADDRESS_BITS: u32 = 64 - TAG_BITS;
 const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
 /// The most slots that a segment is meant to have: 8 KiB are moved at worst when it grows. Beyond it, the table splits segments.
 pub(crate) const SLOTS_MAX: usize = 1024;
 const SLOTS_MIN: usize = 4;
+pub(crate) const SLOT_BYTES: usize = size_of::<Slot>();
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Slot(u64);
@@ -65,6 +67,8 @@ pub(crate) struct TagRange {
 pub(crate) struct Segment {
     slots: Box<[Slot]>,
     used: u32,
+    /// How many of the slots are homes.
+    homes: u32,
 }
 
 /// How many of `len` slots are homes; the rest is the tail that the last homes spill into.
@@ -83,35 +87,37 @@ fn next_len(len: usize) -> usize {
     (size_class((len + 1) * size_of::<Slot>()) / size_of::<Slot>()).max(SLOTS_MIN)
 }
 
-/// Where a tag's search begins among `len` slots.
+/// Where a tag's search begins, of so many homes.
 #[inline]
-fn home_of(tag: u32, range: TagRange, len: usize) -> usize {
+fn home_of(tag: u32, range: TagRange, homes: u32) -> usize {
     let offset = u64::from(tag) & ((1 << range.bits) - 1);
-    ((offset * homes_of(len) as u64) >> range.bits) as usize
+    ((offset * u64::from(homes)) >> range.bits) as usize
 }
 
-/// Where the search for a tag begins in a segment of `len` slots at `slots` that holds all tags; the address is for a prefetch only.
+/// Where the search for a tag begins in a segment at `slots` that holds all tags; the address is for a prefetch only.
 #[inline]
-pub(crate) fn address_of_home(slots: *const u8, len: usize, tag: u32) -> *const u8 {
-    slots.wrapping_add(home_of(tag, TagRange { bits: TAG_BITS }, len) * size_of::<Slot>())
+pub(crate) fn address_of_home(slots: *const u8, homes: u32, tag: u32) -> *const u8 {
+    slots.wrapping_add(home_of(tag, TagRange { bits: TAG_BITS }, homes) * SLOT_BYTES)
 }
 
-/// Sorted slots in an array of `len`, or of more where the tail proves too short.
-fn lay_out(sorted: impl Iterator<Item = Slot> + Clone, len: usize, range: TagRange) -> Box<[Slot]> {
+/// A segment of these sorted slots in an array of `len`, or of more where the tail proves too short.
+fn lay_out(sorted: impl Iterator<Item = Slot> + Clone, len: usize, range: TagRange) -> Segment {
     let mut len = len;
     'longer: loop {
         let mut slots = vec![Slot::EMPTY; len].into_boxed_slice();
-        let mut next = 0;
+        let homes = homes_of(len) as u32;
+        let (mut next, mut used) = (0, 0);
         for slot in sorted.clone() {
-            let at = home_of(slot.tag(), range, len).max(next);
+            let at = home_of(slot.tag(), range, homes).max(next);
             if at >= len {
                 len = next_len(len);
                 continue 'longer;
             }
             slots[at] = slot;
             next = at + 1;
+            used += 1;
         }
-        return slots;
+        return Segment { slots, used, homes };
     }
 }
 
@@ -126,50 +132,57 @@ impl Segment {
 
     #[inline]
     fn home(&self, tag: u32, range: TagRange) -> usize {
-        home_of(tag, range, self.slots.len())
+        home_of(tag, range, self.homes)
     }
 
-    /// The address of its slots, and how many they are.
+    /// The address of its slots, and how many of them are homes.
     #[inline]
-    pub(crate) fn slots(&self) -> (*const u8, usize) {
-        (self.slots.as_ptr().cast(), self.slots.len())
+    pub(crate) fn slots(&self) -> (*const u8, u32) {
+        (self.slots.as_ptr().cast(), self.homes)
     }
 
-    /// Asks the processor for the first entry with this tag.
+    /// Asks the processor for the first entry with this tag. Returns its position.
     #[inline]
-    pub(crate) fn prefetch_entry(&self, tag: u32, range: TagRange) {
-        if self.slots.is_empty() {
-            return;
-        }
-        for slot in &self.slots[self.home(tag, range)..] {
-            if slot.is_empty() || slot.tag() > tag {
-                return;
-            }
-            if slot.tag() == tag {
-                if let Some(block) = slot.block() {
-                    crate::prefetch::read_lines(block.as_ptr(), 2);
-                }
-                return;
-            }
-        }
+    pub(crate) fn prefetch_entry(&self, tag: u32, range: TagRange) -> Option<usize> {
+        self.search(tag, range, |block| {
+            crate::prefetch::read_lines(block.as_ptr(), 2);
+            true
+        })
     }
 
-    /// The position of the entry with this tag and key.
+    /// The position of the entry with this tag and key. The one at `hint` is looked at first.
     #[inline(always)]
-    pub(crate) fn find(&self, tag: u32, range: TagRange, key: &[u8]) -> Option<usize> {
-        if self.slots.is_empty() {
-            return None;
+    pub(crate) fn find(&self, tag: u32, range: TagRange, hint: usize, key: &[u8]) -> Option<usize> {
+        // SAFETY: an occupied slot owns its entry, which lives while the segment is borrowed.
+        let is_it = |block| unsafe { EntryRef::from_block(block) }.has_key(key);
+        if let Some(slot) = self.slots.get(hint)
+            && slot.tag() == tag
+            && slot.block().is_some_and(is_it)
+        {
+            return Some(hint);
         }
-        let home = self.home(tag, range);
-        for (i, slot) in self.slots[home..].iter().enumerate() {
-            if slot.is_empty() || slot.tag() > tag {
+        self.search(tag, range, is_it)
+    }
+
+    /// The position of the first entry with this tag that is the one looked for.
+    #[inline]
+    fn search(&self, tag: u32, range: TagRange, is_it: impl Fn(NonNull<u8>) -> bool) -> Option<usize> {
+        let mut at = self.home(tag, range);
+        // Passes smaller tags by. An empty slot, which is zero, is made larger than any by the subtraction.
+        let smallest = u64::from(tag) << ADDRESS_BITS;
+        while self.slots.get(at)?.0.wrapping_sub(1) < smallest {
+            at += 1;
+        }
+        loop {
+            let slot = self.slots.get(at)?;
+            if slot.tag() != tag {
                 return None;
             }
-            if slot.tag() == tag && self.entry(home + i).is_some_and(|entry| entry.key() == key) {
-                return Some(home + i);
+            if is_it(slot.block()?) {
+                return Some(at);
             }
+            at += 1;
         }
-        None
     }
 
     /// The entry at a position.
@@ -239,7 +252,7 @@ impl Segment {
     /// Lays the slots out anew; `len` grows further where a tail proves too short.
     fn resize(&mut self, len: usize, range: TagRange) {
         let old = std::mem::take(&mut self.slots);
-        self.slots = lay_out(old.iter().copied().filter(|slot| !slot.is_empty()), len, range);
+        *self = lay_out(old.iter().copied().filter(|slot| !slot.is_empty()), len, range);
     }
 
     /// Builds a segment of sorted slots, with room to grow.
@@ -247,8 +260,7 @@ impl Segment {
         if sorted.is_empty() {
             return Segment::default();
         }
-        let slots = lay_out(sorted.iter().copied(), next_len(sorted.len() * 5 / 4), range);
-        Segment { slots, used: sorted.len() as u32 }
+        lay_out(sorted.iter().copied(), next_len(sorted.len() * 5 / 4), range)
     }
 
     /// Cuts it into the halves of its range: the tags whose highest varying bit is 0, and those where it is 1.
@@ -268,7 +280,7 @@ impl Segment {
     }
 
     fn take_sorted(&mut self) -> Vec<Slot> {
-        self.used = 0;
+        (self.used, self.homes) = (0, 0);
         std::mem::take(&mut self.slots).into_iter().filter(|slot| !slot.is_empty()).collect()
     }
 

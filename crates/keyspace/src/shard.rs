@@ -5,17 +5,20 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
     },
 };
 
+use ochre_datatypes::{deadlines::Deadlines, hash::Hash};
+
 use crate::{
     Keyspace,
-    deadlines::Deadlines,
     entry::{Entry, EntryRef},
+    hint_of,
     segment::{self, TAG_BITS},
     sync::RawLock,
     table::{Position, Table},
+    waiters::Waiters,
 };
 
 /// The entries of one database in one shard, and when they expire.
@@ -23,6 +26,14 @@ use crate::{
 pub struct Database {
     pub(crate) table: Table,
     pub(crate) deadlines: Deadlines,
+    /// When the first field expires of each hash that has fields which do; made when first used.
+    pub(crate) field_deadlines: Option<Box<Deadlines>>,
+}
+
+/// What is due first in a database: the deadline, and the tag of the entry.
+pub(crate) enum Due {
+    Key(i64, u32),
+    Field(i64, u32),
 }
 
 /// A lock and what it guards, on cache lines of its own: the lock and the first database's table share the first of them.
@@ -39,7 +50,7 @@ pub(crate) struct Shard {
 #[derive(Default)]
 struct SlotsHint {
     slots: AtomicPtr<u8>,
-    len: AtomicUsize,
+    homes: AtomicU32,
 }
 
 // SAFETY: `data` is reached through `LockSet` only, which holds the lock or has the gate closed.
@@ -52,7 +63,14 @@ pub(crate) struct ShardData {
     /// Databases from 1 on, made when first used. In a box, to keep a shard on two cache lines.
     #[allow(clippy::box_collection)]
     others: Option<Box<Vec<Option<Box<Database>>>>>,
-    pub(crate) watchers: Option<Box<Watchers>>,
+    pub(crate) observers: Option<Box<Observers>>,
+}
+
+/// Those who want to know when keys change.
+#[derive(Default)]
+pub(crate) struct Observers {
+    pub(crate) watchers: Watchers,
+    pub(crate) waiters: Waiters,
 }
 
 /// Who watches which key: by database and key.
@@ -63,7 +81,7 @@ const _: () = assert!(size_of::<Shard>() == 128, "a shard lies on two cache line
 
 impl Shard {
     pub(crate) fn new() -> Shard {
-        let data = ShardData { first: Database::default(), others: None, watchers: None };
+        let data = ShardData { first: Database::default(), others: None, observers: None };
         Shard { lock: RawLock::new(), hint: SlotsHint::default(), data: UnsafeCell::new(data) }
     }
 
@@ -77,10 +95,10 @@ impl Shard {
     #[inline]
     pub(crate) unsafe fn unlock(&self) {
         // SAFETY: the caller's promise: the lock keeps others away from the data.
-        let (slots, len) = unsafe { self.data() }.first.table.slots();
+        let (slots, homes) = unsafe { self.data() }.first.table.slots();
         if self.hint.slots.load(Ordering::Relaxed).cast_const() != slots {
             self.hint.slots.store(slots.cast_mut(), Ordering::Relaxed);
-            self.hint.len.store(len, Ordering::Relaxed);
+            self.hint.homes.store(homes, Ordering::Relaxed);
         }
         // SAFETY: the caller's promise.
         unsafe { self.lock.unlock() };
@@ -106,9 +124,10 @@ impl Shard {
     #[inline]
     pub(crate) fn prefetch_slot(&self, tag: u32) {
         let slots = self.hint.slots.load(Ordering::Relaxed);
-        let home = segment::address_of_home(slots, self.hint.len.load(Ordering::Relaxed), tag);
-        // A search looks at three slots to five, which often lie on two lines.
-        crate::prefetch::read_lines(home, 2);
+        let home = segment::address_of_home(slots, self.hint.homes.load(Ordering::Relaxed), tag);
+        crate::prefetch::read(home);
+        // A search looks at three slots to five, which may lie on two lines.
+        crate::prefetch::read(home.wrapping_add(4 * segment::SLOT_BYTES));
     }
 }
 
@@ -164,15 +183,25 @@ impl ShardData {
 
     /// The earliest deadline of all databases.
     pub(crate) fn first_deadline_ms(&self) -> Option<i64> {
-        self.databases().filter_map(|(_, database)| database.deadlines.first_ms()).min()
+        self.databases().filter_map(|(_, database)| database.first_deadline_ms()).min()
     }
 
-    /// Tells those who watch the key that it changed.
+    /// Tells those who watch the key that it changed; whether somebody waits for it.
     #[inline]
-    pub(crate) fn touch_watchers(&self, database: usize, key: &[u8]) {
-        let Some(watchers) = &self.watchers else { return };
-        for flag in watchers.get(&(database, key.into())).into_iter().flatten() {
-            flag.store(true, Ordering::Release);
+    pub(crate) fn touch(&self, database: usize, key: &[u8]) -> bool {
+        match &self.observers {
+            None => false,
+            Some(observers) => observers.touch(database, key),
+        }
+    }
+
+    pub(crate) fn observers_mut(&mut self) -> &mut Observers {
+        self.observers.get_or_insert_default()
+    }
+
+    pub(crate) fn drop_empty_observers(&mut self) {
+        if self.observers.as_ref().is_some_and(|it| it.watchers.is_empty() && it.waiters.is_empty()) {
+            self.observers = None;
         }
     }
 }
@@ -180,9 +209,10 @@ impl ShardData {
 impl ShardData {
     /// Tells those who watch a key of a database that now has other contents, where the key was or is there: FLUSHALL, SWAPDB.
     pub(crate) fn touch_existing_watchers(&self, index: usize, contents: &Database, keyspace: &Keyspace) {
-        let Some(watchers) = &self.watchers else { return };
-        for ((database, key), flags) in watchers.iter() {
-            let there = || contents.find(tag_of(keyspace.hash(key).hash, keyspace.shard_bits), key).is_some();
+        let Some(observers) = &self.observers else { return };
+        for ((database, key), flags) in &observers.watchers {
+            let hash = keyspace.hash(key).hash;
+            let there = || contents.find(tag_of(hash, keyspace.shard_bits), hint_of(hash), key).is_some();
             if *database == index && there() {
                 for flag in flags {
                     flag.store(true, Ordering::Release);
@@ -192,11 +222,61 @@ impl ShardData {
     }
 }
 
+impl Observers {
+    fn touch(&self, database: usize, key: &[u8]) -> bool {
+        if !self.watchers.is_empty() {
+            for flag in self.watchers.get(&(database, key.into())).into_iter().flatten() {
+                flag.store(true, Ordering::Release);
+            }
+        }
+        !self.waiters.is_empty() && self.waiters.queue(database, key).is_some()
+    }
+}
+
+impl ShardData {
+    /// Removes what has expired of a hash's fields, at most so many, or the hash where all have.
+    pub(crate) fn expire_fields(
+        &mut self,
+        database: usize,
+        (tag, position): (u32, Position),
+        now_ms: i64,
+        max: usize,
+    ) -> ExpiredFields {
+        let entries = self.database_mut(database);
+        let entry = entries.entry(position);
+        let key: Box<[u8]> = entry.key().into();
+        let hash = entry.hash_at(now_ms);
+        let expired = if hash.is_empty() {
+            let count = hash.at(i64::MIN).len();
+            ExpiredFields { key, names: vec![], count, emptied: Some(entries.remove(tag, position)) }
+        } else {
+            let mut names = Vec::new();
+            let remove = |hash: &mut Hash| hash.expire(now_ms, max, |name| names.push(name.into()));
+            let (count, goes) = entries.update(tag, position, |entry| entry.edit(remove));
+            assert!(!goes, "it has a field that is alive");
+            ExpiredFields { key, names, count, emptied: None }
+        };
+        self.touch(database, &expired.key);
+        expired
+    }
+}
+
+/// Fields of a hash that were found expired and were removed.
+#[derive(Debug)]
+pub struct ExpiredFields {
+    pub key: Box<[u8]>,
+    /// Their names, but where all of the hash's fields are gone.
+    pub names: Vec<Box<[u8]>>,
+    pub count: usize,
+    /// The hash, where all of its fields are gone, and it with them.
+    pub emptied: Option<Entry>,
+}
+
 impl Database {
-    /// Whether it holds an entry under this key, expired or not.
+    /// Where its entry under this key is, expired or not.
     #[inline(always)]
-    pub(crate) fn find(&self, tag: u32, key: &[u8]) -> Option<Position> {
-        self.table.find(tag, key)
+    pub(crate) fn find(&self, tag: u32, hint: usize, key: &[u8]) -> Option<Position> {
+        self.table.find(tag, hint, key)
     }
 
     #[inline(always)]
@@ -208,6 +288,7 @@ impl Database {
         if let Some(expiry_ms) = entry.view().expiry_ms() {
             self.deadlines.insert(expiry_ms, tag);
         }
+        self.move_field_deadline(tag, None, entry.view().first_field_expiry_ms());
         self.table.insert(tag, entry);
     }
 
@@ -216,14 +297,55 @@ impl Database {
         if let Some(expiry_ms) = entry.view().expiry_ms() {
             self.deadlines.remove(expiry_ms, tag);
         }
+        self.move_field_deadline(tag, entry.view().first_field_expiry_ms(), None);
         entry
+    }
+
+    /// Keeps the field deadline of an entry.
+    #[inline]
+    fn move_field_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>) {
+        if before == after {
+            return;
+        }
+        let deadlines = self.field_deadlines.get_or_insert_default();
+        if let Some(before_ms) = before {
+            deadlines.remove(before_ms, tag);
+        }
+        if let Some(after_ms) = after {
+            deadlines.insert(after_ms, tag);
+        }
+        if deadlines.is_empty() {
+            self.field_deadlines = None;
+        }
+    }
+
+    /// The earliest deadline, of a key or a field.
+    #[inline]
+    fn first_deadline_ms(&self) -> Option<i64> {
+        let key = self.deadlines.first_ms();
+        match &self.field_deadlines {
+            None => key,
+            Some(fields) => key.into_iter().chain(fields.first_ms()).min(),
+        }
+    }
+
+    /// What is due, if anything is.
+    pub(crate) fn first_due(&self, now_ms: i64) -> Option<Due> {
+        if let Some((deadline_ms, tag)) = self.deadlines.first_due(now_ms) {
+            return Some(Due::Key(deadline_ms, tag));
+        }
+        let (deadline_ms, tag) = self.field_deadlines.as_ref()?.first_due(now_ms)?;
+        Some(Due::Field(deadline_ms, tag))
     }
 
     /// Changes an entry in place, and its deadline with it.
     pub(crate) fn update<R>(&mut self, tag: u32, position: Position, change: impl FnOnce(&mut Entry) -> R) -> R {
-        let before = self.table.entry(position).expiry_ms();
+        let entry = self.table.entry(position);
+        let (before, field_before) = (entry.expiry_ms(), entry.first_field_expiry_ms());
         let result = self.table.update(position, change);
-        let after = self.table.entry(position).expiry_ms();
+        let entry = self.table.entry(position);
+        let (after, field_after) = (entry.expiry_ms(), entry.first_field_expiry_ms());
+        self.move_field_deadline(tag, field_before, field_after);
         if before != after {
             if let Some(expiry_ms) = before {
                 self.deadlines.remove(expiry_ms, tag);

@@ -68,22 +68,23 @@ impl Table {
         TagRange { bits: if segment < 2 * split { TAG_BITS - level - 1 } else { TAG_BITS - level } }
     }
 
-    /// The address of its slots where they are in one segment, and how many they are.
+    /// The address of its slots where they are in one segment, and how many of them are homes.
     #[inline]
-    pub(crate) fn slots(&self) -> (*const u8, usize) {
+    pub(crate) fn slots(&self) -> (*const u8, u32) {
         if self.segments.len() == 1 { self.segments[0].slots() } else { (std::ptr::null(), 0) }
     }
 
     #[inline]
-    pub(crate) fn prefetch_entry(&self, tag: u32) {
+    pub(crate) fn prefetch_entry(&self, tag: u32) -> Option<usize> {
         let (segment, range) = self.segment_of(tag);
-        self.segments[segment].prefetch_entry(tag, range);
+        self.segments[segment].prefetch_entry(tag, range)
     }
 
+    /// Where the entry of this key is. `hint` is a slot of its segment that may be looked at first.
     #[inline(always)]
-    pub(crate) fn find(&self, tag: u32, key: &[u8]) -> Option<Position> {
+    pub(crate) fn find(&self, tag: u32, hint: usize, key: &[u8]) -> Option<Position> {
         let (segment, range) = self.segment_of(tag);
-        let slot = self.segments[segment].find(tag, range, key)?;
+        let slot = self.segments[segment].find(tag, range, hint, key)?;
         Some(Position { segment, slot })
     }
 

@@ -1,9 +1,12 @@
 //! Gate and lock sets under every interleaving of a few threads: `RUSTFLAGS="--cfg loom" cargo test -p ochre-keyspace --test loom`.
 #![cfg(loom)]
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    task::{Context, Wake, Waker},
+};
 
-use loom::cell::UnsafeCell;
+use loom::{cell::UnsafeCell, sync::atomic::Ordering};
 use ochre_keyspace::{Keyspace, LockSet, ShardList};
 
 /// What the locks guard, as the model checker sees it: two accesses at once that are not ordered by a lock fail the test.
@@ -41,7 +44,7 @@ impl Guarded {
 
     /// Adds one to all, as one does who closes the gate; whether nobody else had closed it.
     fn visit_all(&self) -> bool {
-        let Some(closed) = self.keyspace.gate().close() else { return false };
+        let Some(closed) = self.keyspace.gate().close(&mut None) else { return false };
         let _set = LockSet::whole(&self.keyspace, closed);
         (0..2).for_each(|shard| self.add(shard));
         true
@@ -69,6 +72,36 @@ fn who_closes_the_gate_is_alone() {
         let entered = guarded.visit(0, &[0]);
         assert!(thread.join().unwrap());
         assert_eq!([guarded.get(0), guarded.get(1)], [1 + u32::from(entered), 1]);
+    });
+}
+
+/// Says whether it was woken.
+#[derive(Default)]
+struct Flag(loom::sync::atomic::AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn who_waits_to_close_the_gate_is_woken_for_his_turn() {
+    loom::model(|| {
+        let guarded = Guarded::new(1);
+        let other = guarded.clone();
+        let thread = loom::thread::spawn(move || other.visit_all());
+        let gate = guarded.keyspace.gate();
+        let (woken, mut turn) = (Arc::new(Flag::default()), None);
+        if gate.close(&mut turn).is_none() {
+            let waker = Waker::from(woken.clone());
+            let is_open = gate.poll_open(turn.as_ref(), &mut Context::from_waker(&waker)).is_ready();
+            thread.join().unwrap();
+            assert!(is_open || woken.0.load(Ordering::SeqCst));
+            assert!(gate.close(&mut turn).is_some());
+        } else {
+            assert!(turn.is_none());
+        }
     });
 }
 

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use ochre_datatypes::{
+    Encoding,
+    list::{End, List, ListLimits},
+};
 use ochre_keyspace::{
-    AccessClock, Entry, ExpiryChange, Keyspace, LockSet, NewValue, ScanPosition, ShardList, ValueRef, Writer,
+    AccessClock, Edited, Entry, EntryRef, ExpiredWhat, ExpiryChange, Keyspace, LockSet, Missing, NewValue,
+    ScanPosition, ShardList, ValueRef, Writer,
 };
 use proptest::prelude::*;
 
@@ -11,9 +16,18 @@ const DATABASES: usize = 3;
 
 #[derive(Clone, Debug, PartialEq)]
 struct ModelEntry {
-    value: Vec<u8>,
+    value: ModelValue,
     expiry_ms: Option<i64>,
 }
+
+#[derive(Clone, Debug, PartialEq)]
+enum ModelValue {
+    String(Vec<u8>),
+    /// A collection like any other, to the keyspace.
+    List(Vec<Vec<u8>>),
+}
+
+const LIMITS: ListLimits = ListLimits { listpack_size_max: -2, plain_len_min: None };
 
 type Model = BTreeMap<(usize, Vec<u8>), ModelEntry>;
 
@@ -22,6 +36,8 @@ enum Step {
     Set { database: usize, key: u16, value: Vec<u8>, expiry: Option<i64> },
     SetKeeping { database: usize, key: u16, value: Vec<u8> },
     Append { database: usize, key: u16, bytes: Vec<u8> },
+    Push { database: usize, key: u16, value: Vec<u8>, count: usize },
+    Pop { database: usize, key: u16, count: usize },
     Expire { database: usize, key: u16, expiry: Option<i64> },
     Remove { database: usize, key: u16 },
     Rename { database: usize, from: u16, to: u16 },
@@ -53,6 +69,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(database, key, value)| Step::SetKeeping { database, key, value }),
         2 => (database.clone(), key.clone(), prop::collection::vec(any::<u8>(), 0..700))
             .prop_map(|(database, key, bytes)| Step::Append { database, key, bytes }),
+        4 => (database.clone(), 0u16..20, prop::collection::vec(any::<u8>(), 0..90), prop_oneof![1usize..5, 1usize..300])
+            .prop_map(|(database, key, value, count)| Step::Push { database, key, value, count }),
+        3 => (database.clone(), 0u16..20, prop_oneof![1usize..5, 1usize..300])
+            .prop_map(|(database, key, count)| Step::Pop { database, key, count }),
         3 => (database.clone(), key.clone(), expiry)
             .prop_map(|(database, key, expiry)| Step::Expire { database, key, expiry }),
         4 => (database.clone(), key.clone()).prop_map(|(database, key)| Step::Remove { database, key }),
@@ -76,16 +96,21 @@ fn name(key: u16) -> Vec<u8> {
 }
 
 fn whole(keyspace: &Keyspace, now_ms: i64) -> LockSet<'_> {
-    let mut set = LockSet::whole(keyspace, keyspace.gate().close().expect("nobody else is there"));
+    let mut set = LockSet::whole(keyspace, keyspace.gate().close(&mut None).expect("nobody else is there"));
     set.set_clock(now_ms, AccessClock::lru(now_ms));
     set
 }
 
-fn bytes(value: ValueRef<'_>) -> Vec<u8> {
-    match value {
+fn value_of(entry: EntryRef<'_>) -> ModelValue {
+    if let Ok(list) = entry.collection::<List>() {
+        return ModelValue::List(
+            list.iter().map(|element| element.as_bytes(&mut itoa::Buffer::new()).to_vec()).collect(),
+        );
+    }
+    ModelValue::String(match entry.value() {
         ValueRef::Integer(n) => n.to_string().into_bytes(),
         ValueRef::Bytes(bytes) => bytes.to_vec(),
-    }
+    })
 }
 
 /// Everything that a scan returns, by a step of so many keys.
@@ -96,10 +121,10 @@ fn scan(keyspace: &Keyspace, database: usize, now_ms: i64, count: usize) -> BTre
         let mut set = LockSet::walking(keyspace, keyspace.gate().enter(0).expect("the gate is open"));
         set.set_clock(now_ms, AccessClock::lru(now_ms));
         let seen = std::cell::Cell::new(0);
-        let mut visit = |entry: ochre_keyspace::EntryRef<'_>| {
+        let mut visit = |entry: EntryRef<'_>| {
             seen.set(seen.get() + 1);
-            let was = found
-                .insert(entry.key().to_vec(), ModelEntry { value: bytes(entry.value()), expiry_ms: entry.expiry_ms() });
+            let was =
+                found.insert(entry.key().to_vec(), ModelEntry { value: value_of(entry), expiry_ms: entry.expiry_ms() });
             assert!(was.is_none(), "a scan of a resting table returns a key once");
         };
         position = set.walker().visit(database, from, &mut visit, &mut || seen.get() >= count);
@@ -118,28 +143,76 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
             let change = expiry.map_or(ExpiryChange::Clear, ExpiryChange::At);
             let existed = set.writer().set(database, keyspace.hash(&key), NewValue::from_bytes(&value), change);
             assert_eq!(existed.is_some(), alive(model, database, &key, *now_ms).is_some());
-            model.insert((database, key), ModelEntry { value, expiry_ms: expiry });
+            model.insert((database, key), ModelEntry { value: ModelValue::String(value), expiry_ms: expiry });
         }
         Step::SetKeeping { database, key, value } => {
             let key = name(key);
             let expiry_ms = alive(model, database, &key, *now_ms).and_then(|entry| entry.expiry_ms);
             set.writer().set(database, keyspace.hash(&key), NewValue::from_bytes(&value), ExpiryChange::Keep);
-            model.insert((database, key), ModelEntry { value, expiry_ms });
+            model.insert((database, key), ModelEntry { value: ModelValue::String(value), expiry_ms });
         }
         Step::Append { database, key, bytes } => {
             let key = name(key);
+            let before = alive(model, database, &key, *now_ms);
+            if matches!(before, Some(ModelEntry { value: ModelValue::List(_), .. })) {
+                return;
+            }
             let len = set.writer().modify(database, keyspace.hash(&key), |value| {
                 value.extend_from_slice(&bytes);
                 value.len()
             });
-            let before = alive(model, database, &key, *now_ms);
-            assert_eq!(len, before.clone().map(|entry| entry.value.len() + bytes.len()));
             match before {
-                Some(mut entry) => {
-                    entry.value.extend(bytes);
+                Some(ModelEntry { value: ModelValue::String(mut value), expiry_ms }) => {
+                    value.extend(bytes);
+                    assert_eq!(len, Some(value.len()));
+                    model.insert((database, key), ModelEntry { value: ModelValue::String(value), expiry_ms });
+                }
+                _ => {
+                    assert_eq!(len, None);
+                    model.remove(&(database, key));
+                }
+            }
+        }
+        Step::Push { database, key, value, count } => {
+            let key = name(key);
+            let pushed = set.writer().edit::<List, _>(database, keyspace.hash(&key), Missing::Create, |list| {
+                list.push(End::Right, vec![&*value; count].into_iter(), &LIMITS)
+            });
+            let before = alive(model, database, &key, *now_ms);
+            match before {
+                Some(ModelEntry { value: ModelValue::String(_), .. }) => assert!(pushed.is_err()),
+                other => {
+                    let created = other.is_none();
+                    let mut entry = other.unwrap_or(ModelEntry { value: ModelValue::List(vec![]), expiry_ms: None });
+                    let ModelValue::List(values) = &mut entry.value else { unreachable!() };
+                    values.extend(vec![value; count]);
+                    assert_eq!(pushed, Ok(Some(Edited { result: values.len(), created, removed: false })));
                     model.insert((database, key), entry);
                 }
-                None => drop(model.remove(&(database, key))),
+            }
+        }
+        Step::Pop { database, key, count } => {
+            let key = name(key);
+            let popped = set.writer().edit::<List, _>(database, keyspace.hash(&key), Missing::Skip, |list| {
+                list.pop(End::Left, count, &LIMITS, |_| {})
+            });
+            match alive(model, database, &key, *now_ms) {
+                Some(ModelEntry { value: ModelValue::String(_), .. }) => assert!(popped.is_err()),
+                Some(ModelEntry { value: ModelValue::List(mut values), expiry_ms }) => {
+                    let result = count.min(values.len());
+                    values.drain(..result);
+                    let removed = values.is_empty();
+                    assert_eq!(popped, Ok(Some(Edited { result, created: false, removed })));
+                    if removed {
+                        model.remove(&(database, key));
+                    } else {
+                        model.insert((database, key), ModelEntry { value: ModelValue::List(values), expiry_ms });
+                    }
+                }
+                None => {
+                    assert_eq!(popped, Ok(None));
+                    model.remove(&(database, key));
+                }
             }
         }
         Step::Expire { database, key, expiry } => {
@@ -214,7 +287,8 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
                 set.set_clock(*now_ms, AccessClock::lru(*now_ms));
                 while set.writer().expire_one(shard) {}
                 for expired in set.take_expired() {
-                    let key = (expired.database, expired.entry.view().key().to_vec());
+                    let ExpiredWhat::Key(entry) = &expired.what else { panic!("a hash that nobody made: {expired:?}") };
+                    let key = (expired.database, entry.view().key().to_vec());
                     let expected = model.remove(&key);
                     assert!(
                         expected.is_none_or(|entry| entry.expiry_ms.is_some_and(|at| at < *now_ms)),
@@ -289,8 +363,8 @@ fn grows_and_shrinks_without_losing_a_key() {
     let mut left: Vec<(usize, &Vec<u8>)> = keys.iter().enumerate().collect();
     while !left.is_empty() {
         for &(i, key) in &left {
-            let value = set.reader().get(0, keyspace.hash(key)).map(|entry| bytes(entry.value()));
-            assert_eq!(value, Some(i.to_string().into_bytes()));
+            let value = set.reader().get(0, keyspace.hash(key)).map(value_of);
+            assert_eq!(value, Some(ModelValue::String(i.to_string().into_bytes())));
         }
         assert_eq!(set.walker().key_count(0), left.len());
         assert_eq!(set.walker().database_size(0).keys, left.len());
@@ -353,4 +427,26 @@ fn an_entry_takes_one_block_of_its_size_class() {
     assert_eq!(usage(&[b'x'; 64], Some(1)), 96);
     assert_eq!(usage(b"01234567", None), 32);
     assert_eq!(usage(b"1234567890123", None), 32);
+}
+
+/// What a modification leaves is the string and its expiry, inside the entry, beside it, and where it goes from one to the other.
+#[test]
+fn a_string_is_modified_wherever_it_lies() {
+    for expiry_ms in [None, Some(1_000_000)] {
+        let mut entry = Entry::new(b"key", NewValue::Integer(12), expiry_ms, 7);
+        let mut model = b"12".to_vec();
+        for len in [2, 3, 20, 21, 300, 512, 513, 514, 100_000, 40, 512, 0, 70_000, 1] {
+            let new_len = entry.modify(|value| {
+                value.resize(len, b'x');
+                value.iter_mut().rev().take(1).for_each(|last| *last = b'y');
+                value.len()
+            });
+            model.resize(len, b'x');
+            model.iter_mut().rev().take(1).for_each(|last| *last = b'y');
+            let view = entry.view();
+            assert_eq!((view.key(), view.expiry_ms(), view.access(), new_len), (&b"key"[..], expiry_ms, 7, len));
+            assert_eq!(view.value(), ValueRef::Bytes(&model));
+            assert_eq!(view.encoding(), Encoding::Raw);
+        }
+    }
 }

@@ -11,14 +11,20 @@ pub const LEN_MAX: usize = 32;
 
 /// Appends the text of `value` to `out`.
 pub fn write(out: &mut Vec<u8>, value: f64) {
+    match exact_integer(value) {
+        Some(integer) if integer != 0 => out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes()),
+        _ => write_shortest(out, value),
+    }
+}
+
+/// As [`write`], with whole numbers laid out as all others are: 1e+11. (Redis: `fpconv_dtoa`)
+pub fn write_shortest(out: &mut Vec<u8>, value: f64) {
     if value.is_nan() {
         out.extend_from_slice(b"nan");
     } else if value.is_infinite() {
         out.extend_from_slice(if value > 0.0 { b"inf" } else { b"-inf" });
     } else if value == 0.0 {
         out.extend_from_slice(if value.is_sign_negative() { b"-0" } else { b"0" });
-    } else if let Some(integer) = exact_integer(value) {
-        out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
     } else {
         write_digits(out, value);
     }

@@ -305,7 +305,7 @@ impl<'a> ReplyWriter<'a> {
     }
 
     /// A mark, a length and a line's end; plain lines have no marks, and lengths of aggregates only.
-    #[inline]
+    #[inline(always)]
     fn header(&mut self, mark: u8, len: usize) {
         if self.protocol == Protocol::Plain {
             self.out.extend_from_slice(itoa::Buffer::new().format(len).as_bytes());

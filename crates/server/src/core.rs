@@ -2,17 +2,19 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     rc::Rc,
     sync::Arc,
 };
 
 use ochre_keyspace::AccessClock;
+use tokio::sync::Notify;
 
 use crate::{
     config::{Config, MaxmemoryPolicy},
     counters::Counters,
     notify::NotifyClass,
-    request::batch::Scratch,
+    request::{batch::Scratch, wake::Ready},
     server::Server,
 };
 
@@ -29,6 +31,11 @@ pub struct Core {
     random: Cell<u64>,
     /// The memory that requests are read into, cut and answered in, shared by all connections of the core one after the other.
     pub(crate) scratch: RefCell<Scratch>,
+    /// The keys that changed in the command that is running and that somebody waits for.
+    pub(crate) ready: RefCell<VecDeque<Ready>>,
+    /// Those of them whose waiters could not be served under its locks.
+    pub(crate) unserved: RefCell<Vec<Ready>>,
+    pub(crate) unserved_notify: Notify,
 }
 
 impl Core {
@@ -44,6 +51,9 @@ impl Core {
             config: RefCell::new(config),
             random: Cell::new(crate::random::seed_64() | 1),
             scratch: RefCell::default(),
+            ready: RefCell::default(),
+            unserved: RefCell::default(),
+            unserved_notify: Notify::new(),
             server,
         }
     }

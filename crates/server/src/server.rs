@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -50,6 +50,8 @@ pub struct Server {
     /// 40 hexadecimal digits that name the history of the data. A mutex, for it is read by INFO and changed by DEBUG alone.
     replication_id: Mutex<String>,
     active_expiry: AtomicBool,
+    /// 0 for the default.
+    plain_len_min: AtomicU32,
     mailrooms: Box<[Mailroom]>,
     next_core: AtomicUsize,
     memory: MemoryFigure,
@@ -77,7 +79,7 @@ impl Server {
         Server {
             keyspace: Keyspace::new(mailrooms.len(), (random::seed_64(), random::seed_64()), wake),
             config,
-            clients: Registry::default(),
+            clients: Registry::new(mailrooms.len()),
             pubsub: PubSub::default(),
             journal: Journal::default(),
             pause: Pause::default(),
@@ -91,6 +93,7 @@ impl Server {
             rates: Rates::default(),
             replication_id: Mutex::new(random::hex(40)),
             active_expiry: AtomicBool::new(true),
+            plain_len_min: AtomicU32::new(0),
             mailrooms: mailrooms.into(),
             next_core: AtomicUsize::new(0),
             memory: MemoryFigure::new(),
@@ -106,13 +109,27 @@ impl Server {
     pub fn hand_over(&self, core: usize, arrival: Arrival) {
         if let Err(unsent) = self.mailrooms[core].arrivals.send(arrival) {
             // The core has stopped: so does the server.
-            self.clients.remove(unsent.0.client.id);
+            self.clients.remove(&unsent.0.client);
         }
     }
 
     /// How many cores serve.
     pub fn cores(&self) -> usize {
         self.mailrooms.len()
+    }
+
+    /// From which length on an element of a long list lies alone, where DEBUG QUICKLIST-PACKED-THRESHOLD says so.
+    #[inline]
+    pub fn plain_len_min(&self) -> Option<usize> {
+        match self.plain_len_min.load(Ordering::Relaxed) {
+            0 => None,
+            len => Some(len as usize),
+        }
+    }
+
+    /// Says so; 0 for the default.
+    pub fn set_plain_len_min(&self, len: u32) {
+        self.plain_len_min.store(len, Ordering::Relaxed);
     }
 
     /// Whether keys are removed when their time comes, without anybody looking at them (DEBUG SET-ACTIVE-EXPIRE).

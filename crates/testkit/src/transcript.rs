@@ -16,6 +16,7 @@
 //! 2< ["message", "news", "hello"] what a client receives without asking
 //! 1> SLOW                         no reply below: it is not waited for now …
 //! 1< +OK                          … but here
+//! 1~ BLPOP list 0                 no reply yet: what follows is sent once the server says that this client waits
 //! = GET k                         an inline command, the bytes of the line as they are (`2=` for client 2)
 //! "a b\x00"
 //! 2!                              the server has closed this client's connection
@@ -33,9 +34,9 @@ use std::time::Duration;
 use std::{env, fs, io};
 
 use crate::client::{Client, encode};
-use crate::quoting;
 use crate::reply::Reply;
 use crate::server::{Launch, Server};
+use crate::{poll, quoting};
 
 /// How long a transcript looks for what should not be there: pushes that nobody expects.
 const SILENCE: Duration = Duration::from_millis(5);
@@ -61,6 +62,8 @@ pub enum Event {
     Comment(String),
     Command(Vec<Vec<u8>>),
     Inline(Vec<u8>),
+    /// A command that waits.
+    Waits(Vec<Vec<u8>>),
     Receive,
     Closed,
 }
@@ -171,6 +174,10 @@ impl Transcript {
                         let arguments = quoting::split(rest.as_bytes()).map_err(at)?;
                         transcript.add(index, client, Event::Command(arguments), None);
                     }
+                    '~' => {
+                        let arguments = quoting::split(rest.as_bytes()).map_err(at)?;
+                        transcript.add(index, client, Event::Waits(arguments), None);
+                    }
                     '=' => transcript.add(index, client, Event::Inline(rest.into()), None),
                     '!' => transcript.add(index, client, Event::Closed, None),
                     _ => {
@@ -204,8 +211,9 @@ impl Transcript {
             if matches!(entry.event, Event::Comment(_)) {
                 continue;
             }
+            let blocked_before = entry.blocked_clients(server);
             let client = clients.entry(entry.client).or_insert_with(|| server.client());
-            if let Err(why) = entry.run(client) {
+            if let Err(why) = entry.run(client).and_then(|()| entry.wait_until_blocked(server, blocked_before)) {
                 return Err(format!("line {}: {}{why}", entry.line, entry.title()));
             }
         }
@@ -244,7 +252,7 @@ impl Entry {
     fn run(&self, client: &mut Client) -> Result<(), String> {
         match &self.event {
             Event::Comment(_) | Event::Receive => {}
-            Event::Command(arguments) => {
+            Event::Command(arguments) | Event::Waits(arguments) => {
                 let mut bytes = Vec::new();
                 encode(arguments, &mut bytes);
                 client.send_bytes(&bytes).map_err(|error| error.to_string())?;
@@ -271,12 +279,26 @@ impl Entry {
         }
     }
 
+    /// How many clients wait, where this is a command that does.
+    fn blocked_clients(&self, server: &Server) -> Option<usize> {
+        matches!(self.event, Event::Waits(_)).then(|| blocked_clients(server))
+    }
+
+    fn wait_until_blocked(&self, server: &Server, before: Option<usize>) -> Result<(), String> {
+        let Some(before) = before else { return Ok(()) };
+        match poll::until(poll::PATIENCE, || (blocked_clients(server) > before).then_some(())) {
+            Some(()) => Ok(()),
+            None => Err("it does not wait".into()),
+        }
+    }
+
     /// The line that asks, or that names who receives.
     fn title(&self) -> String {
         let number = if self.client == 1 { String::new() } else { self.client.to_string() };
         match &self.event {
             Event::Comment(text) => format!("# {text}\n"),
             Event::Command(arguments) => format!("{number}> {}\n", quoting::quote_command(arguments)),
+            Event::Waits(arguments) => format!("{number}~ {}\n", quoting::quote_command(arguments)),
             Event::Inline(line) => format!("{number}= {}\n", String::from_utf8_lossy(line)),
             Event::Receive => format!("{}< ", self.client),
             Event::Closed => format!("{}!\n", self.client),
@@ -309,6 +331,14 @@ impl Pattern {
     }
 }
 
+/// How many clients wait, as INFO says.
+fn blocked_clients(server: &Server) -> usize {
+    let info = server.client().run("INFO clients");
+    let text = info.to_text();
+    let figure = text.lines().find_map(|line| line.strip_prefix("blocked_clients:"));
+    figure.and_then(|figure| figure.trim().parse().ok()).expect("INFO tells how many clients wait")
+}
+
 /// `2> rest`: the client, the sign, what follows.
 fn prompt(line: &str) -> Option<(usize, char, &str)> {
     let digits = line.bytes().take_while(u8::is_ascii_digit).count();
@@ -318,7 +348,7 @@ fn prompt(line: &str) -> Option<(usize, char, &str)> {
     let rest = &rest[1..];
     match sign {
         '!' if rest.is_empty() => Some((client, sign, rest)),
-        '>' | '<' | '=' if rest.starts_with(' ') => Some((client, sign, &rest[1..])),
+        '>' | '<' | '=' | '~' if rest.starts_with(' ') => Some((client, sign, &rest[1..])),
         _ => None,
     }
 }
@@ -532,11 +562,14 @@ pub fn record(path: &Path) -> Result<(), String> {
         if matches!(entry.event, Event::Comment(_) | Event::Closed) {
             continue;
         }
+        let blocked_before = entry.blocked_clients(&server);
         let client = clients.entry(entry.client).or_insert_with(|| server.client());
         let expected = entry.expected.take();
-        entry.run(client)?;
-        if expected.is_some_and(|expected| expected != Pattern::Any) {
-            entry.expected = Some(Pattern::Exact(client.read_reply().map_err(|error| error.to_string())?));
+        let waits = entry.run(client).and_then(|()| entry.wait_until_blocked(&server, blocked_before));
+        waits.map_err(|why| format!("line {}: {}{why}", entry.line, entry.title()))?;
+        if let Some(expected) = expected {
+            let reply = client.read_reply().map_err(|error| error.to_string())?;
+            entry.expected = Some(if expected == Pattern::Any { expected } else { Pattern::Exact(reply) });
         }
     }
     fs::write(path, transcript.print()).map_err(|error| format!("{}: {error}", path.display()))
@@ -565,7 +598,7 @@ mod tests {
 =txt:"hi\n"
 > MGET a b
 ["a", $-1, *-1, _, :5, #t, ,1.5, (99, +"a, b", -ERR x, {"k" => ~[:1]}, []]
-> BLPOP x 0
+~ BLPOP x 0
 2> RPUSH x 1
 :1
 1< ["x", "1"]

@@ -4,7 +4,9 @@
 //! uses it; the processor time that it spends on a command moves least, so that is the figure to compare. Every figure is the median of
 //! several rounds, and the servers take turns within a round.
 
+mod collections;
 mod expiry;
+mod latency;
 mod memory;
 mod results;
 mod throughput;
@@ -19,7 +21,8 @@ use results::Results;
 const USAGE: &str = "\
 usage: cargo xtask bench [ROW…] [--rounds N] [--servers ochre,valkey,redis] [--write] [--list]
 
-Rows are chosen by the beginnings of their names: `GET`, `GET-p16`, `SET-p1-unix`, `memory`, `expiry`. Without any, all are measured.
+Rows are chosen by the beginnings of their names: `GET`, `GET-p16`, `SET-p1-unix`, `ZRANGE`,
+`memory`, `latency`, `expiry`. Without any, all are measured.
 --write keeps the figures in bench/results.tsv and writes bench/README.md anew; other rows' figures stay.
 BENCH names another redis-benchmark than the one on the PATH.
 ";
@@ -73,32 +76,43 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         }
     }
     let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|beginning| begins(name, beginning));
-    let rows: Vec<throughput::Row> = throughput::rows().into_iter().filter(|row| chosen(&row.name)).collect();
+    let rows = throughput::rows().into_iter().chain(collections::rows());
+    let rows: Vec<throughput::Row> = rows.filter(|row| chosen(&row.name)).collect();
     let memory_rows: Vec<memory::Row> = memory::ROWS.into_iter().filter(|row| chosen(row.name)).collect();
-    let expiry = chosen(expiry::NAME);
+    let (latency, expiry) = (chosen(latency::NAME), chosen(expiry::NAME));
     if list {
         for row in &rows {
             println!("{}", row.name);
         }
         memory_rows.iter().for_each(|row| println!("{}", row.name));
+        if latency {
+            println!("{}", latency::NAME);
+        }
         if expiry {
             println!("{}", expiry::NAME);
         }
         return Ok(());
     }
-    if rows.is_empty() && memory_rows.is_empty() && !expiry {
+    if rows.is_empty() && memory_rows.is_empty() && !latency && !expiry {
         return Err(format!("no row begins with {}\n\n{USAGE}", wanted.join(" or ")));
     }
 
     let contestants = contestants(&kinds)?;
     let mut results = Results::default();
-    throughput::measure(&contestants, &rows, rounds, &mut results)?;
-    memory::measure(&contestants, &memory_rows, rounds, &mut results)?;
+    let mut failures = Vec::new();
+    failures.extend(throughput::measure(&contestants, &rows, rounds, &mut results).err());
+    failures.extend(memory::measure(&contestants, &memory_rows, rounds, &mut results).err());
+    if latency {
+        failures.extend(latency::measure(&contestants, rounds, &mut results).err());
+    }
     if expiry {
-        expiry::measure(&contestants, rounds, &mut results)?;
+        failures.extend(expiry::measure(&contestants, rounds, &mut results).err());
     }
     println!("\n{}", results.tables());
-    if write { results.merge_into_readme() } else { Ok(()) }
+    if write {
+        results.merge_into_readme()?;
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
 /// `GET-p1` chooses itself and `GET-p1-unix`, not `GET-p16`.

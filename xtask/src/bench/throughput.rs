@@ -1,11 +1,13 @@
 //! Commands a second and processor time a command, under redis-benchmark.
 
 use std::env;
+use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use ochre_testkit::{Server, process};
 
+use super::memory::fill;
 use super::results::{Results, Unit};
 use super::{CLIENT_CORE, Contestant};
 
@@ -13,9 +15,26 @@ use super::{CLIENT_CORE, Contestant};
 #[derive(Clone, Debug)]
 pub struct Row {
     pub name: String,
-    arguments: Vec<String>,
-    requests: u64,
-    unix_socket: bool,
+    pub arguments: Vec<String>,
+    pub requests: u64,
+    pub unix_socket: bool,
+    pub data: Data,
+}
+
+/// What a server holds when a row begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Data {
+    /// A million strings, from which the rows of strings draw.
+    Strings,
+    /// What these commands make; nothing else.
+    Made(&'static [Preparation]),
+}
+
+/// So many commands, each made from its number.
+#[derive(Clone, Copy, Debug)]
+pub struct Preparation {
+    pub count: usize,
+    pub command: fn(usize) -> Vec<Vec<u8>>,
 }
 
 /// Random keys are drawn from so many, all of which exist.
@@ -36,34 +55,56 @@ pub fn rows() -> Vec<Row> {
         for (pipeline, requests) in [(1, 300_000), (16, 2_000_000), (100, 4_000_000)] {
             for unix_socket in [false, true] {
                 let mut arguments: Vec<String> =
-                    ["-c", "50", "-P", &pipeline.to_string()].iter().map(|word| word.to_string()).collect();
+                    ["-r", &KEYS.to_string(), "-c", "50", "-P", &pipeline.to_string()].map(str::to_string).to_vec();
                 arguments.extend(words.iter().map(|word| word.to_string()));
                 let name = format!("{command}-p{pipeline}{}", if unix_socket { "-unix" } else { "" });
-                rows.push(Row { name, arguments, requests: requests / cost, unix_socket });
+                rows.push(Row { name, arguments, requests: requests / cost, unix_socket, data: Data::Strings });
             }
         }
     }
     rows
 }
 
+/// Measures the rows. A row that a server refuses is left out and told of in the error, when all others are measured.
 pub fn measure(contestants: &[Contestant], rows: &[Row], rounds: usize, results: &mut Results) -> Result<(), String> {
     if rows.is_empty() {
         return Ok(());
     }
     let program = program()?;
+    let mut refusals = Vec::new();
     for round in 1..=rounds {
         for contestant in contestants {
-            let server = contestant.launch().start();
-            // Three times as many draws as keys: 95 % of the keys exist.
-            let fill: Vec<String> =
-                ["-c", "50", "-P", "50", "-t", "set", "-d", "64"].iter().map(|word| word.to_string()).collect();
-            load(&program, &server, &fill, 3 * KEYS, false)?;
+            let mut with_strings = None;
             for row in rows {
-                let before = cpu_us(&server)?;
-                let a_second = load(&program, &server, &row.arguments, row.requests, row.unix_socket)?;
-                let spent = (cpu_us(&server)? - before) / row.requests as f64;
+                let with_made;
+                let server = match row.data {
+                    Data::Strings => match &mut with_strings {
+                        Some(server) => server,
+                        none => none.insert(server_with_strings(contestant, &program)?),
+                    },
+                    Data::Made(preparations) => {
+                        with_made = contestant.launch().start();
+                        let prepared = prepare(&with_made, preparations)
+                            .and_then(|()| with_made.client().call(&row.first_request()))
+                            .map_err(|error| error.to_string());
+                        if let Some(refusal) =
+                            prepared.map_or_else(Some, |reply| reply.is_error().then(|| reply.to_string()))
+                        {
+                            let refusal = format!("{} of {}: {refusal}", row.name, contestant.name());
+                            if !refusals.contains(&refusal) {
+                                println!("{refusal}");
+                                refusals.push(refusal);
+                            }
+                            continue;
+                        }
+                        &with_made
+                    }
+                };
+                let before = cpu_us(server)?;
+                let a_second = load(&program, server, &row.arguments, row.requests, row.unix_socket)?;
+                let spent = (cpu_us(server)? - before) / row.requests as f64;
                 println!(
-                    "round {round}  {:16} {:8} {:>8.0} k/s  {spent:.2} µs a command",
+                    "round {round}  {:18} {:8} {:>8.1} k/s  {spent:.2} µs a command",
                     row.name,
                     contestant.name(),
                     a_second / 1000.0
@@ -73,7 +114,31 @@ pub fn measure(contestants: &[Contestant], rows: &[Row], rounds: usize, results:
             }
         }
     }
-    Ok(())
+    if refusals.is_empty() { Ok(()) } else { Err(format!("not measured:\n{}", refusals.join("\n"))) }
+}
+
+impl Row {
+    /// The request as it is sent first, with zeros for what is drawn.
+    fn first_request(&self) -> Vec<String> {
+        let command = self
+            .arguments
+            .iter()
+            .position(|word| !word.starts_with('-') && !word.bytes().all(|it| it.is_ascii_digit()));
+        self.arguments[command.unwrap_or(0)..].iter().map(|word| word.replace("__rand_int__", "000000000000")).collect()
+    }
+}
+
+fn server_with_strings(contestant: &Contestant, program: &PathBuf) -> Result<Server, String> {
+    let server = contestant.launch().start();
+    // Three times as many draws as keys: 95 % of the keys exist.
+    let fill = ["-r", &KEYS.to_string(), "-c", "50", "-P", "50", "-t", "set", "-d", "64"].map(str::to_string);
+    load(program, &server, &fill, 3 * KEYS, false)?;
+    Ok(server)
+}
+
+fn prepare(server: &Server, preparations: &[Preparation]) -> io::Result<()> {
+    let mut client = server.client();
+    preparations.iter().try_for_each(|preparation| fill(&mut client, preparation.count, preparation.command))
 }
 
 fn cpu_us(server: &Server) -> Result<f64, String> {
@@ -95,7 +160,7 @@ fn load(
     } else {
         command.args(["-p", &server.port().to_string()]);
     }
-    command.args(["--csv", "-n", &requests.to_string(), "-r", &KEYS.to_string()]).args(arguments);
+    command.args(["--csv", "-n", &requests.to_string()]).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     process::pin(&mut command, &[CLIENT_CORE]);
     let output = command.output().map_err(|error| format!("{}: {error}", program.display()))?;

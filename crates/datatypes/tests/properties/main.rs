@@ -1,6 +1,10 @@
 //! What must hold of any bytes. The bodies are what the fuzzer runs too.
 
 mod bodies;
+mod lists;
+mod sets;
+mod streams;
+mod strings;
 
 use proptest::prelude::*;
 
@@ -17,4 +21,61 @@ proptest! {
     fn numbers_read_back(text in r"[+-]?(0x)?[0-9a-f]{0,25}\.?[0-9]{0,25}([ep][+-]?[0-9]{1,4})?") {
         bodies::numbers(text.as_bytes());
     }
+
+    #[test]
+    fn listpacks_are_as_vectors(data in prop::collection::vec(any::<u8>(), 0..300)) {
+        lists::listpacks(&data);
+    }
+
+    #[test]
+    fn lists_are_as_vectors(data in prop::collection::vec(any::<u8>(), 0..600)) {
+        lists::lists(&data);
+    }
+
+    #[test]
+    fn sets_are_as_the_standard_ones(data in prop::collection::vec(any::<u8>(), 0..600)) {
+        sets::sets(&data);
+    }
+
+    #[test]
+    fn streams_are_as_maps(data in prop::collection::vec(any::<u8>(), 0..600)) {
+        streams::streams(&data);
+    }
+
+    #[test]
+    fn hyperloglogs_count_or_are_refused(
+        opcodes in prop_oneof![
+            Just(vec![]),
+            prop::collection::vec(any::<u8>(), 1..40),
+            // Mostly valid: runs of zeros that leave one long run to the end.
+            prop::collection::vec(0x80u8..=0xff, 1..8).prop_map(with_zeros),
+        ],
+        sparse_bytes_max in any::<u8>(),
+        elements in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let data = [&[opcodes.len() as u8, sparse_bytes_max][..], &opcodes, &elements].concat();
+        strings::hyperloglogs(&data);
+    }
+
+    #[test]
+    fn bit_fields_hold_what_is_stored(data in prop::collection::vec(any::<u8>(), 10..60)) {
+        strings::bit_fields(&data);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn tables_are_as_maps(data in prop::collection::vec(any::<u8>(), 0..240)) {
+        sets::tables(&data);
+    }
+}
+
+/// Opcodes of values, and the zeros that they lack to all registers.
+fn with_zeros(mut values: Vec<u8>) -> Vec<u8> {
+    let covered: usize = values.iter().map(|opcode| usize::from(opcode & 0b11) + 1).sum();
+    let zeros = 16_384 - covered - 1;
+    values.extend([0x40 | (zeros >> 8) as u8, zeros as u8]);
+    values
 }

@@ -6,6 +6,7 @@
 //! Ranks, in which locks are taken: gate < shard < channel < mailbox < journal.
 
 mod reader;
+mod waiting;
 mod walker;
 mod whole;
 mod writer;
@@ -18,15 +19,17 @@ pub use self::{
     reader::Reader,
     walker::{DatabaseSize, Walker},
     whole::WholeKeyspace,
-    writer::{ExpiryChange, Writer},
+    writer::{Edited, ExpiryChange, Missing, Writer},
 };
 use crate::{
     HashedKey, Keyspace,
     access::AccessClock,
     entry::{Entry, EntryRef},
     gate::{Closed, Entered},
-    shard::{ShardData, tag_of},
+    hint_of,
+    shard::{ExpiredFields, ShardData, tag_of},
     table::Position,
+    with_hint,
 };
 
 /// The shards of a batch's keys.
@@ -59,13 +62,24 @@ fn make_ascending(shards: &mut ShardList, shards_of_keyspace: usize) {
     }
 }
 
-/// A key that was found expired and was removed: its removal is to be made known.
+/// What was found expired and was removed: its removal is to be made known.
 #[derive(Debug)]
 pub struct Expired {
     pub database: usize,
     pub hash: u64,
-    pub entry: Entry,
+    pub what: ExpiredWhat,
 }
+
+#[derive(Debug)]
+pub enum ExpiredWhat {
+    /// A key.
+    Key(Entry),
+    /// Some fields of a key's hash.
+    Fields(ExpiredFields),
+}
+
+/// A lookup removes so many expired fields of a hash. Where there are more, they are hidden, and left to those who expire what is due.
+const EXPIRED_FIELDS_MAX: usize = 64;
 
 /// The shards that one command or batch holds.
 pub struct LockSet<'k> {
@@ -137,14 +151,13 @@ impl<'k> LockSet<'k> {
         self.now_ms
     }
 
-    /// Asks the processor for the entry of a key, whose slots were asked for before.
+    /// Asks the processor for the entry of a key, whose slots were asked for before. Returns the hash with the hint where it was seen.
     #[inline]
-    pub fn prefetch_entry(&self, database: usize, hash: u64) {
-        self.with_shard(self.keyspace.shard_of(hash), |shard| {
-            if let Some(database) = shard.database(database) {
-                database.table.prefetch_entry(tag_of(hash, self.keyspace.shard_bits));
-            }
+    pub fn prefetch_entry(&self, database: usize, hash: u64) -> u64 {
+        let seen = self.with_shard(self.keyspace.shard_of(hash), |shard| {
+            shard.database(database)?.table.prefetch_entry(tag_of(hash, self.keyspace.shard_bits))
         });
+        seen.map_or(hash, |slot| with_hint(hash, slot))
     }
 
     /// The right to read.
@@ -168,10 +181,15 @@ impl<'k> LockSet<'k> {
         WholeKeyspace { set: self, alone: PhantomData }
     }
 
-    /// The keys that were found expired since the last call.
+    /// Whether keys were found expired since [`LockSet::take_expired`] was called.
     #[inline]
+    pub fn has_expired(&self) -> bool {
+        !self.expired.borrow().is_empty()
+    }
+
+    /// The keys that were found expired since the last call.
     pub fn take_expired(&self) -> Vec<Expired> {
-        if self.expired.borrow().is_empty() { Vec::new() } else { self.expired.take() }
+        self.expired.take()
     }
 
     /// Frees an entry, here or where it holds nobody up.
@@ -181,15 +199,15 @@ impl<'k> LockSet<'k> {
         }
     }
 
-    /// Tells those who watch the key that it changed.
+    /// Tells those who watch the key that it changed; whether somebody waits for it.
     #[inline]
-    pub fn touch_watchers(&self, database: usize, hash: u64, key: &[u8]) {
-        self.with_shard(self.keyspace.shard_of(hash), |shard| shard.touch_watchers(database, key));
+    pub fn touch(&self, database: usize, hash: u64, key: &[u8]) -> bool {
+        self.with_shard(self.keyspace.shard_of(hash), |shard| shard.touch(database, key))
     }
 
     /// Runs `visit` on a shard of the set. `visit` must not call back into the set, and what it returns may borrow entries' blocks
     /// but not the shard.
-    #[inline]
+    #[inline(always)]
     fn with_shard<R>(&self, index: usize, visit: impl FnOnce(&mut ShardData) -> R) -> R {
         let shard = &self.keyspace.shards[index];
         match &self.held {
@@ -237,32 +255,83 @@ impl<'k> LockSet<'k> {
         key: HashedKey<'_>,
         removes_expired: bool,
     ) -> Option<Position> {
+        let entries = shard.database(database)?;
         let tag = tag_of(key.hash, self.keyspace.shard_bits);
-        let position = shard.database(database)?.find(tag, key.bytes)?;
-        if !shard.database(database)?.entry(position).is_expired(self.now_ms) {
-            return Some(position);
+        let position = entries.find(tag, hint_of(key.hash), key.bytes)?;
+        let entry = entries.entry(position);
+        if entry.is_expired(self.now_ms) {
+            if removes_expired {
+                self.expire(shard, database, key, position);
+            }
+            return None;
         }
-        if removes_expired {
-            let entry = shard.database_mut(database).remove(tag, position);
+        if entry.has_expired_field(self.now_ms) {
+            return self.find_expiring(shard, database, (tag, position), key.hash, removes_expired);
+        }
+        Some(position)
+    }
+
+    /// Finds a hash that has expired fields, unless all have expired. The expired ones are removed, where they may be, and all at once: so a
+    /// hash that was looked up is not changed by the next lookup.
+    #[cold]
+    fn find_expiring(
+        &self,
+        shard: &mut ShardData,
+        database: usize,
+        (tag, position): (u32, Position),
+        hash: u64,
+        removes_expired: bool,
+    ) -> Option<Position> {
+        let view = shard.database(database)?.entry(position).hash_at(self.now_ms);
+        let (is_empty, expired) = (view.is_empty(), view.at(i64::MIN).len() - view.len());
+        if removes_expired && (is_empty || expired <= EXPIRED_FIELDS_MAX) {
+            let fields = shard.expire_fields(database, (tag, position), self.now_ms, EXPIRED_FIELDS_MAX);
+            self.note_expired_fields(database, hash, fields);
+        }
+        (!is_empty).then_some(position)
+    }
+
+    fn note_expired_fields(&self, database: usize, hash: u64, fields: ExpiredFields) {
+        if fields.emptied.is_some() {
             self.count(database, -1);
-            shard.touch_watchers(database, key.bytes);
-            self.expired.borrow_mut().push(Expired { database, hash: key.hash, entry });
         }
-        None
+        self.expired.borrow_mut().push(Expired { database, hash, what: ExpiredWhat::Fields(fields) });
+    }
+
+    #[cold]
+    fn expire(&self, shard: &mut ShardData, database: usize, key: HashedKey<'_>, position: Position) {
+        let entry = shard.database_mut(database).remove(tag_of(key.hash, self.keyspace.shard_bits), position);
+        self.count(database, -1);
+        shard.touch(database, key.bytes);
+        self.expired.borrow_mut().push(Expired { database, hash: key.hash, what: ExpiredWhat::Key(entry) });
     }
 
     /// The entry of a key, which lives as long as the set is not written to.
     #[inline]
     fn lookup(&self, database: usize, key: HashedKey<'_>, touch: bool) -> Option<EntryRef<'_>> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
-            let position = self.find(shard, database, key, self.removes_expired)?;
-            let entry = shard.database(database)?.entry(position);
+            let entries = shard.database(database)?;
+            let tag = tag_of(key.hash, self.keyspace.shard_bits);
+            let position = entries.find(tag, hint_of(key.hash), key.bytes)?;
+            let mut entry = entries.entry(position);
+            if entry.is_expired(self.now_ms) {
+                if self.removes_expired {
+                    self.expire(shard, database, key, position);
+                }
+                return None;
+            }
+            if entry.has_expired_field(self.now_ms) {
+                let place = (tag, position);
+                let position = self.find_expiring(shard, database, place, key.hash, self.removes_expired)?;
+                entry = shard.database(database)?.entry(position);
+            }
             if touch {
                 // SAFETY: the shard is locked.
                 unsafe { entry.touch(self.access.touched(entry.access())) };
             }
-            // SAFETY: an entry is removed or written to by a Writer only, or because it has expired, which this one has not by the
-            // clock that stands still for the set; a Writer borrows the set mutably.
+            // SAFETY: an entry is removed or written to by a Writer only, or because it or fields of it have expired, which this one has
+            // not, and all such fields have been removed or none is to be, by the clock that stands still for the set; a Writer
+            // borrows the set mutably.
             Some(unsafe { entry.detached() })
         })
     }

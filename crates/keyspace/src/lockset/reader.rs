@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
     /// From now on `flag` is set when the key changes.
     pub fn watch(&self, database: usize, key: HashedKey<'_>, flag: &Arc<AtomicBool>) {
         self.set.with_shard(self.set.keyspace.shard_of(key.hash), |shard| {
-            let flags = shard.watchers.get_or_insert_default().entry((database, key.bytes.into())).or_default();
+            let flags = shard.observers_mut().watchers.entry((database, key.bytes.into())).or_default();
             flags.push(flag.clone());
         });
     }
@@ -40,7 +40,8 @@ impl<'a> Reader<'a> {
     /// Ends what `watch` began.
     pub fn unwatch(&self, database: usize, key: HashedKey<'_>, flag: &Arc<AtomicBool>) {
         self.set.with_shard(self.set.keyspace.shard_of(key.hash), |shard| {
-            let Some(watchers) = &mut shard.watchers else { return };
+            let Some(observers) = &mut shard.observers else { return };
+            let watchers = &mut observers.watchers;
             let name = (database, key.bytes.into());
             if let Some(flags) = watchers.get_mut(&name) {
                 flags.retain(|other| !Arc::ptr_eq(other, flag));
@@ -48,9 +49,7 @@ impl<'a> Reader<'a> {
                     watchers.remove(&name);
                 }
             }
-            if watchers.is_empty() {
-                shard.watchers = None;
-            }
+            shard.drop_empty_observers();
         });
     }
 }

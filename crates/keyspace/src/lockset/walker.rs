@@ -38,7 +38,7 @@ impl<'a> Walker<'a> {
         let next_tag = self.set.with_shard(shard, |data| {
             let database = data.database(database)?;
             let visit = |entry: EntryRef<'_>| {
-                if !entry.is_expired(now_ms) {
+                if !entry.is_gone(now_ms) {
                     visit(entry);
                 }
             };
@@ -70,6 +70,7 @@ impl<'a> Walker<'a> {
                     let Some(database) = data.database(index) else { continue };
                     size.keys += database.table.len();
                     size.expires += database.deadlines.len();
+                    size.with_expiring_fields += database.field_deadlines.as_ref().map_or(0, |it| it.len());
                     size.slots += database.table.slots_len();
                     size.expiry_sum_ms += database.deadlines.sum_ms();
                 }
@@ -88,7 +89,7 @@ impl<'a> Walker<'a> {
             let slot = random();
             let found = self.set.with_shard(shard, |data| {
                 let entry = data.database(database)?.table.at_random(slot)?;
-                (!entry.is_expired(now_ms)).then(|| entry.key().to_vec())
+                (!entry.is_gone(now_ms)).then(|| entry.key().to_vec())
             });
             if found.is_some() {
                 return found;
@@ -101,7 +102,7 @@ impl<'a> Walker<'a> {
             self.set.with_shard((start + i) % shards, |data| {
                 if let Some(database) = data.database(database) {
                     let mut visit = |entry: EntryRef<'_>| {
-                        if found.is_none() && !entry.is_expired(now_ms) {
+                        if found.is_none() && !entry.is_gone(now_ms) {
                             found = Some(entry.key().to_vec());
                         }
                     };
@@ -118,6 +119,8 @@ impl<'a> Walker<'a> {
 pub struct DatabaseSize {
     pub keys: usize,
     pub expires: usize,
+    /// The hashes some of whose fields expire.
+    pub with_expiring_fields: usize,
     pub slots: usize,
     /// About the sum of the deadlines, in milliseconds since 1970.
     pub expiry_sum_ms: i128,

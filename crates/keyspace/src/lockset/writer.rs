@@ -2,14 +2,13 @@
 
 use std::{convert::Infallible, marker::PhantomData};
 
-use ochre_datatypes::ValueType;
+use ochre_datatypes::{Collection, ValueType, WrongType, deadlines::Deadlines};
 
-use super::{Expired, LockSet};
+use super::{EXPIRED_FIELDS_MAX, Expired, ExpiredWhat, LockSet};
 use crate::{
     HashedKey,
-    deadlines::Deadlines,
     entry::{Entry, EntryRef, NewValue},
-    shard::{ShardData, tag_of},
+    shard::{Due, ShardData, tag_of},
 };
 
 /// Whether a write keeps a key's expiry.
@@ -19,6 +18,25 @@ pub enum ExpiryChange {
     Clear,
     /// Milliseconds since 1970.
     At(i64),
+}
+
+/// What an edit does where the key is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It edits an empty collection, which becomes the key's unless it stays empty.
+    Create,
+    /// It does nothing.
+    Skip,
+}
+
+/// An edit that was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edited<R> {
+    pub result: R,
+    /// The key was not there before, and is now.
+    pub created: bool,
+    /// The key was there before, and is not now, because nothing was left of its value.
+    pub removed: bool,
 }
 
 /// The right to read and write the keys of a lock set.
@@ -121,6 +139,80 @@ impl<'a> Writer<'a> {
         })
     }
 
+    /// Changes a key's collection by `change`; `None` where the key is not there and is not to be made.
+    #[inline]
+    pub fn edit<C: Collection, R>(
+        &mut self,
+        database: usize,
+        key: HashedKey<'_>,
+        missing: Missing,
+        change: impl FnOnce(&mut C) -> R,
+    ) -> Result<Option<Edited<R>>, WrongType> {
+        self.at(key, |set, shard, tag| {
+            let access = set.access;
+            if let Some(position) = set.find(shard, database, key, true) {
+                let entries = shard.database_mut(database);
+                let entry = entries.entry(position);
+                if entry.value_type() != C::TYPE {
+                    return Err(WrongType);
+                }
+                // SAFETY: the shard is locked.
+                unsafe { entry.touch(access.touched(entry.access())) };
+                let (result, goes) = entries.update(tag, position, |entry| entry.edit(change));
+                if goes {
+                    set.count(database, -1);
+                    set.discard(shard.database_mut(database).remove(tag, position));
+                }
+                return Ok(Some(Edited { result, created: false, removed: goes }));
+            }
+            if missing == Missing::Skip {
+                return Ok(None);
+            }
+            let mut value = C::default();
+            let result = change(&mut value);
+            let created = !value.is_empty();
+            if created {
+                let entry = Entry::with_collection(key.bytes, value, None, access.initial());
+                shard.database_mut(database).insert(tag, entry);
+                set.count(database, 1);
+            }
+            Ok(Some(Edited { result, created, removed: false }))
+        })
+    }
+
+    /// Sets a key to a collection, which is not empty. Returns the type of what was there.
+    pub fn store<C: Collection>(&mut self, database: usize, key: HashedKey<'_>, value: C) -> Option<ValueType> {
+        debug_assert!(!C::GOES_WHEN_EMPTY || !value.is_empty(), "an empty collection is no key");
+        let entry = Entry::with_collection(key.bytes, value, None, self.set.access.initial());
+        self.put(database, key, entry)
+    }
+
+    /// Changes the bytes of a string that is there and that `check` finds nothing against; counts as an access.
+    #[inline]
+    pub fn modify_checked<R, E>(
+        &mut self,
+        database: usize,
+        key: HashedKey<'_>,
+        check: impl FnOnce(EntryRef<'_>) -> Result<(), E>,
+        change: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> Result<Option<R>, E> {
+        self.at(key, |set, shard, tag| {
+            let Some(position) = set.find(shard, database, key, true) else { return Ok(None) };
+            let entries = shard.database_mut(database);
+            let entry = entries.entry(position);
+            // SAFETY: the shard is locked.
+            unsafe { entry.touch(set.access.touched(entry.access())) };
+            check(entry)?;
+            Ok(Some(entries.update(tag, position, |entry| entry.modify(change))))
+        })
+    }
+
+    /// Sets a key to a string that was put together, without an expiry. Returns the type of what was there.
+    pub fn set_vec(&mut self, database: usize, key: HashedKey<'_>, value: Vec<u8>) -> Option<ValueType> {
+        let entry = Entry::with_vec(key.bytes, value, None, self.set.access.initial());
+        self.put(database, key, entry)
+    }
+
     /// Puts an entry in place of the key's own, if any; the entry's key is the key. Returns the type of what was there.
     pub fn put(&mut self, database: usize, key: HashedKey<'_>, entry: Entry) -> Option<ValueType> {
         debug_assert_eq!(entry.view().key(), key.bytes);
@@ -163,36 +255,48 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Removes the key whose deadline is the earliest of the shard, where it is due; whether there was one. It is then among the
-    /// expired of the set.
+    /// Removes the key whose deadline is the earliest of the shard, where it is due, or a few fields of a hash; whether there was one. It
+    /// is then among the expired of the set.
     pub fn expire_one(&mut self, shard: usize) -> bool {
         let set = self.set;
         let removed = set.with_shard(shard, |data| {
             let now_ms = set.now_ms;
-            let due = data.databases().find_map(|(index, database)| {
-                let (deadline_ms, tag) = database.deadlines.first_due(now_ms)?;
-                Some((index, deadline_ms, tag))
-            });
-            let (index, deadline_ms, tag) = due?;
+            let (index, due) =
+                data.databases().find_map(|(index, database)| Some((index, database.first_due(now_ms)?)))?;
+            let is_due = |deadline_ms: i64, expiry_ms: Option<i64>| {
+                expiry_ms.is_some_and(|at_ms| Deadlines::stands_for(deadline_ms, at_ms) && now_ms > at_ms)
+            };
             let database = data.database_mut(index);
-            let position = database.table.find_deadline(tag, |entry| {
-                entry
-                    .expiry_ms()
-                    .is_some_and(|expiry_ms| Deadlines::stands_for(deadline_ms, expiry_ms) && entry.is_expired(now_ms))
-            })?;
-            let entry = database.remove(tag, position);
-            set.count(index, -1);
-            data.touch_watchers(index, entry.view().key());
-            Some((index, entry))
+            let what = match due {
+                Due::Key(deadline_ms, tag) => {
+                    let position = database.table.find_deadline(tag, |entry| is_due(deadline_ms, entry.expiry_ms()))?;
+                    let entry = database.remove(tag, position);
+                    set.count(index, -1);
+                    data.touch(index, entry.view().key());
+                    ExpiredWhat::Key(entry)
+                }
+                Due::Field(deadline_ms, tag) => {
+                    let is_due = |entry: EntryRef<'_>| is_due(deadline_ms, entry.first_field_expiry_ms());
+                    let position = database.table.find_deadline(tag, is_due)?;
+                    ExpiredWhat::Fields(data.expire_fields(index, (tag, position), now_ms, EXPIRED_FIELDS_MAX))
+                }
+            };
+            Some((index, what))
         });
-        if let Some((database, entry)) = removed {
-            let hash = set.keyspace.hash(entry.view().key()).hash;
-            set.expired.borrow_mut().push(Expired { database, hash, entry });
-            set.publish_deadline(shard);
-            return true;
-        }
         set.publish_deadline(shard);
-        false
+        let Some((database, what)) = removed else { return false };
+        match what {
+            ExpiredWhat::Key(entry) => {
+                let hash = set.keyspace.hash(entry.view().key()).hash;
+                let what = ExpiredWhat::Key(entry);
+                set.expired.borrow_mut().push(Expired { database, hash, what });
+            }
+            ExpiredWhat::Fields(fields) => {
+                let hash = set.keyspace.hash(&fields.key).hash;
+                set.note_expired_fields(database, hash, fields);
+            }
+        }
+        true
     }
 
     /// Runs `change` on a key's shard, and makes an earlier deadline known.

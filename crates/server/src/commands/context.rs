@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use ochre_keyspace::{EntryRef, HashedKey, LockSet, Reader, Walker, WholeKeyspace, Writer};
+use ochre_datatypes::{Collection, ValueType};
+use ochre_keyspace::{Edited, EntryRef, HashedKey, LockSet, Missing, Reader, Walker, WholeKeyspace, Writer};
 use ochre_resp::{Args, ReplyWriter};
 
 use super::{Command, error::CommandError, table::CommandSpec};
@@ -36,6 +37,8 @@ pub struct Context<'a, K> {
     pub hashed: &'a [(u32, u64)],
     /// Whether it runs inside EXEC or a script, where nothing may block or answer in slices.
     pub nested: bool,
+    /// Whether it runs under the locks of a batch, which are other requests' too: what takes long leaves off with [`Outcome::Alone`].
+    pub shares_batch: bool,
 }
 
 pub type KeyedRead<'a> = Context<'a, Reader<'a>>;
@@ -65,6 +68,8 @@ pub enum Outcome {
     Close,
     /// Nothing is written yet: the session waits.
     Block(Block),
+    /// Nothing is written or changed: it would take too long under the locks of a batch. It runs again, alone.
+    Alone,
     /// Nothing is written yet: a walk that lets others run goes on later, with what it left in `session.walk`.
     Continue,
 }
@@ -73,14 +78,18 @@ impl<'a, K> Context<'a, K> {
     /// The key at an argument's index, with its hash.
     #[inline]
     pub fn key(&self, index: usize) -> HashedKey<'a> {
-        let bytes = self.args.get(index);
-        // A single key is the usual case.
         match self.hashed {
-            [(at, hash)] if *at as usize == index => HashedKey { bytes, hash: *hash },
-            hashed => match hashed.binary_search_by_key(&(index as u32), |&(at, _)| at) {
-                Ok(found) => HashedKey { bytes, hash: hashed[found].1 },
-                Err(_) => self.core.server.keyspace.hash(bytes),
-            },
+            // A single key is the usual case.
+            [(at, hash)] if *at as usize == index => HashedKey { bytes: self.args.get(index), hash: *hash },
+            _ => self.one_of_keys(index),
+        }
+    }
+
+    fn one_of_keys(&self, index: usize) -> HashedKey<'a> {
+        let bytes = self.args.get(index);
+        match self.hashed.binary_search_by_key(&(index as u32), |&(at, _)| at) {
+            Ok(found) => HashedKey { bytes, hash: self.hashed[found].1 },
+            Err(_) => self.core.server.keyspace.hash(bytes),
         }
     }
 
@@ -159,11 +168,26 @@ impl<'a> KeyedRead<'a> {
         self.looked_up(key, found)
     }
 
+    /// Whether it is too long a way through all of a key's value for a batch.
+    #[inline]
+    pub fn is_too_long_to_share(&self, key: HashedKey<'_>) -> bool {
+        self.shares_batch && self.keys.peek(self.session.database, key).is_some_and(EntryRef::is_heavy)
+    }
+
     /// As [`Context::lookup`], without counting as an access.
     #[inline]
     pub fn lookup_untouched(&mut self, key: HashedKey<'a>) -> Option<EntryRef<'a>> {
         let found = self.keys.peek(self.session.database, key);
         self.looked_up(key, found)
+    }
+
+    /// The collection of a key, looked up as by [`Context::lookup`].
+    #[inline]
+    pub fn read<C: Collection>(&mut self, key: HashedKey<'a>) -> Result<Option<C::View<'a>>, CommandError> {
+        match self.lookup(key) {
+            Some(entry) => Ok(Some(entry.collection::<C>()?)),
+            None => Ok(None),
+        }
     }
 
     #[inline]
@@ -173,5 +197,61 @@ impl<'a> KeyedRead<'a> {
             self.announce(key, NotifyClass::KEY_MISS, "keymiss");
         }
         found
+    }
+}
+
+impl<'a> KeyedWrite<'a> {
+    /// Changes the collection of a key of the session's database by `change`; `None` where the key is not there and is not to be made.
+    /// A key that was made is announced as `new`; a key is removed with its last element. What else was done the handler says with
+    /// [`Context::edited`].
+    #[inline]
+    pub fn edit<C: Collection, R>(
+        &mut self,
+        key: HashedKey<'a>,
+        missing: Missing,
+        change: impl FnOnce(&mut C) -> R,
+    ) -> Result<Option<Edited<R>>, CommandError> {
+        let edited = self.keys.edit::<C, R>(self.session.database, key, missing, change)?;
+        if edited.as_ref().is_some_and(|edited| edited.created) {
+            self.announce(key, NotifyClass::NEW, "new");
+        }
+        Ok(edited)
+    }
+
+    /// Says that an edit changed a key, as [`Context::changed`] does, and that the key is gone where it is.
+    #[inline]
+    pub fn edited<R>(&mut self, key: HashedKey<'a>, class: NotifyClass, event: &'static str, edited: &Edited<R>) {
+        self.changed(key, class, event);
+        if edited.removed {
+            self.announce(key, NotifyClass::GENERIC, "del");
+        }
+    }
+
+    /// Announces that a key now holds something else.
+    #[inline]
+    pub fn announce_overwritten(&mut self, database: usize, key: HashedKey<'a>, before: ValueType, now: ValueType) {
+        self.announce_in(database, key, NotifyClass::OVERWRITTEN, "overwritten");
+        if before != now {
+            self.announce_in(database, key, NotifyClass::TYPE_CHANGED, "type_changed");
+        }
+    }
+
+    /// Puts a collection in place of whatever the key holds, as the commands do that store a result. An empty one removes the key.
+    /// Returns whether the key was there before. Announced is only that it is new or was overwritten; the rest is the handler's to say.
+    pub fn store<C: Collection>(&mut self, key: HashedKey<'a>, value: C) -> bool {
+        let database = self.session.database;
+        if C::GOES_WHEN_EMPTY && value.is_empty() {
+            return self.keys.remove(database, key);
+        }
+        match self.keys.store(database, key, value) {
+            None => {
+                self.announce(key, NotifyClass::NEW, "new");
+                false
+            }
+            Some(before) => {
+                self.announce_overwritten(database, key, before, C::TYPE);
+                true
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ochre_datatypes::{Encoding, glob};
+use ochre_datatypes::{Encoding, ValueType, glob};
 use ochre_keyspace::{AccessClock, ExpiryChange, NewValue, ValueRef};
 
 use self::digest::Signature;
@@ -138,7 +138,7 @@ fn sleep(cx: &mut SessionOnly<'_>) -> Run {
         thread::sleep(duration);
         return accepted(cx);
     }
-    Ok(Outcome::Block(Block { deadline: Instant::now().checked_add(duration), on_timeout: |reply| reply.ok() }))
+    Ok(Outcome::Block(Block::until(Instant::now().checked_add(duration), |reply| reply.ok())))
 }
 
 /// The number that a text begins with, as C's `strtod` reads it: 0 if there is none.
@@ -190,10 +190,10 @@ fn log(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn quicklist_packed_threshold(cx: &mut SessionOnly<'_>) -> Run {
-    let bytes = crate::config::parse_memory(cx.args.get(2)).filter(|bytes| (0..=i64::from(u32::MAX)).contains(bytes));
-    if bytes.is_none() {
-        return Err(CommandError::text("ERR argument must be a memory value bigger than 1 and smaller than 4gb"));
-    }
+    let bytes = crate::config::parse_memory(cx.args.get(2)).and_then(|bytes| u32::try_from(bytes).ok());
+    let bytes =
+        bytes.ok_or(CommandError::text("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
+    cx.core.server.set_plain_len_min(bytes);
     accepted(cx)
 }
 
@@ -238,7 +238,7 @@ fn object(cx: &mut KeyedRead<'_>) -> Run {
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{access} lru_seconds_idle:{}",
         entry.key().as_ptr(),
         entry.encoding().name(),
-        serialized_len(entry.value()),
+        if entry.value_type() == ValueType::String { serialized_len(entry.value()) } else { entry.memory_usage() },
         AccessClock::lru(cx.now_ms).idle_s(access),
     );
     cx.reply.simple(&text);
@@ -270,18 +270,28 @@ fn serialized_len(value: ValueRef<'_>) -> usize {
 }
 
 fn listpack(cx: &mut KeyedRead<'_>) -> Run {
-    cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
-    Err(CommandError::text("ERR Not a listpack encoded object."))
+    let entry = cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
+    if ![Encoding::Listpack, Encoding::ListpackEx].contains(&entry.encoding()) {
+        return Err(CommandError::text("ERR Not a listpack encoded object."));
+    }
+    tracing::debug!("{entry:?}");
+    cx.reply.simple("Listpack structure printed on stdout");
+    Ok(Outcome::Done)
 }
 
 fn quicklist(cx: &mut KeyedRead<'_>) -> Run {
-    cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
-    Err(CommandError::text("ERR Not a quicklist encoded object."))
+    let entry = cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
+    if entry.encoding() != Encoding::Quicklist {
+        return Err(CommandError::text("ERR Not a quicklist encoded object."));
+    }
+    tracing::debug!("{entry:?}");
+    cx.reply.simple("Quicklist structure printed on stdout");
+    Ok(Outcome::Done)
 }
 
 fn string_lengths(cx: &mut KeyedRead<'_>) -> Run {
     let entry = cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
-    if entry.encoding() == Encoding::Int {
+    if entry.value_type() != ValueType::String || entry.encoding() == Encoding::Int {
         return Err(CommandError::text("ERR Not an sds encoded string."));
     }
     let (key, value, memory) = (entry.key().len(), entry.value().len(), entry.memory_usage());
@@ -294,7 +304,11 @@ fn string_lengths(cx: &mut KeyedRead<'_>) -> Run {
 }
 
 fn table_statistics_of_key(cx: &mut KeyedRead<'_>) -> Run {
-    cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
+    let entry = cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
+    if matches!(entry.encoding(), Encoding::Hashtable | Encoding::Skiplist) {
+        cx.reply.verbatim("txt", format!("[Dictionary HT]\nmemory: {}\n", entry.memory_usage()).as_bytes());
+        return Ok(Outcome::Done);
+    }
     Err(CommandError::text("ERR The value stored at the specified key is not represented using an hash table"))
 }
 
@@ -327,7 +341,7 @@ fn digest_value(cx: &mut KeyedRead<'_>) -> Run {
     cx.reply.array(cx.args.len() - 2);
     for index in 2..cx.args.len() {
         let entry = cx.keys.peek(cx.db(), cx.key(index));
-        let signature = entry.map(Signature::of_value).unwrap_or_default();
+        let signature = entry.map(|entry| Signature::of_value(entry, cx.now_ms)).unwrap_or_default();
         cx.reply.simple(&signature.to_hex());
     }
     Ok(Outcome::Done)
@@ -359,7 +373,7 @@ fn populate(cx: &mut Whole<'_>) -> Run {
         }
         keys.set(database, key, NewValue::Bytes(&value), ExpiryChange::Clear);
         if let Some(set) = cx.keys.lock_set() {
-            set.touch_watchers(database, key.hash, key.bytes);
+            set.touch(database, key.hash, key.bytes);
         }
     }
     cx.reply.ok();

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use ochre_datatypes::WrongType;
+
 /// An error reply: its code, then its text (`ERR syntax error`), without the protocol's mark. Bytes, since some repeat what a client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandError(Cow<'static, [u8]>);
@@ -43,6 +45,12 @@ impl CommandError {
     /// For an expiry that is not in the future or overflows; `name` is the command's.
     pub fn invalid_expire(name: &str) -> CommandError {
         CommandError::composed(format!("ERR invalid expire time in '{name}' command"))
+    }
+}
+
+impl From<WrongType> for CommandError {
+    fn from(_: WrongType) -> CommandError {
+        CommandError::WRONG_TYPE
     }
 }
 

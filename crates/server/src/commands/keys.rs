@@ -151,24 +151,9 @@ const SAME_OBJECT: CommandError = CommandError::text("ERR source and destination
 pub fn announce_set<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, before: Option<ValueType>) {
     match before {
         None => cx.announce(key, NotifyClass::NEW, "new"),
-        Some(before) => announce_overwritten(cx, cx.db(), key, before, ValueType::String),
+        Some(before) => cx.announce_overwritten(cx.db(), key, before, ValueType::String),
     }
     cx.changed(key, NotifyClass::STRING, "set");
-}
-
-/// Announces that a key now holds something else.
-#[inline]
-fn announce_overwritten<'a>(
-    cx: &mut KeyedWrite<'a>,
-    database: usize,
-    key: HashedKey<'a>,
-    before: ValueType,
-    now: ValueType,
-) {
-    cx.announce_in(database, key, NotifyClass::OVERWRITTEN, "overwritten");
-    if before != now {
-        cx.announce_in(database, key, NotifyClass::TYPE_CHANGED, "type_changed");
-    }
 }
 
 fn exists(cx: &mut KeyedRead<'_>) -> Run {
@@ -261,7 +246,7 @@ fn rename_key(cx: &mut KeyedWrite<'_>, replaces: bool) -> Result<Renamed, Comman
     cx.changed(old, NotifyClass::GENERIC, "rename_from");
     cx.changed(new, NotifyClass::GENERIC, "rename_to");
     if let Some(before) = before {
-        announce_overwritten(cx, database, new, before, value_type);
+        cx.announce_overwritten(database, new, before, value_type);
     }
     Ok(Renamed::Done)
 }
@@ -332,7 +317,7 @@ fn copy(cx: &mut KeyedWrite<'_>) -> Run {
     cx.announce_in(target, to, NotifyClass::NEW, "new");
     cx.changed_in(target, to, NotifyClass::GENERIC, "copy_to");
     if let Some(before) = before {
-        announce_overwritten(cx, target, to, before, value_type);
+        cx.announce_overwritten(target, to, before, value_type);
     }
     cx.reply.integer(1);
     Ok(Outcome::Done)

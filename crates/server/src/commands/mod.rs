@@ -1,5 +1,6 @@
 //! All commands: the families' rows put together, and the lookup by name.
 
+pub mod bitmaps;
 pub mod client;
 pub mod cluster;
 pub mod command;
@@ -9,9 +10,13 @@ pub mod context;
 pub mod debug;
 pub mod error;
 pub mod expire;
+pub mod geo;
+pub mod hashes;
 pub mod help;
+pub mod hyperloglog;
 pub mod info;
 pub mod keys;
+pub mod lists;
 pub mod memory;
 pub mod module;
 pub mod object;
@@ -19,9 +24,14 @@ pub mod pubsub;
 pub mod replication;
 pub mod scan;
 pub mod server;
+pub mod sets;
+pub mod sort;
+pub mod sorted_sets;
+pub mod streams;
 pub mod strings;
 pub mod syntax;
 pub mod table;
+pub mod timeout;
 pub mod transactions;
 
 mod names;
@@ -35,13 +45,22 @@ pub use table::{CommandSpec, Flags, Handler};
 
 /// The rows of every family.
 const FAMILIES: &[&[CommandSpec]] = &[
+    bitmaps::ROWS,
     client::ROWS,
     cluster::ROWS,
     command::ROWS,
     connection::ROWS,
     debug::ROWS,
     expire::ROWS,
+    geo::ROWS,
+    hashes::ROWS,
+    hashes::expiry::ROWS,
+    hashes::random::ROWS,
+    hyperloglog::ROWS,
     keys::ROWS,
+    lists::ROWS,
+    lists::ends::ROWS,
+    lists::search::ROWS,
     config::ROWS,
     info::ROWS,
     memory::ROWS,
@@ -51,6 +70,19 @@ const FAMILIES: &[&[CommandSpec]] = &[
     replication::ROWS,
     scan::ROWS,
     server::ROWS,
+    sets::ROWS,
+    sets::combine::ROWS,
+    sets::random::ROWS,
+    sort::ROWS,
+    sorted_sets::ROWS,
+    sorted_sets::combine::ROWS,
+    sorted_sets::pop::ROWS,
+    sorted_sets::range::ROWS,
+    streams::ROWS,
+    streams::groups::ROWS,
+    streams::info::ROWS,
+    streams::pending::ROWS,
+    streams::read::ROWS,
     strings::ROWS,
     strings::compare::ROWS,
     strings::increment::ROWS,

@@ -1,11 +1,10 @@
 //! What a server without replicas answers to those who ask about replication.
 
-use std::time::{Duration, Instant};
-
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Outcome, Run, SessionOnly},
     table::{Category, Group},
+    timeout::deadline_ms,
 };
 use crate::session::Block;
 
@@ -86,12 +85,12 @@ fn role(cx: &mut SessionOnly<'_>) -> Run {
 
 fn wait(cx: &mut SessionOnly<'_>) -> Run {
     let replicas = cx.integer(1)?;
-    let deadline = deadline(cx, 2)?;
+    let deadline = deadline_ms(cx, 2)?;
     if replicas <= 0 || cx.nested {
         cx.reply.integer(0);
         return Ok(Outcome::Done);
     }
-    Ok(Outcome::Block(Block { deadline, on_timeout: |reply| reply.integer(0) }))
+    Ok(Outcome::Block(Block::until(deadline, |reply| reply.integer(0))))
 }
 
 fn waitaof(cx: &mut SessionOnly<'_>) -> Run {
@@ -101,7 +100,7 @@ fn waitaof(cx: &mut SessionOnly<'_>) -> Run {
     }
     let replicas = cx.integer(2).ok().filter(|&replicas| replicas >= 0);
     let replicas = replicas.ok_or(CommandError::text("ERR value is out of range, must be positive"))?;
-    let deadline = deadline(cx, 3)?;
+    let deadline = deadline_ms(cx, 3)?;
     if local > 0 {
         return Err(CommandError::text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }
@@ -116,22 +115,7 @@ fn waitaof(cx: &mut SessionOnly<'_>) -> Run {
         reply.integer(0);
         reply.integer(0);
     };
-    Ok(Outcome::Block(Block { deadline, on_timeout }))
-}
-
-/// A timeout in milliseconds; none if it is 0 (Redis: `getTimeoutFromObjectOrReply`).
-fn deadline(cx: &SessionOnly<'_>, index: usize) -> Result<Option<Instant>, CommandError> {
-    let timeout_ms =
-        cx.integer(index).map_err(|_| CommandError::text("ERR timeout is not an integer or out of range"))?;
-    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::text("ERR timeout is negative"))?;
-    if timeout_ms == 0 {
-        return Ok(None);
-    }
-    if cx.now_ms.checked_add_unsigned(timeout_ms).is_none() {
-        return Err(CommandError::text("ERR timeout is out of range"));
-    }
-    // What the system's clock cannot name is as good as never.
-    Ok(Instant::now().checked_add(Duration::from_millis(timeout_ms)))
+    Ok(Outcome::Block(Block::until(deadline, on_timeout)))
 }
 
 fn replicaof(cx: &mut SessionOnly<'_>) -> Run {

@@ -6,7 +6,7 @@ use ochre_resp::ReplyWriter;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{Outcome, Run, Walk},
+    context::{Context, Outcome, Run, Walk},
     keys::GENERIC,
     table::Category,
 };
@@ -47,6 +47,91 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// So much of a long reply is put together in one slice.
 const JOINED_BYTES_MAX: usize = 512 * 1024;
 
+/// The options of SCAN, and of its kin that walk over one collection.
+pub struct ScanOptions<'a> {
+    /// None: all match.
+    pattern: Option<&'a [u8]>,
+    pub count: usize,
+    /// The inner none: a name that no type has.
+    value_type: Option<Option<ValueType>>,
+    /// NOVALUES, NOSCORES: keys of a hash, members of a sorted set without what goes with them.
+    pub names_only: bool,
+}
+
+impl<'a> ScanOptions<'a> {
+    /// The options from an argument on, for a collection of this type.
+    pub fn of<K>(cx: &Context<'a, K>, from: usize, walked: ValueType) -> Result<ScanOptions<'a>, CommandError> {
+        ScanOptions::read(cx, from, Some(walked))
+    }
+
+    fn of_keys<K>(cx: &Context<'a, K>) -> Result<ScanOptions<'a>, CommandError> {
+        ScanOptions::read(cx, 2, None)
+    }
+
+    fn read<K>(cx: &Context<'a, K>, from: usize, walked: Option<ValueType>) -> Result<ScanOptions<'a>, CommandError> {
+        let mut options = ScanOptions { pattern: None, count: 10, value_type: None, names_only: false };
+        let mut index = from;
+        while index < cx.args.len() {
+            let has_value = index + 1 < cx.args.len();
+            if cx.is_word(index, "COUNT") && has_value {
+                let count = cx.integer(index + 1)?;
+                if count < 1 {
+                    return Err(CommandError::SYNTAX);
+                }
+                options.count = count as usize;
+            } else if cx.is_word(index, "MATCH") && has_value {
+                let pattern = cx.args.get(index + 1);
+                options.pattern = (pattern != b"*").then_some(pattern);
+            } else if cx.is_word(index, "TYPE") && has_value && walked.is_none() {
+                options.value_type = Some(ValueType::from_name(cx.args.get(index + 1)));
+            } else if cx.is_word(index, "NOVALUES") {
+                if walked != Some(ValueType::Hash) {
+                    return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
+                }
+                options.names_only = true;
+                index -= 1;
+            } else if cx.is_word(index, "NOSCORES") {
+                if walked != Some(ValueType::SortedSet) {
+                    return Err(CommandError::text("ERR NOSCORES option can only be used in ZSCAN"));
+                }
+                options.names_only = true;
+                index -= 1;
+            } else {
+                return Err(CommandError::SYNTAX);
+            }
+            index += 2;
+        }
+        Ok(options)
+    }
+
+    /// Whether an element of this name is wanted.
+    #[inline]
+    pub fn admits(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name))
+    }
+}
+
+/// Reads a cursor.
+pub fn cursor(text: &[u8]) -> Result<u64, CommandError> {
+    parse_cursor(text).ok_or(CommandError::text("ERR invalid cursor"))
+}
+
+/// Answers with what a walk over a collection found: `visit` writes it, and returns where to go on and how much it wrote.
+pub fn reply(reply: &mut ReplyWriter<'_>, visit: impl FnOnce(&mut ReplyWriter<'_>) -> (u64, usize)) {
+    // The cursor comes first and is known last.
+    let mut found = Vec::new();
+    let (next, count) = visit(&mut ReplyWriter::new(&mut found, reply.protocol()));
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    reply.array(count);
+    reply.raw(&found);
+}
+
+/// Answers as for an empty collection.
+pub fn reply_nothing(out: &mut ReplyWriter<'_>) {
+    reply(out, |_| (0, 0));
+}
+
 /// Which keys a walk is after.
 struct Filter<'a> {
     /// None: every key matches.
@@ -55,12 +140,7 @@ struct Filter<'a> {
     value_type: Option<Option<ValueType>>,
 }
 
-impl<'a> Filter<'a> {
-    /// Only what matches; `*` is every key.
-    fn matching(&mut self, pattern: &'a [u8]) {
-        self.pattern = (pattern != b"*").then_some(pattern);
-    }
-
+impl Filter<'_> {
     fn admits(&self, entry: EntryRef<'_>) -> bool {
         self.value_type.is_none_or(|wanted| wanted == Some(entry.value_type()))
             && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key()))
@@ -155,36 +235,17 @@ fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &
 }
 
 fn keys(cx: &mut Walk<'_>) -> Run {
-    let mut filter = Filter { pattern: None, value_type: None };
-    filter.matching(cx.args.get(1));
+    let pattern = cx.args.get(1);
+    let filter = Filter { pattern: (pattern != b"*").then_some(pattern), value_type: None };
     walk(cx, ScanPosition::START, usize::MAX, &filter, |reply, _, count| reply.array(count))
 }
 
 fn scan(cx: &mut Walk<'_>) -> Run {
-    let cursor = parse_cursor(cx.args.get(1)).ok_or(CommandError::text("ERR invalid cursor"))?;
-    let mut filter = Filter { pattern: None, value_type: None };
-    let mut count = 10;
-    let mut index = 2;
-    while index < cx.args.len() {
-        let has_value = index + 1 < cx.args.len();
-        if cx.is_word(index, "COUNT") && has_value {
-            count = cx.integer(index + 1)?;
-            if count < 1 {
-                return Err(CommandError::SYNTAX);
-            }
-        } else if cx.is_word(index, "MATCH") && has_value {
-            filter.matching(cx.args.get(index + 1));
-        } else if cx.is_word(index, "TYPE") && has_value {
-            filter.value_type = Some(ValueType::from_name(cx.args.get(index + 1)));
-        } else if cx.is_word(index, "NOVALUES") {
-            return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
-        } else {
-            return Err(CommandError::SYNTAX);
-        }
-        index += 2;
-    }
+    let cursor = cursor(cx.args.get(1))?;
+    let options = ScanOptions::of_keys(cx)?;
+    let filter = Filter { pattern: options.pattern, value_type: options.value_type };
     let start = ScanPosition::from_cursor(cursor);
-    walk(cx, start, count as usize, &filter, |reply, next, count| {
+    walk(cx, start, options.count, &filter, |reply, next, count| {
         reply.array(2);
         reply.bulk(next.map_or(0, ScanPosition::cursor).to_string().as_bytes());
         reply.array(count);
@@ -192,7 +253,7 @@ fn scan(cx: &mut Walk<'_>) -> Run {
 }
 
 /// A cursor, read as generously as Redis does: by `strtoull`, but for plain negative integers (Redis: `string2ull`).
-fn parse_cursor(text: &[u8]) -> Option<u64> {
+pub fn parse_cursor(text: &[u8]) -> Option<u64> {
     if ochre_datatypes::number::parse_i64(text).is_some_and(|integer| integer < 0) {
         return None;
     }

@@ -1,10 +1,8 @@
 //! The server as a whole: its size, its time, emptying it, ending it.
 
-use std::{sync::Arc, thread, time::Duration};
-
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{Context, Outcome, Run, SessionOnly, Walk, Whole},
+    context::{Outcome, Run, SessionOnly, Walk, Whole},
     table::{Category, Group},
 };
 use crate::{
@@ -117,7 +115,7 @@ fn flushdb(cx: &mut Whole<'_>) -> Run {
     flush(cx, database..database + 1)
 }
 
-/// Takes the databases' tables away under the gate; a thread in the background frees them, and SYNC has the reply wait for that.
+/// Takes the databases' tables away under the gate; a thread in the background frees them, and SYNC has the reply wait until it has.
 fn flush(cx: &mut Whole<'_>, databases: std::ops::Range<usize>) -> Run {
     let synchronous = match cx.args.len() {
         1 => false,
@@ -125,31 +123,24 @@ fn flush(cx: &mut Whole<'_>, databases: std::ops::Range<usize>) -> Run {
         2 if cx.is_word(1, "ASYNC") => false,
         _ => return Err(CommandError::SYNTAX),
     };
-    let removed: usize = databases.map(|database| cx.keys.flush(database)).sum();
+    let mut removed = 0;
+    for database in databases {
+        removed += cx.keys.flush(database);
+        cx.effects.replaced(database);
+    }
     cx.effects.changed_many(removed as u64);
     if synchronous && !cx.nested {
-        return Ok(Outcome::Block(until_freed(cx)));
+        let (client, wait) = (cx.session.client.clone(), cx.session.client.begin_wait());
+        cx.core.server.keyspace.when_freed(move || {
+            // It may have ended otherwise, and the client may have gone or wait for something else by now.
+            if wait.unblock(Unblock::Timeout) {
+                client.wake();
+            }
+        });
+        return Ok(Outcome::Block(Block::until(None, |reply| reply.ok())));
     }
     cx.reply.ok();
     Ok(Outcome::Done)
-}
-
-/// A wait that ends when all that was given up until now is freed.
-fn until_freed<K>(cx: &Context<'_, K>) -> Block {
-    let (server, client) = (cx.core.server.clone(), cx.session.client.clone());
-    let wait = move || {
-        server.keyspace.wait_until_freed();
-        // The session may not have begun to wait yet.
-        while Arc::strong_count(&client) > 1 && !client.unblock(Unblock::Timeout) {
-            thread::sleep(Duration::from_micros(100));
-        }
-    };
-    let deadline = match thread::Builder::new().name("ochre-flush".into()).spawn(wait) {
-        Ok(_) => None,
-        // Without a thread to wait, nobody waits.
-        Err(_) => Some(std::time::Instant::now()),
-    };
-    Block { deadline, on_timeout: |reply| reply.ok() }
 }
 
 fn swapdb(cx: &mut Whole<'_>) -> Run {
@@ -165,6 +156,8 @@ fn swapdb(cx: &mut Whole<'_>) -> Run {
     };
     if first != second {
         cx.keys.swap(first, second);
+        cx.effects.replaced(first);
+        cx.effects.replaced(second);
     }
     cx.effects.changed_many(1);
     cx.reply.ok();
@@ -204,7 +197,7 @@ fn shutdown(cx: &mut SessionOnly<'_>) -> Run {
     }
     cx.core.server.stop.notify_one();
     // The end of the process is the answer.
-    Ok(Outcome::Block(Block { deadline: None, on_timeout: |_| {} }))
+    Ok(Outcome::Block(Block::until(None, |_| {})))
 }
 
 /// A vein of ochre: layers of earth whose borders wander, in a few letters.

@@ -21,6 +21,10 @@ pub struct CommandSpec {
     pub keys: &'static [KeySpec],
     /// What it does with its keys where that depends on its arguments (a spec with `VARIABLE_FLAGS`).
     pub variable_flags: Option<fn(Args<'_>) -> KeyFlags>,
+    /// The key that no spec finds, where there is such a one: its index among the arguments, and what is done with it.
+    pub unspecified_key: Option<FindKey>,
+    /// Whether these arguments make it touch keys that they do not name, so that it needs the whole keyspace to itself.
+    pub touches_unnamed_keys: Option<fn(Args<'_>) -> bool>,
     /// The categories that do not follow from the flags (see [`CommandSpec::categories`]).
     pub categories: Category,
     /// COMMAND INFO's tips.
@@ -46,6 +50,8 @@ impl CommandSpec {
         flags: Flags::empty(),
         keys: &[],
         variable_flags: None,
+        unspecified_key: None,
+        touches_unnamed_keys: None,
         categories: Category::empty(),
         tips: &[],
         group: Group::Generic,
@@ -85,6 +91,18 @@ impl CommandSpec {
             categories |= Category::SLOW;
         }
         categories
+    }
+
+    /// Whether it may share a batch with others when it has so many arguments.
+    #[inline]
+    pub fn may_share_batch(&self, arguments: usize) -> bool {
+        self.flags.contains(Flags::BATCH)
+            || self.flags.contains(Flags::BATCH_BARE) && arguments == self.arity.unsigned_abs() as usize
+    }
+
+    /// Whether it needs the whole keyspace to itself with these arguments, whatever its handler's rights are.
+    pub fn needs_everything(&self, args: Args<'_>) -> bool {
+        self.touches_unnamed_keys.is_some_and(|touches| touches(args))
     }
 
     /// Whether some argument may be a key.
@@ -135,6 +153,9 @@ pub struct KeyRange {
     pub movable: bool,
 }
 
+/// Finds a key among the arguments by other means than a spec.
+pub type FindKey = fn(Args<'_>) -> Option<(usize, KeyFlags)>;
+
 /// What a command may touch; its kind decides how it is locked.
 #[derive(Clone, Copy)]
 pub enum Handler {
@@ -177,7 +198,8 @@ bitflags! {
         const ALLOW_BUSY = 1 << 18;
         const NO_MANDATORY_KEYS = 1 << 19;
 
-        /// Takes bounded time and only the keys of its first key spec: it may share a batch.
+        /// Takes bounded time, or leaves off with [`super::context::Outcome::Alone`], and only the keys of its first key spec: it may share
+        /// a batch.
         const BATCH = 1 << 32;
         /// Runs at once where others are queued: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET.
         const IN_MULTI_AT_ONCE = 1 << 33;
@@ -196,6 +218,8 @@ bitflags! {
         /// Its subcommands are rows to us, for they need different rights, but to clients it is one command that reads its arguments
         /// itself, as Redis's DEBUG does.
         const PRIVATE_SUBCOMMANDS = 1 << 40;
+        /// As `BATCH`, where it has no more arguments than its arity asks for: with a count it may take long.
+        const BATCH_BARE = 1 << 41;
     }
 }
 

@@ -14,7 +14,7 @@ use super::{listener::Arrival, stream::Stream};
 use crate::{
     clock,
     core::Core,
-    request::{connection, effects, execute},
+    request::{connection, effects, execute, wake},
     server::Server,
     session::{Client, Session},
 };
@@ -55,12 +55,13 @@ async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedRec
     let core = Rc::new(Core::new(index, server));
     spawn_local(expire(core.clone(), deadline));
     spawn_local(housekeeping(core.clone()));
+    spawn_local(serve_waiters(core.clone()));
     while let Some(arrival) = arrivals.recv().await {
         match arrival.stream.register() {
             Ok(stream) => welcome(&core, stream, arrival.client, arrival.protocol),
             Err(error) => {
                 tracing::warn!("A connection could not be taken over: {error}");
-                core.server.clients.remove(arrival.client.id);
+                core.server.clients.remove(&arrival.client);
             }
         }
     }
@@ -112,7 +113,7 @@ async fn expire_some(core: &Core, shard: usize) -> bool {
     let entered = loop {
         match keyspace.gate().enter(core.index) {
             Some(entered) => break entered,
-            None => poll_fn(|cx| keyspace.gate().poll_open(cx)).await,
+            None => poll_fn(|cx| keyspace.gate().poll_open(None, cx)).await,
         }
     };
     let mut shards = ShardList::new();
@@ -127,7 +128,19 @@ async fn expire_some(core: &Core, shard: usize) -> bool {
     execute::prepare(core, &core.config(), Some(&mut set), clock::now_ms());
     let finished = (0..EXPIRED_PER_LOCK).any(|_| !set.writer().expire_one(shard));
     effects::publish_expired(core, &set);
+    wake::serve(core, &mut set, clock::now_ms());
     finished
+}
+
+/// Serves those who wait for keys and could not be served by who changed these.
+async fn serve_waiters(core: Rc<Core>) {
+    loop {
+        core.unserved_notify.notified().await;
+        let mut turn = None;
+        while !wake::serve_unserved(&core, &mut turn) {
+            poll_fn(|cx| core.server.keyspace.gate().poll_open(turn.as_ref(), cx)).await;
+        }
+    }
 }
 
 /// Looks after what no event tells: clients that are idle too long, outputs that stay above their limits, memory.
@@ -141,17 +154,16 @@ async fn housekeeping(core: Rc<Core>) {
             core.server.rates.sample(&core.server, now_ms);
             clock::measure_ticks();
         }
-        for client in core.server.clients.of_core(core.index) {
+        core.server.clients.visit_core(core.index, |client| {
             client.note_activity(now_ms);
-            let idle_ms = now_ms - client.last_active_ms();
-            if config.timeout_s > 0 && idle_ms > config.timeout_s as i64 * 1000 && client.times_out() {
+            if config.timeout_s > 0 && client.is_idle_for(config.timeout_s as i64 * 1000, now_ms) {
                 tracing::debug!("Closing idle client: id={}", client.id);
                 client.kill();
             } else if client.has_output() {
                 // It measures its limits itself.
                 client.wake();
             }
-        }
+        });
         next += HOUSEKEEPING;
         sleep_until(next.max(Instant::now())).await;
     }

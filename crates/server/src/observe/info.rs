@@ -212,7 +212,8 @@ fn server(view: &View<'_>, text: &mut Text) {
 
 fn clients(view: &View<'_>, text: &mut Text) {
     let largest = |figure: fn(&Client) -> u64| view.clients.iter().map(|client| figure(client)).max().unwrap_or(0);
-    let blocked = view.clients_with(ClientFlags::BLOCKED);
+    // Those whom CLIENT PAUSE holds up are among them, as on Redis.
+    let blocked = view.clients_with(ClientFlags::BLOCKED | ClientFlags::PAUSED);
     let watched = |client: &Client| client.figures.watched_keys.load(Ordering::Relaxed);
     text.field("connected_clients", view.clients.len());
     text.field("cluster_connections", 0);
@@ -228,7 +229,9 @@ fn clients(view: &View<'_>, text: &mut Text) {
     text.field("watching_clients", view.clients.iter().filter(|client| watched(client) > 0).count());
     text.field("clients_in_timeout_table", 0);
     text.field("total_watched_keys", view.clients.iter().map(|client| u64::from(watched(client))).sum::<u64>());
-    text.zeros(&["total_blocking_keys", "total_blocking_keys_on_nokey"]);
+    let awaited = view.server.keyspace.awaited_keys();
+    text.field("total_blocking_keys", awaited.keys);
+    text.field("total_blocking_keys_on_nokey", awaited.keys_for_removal);
 }
 
 fn memory(view: &View<'_>, text: &mut Text) {
@@ -345,7 +348,8 @@ fn stats(view: &View<'_>, text: &mut Text) {
     text.field("instantaneous_input_repl_kbps", "0.00");
     text.field("instantaneous_output_repl_kbps", "0.00");
     text.field("rejected_connections", refused);
-    text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err", "expired_subkeys"]);
+    text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    text.field("expired_subkeys", view.sum(|counters| counters.expired_fields.get()));
     text.field("expired_keys", view.sum(|counters| counters.expired_keys.get()));
     // Expiry is exact: no key is found stale, no cycle runs out of time.
     text.field("expired_stale_perc", "0.00");
@@ -460,7 +464,10 @@ fn keyspace(view: &View<'_>, text: &mut Text) {
         let mean_ms = if size.expires == 0 { 0 } else { (expiry_ms - view.now_ms).max(0) };
         text.field(
             &format!("db{index}"),
-            format_args!("keys={},expires={},avg_ttl={mean_ms},subexpiry=0", size.keys, size.expires,),
+            format_args!(
+                "keys={},expires={},avg_ttl={mean_ms},subexpiry={}",
+                size.keys, size.expires, size.with_expiring_fields,
+            ),
         );
     }
 }

@@ -4,7 +4,9 @@
 //! of all their keys asked for, and then they run in order; so a cache miss is waited for once a batch and not once a command. Any other
 //! request runs alone.
 
-use ochre_keyspace::{LockSet, ShardList};
+use std::ops::Range;
+
+use ochre_keyspace::ShardList;
 use ochre_resp::{Args, Cut, Kind, Limits, Protocol, ProtocolError, ReplyWriter, RequestParser, Span};
 
 use super::{
@@ -12,6 +14,7 @@ use super::{
     execute::{self, Call, Ended},
     keys,
     lookup::{Lookup, lookup},
+    wake,
 };
 use crate::{
     clock,
@@ -158,6 +161,15 @@ pub fn serve(
                     work.put_back(parser, input);
                     return (end, Next::Yield);
                 }
+                BatchRun::Alone { command, start, end, spans } => {
+                    let args = Args::new(input, &work.spans[spans]);
+                    let next = run_alone(core, config, session, command, args, out);
+                    work.put_back(parser, input);
+                    return match next {
+                        Some(next @ (Next::Gate | Next::Pause)) => (start.unwrap_or(done), next),
+                        next => (end, next.unwrap_or(Next::Yield)),
+                    };
+                }
                 BatchRun::GateClosed => {
                     work.put_back(parser, input);
                     return (done, Next::Gate);
@@ -249,6 +261,14 @@ enum BatchRun {
     All,
     /// Its replies are long: up to here in the input.
     UpTo(usize),
+    /// Up to this request, which takes too long to share a batch. It begins where the one before ends, and its arguments are among the
+    /// spans.
+    Alone {
+        command: &'static Command,
+        start: Option<usize>,
+        end: usize,
+        spans: Range<usize>,
+    },
     /// The gate is closed, and nothing was run.
     GateClosed,
 }
@@ -270,7 +290,12 @@ fn cut_batch(
     work.hashed.clear();
     work.items.clear();
     work.quoted.clear();
+    let keyspace = &core.server.keyspace;
     let aliases = if limits.plain { PLAIN_ALIASES } else { &[] };
+    let is_plain = session.is_plain();
+    let questionable = check::questionable_flags(core, config, session);
+    // The command before and its name: pipelines repeat themselves.
+    let mut before: Option<(Span, &'static Command)> = None;
     let mut at = start;
     let mut slots_asked = 0;
     loop {
@@ -299,23 +324,32 @@ fn cut_batch(
             Err(error) => return stopped(Stop::ProtocolError(error)),
         };
         let args = Args::new(input, &work.spans[first_span..]);
-        let (command, refusal) = match lookup(args, aliases) {
+        let found = match before {
+            Some((name, command)) if Args::new(input, &[name]).get(0) == args.get(0) => Lookup::Command(command),
+            _ => lookup(args, aliases),
+        };
+        let (command, refusal) = match found {
             Lookup::Command(command) => {
-                let may_share =
-                    command.spec.flags.contains(Flags::BATCH) && session.is_plain() && args.len() <= BATCH_ARGS_MAX;
-                if !may_share {
+                let flags = command.spec.flags;
+                if !(command.spec.may_share_batch(args.len()) && is_plain && args.len() <= BATCH_ARGS_MAX) {
                     return stopped(Stop::Alone { command, end });
                 }
-                match check::check(core, config, session, command, args) {
+                before = Some((work.spans[first_span], command));
+                let verdict = if command.allows_arity(args.len()) && !flags.intersects(questionable) {
+                    Verdict::Run
+                } else {
+                    check::check(core, config, session, command, args)
+                };
+                match verdict {
                     Verdict::Run => {
                         let first = work.hashed.len();
-                        keys::hash_into(&core.server.keyspace, command.spec, args, work.hashed);
+                        keys::hash_into(keyspace, command.spec, args, work.hashed);
                         for &(_, hash) in &work.hashed[first..] {
-                            core.server.keyspace.prefetch_shard(hash);
+                            keyspace.prefetch_shard(hash);
                         }
                         // By now the shards of earlier keys have arrived.
                         while slots_asked + SHARDS_AHEAD < work.hashed.len() {
-                            core.server.keyspace.prefetch_slot(work.hashed[slots_asked].1);
+                            keyspace.prefetch_slot(work.hashed[slots_asked].1);
                             slots_asked += 1;
                         }
                         (Some(command), None)
@@ -356,7 +390,21 @@ fn run_batch(
         let Some(entered) = keyspace.gate().enter(core.index) else { return BatchRun::GateClosed };
         let shards: ShardList = work.hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash) as u16).collect();
         work.hashed.iter().rev().take(SHARDS_AHEAD).for_each(|&(_, hash)| keyspace.prefetch_slot(hash));
-        set = Some(LockSet::lock(keyspace, entered, shards));
+        let written = |visit: &mut wake::Visitor<'_>| {
+            let (mut span, mut key) = (0, 0);
+            for item in &*work.items {
+                let (spans_end, hashed_end) = (item.spans_end as usize, item.hashed_end as usize);
+                if let Some(command) = item.command {
+                    let args = Args::new(input, &work.spans[span..spans_end]);
+                    wake::visit_written(command, args, &work.hashed[key..hashed_end], visit);
+                }
+                (span, key) = (spans_end, hashed_end);
+            }
+        };
+        set = wake::lock(core, entered, &mut session.gate_turn, shards, written);
+        if set.is_none() {
+            return BatchRun::GateClosed;
+        }
         // A pause begins with the gate closed: one that began since the requests were checked is seen here.
         let is_held = |item: &Item| item.command.is_some_and(|it| core.server.pause.holds(it.spec.flags, session));
         if core.server.pause.is_on() && work.items.iter().any(is_held) {
@@ -369,6 +417,7 @@ fn run_batch(
     let mut time = RunTime { ticks: clock::ticks(), of: None };
     let (mut first_span, mut first_key) = (0, 0);
     let (mut last, mut count) = (None, 0);
+    let mut start = None;
     let mut entries_asked = 0;
     let mut ran = BatchRun::All;
     for item in work.items.iter_mut() {
@@ -377,15 +426,20 @@ fn run_batch(
             (Some(command), None) => {
                 if let Some(set) = &set {
                     let ahead = (hashed_end + ENTRIES_AHEAD).min(work.hashed.len());
-                    for &(_, hash) in work.hashed.get(entries_asked..ahead).unwrap_or_default() {
-                        set.prefetch_entry(session.database, hash);
+                    for (_, hash) in work.hashed.get_mut(entries_asked..ahead).unwrap_or_default() {
+                        *hash = set.prefetch_entry(session.database, *hash);
                     }
                     entries_asked = entries_asked.max(ahead);
                 }
                 let args = Args::new(input, &work.spans[first_span..spans_end]);
-                let call = Call { command, args, hashed: &work.hashed[first_key..hashed_end], now_ms, nested: false };
+                let hashed = &work.hashed[first_key..hashed_end];
+                let call = Call { command, args, hashed, now_ms, nested: false, shares_batch: true };
                 time.begins(core, command);
-                execute::run(core, session, set.as_mut(), call, out);
+                if let Ended::Alone = execute::run(core, session, set.as_mut(), call, out) {
+                    time.take_back();
+                    ran = BatchRun::Alone { command, start, end: item.end, spans: first_span..spans_end };
+                    break;
+                }
                 last = Some(command);
                 count += 1;
             }
@@ -396,6 +450,7 @@ fn run_batch(
             }
         }
         (first_span, first_key) = (spans_end, hashed_end);
+        start = Some(item.end);
         if out.len() >= BATCH_REPLY_BYTES_MAX {
             ran = BatchRun::UpTo(item.end);
             break;
@@ -424,6 +479,13 @@ impl RunTime {
                 self.end(core);
                 self.of = Some((command, 1));
             }
+        }
+    }
+
+    /// What began last will begin again elsewhere.
+    fn take_back(&mut self) {
+        if let Some((_, calls)) = &mut self.of {
+            *calls -= 1;
         }
     }
 
@@ -499,6 +561,7 @@ fn run_alone(
         Ended::Blocked => Some(Next::Blocked),
         Ended::Continue => Some(Next::Yield),
         Ended::GateClosed => Some(Next::Gate),
+        Ended::Alone => unreachable!("it is alone already"),
     }
 }
 

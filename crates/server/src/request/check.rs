@@ -28,6 +28,21 @@ const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
 );
 
+/// The flags of commands that the list may refuse or put off as things stand; all others need the right number of arguments and nothing
+/// else. It is asked once for a batch: what runs in one changes neither settings nor the session, and a pause that begins meanwhile is
+/// seen under the locks.
+#[inline]
+pub fn questionable_flags(core: &Core, config: &Config, session: &Session) -> Flags {
+    let is_pausing = core.server.pause.is_on();
+    if !session.authenticated || session.in_transaction() || session.is_subscriber() || is_pausing {
+        return Flags::all();
+    }
+    let mut questionable = Flags::DEBUG;
+    questionable.set(Flags::DENYOOM, config.maxmemory > 0);
+    questionable.set(Flags::WRITE, config.min_replicas_to_write > 0);
+    questionable
+}
+
 /// Goes through the list. A request that is refused while a transaction is queued makes the transaction fail.
 #[inline]
 pub fn check(

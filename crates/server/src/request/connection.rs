@@ -16,12 +16,15 @@ use std::{
 use ochre_resp::{ReplyWriter, RequestParser};
 use tokio::{io::AsyncReadExt, time::Sleep};
 
-use super::batch::{self, Next};
+use super::{
+    batch::{self, Next},
+    wake,
+};
 use crate::{
     config::{Config, OutputLimit},
     core::Core,
     net::stream::Stream,
-    session::{ClientFlags, ReplyMode, Session, client::Unblock},
+    session::{ClientFlags, ReplyMode, Session, wait::WaitEnd},
 };
 
 /// How much is read at once.
@@ -107,7 +110,7 @@ pub fn serve(core: Rc<Core>, stream: Stream, session: Session) -> impl Future<Ou
 
 impl Connection {
     /// Does what can be done, until there is nothing to do but wait.
-    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<Turn> {
+    fn poll(&mut self, core: &Rc<Core>, cx: &mut Context<'_>) -> Poll<Turn> {
         self.session.client.waker.register(cx.waker());
         core.refresh_config();
         let config = core.config();
@@ -173,7 +176,7 @@ impl Connection {
                 return Poll::Ready(Turn::Yield);
             }
             if next.is_none() || self.closing || self.session.blocked.is_some() {
-                if self.watch_for_end(cx) {
+                if self.watch_for_end(core, &config, cx) {
                     return Poll::Ready(Turn::End);
                 }
                 if self.session.blocked.is_some() && self.arm_timer(cx) {
@@ -192,6 +195,9 @@ impl Connection {
     /// Takes over why serving stopped; whether others are to have their turn.
     fn follow(&mut self, next: Option<&Next>) -> bool {
         let Some(next) = next else { return false };
+        if !matches!(next, Next::Gate) {
+            self.session.gate_turn = None;
+        }
         self.unserved = match next {
             Next::Read { wanted } => {
                 self.wanted = *wanted;
@@ -207,12 +213,7 @@ impl Connection {
                 self.session.client.set_flag(ClientFlags::PAUSED, true);
                 true
             }
-            Next::Blocked => {
-                // What was asked of an earlier wait does not end this one.
-                self.session.client.take_unblock();
-                self.session.client.set_flag(ClientFlags::BLOCKED, true);
-                true
-            }
+            Next::Blocked => true,
             Next::Close => {
                 self.close();
                 false
@@ -275,15 +276,23 @@ impl Connection {
             self.input.extend_from_slice(&input[done..]);
         }
         self.session.client.figures.input_bytes.store(self.input.len() as u64, Ordering::Relaxed);
-        // What is queued was sent and is not done with either.
-        let queued = self.session.client.figures.queued_bytes.load(Ordering::Relaxed);
-        let limit = if self.session.authenticated { u64::MAX } else { UNAUTHENTICATED_INPUT_BYTES_MAX };
-        if self.input.len() as u64 + queued > config.client_query_buffer_limit.min(limit) {
-            core.counters.query_limit_disconnections.add(1);
-            tracing::warn!("Closing client that reached max query buffer length: id={}", self.session.client.id);
+        if self.is_above_input_limit(core, config) {
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
         Poll::Ready(Ok((read, next)))
+    }
+
+    /// Whether the client has sent more that is not done with than it may.
+    fn is_above_input_limit(&self, core: &Core, config: &Config) -> bool {
+        // What is queued was sent and is not done with either.
+        let queued = self.session.client.figures.queued_bytes.load(Ordering::Relaxed);
+        let limit = if self.session.authenticated { u64::MAX } else { UNAUTHENTICATED_INPUT_BYTES_MAX };
+        let is_above = self.input.len() as u64 + queued > config.client_query_buffer_limit.min(limit);
+        if is_above {
+            core.counters.query_limit_disconnections.add(1);
+            tracing::warn!("Closing client that reached max query buffer length: id={}", self.session.client.id);
+        }
+        is_above
     }
 
     /// How many bytes are kept to be sent.
@@ -378,21 +387,24 @@ impl Connection {
         }
     }
 
-    /// Ends the session's wait where its time is over or CLIENT UNBLOCK asked for it.
-    fn poll_blocked(&mut self, core: &Core, cx: &mut Context<'_>, output: &mut Vec<u8>) {
-        let Some(block) = &self.session.blocked else { return };
-        let asked = self.session.client.take_unblock();
-        let timed_out = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
-        if asked.is_none() && !timed_out {
-            return;
+    /// Answers what the session waits for, where the wait has ended or its time is over.
+    fn poll_blocked(&mut self, core: &Rc<Core>, cx: &mut Context<'_>, output: &mut Vec<u8>) {
+        let Some(waiting) = &self.session.blocked else { return };
+        let is_late = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        if is_late {
+            waiting.wait.time_out();
         }
+        let Some(end) = waiting.wait.end() else { return };
+        let is_served = matches!(end, WaitEnd::Served(_));
         let mark = output.len();
         let mut reply = ReplyWriter::new(output, self.session.protocol);
-        if asked == Some(Unblock::Error) {
-            core.counters.error(b"UNBLOCKED");
-            reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-        } else {
-            (block.on_timeout)(&mut reply);
+        match end {
+            WaitEnd::Served(reply) => output.extend_from_slice(&reply),
+            WaitEnd::Timeout => (waiting.on_timeout)(&mut reply),
+            WaitEnd::UnblockedWithError => {
+                core.counters.error(b"UNBLOCKED");
+                reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+            }
         }
         match self.session.reply_mode {
             ReplyMode::On => {}
@@ -402,16 +414,40 @@ impl Connection {
             }
             ReplyMode::Off | ReplyMode::SkipNext => output.truncate(mark),
         }
+        if !is_served {
+            self.stop_waiting(core);
+        }
         self.session.blocked = None;
         self.timer = None;
+        *self.session.client.wait.lock() = None;
         self.session.client.set_flag(ClientFlags::BLOCKED, false);
+    }
+
+    /// Takes what is parked for it away from its keys; later, where the gate is closed.
+    fn stop_waiting(&mut self, core: &Rc<Core>) {
+        let Some(parked) = self.session.blocked.as_mut().and_then(|waiting| waiting.parked.take()) else { return };
+        if let Some(entered) = core.server.keyspace.gate().enter(core.index) {
+            wake::leave(core, entered, &parked);
+            return;
+        }
+        let core = core.clone();
+        tokio::task::spawn_local(async move {
+            let entered = loop {
+                let gate = core.server.keyspace.gate();
+                poll_fn(|cx| gate.poll_open(None, cx)).await;
+                if let Some(entered) = gate.enter(core.index) {
+                    break entered;
+                }
+            };
+            wake::leave(&core, entered, &parked);
+        });
     }
 
     /// Lets the held request go where what held it is over; else the connection is woken then.
     fn poll_held(&mut self, core: &Core, cx: &mut Context<'_>) {
         let over = match self.held {
             None => return,
-            Some(Held::Gate) => core.server.keyspace.gate().poll_open(cx),
+            Some(Held::Gate) => core.server.keyspace.gate().poll_open(self.session.gate_turn.as_ref(), cx),
             Some(Held::Pause) => core.server.pause.poll_end(cx),
         };
         if over.is_ready() {
@@ -428,12 +464,12 @@ impl Connection {
     }
 
     /// While nothing is served: reads on, so that a client that has gone is noticed. Whether that ends the connection.
-    fn watch_for_end(&mut self, cx: &mut Context<'_>) -> bool {
+    fn watch_for_end(&mut self, core: &Core, config: &Config, cx: &mut Context<'_>) -> bool {
         // A closed gate opens soon, and what came before the end of the input is still to be done.
         if self.serves() || self.held == Some(Held::Gate) {
             return false;
         }
-        while !self.input_ended && self.input.len() < GROWTH_BYTES {
+        while !self.input_ended && self.input.len() <= GROWTH_BYTES {
             match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Err(_)) => return true,
@@ -443,6 +479,7 @@ impl Connection {
                     return !self.closing;
                 }
                 Poll::Ready(Ok(_)) if self.closing => self.input.clear(),
+                Poll::Ready(Ok(_)) if self.is_above_input_limit(core, config) => return true,
                 Poll::Ready(Ok(_)) => self.unserved = true,
             }
         }
@@ -450,14 +487,20 @@ impl Connection {
     }
 
     /// Takes the session out of everything that knows it.
-    async fn end(&mut self, core: &Core) {
+    async fn end(&mut self, core: &Rc<Core>) {
+        self.session.gate_turn = None;
+        // Who comes with what it waited for passes it by from now on.
+        if let Some(waiting) = &self.session.blocked {
+            waiting.wait.time_out();
+            self.stop_waiting(core);
+        }
         crate::pubsub::leave(&core.server, &mut self.session);
         while self.session.watch.is_some() {
             match core.server.keyspace.gate().enter(core.index) {
                 Some(entered) => self.session.leave_watch(&core.server.keyspace, entered),
-                None => poll_fn(|cx| core.server.keyspace.gate().poll_open(cx)).await,
+                None => poll_fn(|cx| core.server.keyspace.gate().poll_open(None, cx)).await,
             }
         }
-        core.server.clients.remove(self.session.client.id);
+        core.server.clients.remove(&self.session.client);
     }
 }

@@ -1,10 +1,11 @@
 //! Step 7: the one place that makes a write known. A handler says what it did; what follows from that happens here, under the locks:
-//! the count of changes, WATCH, notifications, the journal.
+//! the count of changes, WATCH, those who wait for the key, notifications, the journal.
 
-use ochre_keyspace::{HashedKey, LockSet};
+use ochre_keyspace::{Expired, ExpiredFields, ExpiredWhat, HashedKey, LockSet};
 use ochre_resp::Args;
 use smallvec::SmallVec;
 
+use super::wake;
 use crate::{
     core::Core,
     journal::{Journal, Record},
@@ -17,6 +18,8 @@ pub struct Effects<'a> {
     events: SmallVec<[Event<'a>; 2]>,
     /// How many changes it counts for (INFO's rdb_changes_since_last_save).
     changes: u64,
+    /// Databases that hold other keys now.
+    replaced: Vec<usize>,
     /// The effect in other words than the request's.
     #[allow(clippy::box_collection)]
     records: Option<Box<Vec<Record<'a>>>>,
@@ -50,6 +53,11 @@ impl<'a> Effects<'a> {
         self.changes += changes;
     }
 
+    /// A database holds other keys than before: FLUSHALL, SWAPDB.
+    pub fn replaced(&mut self, database: usize) {
+        self.replaced.push(database);
+    }
+
     /// The effect in other words than the request's.
     pub fn record(&mut self, record: Record<'a>) {
         self.records.get_or_insert_default().push(record);
@@ -64,7 +72,7 @@ impl<'a> Effects<'a> {
 
 /// Makes known what a command did. `args` are the request, which is its own record where the handler gave no other words.
 #[inline]
-pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: Effects<'_>, database: usize, args: Args<'_>) {
+pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: &mut Effects<'_>, database: usize, args: Args<'_>) {
     let Some(set) = set else {
         debug_assert!(effects.is_empty(), "what touches no key has no effect on one");
         return;
@@ -75,27 +83,70 @@ pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: Effects<'_>, dat
     }
     core.counters.changes.add(effects.changes);
     for event in &effects.events {
-        if event.changed {
-            set.touch_watchers(event.database, event.key.hash, event.key.bytes);
+        if event.changed && set.touch(event.database, event.key.hash, event.key.bytes) {
+            wake::ready(core, event.database, event.key);
         }
         notify::publish(core, event.class, event.name, event.database, event.key.bytes);
     }
+    for &database in &effects.replaced {
+        for key in set.awaited_keys(database) {
+            wake::ready(core, database, core.server.keyspace.hash(&key));
+        }
+    }
     if effects.changes > 0 && Journal::is_kept(core) {
-        let records = effects.records.unwrap_or_else(|| Box::new(vec![args.iter().map(Into::into).collect()]));
+        let records = effects.records.take().unwrap_or_else(|| Box::new(vec![args.iter().map(Into::into).collect()]));
         core.server.journal.append(database, &records);
     }
 }
 
-/// Makes known which keys were found expired and were removed.
+/// Makes known which keys and fields were found expired and were removed.
 #[inline]
 pub fn publish_expired(core: &Core, set: &LockSet<'_>) {
-    for expired in set.take_expired() {
-        let key = expired.entry.view().key();
-        core.counters.expired_keys.add(1);
-        notify::publish(core, NotifyClass::EXPIRED, "expired", expired.database, key);
-        if Journal::is_kept(core) {
-            core.server.journal.append(expired.database, &[vec![b"DEL".into(), key.into()]]);
+    if set.has_expired() {
+        publish_each_expired(core, set);
+    }
+}
+
+#[cold]
+fn publish_each_expired(core: &Core, set: &LockSet<'_>) {
+    for Expired { database, hash, what } in set.take_expired() {
+        match what {
+            ExpiredWhat::Key(entry) => {
+                let key = HashedKey { bytes: entry.view().key(), hash };
+                core.counters.expired_keys.add(1);
+                notify::publish(core, NotifyClass::EXPIRED, "expired", database, key.bytes);
+                removed_expired(core, set, database, key);
+                set.discard(entry);
+            }
+            ExpiredWhat::Fields(fields) => publish_expired_fields(core, set, database, hash, fields),
         }
-        set.discard(expired.entry);
+    }
+}
+
+fn publish_expired_fields(core: &Core, set: &LockSet<'_>, database: usize, hash: u64, fields: ExpiredFields) {
+    let key = HashedKey { bytes: &fields.key, hash };
+    core.counters.expired_fields.add(fields.count as u64);
+    notify::publish(core, NotifyClass::HASH, "hexpired", database, key.bytes);
+    match fields.emptied {
+        Some(entry) => {
+            notify::publish(core, NotifyClass::GENERIC, "del", database, key.bytes);
+            removed_expired(core, set, database, key);
+            set.discard(entry);
+        }
+        None if Journal::is_kept(core) => {
+            let words = [b"HDEL", key.bytes].into_iter().chain(fields.names.iter().map(|name| &**name));
+            core.server.journal.append(database, &[words.map(Into::into).collect()]);
+        }
+        None => {}
+    }
+}
+
+/// Makes known that a key is gone, to the journal and to those who wait for that.
+fn removed_expired(core: &Core, set: &LockSet<'_>, database: usize, key: HashedKey<'_>) {
+    if Journal::is_kept(core) {
+        core.server.journal.append(database, &[vec![b"DEL".into(), key.bytes.into()]]);
+    }
+    if core.server.keyspace.is_awaited() && set.is_removal_awaited(database, key) {
+        wake::ready(core, database, key);
     }
 }

@@ -7,7 +7,7 @@ use ochre_resp::{Args, ReplyWriter};
 
 use super::{
     effects::{self, Effects},
-    keys,
+    keys, wake,
 };
 use crate::{
     clock,
@@ -17,7 +17,7 @@ use crate::{
     },
     config::Config,
     core::Core,
-    session::Session,
+    session::{Session, transaction::Queued},
 };
 
 /// How a request ended.
@@ -30,6 +30,8 @@ pub enum Ended {
     Blocked,
     /// A walk goes on later.
     Continue,
+    /// Nothing is written: it takes too long to share a batch, and is to run again alone.
+    Alone,
     /// The gate is closed, or another closes it: nothing happened, try again when it opens.
     GateClosed,
 }
@@ -45,6 +47,8 @@ pub struct Call<'a> {
     pub now_ms: i64,
     /// Whether it is part of an EXEC.
     pub nested: bool,
+    /// Whether it runs under the locks of a batch, which are other requests' too.
+    pub shares_batch: bool,
 }
 
 /// Runs a request that is alone: takes the locks that its row asks for.
@@ -64,10 +68,14 @@ pub fn run_alone(
     let handler = command.spec.handler;
     let mut set = match handler {
         Handler::Session(_) | Handler::Container => None,
-        Handler::Whole(_) => match keyspace.gate().close() {
-            Some(closed) => Some(LockSet::whole(keyspace, closed)),
+        _ if needs_everything(command, args) => match keyspace.gate().close(&mut session.gate_turn) {
+            Some(closed) => {
+                keys::hash_into(keyspace, command.spec, args, &mut hashed);
+                Some(LockSet::whole(keyspace, closed))
+            }
             None => return Ended::GateClosed,
         },
+        Handler::Whole(_) => unreachable!("it needs everything"),
         Handler::Read(_) | Handler::Write(_) | Handler::Walk(_) => {
             let Some(entered) = keyspace.gate().enter(core.index) else { return Ended::GateClosed };
             if let Handler::Walk(_) = handler {
@@ -78,7 +86,11 @@ pub fn run_alone(
                 if command.spec.flags.contains(Flags::RELEASES_WATCH) {
                     shards.extend(watched_shards(core, session));
                 }
-                Some(LockSet::lock(keyspace, entered, shards))
+                let written = |visit: &mut wake::Visitor<'_>| wake::visit_written(command, args, &hashed, visit);
+                let Some(set) = wake::lock(core, entered, &mut session.gate_turn, shards, written) else {
+                    return Ended::GateClosed;
+                };
+                Some(set)
             }
         }
     };
@@ -89,11 +101,16 @@ pub fn run_alone(
     let now_ms = clock::now_ms();
     prepare(core, config, set.as_mut(), now_ms);
     let start = clock::ticks();
-    let call = Call { command, args, hashed: &hashed, now_ms, nested: false };
+    let call = Call { command, args, hashed: &hashed, now_ms, nested: false, shares_batch: false };
     let ended = run(core, session, set.as_mut(), call, out);
     core.counters.ran(command, 1, clock::ticks() - start);
     session.client.ran(command, 1, now_ms);
     ended
+}
+
+/// Whether a request needs the whole keyspace to itself.
+fn needs_everything(command: &Command, args: Args<'_>) -> bool {
+    matches!(command.spec.handler, Handler::Whole(_)) || command.spec.needs_everything(args)
 }
 
 /// Gives a lock set the clock of what will run under it.
@@ -115,19 +132,29 @@ pub fn run(
     out: &mut Vec<u8>,
 ) -> Ended {
     let mark = out.len();
-    let result = dispatch(core, session, set, call, out);
+    let mut set = set;
+    let result = dispatch(core, session, set.as_deref_mut(), call, out);
+    if let Ok(Outcome::Alone) = result {
+        return Ended::Alone;
+    }
     core.counters.commands_processed.add(1);
+    if !call.nested
+        && let Some(set) = set.as_deref_mut()
+    {
+        wake::serve(core, set, call.now_ms);
+    }
     match result {
         Ok(Outcome::Done) => Ended::Done,
         Ok(Outcome::Close) => Ended::Close,
         Ok(Outcome::Continue) => Ended::Continue,
+        Ok(Outcome::Alone) => unreachable!("it was looked at above"),
         Ok(Outcome::Block(block)) => {
             if call.nested {
                 // Inside EXEC nothing waits: it ends as if its time were over.
                 (block.on_timeout)(&mut ReplyWriter::new(out, session.protocol));
                 return Ended::Done;
             }
-            session.blocked = Some(Box::new(block));
+            wake::park(core, session, set.as_deref(), block, call);
             Ended::Blocked
         }
         Err(error) => {
@@ -147,8 +174,8 @@ pub fn write_error(core: &Core, session: &Session, error: &CommandError, out: &m
 }
 
 /// Calls the handler with the rights that its row asks for, and makes known what it did.
-#[inline]
-fn dispatch<'a>(
+#[inline(always)]
+pub fn dispatch<'a>(
     core: &'a Core,
     session: &'a mut Session,
     set: Option<&'a mut LockSet<'_>>,
@@ -171,9 +198,10 @@ fn dispatch<'a>(
                 effects: Effects::default(),
                 hashed: call.hashed,
                 nested: call.nested,
+                shares_batch: call.shares_batch,
             };
             let result = $handler(&mut context);
-            effects::publish(core, context.keys.lock_set(), context.effects, database, call.args);
+            effects::publish(core, context.keys.lock_set(), &mut context.effects, database, call.args);
             result
         }};
     }
@@ -221,15 +249,25 @@ fn run_transaction(
         keys::hash_into(keyspace, queued.command.spec, queued.args(), &mut hashed);
         spans.push(first..hashed.len());
     }
-    let wants_all = |command: &Command| matches!(command.spec.handler, Handler::Whole(_) | Handler::Walk(_));
-    let mut set = if transaction.queued.iter().any(|queued| wants_all(queued.command)) {
-        let Some(closed) = keyspace.gate().close() else { return Ended::GateClosed };
+    let wants_all = |queued: &Queued| {
+        needs_everything(queued.command, queued.args()) || matches!(queued.command.spec.handler, Handler::Walk(_))
+    };
+    let mut set = if transaction.queued.iter().any(wants_all) {
+        let Some(closed) = keyspace.gate().close(&mut session.gate_turn) else { return Ended::GateClosed };
         LockSet::whole(keyspace, closed)
     } else {
         let Some(entered) = keyspace.gate().enter(core.index) else { return Ended::GateClosed };
         let mut shards: ShardList = hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash) as u16).collect();
         shards.extend(watched_shards(core, session));
-        LockSet::lock(keyspace, entered, shards)
+        let written = |visit: &mut wake::Visitor<'_>| {
+            for (queued, span) in transaction.queued.iter().zip(&spans) {
+                wake::visit_written(queued.command, queued.args(), &hashed[span.clone()], visit);
+            }
+        };
+        let Some(set) = wake::lock(core, entered, &mut session.gate_turn, shards, written) else {
+            return Ended::GateClosed;
+        };
+        set
     };
     if server.pause.holds(exec.spec.flags, session) {
         return Ended::GateClosed;
@@ -258,7 +296,14 @@ fn run_transaction(
         for (queued, span) in transaction.queued.iter().zip(spans) {
             let start = clock::ticks();
             let hashed = &hashed[span];
-            let call = Call { command: queued.command, args: queued.args(), hashed, now_ms, nested: true };
+            let call = Call {
+                command: queued.command,
+                args: queued.args(),
+                hashed,
+                now_ms,
+                nested: true,
+                shares_batch: false,
+            };
             let mark = out.len();
             match run(core, session, Some(&mut set), call, out) {
                 // Nothing is sent after the reply of the command that closes the connection.
@@ -269,6 +314,7 @@ fn run_transaction(
             core.counters.ran(queued.command, 1, clock::ticks() - start);
         }
     }
+    wake::serve(core, &mut set, now_ms);
     core.counters.commands_processed.add(1);
     core.counters.ran(exec, 1, clock::ticks() - start);
     session.client.ran(exec, 1, now_ms);

@@ -26,6 +26,9 @@ pub fn positions(
             positions_of(key_spec, args, &mut visit)?;
         }
     }
+    if let Some((index, flags)) = spec.unspecified_key.and_then(|find| find(args)) {
+        visit(index, flags);
+    }
     Ok(())
 }
 
@@ -93,10 +96,28 @@ fn beginning(begin: BeginSearch, args: Args<'_>) -> Option<usize> {
     }
 }
 
+/// Hashes the keys of the first key spec into `hashed`, as [`hash_into`] does those of all.
+pub fn hash_first_spec_into(keyspace: &Keyspace, spec: &CommandSpec, args: Args<'_>, hashed: &mut Vec<(u32, u64)>) {
+    if let Some(first) = spec.keys.first() {
+        let mut visit = |index: usize, _| hashed.push((index as u32, keyspace.hash(args.get(index)).hash));
+        // The command was run, so its keys are as its specs say.
+        let _ = positions_of(first, args, &mut visit);
+    }
+}
+
 /// Hashes the request's keys into `hashed`: index of the argument and hash, in order. Arguments that do not fit the key specs have no
 /// keys: the command will say what is wrong with them.
 #[inline]
 pub fn hash_into(keyspace: &Keyspace, spec: &CommandSpec, args: Args<'_>, hashed: &mut Vec<(u32, u64)>) {
+    if let [KeySpec { begin: BeginSearch::Index(index), find: FindKeys::Range { last: 0, .. }, flags, .. }] = spec.keys
+    {
+        // One key, the usual case.
+        let index = *index as usize;
+        if let Some(key) = args.try_get(index).filter(|_| !flags.contains(KeyFlags::NOT_KEY)) {
+            hashed.push((index as u32, keyspace.hash(key).hash));
+        }
+        return;
+    }
     let start = hashed.len();
     let found = positions(spec, args, |index, _| hashed.push((index as u32, keyspace.hash(args.get(index)).hash)));
     if found.is_err() {

@@ -9,6 +9,7 @@
 //! | 5 | `keys.rs` | key specs → lock set |
 //! | 6 | `execute.rs` | calls the handler under the locks |
 //! | 7 | `effects.rs` | makes a write known |
+//! |   | `wake.rs` | parks those who wait for keys, and serves them |
 //! | 8 | `connection.rs` | the reply leaves |
 
 pub mod batch;
@@ -18,3 +19,4 @@ pub mod effects;
 pub mod execute;
 pub mod keys;
 pub mod lookup;
+pub mod wake;

@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
 };
 
 use atomic_waker::AtomicWaker;
@@ -10,7 +13,7 @@ use bitflags::bitflags;
 use ochre_resp::Protocol;
 use parking_lot::Mutex;
 
-use super::mailbox::Mailbox;
+use super::{mailbox::Mailbox, wait::Wait};
 use crate::commands::Command;
 
 bitflags! {
@@ -66,8 +69,8 @@ pub struct Client {
     killed: AtomicBool,
     /// Whether it sent or took bytes since its core last looked.
     active: AtomicBool,
-    /// CLIENT UNBLOCK asked for: 0 nothing, 1 as by time-out, 2 with an error.
-    unblock: AtomicU8,
+    /// What it waits for at the moment, for others to end it. A mutex: touched when a wait begins or is ended from outside.
+    pub(crate) wait: Mutex<Option<Arc<Wait>>>,
     /// Wakes its connection.
     pub(crate) waker: AtomicWaker,
 }
@@ -127,7 +130,7 @@ impl Client {
             mailbox: Mailbox::default(),
             killed: AtomicBool::new(false),
             active: AtomicBool::new(false),
-            unblock: AtomicU8::new(0),
+            wait: Mutex::default(),
             waker: AtomicWaker::new(),
         }
     }
@@ -215,15 +218,19 @@ impl Client {
         self.killed.load(Ordering::Acquire)
     }
 
+    /// The wait that it is in. It begins here where it is in none: when a handler has it to give to who is to end it, or when the handler's
+    /// request is put aside.
+    pub(crate) fn begin_wait(&self) -> Arc<Wait> {
+        self.wait.lock().get_or_insert_default().clone()
+    }
+
     /// Ends its wait in a blocking command, if it waits; whether it did.
     pub fn unblock(&self, how: Unblock) -> bool {
-        if !self.flags().contains(ClientFlags::BLOCKED) {
-            return false;
+        let ended = self.wait.lock().as_ref().is_some_and(|wait| wait.unblock(how));
+        if ended {
+            self.waker.wake();
         }
-        let number = if how == Unblock::Timeout { 1 } else { 2 };
-        let asked = self.unblock.compare_exchange(0, number, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        self.waker.wake();
-        asked
+        ended
     }
 
     /// Wakes its connection.
@@ -236,9 +243,10 @@ impl Client {
         self.figures.output_bytes.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether being idle ends it: not while it waits or listens (Redis: `clientsCronHandleTimeout`).
-    pub fn times_out(&self) -> bool {
-        !self.flags().intersects(ClientFlags::BLOCKED | ClientFlags::PAUSED | ClientFlags::PUBSUB)
+    /// Whether it has neither sent nor taken anything for so long. Who waits or listens is not idle (Redis: `clientsCronHandleTimeout`).
+    pub fn is_idle_for(&self, timeout_ms: i64, now_ms: i64) -> bool {
+        now_ms - self.last_active_ms() > timeout_ms
+            && !self.flags().intersects(ClientFlags::BLOCKED | ClientFlags::PAUSED | ClientFlags::PUBSUB)
     }
 
     /// Whether it comes from this machine.
@@ -246,13 +254,27 @@ impl Client {
         self.flags().contains(ClientFlags::UNIX_SOCKET)
             || self.address.parse::<SocketAddr>().is_ok_and(|address| address.ip().to_canonical().is_loopback())
     }
+}
 
-    /// What CLIENT UNBLOCK asked for, once.
-    pub(crate) fn take_unblock(&self) -> Option<Unblock> {
-        match self.unblock.swap(0, Ordering::AcqRel) {
-            0 => None,
-            1 => Some(Unblock::Timeout),
-            _ => Some(Unblock::Error),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_moves_bytes_or_waits_is_not_idle() {
+        let client = Client::new(1, "127.0.0.1:1".into(), "127.0.0.1:2".into(), 3, 0, 10_000);
+        assert!(!client.is_idle_for(1000, 11_000) && client.is_idle_for(1000, 11_001));
+        client.mark_active();
+        client.note_activity(12_000);
+        assert!(!client.is_idle_for(1000, 13_000) && client.is_idle_for(1000, 13_001));
+        // What was noted once is not activity for ever.
+        client.note_activity(13_001);
+        assert!(client.is_idle_for(1000, 13_001));
+        for waits in [ClientFlags::BLOCKED, ClientFlags::PAUSED, ClientFlags::PUBSUB] {
+            client.set_flag(waits, true);
+            assert!(!client.is_idle_for(1000, 99_000));
+            client.set_flag(waits, false);
         }
+        assert!(client.is_idle_for(1000, 99_000));
     }
 }

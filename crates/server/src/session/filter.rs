@@ -152,7 +152,6 @@ fn parse_ids(args: Args<'_>, mut index: usize, of: FilterOf) -> Result<(Vec<i64>
 
 impl<'a> Test<'a> {
     fn parse(name: &[u8], holds: bool, value: &'a [u8], databases: usize) -> Result<Test<'a>, CommandError> {
-        let shown = || String::from_utf8_lossy(value).into_owned();
         let seconds = |what: &str| match number::parse_i64(value) {
             None => Err(CommandError::composed(format!("ERR {what} is not an integer or out of range"))),
             Some(..=0) => Err(CommandError::composed(format!("ERR {what} should be greater than 0"))),
@@ -160,25 +159,26 @@ impl<'a> Test<'a> {
         };
         let prefix = if holds { "" } else { "NOT-" };
         let letters_of = |what: &str, known: &dyn Fn(u8) -> bool| {
-            if let Some(unknown) = value.iter().find(|&&letter| !known(letter)) {
+            if !value.iter().all(|&letter| known(letter)) {
                 let place = if holds { "provided".to_owned() } else { format!("NOT-{}", what.to_uppercase()) };
-                let unknown = char::from(*unknown);
-                return Err(CommandError::composed(format!(
-                    "ERR Unknown {what} found in the {place} filter: {unknown}"
-                )));
+                return Err(CommandError::repeating(
+                    &format!("ERR Unknown {what} found in the {place} filter: "),
+                    value,
+                    "",
+                ));
             }
             Ok(value)
         };
         Ok(match name {
             b"TYPE" => Test::Kind(
                 ClientKind::parse(value)
-                    .ok_or_else(|| CommandError::composed(format!("ERR Unknown client type '{}'", shown())))?,
+                    .ok_or_else(|| CommandError::repeating("ERR Unknown client type '", value, "'"))?,
             ),
             b"ADDR" => Test::Address(value),
             b"LADDR" => Test::LocalAddress(value),
             b"IP" => Test::Ip(value),
             b"USER" if value == DEFAULT_USER => Test::User,
-            b"USER" => return Err(CommandError::composed(format!("ERR No such user '{}'", shown()))),
+            b"USER" => return Err(CommandError::repeating("ERR No such user '", value, "'")),
             b"NAME" => Test::Name(value),
             b"LIB-NAME" => Test::LibraryName(value),
             b"LIB-VER" => Test::LibraryVersion(value),

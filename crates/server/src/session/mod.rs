@@ -9,17 +9,16 @@ pub mod mailbox;
 pub mod pause;
 pub mod registry;
 pub mod transaction;
+pub mod wait;
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::sync::{Arc, atomic::Ordering};
 
-use ochre_keyspace::{Entered, Keyspace, LockSet, Reader, ScanPosition};
-use ochre_resp::{Protocol, ReplyWriter};
+use ochre_keyspace::{Entered, Keyspace, LockSet, Reader, ScanPosition, Turn};
+use ochre_resp::Protocol;
 
 pub use client::{Client, ClientFlags};
 pub use transaction::{Transaction, Watch};
+pub use wait::{AwaitedKeys, Block};
 
 /// How many databases there are.
 pub const DATABASES: usize = 16;
@@ -43,7 +42,9 @@ pub struct Session {
     /// What a walk that answers in slices left for its next slice.
     pub walk: Option<Box<WalkState>>,
     /// What it waits for, if it waits.
-    pub blocked: Option<Box<Block>>,
+    pub blocked: Option<Box<wait::Waiting>>,
+    /// Its turn to close the gate, while a request waits for that.
+    pub gate_turn: Option<Turn>,
 }
 
 /// CLIENT REPLY.
@@ -57,20 +58,6 @@ pub enum ReplyMode {
     SkipNext,
     /// This command is not answered.
     Skip,
-}
-
-/// What a session waits for.
-pub struct Block {
-    /// When it stops waiting; never, if there is none.
-    pub deadline: Option<Instant>,
-    /// What it is answered when the deadline passes.
-    pub on_timeout: fn(&mut ReplyWriter<'_>),
-}
-
-impl std::fmt::Debug for Block {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Block").field("deadline", &self.deadline).finish_non_exhaustive()
-    }
 }
 
 /// What a walk over the keyspace keeps between two slices.
@@ -103,6 +90,7 @@ impl Session {
             subscriptions: None,
             walk: None,
             blocked: None,
+            gate_turn: None,
         }
     }
 

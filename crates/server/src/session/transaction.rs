@@ -28,9 +28,14 @@ pub struct Queued {
 
 impl Queued {
     pub fn new(command: &'static Command, args: Args<'_>) -> Queued {
-        let mut buffer = Vec::with_capacity(args.iter().map(<[u8]>::len).sum());
-        let mut spans = Vec::with_capacity(args.len());
-        for arg in args.iter() {
+        Queued::of(command, args.iter())
+    }
+
+    /// The command with these arguments.
+    pub fn of<'a>(command: &'static Command, args: impl Iterator<Item = &'a [u8]> + Clone) -> Queued {
+        let mut buffer = Vec::with_capacity(args.clone().map(<[u8]>::len).sum());
+        let mut spans = Vec::new();
+        for arg in args {
             spans.push(Span { start: buffer.len() as u32, len: arg.len() as u32 });
             buffer.extend_from_slice(arg);
         }

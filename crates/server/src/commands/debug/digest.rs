@@ -10,15 +10,33 @@
 //! data set       for each database that holds keys: mix its number, then xor its entries' signatures
 //! ```
 
+use ochre_datatypes::{
+    ValueType,
+    hash::{Hash, HashView},
+    list::{List, ListView},
+    set::{Set, SetView},
+    sorted_set::{SortedSet, SortedSetView},
+    stream::{Stream, StreamId},
+};
 use ochre_keyspace::{EntryRef, ScanPosition, Walker};
+use ochre_resp::double;
 use sha1::{Digest, Sha1};
 
 /// 20 bytes that stand for some data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Signature([u8; 20]);
 
-/// Redis's numbers of types.
-const STRING: u32 = 0;
+/// Redis's number of a type.
+fn type_number(value_type: ValueType) -> u32 {
+    match value_type {
+        ValueType::String => 0,
+        ValueType::List => 1,
+        ValueType::Set => 2,
+        ValueType::SortedSet => 3,
+        ValueType::Hash => 4,
+        ValueType::Stream => 6,
+    }
+}
 
 impl Signature {
     /// The signature of all that is held.
@@ -31,32 +49,92 @@ impl Signature {
             signature.mix(&(database as u32).to_be_bytes());
             let mut position = Some(ScanPosition::START);
             while let Some(from) = position {
-                let mut visit = |entry: EntryRef<'_>| signature.xor(&Signature::of_entry(entry).0);
+                let now_ms = keys.now_ms();
+                let mut visit = |entry: EntryRef<'_>| signature.xor(&Signature::of_entry(entry, now_ms).0);
                 position = keys.visit(database, from, &mut visit, &mut || false);
             }
         }
         signature
     }
 
-    fn of_entry(entry: EntryRef<'_>) -> Signature {
+    fn of_entry(entry: EntryRef<'_>, now_ms: i64) -> Signature {
         let mut signature = Signature::default();
         signature.mix(entry.key());
-        signature.add_value(entry);
+        signature.add_value(entry, now_ms);
         signature
     }
 
     /// The signature of a value with its expiry, whatever its key.
-    pub fn of_value(entry: EntryRef<'_>) -> Signature {
+    pub fn of_value(entry: EntryRef<'_>, now_ms: i64) -> Signature {
         let mut signature = Signature::default();
-        signature.add_value(entry);
+        signature.add_value(entry, now_ms);
         signature
     }
 
-    fn add_value(&mut self, entry: EntryRef<'_>) {
-        self.mix(&STRING.to_be_bytes());
-        self.mix(entry.value().as_bytes(&mut itoa::Buffer::new()));
+    fn add_value(&mut self, entry: EntryRef<'_>, now_ms: i64) {
+        self.mix(&type_number(entry.value_type()).to_be_bytes());
+        match entry.value_type() {
+            ValueType::String => self.mix(entry.value().as_bytes(&mut itoa::Buffer::new())),
+            ValueType::List => self.add_list(entry.collection::<List>().expect("the type was asked for")),
+            ValueType::Hash => {
+                let hash = entry.collection::<Hash>().expect("the type was asked for");
+                self.add_hash(hash.at(now_ms));
+            }
+            ValueType::Set => self.add_set(entry.collection::<Set>().expect("the type was asked for")),
+            ValueType::SortedSet => {
+                self.add_sorted_set(entry.collection::<SortedSet>().expect("the type was asked for"))
+            }
+            ValueType::Stream => self.add_stream(entry.collection::<Stream>().expect("the type was asked for")),
+        }
         if entry.expiry_ms().is_some() {
             self.xor(b"!!expire!!");
+        }
+    }
+
+    fn add_list(&mut self, list: ListView<'_>) {
+        let mut text = itoa::Buffer::new();
+        list.iter().for_each(|element| self.mix(element.as_bytes(&mut text)));
+    }
+
+    fn add_hash(&mut self, hash: HashView<'_>) {
+        let mut text = itoa::Buffer::new();
+        hash.for_each(|field| {
+            let mut signature = Signature::default();
+            signature.mix(field.name.as_bytes(&mut text));
+            signature.mix(field.value.as_bytes(&mut text));
+            if field.expiry_ms.is_some() {
+                signature.xor(b"!!hexpire!!");
+            }
+            self.xor(&signature.0);
+        });
+    }
+
+    fn add_set(&mut self, set: SetView<'_>) {
+        let mut text = itoa::Buffer::new();
+        set.iter().for_each(|member| self.xor(member.as_bytes(&mut text)));
+    }
+
+    fn add_sorted_set(&mut self, set: SortedSetView<'_>) {
+        let (mut buffer, mut text) = (itoa::Buffer::new(), Vec::new());
+        set.for_each(|score, member| {
+            let mut element = Signature::default();
+            element.mix(member.as_bytes(&mut buffer));
+            text.clear();
+            double::write_shortest(&mut text, score);
+            element.mix(&text);
+            self.xor(&element.0);
+        });
+    }
+
+    /// The IDs of the entries, as `ms.seq`, and their fields and values.
+    fn add_stream(&mut self, stream: &Stream) {
+        let mut text = itoa::Buffer::new();
+        for entry in stream.log().range(StreamId::MIN, StreamId::MAX) {
+            self.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+            for (field, value) in entry.pairs() {
+                self.mix(field.text(&mut text));
+                self.mix(value.text(&mut text));
+            }
         }
     }
 
@@ -85,10 +163,10 @@ mod tests {
     #[test]
     fn as_redis() {
         let entry = Entry::new(b"k", NewValue::from_bytes(b"v"), None, 0);
-        assert_eq!(Signature::of_value(entry.view()).to_hex(), "d79ee9fe5d5ad902d7f6620efc3b07b75ddd742f");
+        assert_eq!(Signature::of_value(entry.view(), 0).to_hex(), "d79ee9fe5d5ad902d7f6620efc3b07b75ddd742f");
         let mut data_set = Signature::default();
         data_set.mix(&0_u32.to_be_bytes());
-        data_set.xor(&Signature::of_entry(entry.view()).0);
+        data_set.xor(&Signature::of_entry(entry.view(), 0).0);
         assert_eq!(data_set.to_hex(), "264ccf65edec66bccfa7cc659414ccca432057d2");
         assert_eq!(Signature::default().to_hex(), "0".repeat(40));
     }

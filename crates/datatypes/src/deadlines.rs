@@ -1,23 +1,24 @@
-//! The deadlines of one database in one shard, in order: what makes expiry exact without sampling.
+//! The deadlines of some items, in order: what makes expiry exact without sampling. Those of the keys of a shard's database are kept so, and
+//! those of the fields of a large hash.
 //!
 //! ```text
 //!  63                     20 19       0
 //! ┌─────────────────────────┬──────────┐     A deadline of 44 bits of milliseconds lasts until the year 2527; a later one is kept
-//! │ milliseconds since 1970 │   tag    │     as the last of them, and the entry's own expiry decides.
+//! │ milliseconds since 1970 │   tag    │     as the last of them, and the item's own expiry decides.
 //! └─────────────────────────┴──────────┘
 //! ```
 //!
-//! An item names its entry by tag, not by address, so that an entry may move. The items lie in sorted chunks of at most 128, a
-//! B-tree of two levels: 8 bytes an item, and no step moves more than one chunk and the row of chunks.
+//! What a deadline is for it names by tag, some bits of its hash, not by address, so that it may move. The deadlines lie in sorted chunks of at most 128, a
+//! B-tree of two levels: 8 bytes each, and no step moves more than one chunk and the row of chunks.
 
-use crate::segment::TAG_BITS;
-
+/// How many bits a tag has.
+pub const TAG_BITS: u32 = 20;
 const CHUNK_MAX: usize = 128;
 const MILLISECONDS_MAX: u64 = (1 << (64 - TAG_BITS)) - 1;
 
 /// See the module.
-#[derive(Default)]
-pub(crate) struct Deadlines {
+#[derive(Clone, Default)]
+pub struct Deadlines {
     /// Sorted, and none of them empty.
     chunks: Vec<Vec<u64>>,
     len: usize,
@@ -28,33 +29,52 @@ fn item(expiry_ms: i64, tag: u32) -> u64 {
 }
 
 impl Deadlines {
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.len
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes on the heap.
+    pub fn memory_usage(&self) -> usize {
+        let chunks: usize = self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<u64>()).sum();
+        self.chunks.capacity() * size_of::<Vec<u64>>() + chunks
+    }
+
+    /// How many are due. It takes a step for every chunk that is due, and a few for the one that is partly.
+    pub fn due(&self, now_ms: i64) -> usize {
+        // None with a deadline before `now_ms`, whatever its tag, is larger.
+        let bound = item(now_ms, 0);
+        let whole = self.chunk_of(bound);
+        let due: usize = self.chunks[..whole].iter().map(Vec::len).sum();
+        due + self.chunks.get(whole).map_or(0, |chunk| chunk.partition_point(|&other| other < bound))
+    }
+
     /// The earliest deadline, in milliseconds since 1970.
-    pub(crate) fn first_ms(&self) -> Option<i64> {
+    pub fn first_ms(&self) -> Option<i64> {
         Some((self.chunks.first()?.first()? >> TAG_BITS) as i64)
     }
 
     /// About the sum of all deadlines, from one of each chunk: for averages that nobody needs to be exact.
-    pub(crate) fn sum_ms(&self) -> i128 {
+    pub fn sum_ms(&self) -> i128 {
         self.chunks.iter().map(|chunk| i128::from(chunk[chunk.len() / 2] >> TAG_BITS) * chunk.len() as i128).sum()
     }
 
-    /// The earliest item, where it is due: its deadline and tag.
-    pub(crate) fn first_due(&self, now_ms: i64) -> Option<(i64, u32)> {
+    /// The earliest of them, where it is due, and its tag.
+    pub fn first_due(&self, now_ms: i64) -> Option<(i64, u32)> {
         let first = *self.chunks.first()?.first()?;
         let deadline_ms = (first >> TAG_BITS) as i64;
         (now_ms > deadline_ms).then_some((deadline_ms, (first & ((1 << TAG_BITS) - 1)) as u32))
     }
 
-    /// Whether an entry with this expiry is what an item with this deadline stands for.
-    pub(crate) fn stands_for(deadline_ms: i64, expiry_ms: i64) -> bool {
+    /// Whether what has this expiry is what a deadline stands for.
+    pub fn stands_for(deadline_ms: i64, expiry_ms: i64) -> bool {
         item(expiry_ms, 0) == item(deadline_ms, 0)
     }
 
-    pub(crate) fn insert(&mut self, expiry_ms: i64, tag: u32) {
+    pub fn insert(&mut self, expiry_ms: i64, tag: u32) {
         let item = item(expiry_ms, tag);
         self.len += 1;
         let at = self.chunk_of(item).min(self.chunks.len().saturating_sub(1));
@@ -85,8 +105,8 @@ impl Deadlines {
         }
     }
 
-    /// Takes the item of an entry away, which must be there.
-    pub(crate) fn remove(&mut self, expiry_ms: i64, tag: u32) {
+    /// Takes one away, which must be there.
+    pub fn remove(&mut self, expiry_ms: i64, tag: u32) {
         let item = item(expiry_ms, tag);
         let at = self.chunk_of(item);
         let found = self.chunks.get(at).and_then(|chunk| chunk.binary_search(&item).ok());
@@ -132,6 +152,18 @@ mod tests {
                 prop_assert_eq!(deadlines.len(), model.len());
                 prop_assert!(deadlines.chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK_MAX));
             }
+        }
+    }
+
+    #[test]
+    fn those_that_are_due_are_counted() {
+        let mut deadlines = Deadlines::default();
+        for number in 0..1000 {
+            deadlines.insert(number / 3, number as u32 % 7);
+        }
+        for now_ms in [-1, 0, 1, 2, 100, 333, 334, 1000] {
+            let expected = (0..1000).filter(|number| number / 3 < now_ms).count();
+            assert_eq!(deadlines.due(now_ms), expected, "at {now_ms}");
         }
     }
 

@@ -1,0 +1,364 @@
+//! Places on the earth as scores of a sorted set: geohashes of 52 bits, and the search around a place.
+//!
+//! ```text
+//! longitude, latitude ──▶ two numbers of 26 bits ──▶ their bits in turn: … x1 y1 x0 y0
+//! ```
+//!
+//! Places whose geohashes begin alike lie in one box, and a box is a range of scores. A search takes boxes about as large as what is searched
+//! for, the one with the middle and its eight neighbours, and looks at each place in them. All steps are those of Redis (`geohash.c` and
+//! `geohash_helper.c`), in its order of operations: the digits of its answers depend on it.
+
+use std::f64::consts::PI;
+
+pub const LONGITUDE_MAX: f64 = 180.0;
+/// The limit of the Mercator projection.
+pub const LATITUDE_MAX: f64 = 85.05112878;
+
+const EARTH_RADIUS_METERS: f64 = 6372797.560856;
+const MERCATOR_MAX: f64 = 20037726.37;
+/// The bits of each coordinate in a score.
+const STEPS_MAX: u32 = 26;
+const ALPHABET: &[u8; 32] = b"0123456789bcdefghjkmnpqrstuvwxyz";
+const DEGREE: f64 = PI / 180.0;
+
+/// A place, in degrees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    pub longitude: f64,
+    pub latitude: f64,
+}
+
+/// What is searched, in meters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shape {
+    Circle {
+        middle: Place,
+        radius: f64,
+    },
+    Box {
+        middle: Place,
+        width: f64,
+        height: f64,
+    },
+    /// Of three corners at least, on a flat map of longitudes and latitudes.
+    Polygon {
+        corners: Vec<Place>,
+    },
+}
+
+/// A box of the grid: so many bits of each coordinate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cell {
+    bits: u64,
+    steps: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    min: f64,
+    max: f64,
+}
+
+/// What a cell covers.
+#[derive(Clone, Copy, Debug)]
+struct Area {
+    longitude: Range,
+    latitude: Range,
+}
+
+const LONGITUDES: Range = Range { min: -LONGITUDE_MAX, max: LONGITUDE_MAX };
+const LATITUDES: Range = Range { min: -LATITUDE_MAX, max: LATITUDE_MAX };
+
+impl Place {
+    /// Whether it can be a score.
+    pub fn is_valid(self) -> bool {
+        (-LONGITUDE_MAX..=LONGITUDE_MAX).contains(&self.longitude)
+            && (-LATITUDE_MAX..=LATITUDE_MAX).contains(&self.latitude)
+    }
+
+    /// Its geohash, as a score.
+    pub fn to_score(self) -> f64 {
+        Cell::around(self, LONGITUDES, LATITUDES, STEPS_MAX).bits as f64
+    }
+
+    /// The middle of the cell that a score stands for, which may be any number.
+    pub fn from_score(score: f64) -> Place {
+        let Area { longitude, latitude } = Cell { bits: unsigned(score), steps: STEPS_MAX }.area();
+        Place {
+            longitude: ((longitude.min + longitude.max) / 2.0).clamp(-LONGITUDE_MAX, LONGITUDE_MAX),
+            latitude: ((latitude.min + latitude.max) / 2.0).clamp(-LATITUDE_MAX, LATITUDE_MAX),
+        }
+    }
+
+    /// The usual text of a geohash: eleven letters, of which the last carries nothing. It counts latitudes from pole to pole.
+    pub fn to_geohash(self) -> [u8; 11] {
+        let bits = Cell::around(self, LONGITUDES, Range { min: -90.0, max: 90.0 }, STEPS_MAX).bits;
+        std::array::from_fn(|index| {
+            let letter = if index == 10 { 0 } else { bits >> (52 - (index + 1) * 5) & 0x1f };
+            ALPHABET[letter as usize]
+        })
+    }
+
+    /// The distance in meters, on a sphere (haversine).
+    pub fn distance(self, other: Place) -> f64 {
+        let (from, to) = (self.longitude * DEGREE, other.longitude * DEGREE);
+        let v = ((to - from) / 2.0).sin();
+        // On one meridian, the cheaper way.
+        if v == 0.0 {
+            return latitude_distance(self.latitude, other.latitude);
+        }
+        let (from, to) = (self.latitude * DEGREE, other.latitude * DEGREE);
+        let u = ((to - from) / 2.0).sin();
+        let a = u * u + from.cos() * to.cos() * v * v;
+        2.0 * EARTH_RADIUS_METERS * a.sqrt().asin()
+    }
+}
+
+fn latitude_distance(from: f64, to: f64) -> f64 {
+    EARTH_RADIUS_METERS * (to * DEGREE - from * DEGREE).abs()
+}
+
+/// As C converts a double to an unsigned integer on x86, whatever it is.
+fn unsigned(score: f64) -> u64 {
+    const TOP: f64 = 9223372036854775808.0;
+    let truncated = |value: f64| {
+        if (-TOP..TOP).contains(&value) { value as i64 } else { i64::MIN }
+    };
+    if score < TOP { truncated(score) as u64 } else { truncated(score - TOP) as u64 ^ 1 << 63 }
+}
+
+impl Shape {
+    fn middle(&self) -> Place {
+        match *self {
+            Shape::Circle { middle, .. } | Shape::Box { middle, .. } => middle,
+            Shape::Polygon { ref corners } => mean(corners),
+        }
+    }
+
+    /// The distance of a place from the middle where it is inside.
+    pub fn distance_inside(&self, place: Place) -> Option<f64> {
+        match *self {
+            Shape::Circle { middle, radius } => {
+                let distance = middle.distance(place);
+                (distance <= radius).then_some(distance)
+            }
+            Shape::Box { middle, width, height } => {
+                if latitude_distance(place.latitude, middle.latitude) > height / 2.0 {
+                    return None;
+                }
+                let beside = Place { longitude: middle.longitude, latitude: place.latitude };
+                if place.distance(beside) > width / 2.0 {
+                    return None;
+                }
+                Some(middle.distance(place))
+            }
+            Shape::Polygon { ref corners } => is_inside(corners, place).then(|| self.middle().distance(place)),
+        }
+    }
+
+    /// What surrounds it.
+    fn bounds(&self) -> Area {
+        let Place { longitude, latitude } = self.middle();
+        let (width, height) = match *self {
+            Shape::Circle { radius, .. } => (radius, radius),
+            Shape::Box { width, height, .. } => (width / 2.0, height / 2.0),
+            Shape::Polygon { ref corners } => {
+                let range = |of: fn(&Place) -> f64| Range {
+                    min: corners.iter().map(of).fold(f64::INFINITY, f64::min),
+                    max: corners.iter().map(of).fold(f64::NEG_INFINITY, f64::max),
+                };
+                return Area { longitude: range(|place| place.longitude), latitude: range(|place| place.latitude) };
+            }
+        };
+        let degrees = |radians: f64| radians / DEGREE;
+        let latitude_delta = degrees(height / EARTH_RADIUS_METERS);
+        let at_top = degrees(width / EARTH_RADIUS_METERS / ((latitude + latitude_delta) * DEGREE).cos());
+        let at_bottom = degrees(width / EARTH_RADIUS_METERS / ((latitude - latitude_delta) * DEGREE).cos());
+        let longitude_delta = if latitude < 0.0 { at_bottom } else { at_top };
+        Area {
+            longitude: Range { min: longitude - longitude_delta, max: longitude + longitude_delta },
+            latitude: Range { min: latitude - latitude_delta, max: latitude + latitude_delta },
+        }
+    }
+
+    fn radius(&self) -> f64 {
+        match *self {
+            Shape::Circle { radius, .. } => radius,
+            Shape::Box { width, height, .. } => {
+                ((width / 2.0) * (width / 2.0) + (height / 2.0) * (height / 2.0)).sqrt()
+            }
+            Shape::Polygon { .. } => {
+                let (middle, Area { longitude, latitude }) = (self.middle(), self.bounds());
+                let corners = [longitude.min, longitude.max]
+                    .map(|longitude| [latitude.min, latitude.max].map(|latitude| Place { longitude, latitude }));
+                corners.into_iter().flatten().map(|corner| middle.distance(corner)).fold(0.0, f64::max)
+            }
+        }
+    }
+
+    /// The ranges of scores, the first of each included and the last not, in which all places inside are.
+    pub fn score_ranges(&self) -> Vec<(f64, f64)> {
+        let mut found: Vec<(f64, f64)> = Vec::with_capacity(9);
+        let mut last: Option<Cell> = None;
+        for (index, cell) in self.cells().into_iter().enumerate() {
+            if cell == Cell::default() {
+                continue;
+            }
+            // Of a very large shape, neighbours may be the same cell; one that is the same as the middle is looked at again, as on Redis.
+            if last == Some(cell) {
+                continue;
+            }
+            let shift = 52 - cell.steps * 2;
+            found.push(((cell.bits << shift) as f64, ((cell.bits + 1) << shift) as f64));
+            last = (index > 0).then_some(cell);
+        }
+        found
+    }
+
+    /// The cell of the middle and its neighbours; those that are of no use are empty.
+    fn cells(&self) -> [Cell; 9] {
+        let (middle, bounds) = (self.middle(), self.bounds());
+        let mut steps = steps_for(self.radius(), middle.latitude);
+        let at = |steps: u32| Cell::around(middle, LONGITUDES, LATITUDES, steps);
+        let mut cell = at(steps);
+        let is_too_small = cell.moved(0, 1).area().latitude.max < bounds.latitude.max
+            || cell.moved(0, -1).area().latitude.min > bounds.latitude.min
+            || cell.moved(1, 0).area().longitude.max < bounds.longitude.max
+            || cell.moved(-1, 0).area().longitude.min > bounds.longitude.min;
+        if steps > 1 && is_too_small {
+            steps -= 1;
+            cell = at(steps);
+        }
+        let area = cell.area();
+        // In Redis's order: the middle, north, south, east, west, then the corners.
+        let offsets = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
+        offsets.map(|(x, y)| {
+            let is_useless = steps >= 2
+                && (y == -1 && area.latitude.min < bounds.latitude.min
+                    || y == 1 && area.latitude.max > bounds.latitude.max
+                    || x == -1 && area.longitude.min < bounds.longitude.min
+                    || x == 1 && area.longitude.max > bounds.longitude.max);
+            if is_useless { Cell::default() } else { cell.moved(x, y) }
+        })
+    }
+}
+
+/// The middle of places on a sphere: the direction of the sum of their directions.
+fn mean(places: &[Place]) -> Place {
+    let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
+    for place in places {
+        let (longitude, latitude) = (place.longitude * DEGREE, place.latitude * DEGREE);
+        x += latitude.cos() * longitude.cos();
+        y += latitude.cos() * longitude.sin();
+        z += latitude.sin();
+    }
+    let count = places.len() as f64;
+    let (x, y, z): (f64, f64, f64) = (x / count, y / count, z / count);
+    Place { longitude: y.atan2(x) / DEGREE, latitude: z.atan2((x * x + y * y).sqrt()) / DEGREE }
+}
+
+/// Whether a ray from the place to the east crosses the polygon's sides an odd number of times.
+fn is_inside(corners: &[Place], place: Place) -> bool {
+    let before = corners.last().into_iter().chain(corners);
+    let crossings = corners.iter().zip(before).filter(|(corner, before)| {
+        (corner.latitude > place.latitude) != (before.latitude > place.latitude)
+            && place.longitude
+                < (before.longitude - corner.longitude) * (place.latitude - corner.latitude)
+                    / (before.latitude - corner.latitude)
+                    + corner.longitude
+    });
+    crossings.count() % 2 == 1
+}
+
+/// How many bits of each coordinate make boxes that are about as large as the radius. (Redis: `geohashEstimateStepsByRadius`)
+fn steps_for(mut radius: f64, latitude: f64) -> u32 {
+    if radius == 0.0 {
+        return STEPS_MAX;
+    }
+    let mut steps = 1;
+    while radius < MERCATOR_MAX {
+        radius *= 2.0;
+        steps += 1;
+    }
+    steps -= 2;
+    // Meridians come together near the poles.
+    if !(-66.0..=66.0).contains(&latitude) {
+        steps -= 1;
+        if !(-80.0..=80.0).contains(&latitude) {
+            steps -= 1;
+        }
+    }
+    steps.clamp(1, STEPS_MAX as i32) as u32
+}
+
+impl Cell {
+    fn around(place: Place, longitudes: Range, latitudes: Range, steps: u32) -> Cell {
+        let offset = |value: f64, range: Range| {
+            let scaled = (value - range.min) / (range.max - range.min) * (1u64 << steps) as f64;
+            scaled as u32
+        };
+        let bits = interleave(offset(place.latitude, latitudes), offset(place.longitude, longitudes));
+        Cell { bits, steps }
+    }
+
+    fn area(self) -> Area {
+        let (latitude, longitude) = (gather(self.bits), gather(self.bits >> 1));
+        let part =
+            |range: Range, offset: f64| range.min + offset / (1u64 << self.steps) as f64 * (range.max - range.min);
+        let range = |range: Range, offset: u32| Range {
+            min: part(range, f64::from(offset)),
+            max: part(range, f64::from(offset.wrapping_add(1))),
+        };
+        Area { longitude: range(LONGITUDES, longitude), latitude: range(LATITUDES, latitude) }
+    }
+
+    /// A neighbour, around the edges of the world.
+    fn moved(self, x: i8, y: i8) -> Cell {
+        const LONGITUDE_BITS: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+        const LATITUDE_BITS: u64 = 0x5555_5555_5555_5555;
+        let unused = 64 - self.steps * 2;
+        let step = |own: u64, other: u64, by: i8| match by {
+            0 => self.bits & own,
+            // A carry runs through the other coordinate's bits.
+            1 => (self.bits & own).wrapping_add((other >> unused) + 1) & (own >> unused),
+            _ => (self.bits & own | other >> unused).wrapping_sub((other >> unused) + 1) & (own >> unused),
+        };
+        let bits = step(LONGITUDE_BITS, LATITUDE_BITS, x) | step(LATITUDE_BITS, LONGITUDE_BITS, y);
+        Cell { bits, ..self }
+    }
+}
+
+/// The bits of two numbers in turn, `even` in the lowest.
+fn interleave(even: u32, odd: u32) -> u64 {
+    spread(even) | spread(odd) << 1
+}
+
+/// The bits of a number, each followed by a zero.
+fn spread(value: u32) -> u64 {
+    let mut value = u64::from(value);
+    for (shift, mask) in [
+        (16, 0x0000_ffff_0000_ffff),
+        (8, 0x00ff_00ff_00ff_00ff),
+        (4, 0x0f0f_0f0f_0f0f_0f0f),
+        (2, 0x3333_3333_3333_3333),
+        (1, 0x5555_5555_5555_5555),
+    ] {
+        value = (value | value << shift) & mask;
+    }
+    value
+}
+
+/// Every second bit.
+fn gather(value: u64) -> u32 {
+    let mut value = value & 0x5555_5555_5555_5555;
+    for (shift, mask) in [
+        (1, 0x3333_3333_3333_3333),
+        (2, 0x0f0f_0f0f_0f0f_0f0f),
+        (4, 0x00ff_00ff_00ff_00ff),
+        (8, 0x0000_ffff_0000_ffff),
+        (16, 0x0000_0000_ffff_ffff),
+    ] {
+        value = (value | value >> shift) & mask;
+    }
+    value as u32
+}

@@ -1,0 +1,646 @@
+//! HyperLogLog: how many different elements were seen, to within 0.81 %, in 12 KiB at most. The string is Redis's, byte for byte, so that
+//! it can be copied between servers. (Redis: `hyperloglog.c`)
+//!
+//! ```text
+//!   0      4          5         8              16
+//! ┌──────┬──────────┬─────────┬──────────────┬───────────────────────────────┐
+//! │ HYLL │ encoding │ 3 zeros │ cardinality  │ 16,384 registers              │
+//! └──────┴──────────┴─────────┴──────────────┴───────────────────────────────┘
+//!   encoding     0 dense, 1 sparse
+//!   cardinality  the last count, 64 bits, little-endian; the highest bit says that it is out of date
+//!
+//!   An element's hash chooses a register with 14 bits; the register remembers the longest run of zeros that the other 50 bits of such a
+//!   hash began with, plus one: 6 bits.
+//!
+//!   dense    16,384 times 6 bits, 12,288 bytes: the register's low bits are the high bits of a byte, its high bits the low ones of the next
+//!            │bbaaaaaa│ccccbbbb│ddddddcc│
+//!   sparse   opcodes for runs of registers that are alike, as long as they take less than `hll-sparse-max-bytes` and no register exceeds 32
+//!            00nnnnnn           ZERO   n + 1 registers of zero
+//!            01nnnnnn nnnnnnnn  XZERO  n + 1 registers of zero
+//!            1vvvvvnn           VAL    n + 1 registers of v + 1
+//! ```
+//!
+//! Dense, an element costs a hash and a register, and a count one pass over the registers; sparse, both cost a walk over the opcodes.
+
+mod registers;
+
+use std::{fmt::Write, ops::Range};
+
+pub use registers::Registers;
+
+const REGISTER_BITS: u32 = 14;
+pub const REGISTERS: usize = 1 << REGISTER_BITS;
+/// The bits of a hash that do not choose the register.
+const RANK_BITS: u32 = 64 - REGISTER_BITS;
+/// The bits of a register.
+const BITS: usize = 6;
+const HEADER: usize = 16;
+const ENCODING: usize = 4;
+const CARDINALITY: usize = 8;
+/// The last byte of the cardinality, whose highest bit says that it is out of date.
+const STALE_BYTE: usize = HEADER - 1;
+const STALE: u8 = 1 << 7;
+pub const DENSE_LEN: usize = HEADER + REGISTERS * BITS / 8;
+const DENSE: u8 = 0;
+const SPARSE: u8 = 1;
+
+/// What of a register a sparse string can hold.
+const VAL_MAX: u8 = 32;
+const VAL_LEN_MAX: usize = 4;
+const ZERO_LEN_MAX: usize = 64;
+
+/// A sparse string that does not have 16,384 registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupted;
+
+/// An element as a HyperLogLog sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Element {
+    register: usize,
+    /// 1 to 51.
+    rank: u8,
+}
+
+impl Element {
+    #[inline]
+    pub fn new(element: &[u8]) -> Element {
+        let hash = murmur(element);
+        // The bit above the rank's ends the run of zeros.
+        let rank = (hash >> REGISTER_BITS | 1 << RANK_BITS).trailing_zeros() + 1;
+        Element { register: hash as usize & (REGISTERS - 1), rank: rank as u8 }
+    }
+}
+
+/// The string of no elements: sparse, and counted.
+pub fn empty() -> Vec<u8> {
+    let mut bytes = vec![0; HEADER + 2];
+    bytes[..ENCODING].copy_from_slice(b"HYLL");
+    bytes[ENCODING] = SPARSE;
+    bytes[HEADER..].copy_from_slice(&Opcode::long_zero(REGISTERS));
+    bytes
+}
+
+/// A string that has the form of a HyperLogLog; what its opcodes say is seen only when they are walked.
+#[derive(Clone, Copy)]
+pub struct HyperLogLog<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> HyperLogLog<'a> {
+    /// The string as a HyperLogLog, if it has that form.
+    #[inline]
+    pub fn new(bytes: &'a [u8]) -> Option<HyperLogLog<'a>> {
+        let is_one = bytes.len() >= HEADER
+            && bytes.starts_with(b"HYLL")
+            && (bytes[ENCODING] == SPARSE || bytes[ENCODING] == DENSE && bytes.len() == DENSE_LEN);
+        is_one.then_some(HyperLogLog { bytes })
+    }
+
+    #[inline]
+    pub fn is_dense(self) -> bool {
+        self.bytes[ENCODING] == DENSE
+    }
+
+    /// The count that is kept in the string, unless it is out of date.
+    pub fn kept_count(self) -> Option<u64> {
+        let kept = self.bytes[CARDINALITY..HEADER].try_into().expect("eight bytes");
+        (self.bytes[STALE_BYTE] & STALE == 0).then(|| u64::from_le_bytes(kept))
+    }
+
+    /// How many different elements it has seen, counted anew.
+    pub fn count(self) -> Result<u64, Corrupted> {
+        if self.is_dense() {
+            return Ok(self.registers()?.count());
+        }
+        let mut histogram = [0; 64];
+        self.walk(|registers, value| histogram[usize::from(value)] += registers.len() as u32)?;
+        Ok(estimate(&histogram))
+    }
+
+    /// The registers, in order.
+    pub fn registers(self) -> Result<Registers, Corrupted> {
+        let mut registers = Registers::default();
+        registers.merge(self)?;
+        Ok(registers)
+    }
+
+    /// The opcodes of a sparse one in words: `z:1 Z:16384 v:1,4`.
+    pub fn decoded(self) -> String {
+        let mut text = String::new();
+        let mut at = HEADER;
+        while let Some(opcode) = Opcode::read(self.bytes, at) {
+            let separator = if text.is_empty() { "" } else { " " };
+            let written = match opcode {
+                Opcode::Zero { len } => write!(text, "{separator}z:{len}"),
+                Opcode::LongZero { len } => write!(text, "{separator}Z:{len}"),
+                Opcode::Values { value, len } => write!(text, "{separator}v:{value},{len}"),
+            };
+            written.expect("a string takes all");
+            at += opcode.width();
+        }
+        text
+    }
+
+    /// Visits the runs of a sparse one.
+    fn walk(self, mut visit: impl FnMut(Range<usize>, u8)) -> Result<(), Corrupted> {
+        let (mut at, mut first) = (HEADER, 0);
+        while let Some(opcode) = Opcode::read(self.bytes, at) {
+            let end = first + opcode.len();
+            if end > REGISTERS {
+                return Err(Corrupted);
+            }
+            visit(first..end, opcode.value());
+            first = end;
+            at += opcode.width();
+        }
+        if first == REGISTERS { Ok(()) } else { Err(Corrupted) }
+    }
+}
+
+/// Adds an element to a string that is a HyperLogLog. Returns whether that changed it; the kept count is then to be marked with [`outdate`].
+#[inline]
+pub fn add(bytes: &mut Vec<u8>, element: Element, sparse_bytes_max: usize) -> Result<bool, Corrupted> {
+    if bytes[ENCODING] == DENSE {
+        return Ok(add_dense(bytes, element));
+    }
+    let (outcome, _) = add_sparse(bytes, element, sparse_bytes_max, Place::START);
+    outcome
+}
+
+/// As [`add`], for a dense one, which never changes its length.
+#[inline]
+pub fn add_dense(bytes: &mut [u8], element: Element) -> bool {
+    let raised = dense_get(bytes, element.register) < element.rank;
+    if raised {
+        dense_set(bytes, element.register, element.rank);
+    }
+    raised
+}
+
+/// Says that the kept count is out of date.
+#[inline]
+pub fn outdate(bytes: &mut [u8]) {
+    bytes[STALE_BYTE] |= STALE;
+}
+
+/// Keeps a count.
+pub fn keep_count(bytes: &mut [u8], count: u64) {
+    bytes[CARDINALITY..HEADER].copy_from_slice(&count.to_le_bytes());
+}
+
+/// Makes a sparse one dense.
+pub fn make_dense(bytes: &mut Vec<u8>) -> Result<(), Corrupted> {
+    let mut dense = vec![0; DENSE_LEN];
+    dense[..HEADER].copy_from_slice(&bytes[..HEADER]);
+    dense[ENCODING] = DENSE;
+    HyperLogLog { bytes }.walk(|registers, value| {
+        if value > 0 {
+            registers.for_each(|register| dense_set(&mut dense, register, value));
+        }
+    })?;
+    *bytes = dense;
+    Ok(())
+}
+
+/// Stores registers, none of which is less than the string's own, and marks the kept count; dense if asked for, or if they do not fit a
+/// sparse one.
+pub fn store(
+    bytes: &mut Vec<u8>,
+    registers: &Registers,
+    as_dense: bool,
+    sparse_bytes_max: usize,
+) -> Result<(), Corrupted> {
+    if as_dense {
+        if bytes[ENCODING] != DENSE {
+            make_dense(bytes)?;
+        }
+        registers.pack(bytes);
+    } else {
+        // Opcodes before the last that was changed need not be walked again.
+        let mut place = Place::START;
+        registers.for_each_seen(|register, rank| {
+            let element = Element { register, rank };
+            if bytes[ENCODING] == DENSE {
+                add_dense(bytes, element);
+            } else {
+                (_, place) = add_sparse(bytes, element, sparse_bytes_max, place);
+            }
+        });
+    }
+    outdate(bytes);
+    Ok(())
+}
+
+impl Registers {
+    /// Raises each to the other's, as if all the other's elements had been added.
+    pub fn merge(&mut self, other: HyperLogLog<'_>) -> Result<(), Corrupted> {
+        if other.is_dense() {
+            self.merge_dense(other.bytes);
+            return Ok(());
+        }
+        other.walk(|registers, value| {
+            if value > 0 {
+                self.0[registers].iter_mut().for_each(|register| *register = (*register).max(value));
+            }
+        })
+    }
+
+    /// How many different elements they have seen.
+    pub fn count(&self) -> u64 {
+        estimate(&self.histogram())
+    }
+}
+
+/// Where a register's bits begin in a dense string: the byte, and the bit in it.
+#[inline]
+fn dense_place(register: usize) -> (usize, usize) {
+    (HEADER + register * BITS / 8, register * BITS % 8)
+}
+
+#[inline]
+fn dense_get(bytes: &[u8], register: usize) -> u8 {
+    let (at, shift) = dense_place(register);
+    // The last register ends with the last byte.
+    let next = bytes.get(at + 1).copied().unwrap_or(0);
+    (u16::from_le_bytes([bytes[at], next]) >> shift) as u8 & 63
+}
+
+#[inline]
+fn dense_set(bytes: &mut [u8], register: usize, value: u8) {
+    let (at, shift) = dense_place(register);
+    let next = bytes.get(at + 1).copied().unwrap_or(0);
+    let pair = u16::from_le_bytes([bytes[at], next]) & !(63 << shift) | u16::from(value) << shift;
+    let [low, high] = pair.to_le_bytes();
+    bytes[at] = low;
+    if let Some(next) = bytes.get_mut(at + 1) {
+        *next = high;
+    }
+}
+
+/// A run of registers that are alike, in a sparse string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opcode {
+    Zero { len: usize },
+    LongZero { len: usize },
+    Values { value: u8, len: usize },
+}
+
+impl Opcode {
+    #[inline]
+    fn read(bytes: &[u8], at: usize) -> Option<Opcode> {
+        let byte = *bytes.get(at)?;
+        let low_bits = usize::from(byte & 0x3f);
+        Some(if byte & 0x80 != 0 {
+            Opcode::Values { value: (byte >> 2 & 0x1f) + 1, len: usize::from(byte & 0b11) + 1 }
+        } else if byte & 0x40 == 0 {
+            Opcode::Zero { len: low_bits + 1 }
+        } else {
+            // Of a string that ends here, and is corrupted, the zero byte is read that ends it in C.
+            let next = bytes.get(at + 1).copied().unwrap_or(0);
+            Opcode::LongZero { len: (low_bits << 8 | usize::from(next)) + 1 }
+        })
+    }
+
+    #[inline]
+    fn width(self) -> usize {
+        if let Opcode::LongZero { .. } = self { 2 } else { 1 }
+    }
+
+    #[inline]
+    fn len(self) -> usize {
+        let (Opcode::Zero { len } | Opcode::LongZero { len } | Opcode::Values { len, .. }) = self;
+        len
+    }
+
+    fn value(self) -> u8 {
+        if let Opcode::Values { value, .. } = self { value } else { 0 }
+    }
+
+    fn values(value: u8, len: usize) -> u8 {
+        debug_assert!((1..=VAL_MAX).contains(&value) && (1..=VAL_LEN_MAX).contains(&len));
+        0x80 | (value - 1) << 2 | (len - 1) as u8
+    }
+
+    fn long_zero(len: usize) -> [u8; 2] {
+        [0x40 | ((len - 1) >> 8) as u8, (len - 1) as u8]
+    }
+}
+
+/// The opcodes that take another's place: five bytes at most.
+#[derive(Default)]
+struct Sequence {
+    bytes: [u8; 5],
+    len: usize,
+}
+
+impl Sequence {
+    /// A run of some value; nothing where it is empty.
+    fn push(&mut self, value: u8, len: usize) {
+        match (value, len) {
+            (_, 0) => {}
+            (0, 1..=ZERO_LEN_MAX) => self.append(&[(len - 1) as u8]),
+            (0, _) => self.append(&Opcode::long_zero(len)),
+            _ => self.append(&[Opcode::values(value, len)]),
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+}
+
+/// Where an opcode lies, and its first register.
+#[derive(Clone, Copy)]
+struct Place {
+    at: usize,
+    first: usize,
+}
+
+impl Place {
+    const START: Place = Place { at: HEADER, first: 0 };
+}
+
+/// The opcode of a register.
+struct Found {
+    /// The opcode before it, if it was met.
+    previous: Option<Place>,
+    place: Place,
+    opcode: Opcode,
+}
+
+/// Finds the opcode of a register from an opcode on that does not lie behind it.
+#[inline]
+fn find(bytes: &[u8], register: usize, from: Place) -> Option<Found> {
+    let (mut previous, mut place) = (None, from);
+    loop {
+        let opcode = Opcode::read(bytes, place.at)?;
+        let end = place.first + opcode.len();
+        if register < end {
+            return Some(Found { previous, place, opcode });
+        }
+        previous = Some(place);
+        place = Place { at: place.at + opcode.width(), first: end };
+    }
+}
+
+/// Adds an element to a sparse string, which may make it dense. `from` is an opcode that does not lie behind the element's; returned is one
+/// that lies before it afterwards. Each step is Redis's, since the bytes are to be the same. (`hllSparseSet`)
+fn add_sparse(
+    bytes: &mut Vec<u8>,
+    element: Element,
+    sparse_bytes_max: usize,
+    from: Place,
+) -> (Result<bool, Corrupted>, Place) {
+    let Element { register, rank } = element;
+    let promote = |bytes: &mut Vec<u8>| (make_dense(bytes).map(|()| add_dense(bytes, element)), Place::START);
+    if rank > VAL_MAX {
+        return promote(bytes);
+    }
+    let found = match find(bytes, register, from) {
+        // What lies before the first opcode that was looked at is not known.
+        Some(Found { previous: None, .. }) if from.at > HEADER => find(bytes, register, Place::START),
+        found => found,
+    };
+    let Some(Found { previous, place, opcode }) = found else { return (Err(Corrupted), from) };
+    let before = previous.unwrap_or(Place::START);
+    if opcode.value() >= rank {
+        return (Ok(false), before);
+    }
+
+    // The run is split into what lies before the register, the register, and what lies behind it.
+    let (value, end) = (opcode.value(), place.first + opcode.len());
+    let mut sequence = Sequence::default();
+    sequence.push(value, register - place.first);
+    sequence.push(rank, 1);
+    sequence.push(value, end - register - 1);
+    let old_end = bytes.len();
+    if sequence.len > opcode.width() && old_end + sequence.len - opcode.width() > sparse_bytes_max {
+        return promote(bytes);
+    }
+    let behind = (place.at + opcode.width()).min(old_end);
+    let now_behind = place.at + sequence.len;
+    if now_behind > behind {
+        bytes.resize(old_end + now_behind - behind, 0);
+    }
+    bytes.copy_within(behind..old_end, now_behind);
+    bytes.truncate(old_end - behind + now_behind);
+    bytes[place.at..now_behind].copy_from_slice(&sequence.bytes[..sequence.len]);
+    join_values(bytes, before.at);
+    outdate(bytes);
+    (Ok(true), before)
+}
+
+/// Joins opcodes of the same value that follow each other, among the five from `at` on.
+fn join_values(bytes: &mut Vec<u8>, mut at: usize) {
+    for _ in 0..5 {
+        let Some(opcode) = Opcode::read(bytes, at) else { return };
+        if let Opcode::Values { value, len } = opcode
+            && let Some(Opcode::Values { value: next_value, len: next_len }) = Opcode::read(bytes, at + 1)
+            && value == next_value
+            && len + next_len <= VAL_LEN_MAX
+        {
+            bytes[at + 1] = Opcode::values(value, len + next_len);
+            bytes.remove(at);
+        } else {
+            at += opcode.width();
+        }
+    }
+}
+
+/// How many different elements were seen by registers of which so many have each value. (Otmar Ertl, "New cardinality estimation algorithms
+/// for HyperLogLog sketches", arXiv:1702.01284)
+fn estimate(histogram: &[u32; 64]) -> u64 {
+    const ALPHA: f64 = 0.721_347_520_444_481_7;
+    const RANKS: usize = RANK_BITS as usize;
+    let of = |value: usize| f64::from(histogram[value]);
+    let all = REGISTERS as f64;
+    let mut z = all * tau((all - of(RANKS + 1)) / all);
+    for value in (1..=RANKS).rev() {
+        z += of(value);
+        z *= 0.5;
+    }
+    z += all * sigma(of(0) / all);
+    (ALPHA * all * all / z).round() as u64
+}
+
+fn tau(mut x: f64) -> f64 {
+    if x == 0.0 || x == 1.0 {
+        return 0.0;
+    }
+    let (mut y, mut z) = (1.0, 1.0 - x);
+    loop {
+        x = x.sqrt();
+        let before = z;
+        y *= 0.5;
+        z -= (1.0 - x) * (1.0 - x) * y;
+        if before == z {
+            return z / 3.0;
+        }
+    }
+}
+
+fn sigma(mut x: f64) -> f64 {
+    if x == 1.0 {
+        return f64::INFINITY;
+    }
+    let (mut y, mut z) = (1.0, x);
+    loop {
+        x *= x;
+        let before = z;
+        z += x * y;
+        y += y;
+        if before == z {
+            return z;
+        }
+    }
+}
+
+/// MurmurHash64A with the seed of Redis's HyperLogLog.
+#[inline]
+fn murmur(bytes: &[u8]) -> u64 {
+    const SEED: u64 = 0xadc8_3b19;
+    const M: u64 = 0xc6a4_a793_5bd1_e995;
+    const R: u32 = 47;
+    let mut hash = SEED ^ (bytes.len() as u64).wrapping_mul(M);
+    let (words, tail) = bytes.as_chunks::<8>();
+    for word in words {
+        let mut k = u64::from_le_bytes(*word).wrapping_mul(M);
+        k = (k ^ k >> R).wrapping_mul(M);
+        hash = (hash ^ k).wrapping_mul(M);
+    }
+    if !tail.is_empty() {
+        let rest = tail.iter().rev().fold(0, |rest, byte| rest << 8 | u64::from(*byte));
+        hash = (hash ^ rest).wrapping_mul(M);
+    }
+    hash = (hash ^ hash >> R).wrapping_mul(M);
+    hash ^ hash >> R
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SPARSE_MAX: usize = 3000;
+
+    /// Adds elements to a string and to plain registers, and compares.
+    fn check(elements: impl IntoIterator<Item = Element>, sparse_bytes_max: usize) -> Vec<u8> {
+        let (mut bytes, mut model) = (empty(), Registers::default());
+        for element in elements {
+            let register = &mut model.0[element.register];
+            let raises = *register < element.rank;
+            *register = (*register).max(element.rank);
+            assert_eq!(add(&mut bytes, element, sparse_bytes_max), Ok(raises));
+        }
+        let view = HyperLogLog::new(&bytes).expect("a HyperLogLog");
+        assert!(view.is_dense() || bytes.len() <= sparse_bytes_max.max(HEADER + 2));
+        assert_eq!(view.registers().expect("valid").0, model.0);
+        assert_eq!(view.count(), Ok(model.count()));
+        bytes
+    }
+
+    fn words(range: Range<u32>) -> impl Iterator<Item = Element> {
+        range.map(|n| Element::new(n.to_string().as_bytes()))
+    }
+
+    #[test]
+    fn hashes_are_murmur() {
+        // From a PFADD of a, b, c: PFDEBUG DECODE says Z:8436 v:1,1 Z:4274 v:2,1 Z:3068 v:1,1 Z:603.
+        let bytes = check([b"a", b"b", b"c"].map(|word| Element::new(word)), SPARSE_MAX);
+        let view = HyperLogLog::new(&bytes).expect("a HyperLogLog");
+        assert_eq!(view.decoded(), "Z:8436 v:1,1 Z:4274 v:2,1 Z:3068 v:1,1 Z:603");
+        assert_eq!(view.kept_count(), None);
+        assert_eq!(HyperLogLog::new(&empty()).expect("a HyperLogLog").kept_count(), Some(0));
+    }
+
+    #[test]
+    fn many_elements_make_it_dense_and_are_counted_nearly() {
+        let mut bytes = vec![];
+        for count in [0, 1, 10, 100, 1000, 5000, 30_000, 200_000] {
+            bytes = check(words(0..count), SPARSE_MAX);
+            let counted = HyperLogLog::new(&bytes).expect("a HyperLogLog").count().expect("valid");
+            assert!(counted.abs_diff(count.into()) <= u64::from(count) * 3 / 100, "{count}: {counted}");
+        }
+        assert_eq!(bytes.len(), DENSE_LEN);
+    }
+
+    #[test]
+    fn a_rank_over_32_is_held_by_the_dense_form_only() {
+        let element = |rank| Element { register: 7, rank };
+        assert_eq!(check([element(32)], SPARSE_MAX).len(), HEADER + 4);
+        assert_eq!(check([element(33)], SPARSE_MAX).len(), DENSE_LEN);
+        assert_eq!(check([element(51)], 0).len(), DENSE_LEN);
+    }
+
+    #[test]
+    fn what_is_no_hyperloglog_is_refused() {
+        let with = |start: &[u8], len: usize| {
+            let mut bytes = start.to_vec();
+            bytes.resize(len, 0);
+            bytes
+        };
+        for bytes in [with(b"", 0), with(b"HYLL", 15), with(b"HYLL", 20), with(b"hyll\x01", 20), with(b"HYLL\x02", 20)]
+        {
+            assert!(HyperLogLog::new(&bytes).is_none());
+        }
+        for bytes in [with(b"HYLL", DENSE_LEN), with(b"HYLL\x01", 16)] {
+            assert!(HyperLogLog::new(&bytes).is_some());
+        }
+    }
+
+    fn elements() -> impl Strategy<Value = Vec<Element>> {
+        // Few registers, so that runs are split and joined.
+        let near = (0usize..40, 1u8..5);
+        let far = (0usize..REGISTERS, 1u8..=51);
+        let any = prop_oneof![8 => near, 1 => far];
+        prop::collection::vec(any.prop_map(|(register, rank)| Element { register, rank }), 0..300)
+    }
+
+    proptest! {
+        #[test]
+        fn both_forms_hold_what_was_added(elements in elements(), sparse_bytes_max in 16usize..200) {
+            check(elements, sparse_bytes_max);
+        }
+
+        #[test]
+        fn merging_is_as_adding(a in elements(), b in elements(), sparse_bytes_max in 16usize..300) {
+            let both = check(a.iter().chain(&b).copied(), sparse_bytes_max);
+            let (mut a, b) = (check(a, sparse_bytes_max), check(b, sparse_bytes_max));
+            let mut registers = Registers::default();
+            let mut as_dense = false;
+            for bytes in [&a, &b] {
+                let view = HyperLogLog::new(bytes).expect("a HyperLogLog");
+                registers.merge(view).expect("valid");
+                as_dense |= view.is_dense();
+            }
+            // As Redis merges: every register is added from the beginning.
+            let mut plain = a.clone();
+            for (register, rank) in registers.iter().enumerate().filter(|(_, rank)| *rank > 0) {
+                add(&mut plain, Element { register, rank }, sparse_bytes_max).expect("valid");
+            }
+            store(&mut a, &registers, as_dense, sparse_bytes_max).expect("valid");
+            if !as_dense {
+                outdate(&mut plain);
+                prop_assert_eq!(&a, &plain);
+            }
+            let (merged, both) = (HyperLogLog::new(&a).expect("one"), HyperLogLog::new(&both).expect("one"));
+            prop_assert!(merged.registers().expect("valid").0 == both.registers().expect("valid").0);
+            prop_assert_eq!(merged.count(), Ok(registers.count()));
+        }
+
+        #[test]
+        fn any_bytes_are_walked_to_an_end(opcodes in prop::collection::vec(any::<u8>(), 0..100), word in "[a-z]{0,9}") {
+            let mut bytes = empty();
+            bytes.truncate(HEADER);
+            bytes.extend(opcodes);
+            let view = HyperLogLog::new(&bytes).expect("the form of one");
+            let is_valid = view.count().is_ok();
+            view.decoded();
+            prop_assert_eq!(view.registers().is_ok(), is_valid);
+            prop_assert_eq!(make_dense(&mut bytes.clone()).is_ok(), is_valid);
+            let added = add(&mut bytes, Element::new(word.as_bytes()), SPARSE_MAX);
+            prop_assert!(added.is_ok() || !is_valid);
+        }
+    }
+}

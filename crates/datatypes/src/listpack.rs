@@ -1,0 +1,747 @@
+//! Listpacks: a run of elements, each as short as it can be, that is walked from either end.
+//!
+//! ```text
+//!   element:  head | bytes of a string, where it is one | back length
+//!
+//!   head, and what follows it                                          element
+//!   0xxxxxxx                                                           0 to 127
+//!   10xxxxxx                          bytes                            a string of up to 63 bytes
+//!   110xxxxx xxxxxxxx                                                  −4,096 to 4,095
+//!   1110xxxx xxxxxxxx                 bytes                            a string of up to 4,095 bytes
+//!   11110000, length in 4 bytes       bytes                            a longer string
+//!   11110001 … 11110100, then         2, 3, 4 or 8 bytes               greater integers
+//! ```
+//!
+//! The back length is how long all before it is, seven bits a byte, to be read backwards: its last byte has the lowest bits, and the top bit
+//! says that there is another byte to the left. A string that is the text of an integer becomes that integer, so that what is equal is
+//! the same bytes. A short string costs two bytes, a small number two in all.
+//!
+//! This is Redis's listpack (listpack.c) without its header and its end, which are added where a limit counts them
+//! ([`HEADER_AND_END`]) and where one is written to a file. What reads takes a [`Listpack`], a slice that knows how; what edits takes
+//! the vector. *Offsets* are where elements begin, and are those of a well-formed run: others may panic.
+
+use crate::number::{I64_LEN_MAX, parse_i64};
+
+/// What Redis's listpack has more than its elements: size and count before them, a mark behind them.
+pub const HEADER_AND_END: usize = HEADER + 1;
+const HEADER: usize = 6;
+const END: u8 = 0xff;
+/// What the count says where there are too many to say.
+const COUNT_UNKNOWN: u16 = u16::MAX;
+
+const STRING_32: u8 = 0xf0;
+const INT_16: u8 = 0xf1;
+const INT_24: u8 = 0xf2;
+const INT_32: u8 = 0xf3;
+const INT_64: u8 = 0xf4;
+
+/// The longest string that fits; far longer ones are of no use here.
+pub const STRING_LEN_MAX: usize = 1 << 31;
+
+/// A run of elements, to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listpack<'a>(pub &'a [u8]);
+
+/// An element as it lies there: a string that is the text of an integer is that integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element<'a> {
+    Int(i64),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Listpack<'a> {
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many elements there are, by walking over them.
+    pub fn len(self) -> usize {
+        let mut count = 0;
+        let mut offset = 0;
+        while offset < self.0.len() {
+            offset = self.end_of(offset);
+            count += 1;
+        }
+        count
+    }
+
+    /// Offsets and elements, from either end.
+    #[inline]
+    pub fn iter(self) -> Iter<'a> {
+        Iter { bytes: self.0, front: 0, back: self.0.len() }
+    }
+
+    /// Offsets and elements from the one at an offset on; the offset may be the end.
+    #[inline]
+    pub fn iter_from(self, offset: usize) -> Iter<'a> {
+        Iter { bytes: self.0, front: offset, back: self.0.len() }
+    }
+
+    #[inline]
+    pub fn first(self) -> Option<usize> {
+        (!self.0.is_empty()).then_some(0)
+    }
+
+    #[inline]
+    pub fn last(self) -> Option<usize> {
+        self.prev(self.0.len())
+    }
+
+    /// The element after the one at an offset.
+    #[inline]
+    pub fn next(self, offset: usize) -> Option<usize> {
+        let end = self.end_of(offset);
+        (end < self.0.len()).then_some(end)
+    }
+
+    /// The element before the one at an offset; the offset may be the end.
+    #[inline]
+    pub fn prev(self, offset: usize) -> Option<usize> {
+        (offset > 0).then(|| start_of_last(self.0, offset))
+    }
+
+    /// The element at an offset.
+    #[inline]
+    pub fn get(self, offset: usize) -> Element<'a> {
+        decode(self.0, offset).0
+    }
+
+    /// Where the element at an offset ends, and the next one begins.
+    #[inline]
+    pub fn end_of(self, offset: usize) -> usize {
+        let (head, body) = lengths(self.0, offset);
+        offset + with_back(head + body)
+    }
+
+    /// The offset of an element by its number.
+    #[inline]
+    pub fn nth(self, index: usize) -> Option<usize> {
+        let mut offset = 0;
+        for _ in 0..index {
+            if offset >= self.0.len() {
+                return None;
+            }
+            offset = self.end_of(offset);
+        }
+        (offset < self.0.len()).then_some(offset)
+    }
+
+    /// As [`Listpack::nth`], counted from the last element, which is number zero.
+    #[inline]
+    pub fn nth_back(self, index: usize) -> Option<usize> {
+        let mut offset = self.last()?;
+        for _ in 0..index {
+            offset = self.prev(offset)?;
+        }
+        Some(offset)
+    }
+
+    /// As [`Listpack::nth`], from the nearer end, where it is known how many elements there are.
+    #[inline]
+    pub fn nth_of(self, index: usize, count: usize) -> Option<usize> {
+        if index >= count {
+            None
+        } else if index < count.div_ceil(2) {
+            self.nth(index)
+        } else {
+            self.nth_back(count - 1 - index)
+        }
+    }
+
+    /// The first element that equals the bytes, where `skip` elements after each that is compared are not.
+    #[inline]
+    pub fn find(self, bytes: &[u8], skip: usize) -> Option<usize> {
+        self.find_from(0, bytes, skip)
+    }
+
+    /// As [`Listpack::find`], from the element at an offset on; the offset may be the end.
+    #[inline]
+    pub fn find_from(self, offset: usize, bytes: &[u8], skip: usize) -> Option<usize> {
+        let wanted = Encoded::new(bytes);
+        let mut offset = offset;
+        while offset < self.0.len() {
+            if wanted.is_at(self.0, offset) {
+                return Some(offset);
+            }
+            for _ in 0..=skip {
+                if offset >= self.0.len() {
+                    return None;
+                }
+                offset = self.end_of(offset);
+            }
+        }
+        None
+    }
+
+    /// Whether the element at an offset equals the encoded bytes: for loops that compare many with one.
+    #[inline]
+    pub fn equals(self, offset: usize, wanted: &Encoded<'_>) -> bool {
+        wanted.is_at(self.0, offset)
+    }
+
+    /// How many bytes of it are the first so many elements.
+    #[inline]
+    pub fn len_of(self, elements: usize) -> usize {
+        self.nth(elements).unwrap_or(self.0.len())
+    }
+
+    /// It as Redis has it, with header and end.
+    pub fn to_redis(self) -> Vec<u8> {
+        let total = self.0.len() + HEADER_AND_END;
+        let mut bytes = Vec::with_capacity(total);
+        bytes.extend_from_slice(&u32::try_from(total).expect("a listpack of less than 4 GiB").to_le_bytes());
+        bytes.extend_from_slice(&u16::try_from(self.len()).unwrap_or(COUNT_UNKNOWN).to_le_bytes());
+        bytes.extend_from_slice(self.0);
+        bytes.push(END);
+        bytes
+    }
+}
+
+/// The elements of one of Redis's, or `None` where it is not well formed. Whoever wrote it, what is equal is the same bytes afterwards.
+pub fn from_redis(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (header, rest) = bytes.split_at_checked(HEADER)?;
+    let total = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+    let count = u16::from_le_bytes([header[4], header[5]]);
+    let (&END, elements) = rest.split_last()? else { return None };
+    if total as usize != bytes.len() {
+        return None;
+    }
+    let mut own = Vec::with_capacity(elements.len());
+    let mut found = 0;
+    let mut offset = 0;
+    while offset < elements.len() {
+        let (head, body) = lengths_checked(&elements[offset..])?;
+        let back = Back::new(head + body);
+        let end = offset + head + body;
+        if elements.get(end..end + back.len)? != back.bytes() {
+            return None;
+        }
+        match Listpack(elements).get(offset) {
+            Element::Int(value) => push_back_int(&mut own, value),
+            Element::Bytes(bytes) => push_back(&mut own, bytes),
+        }
+        found += 1;
+        offset = end + back.len;
+    }
+    (count == COUNT_UNKNOWN || usize::from(count) == found).then_some(own)
+}
+
+/// Appends an element.
+#[inline]
+pub fn push_back(run: &mut Vec<u8>, bytes: &[u8]) {
+    Encoded::new(bytes).push_to(run);
+}
+
+/// Appends an integer.
+#[inline]
+pub fn push_back_int(run: &mut Vec<u8>, value: i64) {
+    Encoded::of_int(value).push_to(run);
+}
+
+/// Puts an element before all others.
+#[inline]
+pub fn push_front(run: &mut Vec<u8>, bytes: &[u8]) {
+    insert(run, 0, bytes);
+}
+
+/// Puts an element before the one at an offset, or at the end where the offset is.
+#[inline]
+pub fn insert(run: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    Encoded::new(bytes).put(run, offset, 0);
+}
+
+/// Puts an element in place of the one at an offset.
+#[inline]
+pub fn replace(run: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let before = Listpack(run).end_of(offset) - offset;
+    Encoded::new(bytes).put(run, offset, before);
+}
+
+/// As [`insert`], for an integer.
+#[inline]
+pub fn insert_int(run: &mut Vec<u8>, offset: usize, value: i64) {
+    Encoded::of_int(value).put(run, offset, 0);
+}
+
+/// As [`replace`], by an integer.
+#[inline]
+pub fn replace_int(run: &mut Vec<u8>, offset: usize, value: i64) {
+    let before = Listpack(run).end_of(offset) - offset;
+    Encoded::of_int(value).put(run, offset, before);
+}
+
+/// Removes the element at an offset: the next one is there then.
+#[inline]
+pub fn remove(run: &mut Vec<u8>, offset: usize) {
+    remove_range(run, offset, 1);
+}
+
+/// Removes so many elements from an offset on, or as many as there are.
+#[inline]
+pub fn remove_range(run: &mut Vec<u8>, offset: usize, elements: usize) {
+    let mut end = offset;
+    for _ in 0..elements {
+        if end >= run.len() {
+            break;
+        }
+        end = Listpack(run).end_of(end);
+    }
+    remove_bytes(run, offset, end);
+}
+
+/// Removes the elements that lie between two offsets, of which the second may be the end.
+#[inline]
+pub fn remove_bytes(run: &mut Vec<u8>, from: usize, to: usize) {
+    let len = run.len();
+    run.copy_within(to.., from);
+    run.truncate(len - (to - from));
+}
+
+/// How many bytes an element takes.
+#[inline]
+pub fn encoded_len(bytes: &[u8]) -> usize {
+    Encoded::new(bytes).len()
+}
+
+/// How many bytes an integer takes.
+#[inline]
+pub fn encoded_len_int(value: i64) -> usize {
+    Encoded::of_int(value).len()
+}
+
+impl<'a> Element<'a> {
+    /// The element that stands for these bytes.
+    #[inline]
+    pub fn of(bytes: &'a [u8]) -> Element<'a> {
+        match parse_i64(bytes) {
+            Some(value) => Element::Int(value),
+            None => Element::Bytes(bytes),
+        }
+    }
+
+    /// Its bytes; those of an integer are written into the buffer.
+    #[inline]
+    pub fn as_bytes<'b>(&self, buffer: &'b mut itoa::Buffer) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        match *self {
+            Element::Int(value) => buffer.format(value).as_bytes(),
+            Element::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// Appends its bytes.
+    #[inline]
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.as_bytes(&mut itoa::Buffer::new()));
+    }
+
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.as_bytes(&mut itoa::Buffer::new()).to_vec()
+    }
+
+    /// How many bytes it stands for.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match self {
+            Element::Int(_) => self.as_bytes(&mut itoa::Buffer::new()).len(),
+            Element::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Element::Bytes([]))
+    }
+
+    /// Whether it stands for these bytes.
+    #[inline]
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        match *self {
+            Element::Int(value) => bytes.len() <= I64_LEN_MAX && parse_i64(bytes) == Some(value),
+            Element::Bytes(own) => own == bytes,
+        }
+    }
+
+    /// The integer that it is.
+    #[inline]
+    pub fn as_int(&self) -> Option<i64> {
+        match *self {
+            Element::Int(value) => Some(value),
+            Element::Bytes(_) => None,
+        }
+    }
+}
+
+/// Offsets and elements of a listpack, from either end.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    bytes: &'a [u8],
+    front: usize,
+    back: usize,
+}
+
+impl Iter<'_> {
+    /// Where the next element begins, or the end.
+    #[inline]
+    pub fn offset(&self) -> usize {
+        self.front
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (usize, Element<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, Element<'a>)> {
+        if self.front >= self.back {
+            return None;
+        }
+        let offset = self.front;
+        let (element, end) = decode(self.bytes, offset);
+        self.front = end;
+        Some((offset, element))
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.front >= self.back {
+            return None;
+        }
+        self.back = start_of_last(self.bytes, self.back);
+        Some((self.back, decode(self.bytes, self.back).0))
+    }
+}
+
+/// An element to be: what stands before its bytes, and they. Made once where one element is compared with many.
+pub struct Encoded<'a> {
+    head: [u8; 9],
+    head_len: u8,
+    body: &'a [u8],
+}
+
+impl<'a> Encoded<'a> {
+    #[inline]
+    pub fn new(bytes: &'a [u8]) -> Encoded<'a> {
+        if let Some(value) = parse_i64(bytes) {
+            return Encoded::of_int(value);
+        }
+        let mut head = [0; 9];
+        let head_len = match bytes.len() {
+            len @ ..64 => {
+                head[0] = 0x80 | len as u8;
+                1
+            }
+            len @ 64..4096 => {
+                head[0] = 0xe0 | (len >> 8) as u8;
+                head[1] = len as u8;
+                2
+            }
+            len => {
+                assert!(len <= STRING_LEN_MAX, "a string of {len} bytes is no element of a listpack");
+                head[0] = STRING_32;
+                head[1..5].copy_from_slice(&(len as u32).to_le_bytes());
+                5
+            }
+        };
+        Encoded { head, head_len, body: bytes }
+    }
+
+    #[inline]
+    pub fn of_int(value: i64) -> Encoded<'a> {
+        let bytes = value.to_le_bytes();
+        let mut head = [0; 9];
+        let mut with = |mark: u8, len: usize| {
+            head[0] = mark;
+            head[1..=len].copy_from_slice(&bytes[..len]);
+            1 + len as u8
+        };
+        let head_len = match value {
+            0..=127 => {
+                head[0] = value as u8;
+                1
+            }
+            -4096..=4095 => {
+                head[0] = 0xc0 | (value >> 8) as u8 & 0x1f;
+                head[1] = value as u8;
+                2
+            }
+            -0x8000..=0x7fff => with(INT_16, 2),
+            -0x80_0000..=0x7f_ffff => with(INT_24, 3),
+            -0x8000_0000..=0x7fff_ffff => with(INT_32, 4),
+            _ => with(INT_64, 8),
+        };
+        Encoded { head, head_len, body: &[] }
+    }
+
+    /// How many bytes it takes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        with_back(self.inner_len())
+    }
+
+    /// It takes one byte at least, and one for the back length.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    #[inline]
+    pub fn push_to(&self, run: &mut Vec<u8>) {
+        run.extend_from_slice(self.head());
+        run.extend_from_slice(self.body);
+        run.extend_from_slice(Back::new(self.inner_len()).bytes());
+    }
+
+    /// Puts it in place of so many bytes at an offset.
+    #[inline]
+    pub fn put(&self, run: &mut Vec<u8>, offset: usize, before: usize) {
+        let len = self.len();
+        let old = run.len();
+        if len > before {
+            run.resize(old + (len - before), 0);
+            run.copy_within(offset + before..old, offset + len);
+        } else if len < before {
+            remove_bytes(run, offset + len, offset + before);
+        }
+        self.write_to(&mut run[offset..offset + len]);
+    }
+
+    /// Writes it to bytes that are as long as it is.
+    #[inline]
+    pub fn write_to(&self, out: &mut [u8]) {
+        let (head, rest) = out.split_at_mut(usize::from(self.head_len));
+        let (body, tail) = rest.split_at_mut(self.body.len());
+        head.copy_from_slice(self.head());
+        body.copy_from_slice(self.body);
+        tail.copy_from_slice(Back::new(self.inner_len()).bytes());
+    }
+
+    #[inline]
+    fn is_at(&self, run: &[u8], offset: usize) -> bool {
+        // The first byte tells most elements apart: it has the type, and the length of a short string.
+        if run[offset] != self.head[0] {
+            return false;
+        }
+        let body = offset + usize::from(self.head_len);
+        run.get(offset..body) == Some(self.head()) && run.get(body..body + self.body.len()) == Some(self.body)
+    }
+
+    #[inline]
+    fn head(&self) -> &[u8] {
+        &self.head[..usize::from(self.head_len)]
+    }
+
+    #[inline]
+    fn inner_len(&self) -> usize {
+        usize::from(self.head_len) + self.body.len()
+    }
+}
+
+/// A back length.
+struct Back {
+    bytes: [u8; 5],
+    len: usize,
+}
+
+impl Back {
+    #[inline]
+    fn new(inner: usize) -> Back {
+        let len = with_back(inner) - inner;
+        let mut bytes = [0; 5];
+        for (at, byte) in bytes[..len].iter_mut().rev().enumerate() {
+            // Only the first byte has nothing to its left.
+            let more = if at + 1 < len { 0x80 } else { 0 };
+            *byte = (inner >> (7 * at)) as u8 & 0x7f | more;
+        }
+        Back { bytes, len }
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// So many bytes of an element, and the length of its back length. (Redis takes one byte more than it must for 16,383 and its like.)
+#[inline]
+fn with_back(inner: usize) -> usize {
+    inner
+        + match inner {
+            ..=127 => 1,
+            128..16_383 => 2,
+            16_383..2_097_151 => 3,
+            2_097_151..268_435_455 => 4,
+            _ => 5,
+        }
+}
+
+/// Where the element begins that ends at `end`.
+#[inline]
+fn start_of_last(bytes: &[u8], end: usize) -> usize {
+    let last = bytes[end - 1];
+    if last < 0x80 {
+        return end - 1 - usize::from(last);
+    }
+    let mut inner = usize::from(last & 0x7f);
+    let mut len = 1;
+    loop {
+        let byte = bytes[end - 1 - len];
+        inner |= usize::from(byte & 0x7f) << (7 * len);
+        len += 1;
+        if byte < 0x80 {
+            return end - len - inner;
+        }
+    }
+}
+
+/// How long head and body of the element at an offset are.
+#[inline]
+fn lengths(bytes: &[u8], offset: usize) -> (usize, usize) {
+    let first = bytes[offset];
+    match first {
+        ..0x80 => (1, 0),
+        0x80..0xc0 => (1, usize::from(first & 0x3f)),
+        0xc0..0xe0 => (2, 0),
+        0xe0..0xf0 => (2, usize::from(first & 0xf) << 8 | usize::from(bytes[offset + 1])),
+        STRING_32 => (5, u32::from_le_bytes(array(bytes, offset + 1)) as usize),
+        INT_16 => (3, 0),
+        INT_24 => (4, 0),
+        INT_32 => (5, 0),
+        INT_64 => (9, 0),
+        _ => unreachable!("no element of a listpack begins with {first:#x}"),
+    }
+}
+
+/// As [`lengths`], of the first element of any bytes.
+fn lengths_checked(bytes: &[u8]) -> Option<(usize, usize)> {
+    let needed = match bytes.first()? {
+        0xe0..0xf0 => 2,
+        &STRING_32 => 5,
+        0xf5.. => return None,
+        _ => 1,
+    };
+    let (head, body) = (bytes.len() >= needed).then(|| lengths(bytes, 0))?;
+    (bytes.len() >= head.checked_add(body)?).then_some((head, body))
+}
+
+/// The element at an offset, and where it ends.
+#[inline]
+fn decode(bytes: &[u8], offset: usize) -> (Element<'_>, usize) {
+    let first = bytes[offset];
+    let string = |head: usize, len: usize| {
+        let body = offset + head;
+        (Element::Bytes(&bytes[body..body + len]), offset + with_back(head + len))
+    };
+    let int = |value: i64, head: usize| (Element::Int(value), offset + head + 1);
+    match first {
+        ..0x80 => int(i64::from(first), 1),
+        0x80..0xc0 => string(1, usize::from(first & 0x3f)),
+        0xc0..0xe0 => {
+            let value = i16::from(first & 0x1f) << 8 | i16::from(bytes[offset + 1]);
+            int(i64::from(value << 3 >> 3), 2)
+        }
+        INT_16 => int(i64::from(i16::from_le_bytes(array(bytes, offset + 1))), 3),
+        INT_24 => {
+            let [low, middle, high] = array(bytes, offset + 1);
+            int(i64::from(i32::from_le_bytes([0, low, middle, high]) >> 8), 4)
+        }
+        INT_32 => int(i64::from(i32::from_le_bytes(array(bytes, offset + 1))), 5),
+        INT_64 => int(i64::from_le_bytes(array(bytes, offset + 1)), 9),
+        _ => {
+            let (head, body) = lengths(bytes, offset);
+            string(head, body)
+        }
+    }
+}
+
+#[inline]
+fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
+    bytes[offset..offset + N].try_into().expect("as long as that")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(elements: &[&[u8]]) -> Vec<u8> {
+        let mut run = Vec::new();
+        elements.iter().for_each(|element| push_back(&mut run, element));
+        run
+    }
+
+    #[test]
+    fn elements_are_as_short_as_redis_has_them() {
+        let long = vec![b'x'; 5000];
+        for (text, head, len) in [
+            (&b"0"[..], 0x00, 2),
+            (b"127", 0x7f, 2),
+            (b"128", 0xc0, 3),
+            (b"-1", 0xdf, 3),
+            (b"4095", 0xcf, 3),
+            (b"-4096", 0xd0, 3),
+            (b"4096", INT_16, 4),
+            (b"-32768", INT_16, 4),
+            (b"32768", INT_24, 5),
+            (b"-8388608", INT_24, 5),
+            (b"8388608", INT_32, 6),
+            (b"-2147483649", INT_64, 10),
+            (b"", 0x80, 2),
+            (b"01", 0x82, 4),
+            (b"-0", 0x82, 4),
+            (&long[..63], 0xbf, 65),
+            (&long[..64], 0xe0, 67),
+            (&long[..126], 0xe0, 130),
+            (&long[..4095], 0xef, 4099),
+            (&long[..4096], STRING_32, 4103),
+        ] {
+            let run = run(&[text]);
+            assert_eq!((run[0], run.len()), (head, len), "{}", text.escape_ascii());
+            assert_eq!(encoded_len(text), len);
+            assert!(Listpack(&run).get(0).is(text));
+            assert_eq!(Listpack(&run).get(0).to_vec(), text);
+        }
+    }
+
+    #[test]
+    fn one_of_redis_reads_back() {
+        // RPUSH of a, 1, -5000 and a string of 130 bytes, as DUMP writes it.
+        let mut bytes = vec![0, 0, 0, 0, 4, 0];
+        bytes.extend_from_slice(b"\x81a\x02\x01\x01\xf1\x78\xec\x03\xe0\x82");
+        bytes.extend_from_slice(&[b'y'; 130]);
+        bytes.extend_from_slice(&[0x01, 0x84, END]);
+        bytes[0] = bytes.len() as u8;
+        let own = from_redis(&bytes).expect("well formed");
+        assert_eq!(own, run(&[b"a", b"1", b"-5000", &[b'y'; 130]]));
+        assert_eq!(Listpack(&own).to_redis(), bytes);
+        assert_eq!(Listpack(&own).iter().rev().map(|(_, element)| element.len()).collect::<Vec<_>>(), [130, 5, 1, 1]);
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_refused() {
+        let good = Listpack(&run(&[b"hello", b"12345", &[b'z'; 200]])).to_redis();
+        assert!(from_redis(&good).is_some());
+        for len in 0..good.len() {
+            assert_eq!(from_redis(&good[..len]), None);
+        }
+        let mut bad = good.clone();
+        bad[4] = 2;
+        assert_eq!(from_redis(&bad), None, "the count is wrong");
+        let mut bad = good.clone();
+        bad[12] = 9;
+        assert_eq!(from_redis(&bad), None, "a back length is wrong");
+        let mut bad = good;
+        bad[6] = 0xf7;
+        assert_eq!(from_redis(&bad), None, "there is no such element");
+    }
+
+    #[test]
+    fn equal_elements_are_the_same_bytes_whoever_wrote_them() {
+        // The integer 5 in three bytes, and as a string.
+        let bytes = b"\x0e\0\0\0\x02\0\xf1\x05\x00\x03\x815\x02\xff";
+        assert_eq!(from_redis(bytes), Some(run(&[b"5", b"5"])));
+    }
+}

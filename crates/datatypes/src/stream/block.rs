@@ -1,0 +1,315 @@
+//! Blocks: runs of neighbouring entries of a stream.
+//!
+//! ```text
+//! block    fields of the first entry, then entries
+//! fields   (length, bytes) each
+//! entry    length × 8 + flags   of all that follows in the entry
+//!          milliseconds         counted from the first entry's
+//!          sequence             as the difference to the first entry's, unless SAME_SEQUENCE
+//!          number of fields     unless SAME_FIELDS
+//!          values, or fields and values
+//! ```
+//!
+//! Numbers are written seven bits a byte, fields and values as in `item.rs`. An entry whose fields are the first one's holds values only: of
+//! `temp 25 hum 31` four bytes remain. A deleted entry stays, marked, until all of its block are.
+//!
+//! A block also counts what it would take as a listpack, in the form in which Redis keeps and saves streams: when a block is full, and so
+//! what an approximate trim removes, is defined by that.
+
+use super::{
+    StreamId,
+    item::{Item, listpack_len_of_integer, push_number, read_number},
+};
+
+/// A run of entries. See the module.
+#[derive(Clone)]
+pub struct Block {
+    /// The ID of the first entry that it ever had.
+    first: StreamId,
+    /// The ID of the last entry, deleted or not, and where it begins.
+    last: StreamId,
+    last_at: u32,
+    live: u32,
+    deleted: u32,
+    /// How many fields the first entry has.
+    field_count: u32,
+    /// Where the entries begin.
+    entries_at: u32,
+    /// The bytes of its listpack without the two counts in it.
+    listpack_bytes: u32,
+    bytes: Vec<u8>,
+}
+
+/// When a block is full: `stream-node-max-bytes` and `stream-node-max-entries`, where 0 is no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockLimits {
+    pub bytes_max: usize,
+    pub entries_max: i64,
+}
+
+/// The most bytes of a block, and of the fields and values of an entry. (Redis: `STREAM_LISTPACK_MAX_SIZE`)
+pub const BYTES_MAX: usize = 1 << 30;
+
+/// An entry as it lies in a block.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    pub id: StreamId,
+    is_deleted: bool,
+    /// Where it begins in its block.
+    at: usize,
+    field_count: usize,
+    /// The fields that it shares with the first entry of its block.
+    shared_fields: Option<&'a [u8]>,
+    items: &'a [u8],
+}
+
+const DELETED: u64 = 1;
+const SAME_FIELDS: u64 = 2;
+const SAME_SEQUENCE: u64 = 4;
+const FLAG_BITS: u32 = 3;
+
+impl Block {
+    /// A block with its first entry. `pairs` are fields and values by turns, here and below.
+    pub(super) fn new(id: StreamId, pairs: &[&[u8]], capacity: usize) -> Block {
+        let mut bytes = Vec::with_capacity(capacity);
+        let mut listpack_bytes = LISTPACK_ENDS;
+        // The number of fields before them, and a zero behind them.
+        listpack_bytes += listpack_len_of_integer((pairs.len() / 2) as i64) + listpack_len_of_integer(0);
+        for field in pairs.iter().step_by(2) {
+            push_number(&mut bytes, field.len() as u64);
+            bytes.extend_from_slice(field);
+            listpack_bytes += Item::new(field).listpack_len();
+        }
+        let mut block = Block {
+            first: id,
+            last: id,
+            last_at: 0,
+            live: 0,
+            deleted: 0,
+            field_count: (pairs.len() / 2) as u32,
+            entries_at: bytes.len() as u32,
+            listpack_bytes: listpack_bytes as u32,
+            bytes,
+        };
+        block.push(id, pairs);
+        block
+    }
+
+    /// Appends an entry; `id` is greater than all before.
+    #[inline]
+    pub(super) fn push(&mut self, id: StreamId, pairs: &[&[u8]]) {
+        debug_assert!(id > self.last || self.live == 0, "IDs grow");
+        // Most entries take less than 16 bytes, so that one byte holds their length; what is longer is moved once it is known.
+        const HEADER_LEN: usize = 1;
+        let start = self.bytes.len();
+        self.bytes.push(0);
+        let mut flags = 0;
+        let mut listpack_bytes = 0;
+        let ms = id.ms - self.first.ms;
+        push_number(&mut self.bytes, ms);
+        listpack_bytes += listpack_len_of_integer(ms as i64);
+        let seq = id.seq.wrapping_sub(self.first.seq) as i64;
+        if seq == 0 {
+            flags |= SAME_SEQUENCE;
+        } else {
+            push_number(&mut self.bytes, ((seq << 1) ^ (seq >> 63)) as u64);
+        }
+        listpack_bytes += listpack_len_of_integer(seq);
+        let field_count = pairs.len() / 2;
+        // In the listpack: the flags, which are small, and the number of elements behind the entry.
+        listpack_bytes += 2;
+        if self.shares_fields(pairs) {
+            flags |= SAME_FIELDS;
+            for value in pairs.iter().skip(1).step_by(2) {
+                let item = Item::new(value);
+                item.push(&mut self.bytes);
+                listpack_bytes += item.listpack_len();
+            }
+            listpack_bytes += listpack_len_of_integer(field_count as i64 + 3);
+        } else {
+            push_number(&mut self.bytes, field_count as u64);
+            for text in pairs {
+                let item = Item::new(text);
+                item.push(&mut self.bytes);
+                listpack_bytes += item.listpack_len();
+            }
+            let count = field_count as i64;
+            listpack_bytes += listpack_len_of_integer(count) + listpack_len_of_integer(2 * count + 4);
+        }
+        let body_len = self.bytes.len() - start - HEADER_LEN;
+        let header = (body_len as u64) << FLAG_BITS | flags;
+        if header < 0x80 {
+            self.bytes[start] = header as u8;
+        } else {
+            let mut written = Vec::with_capacity(5);
+            push_number(&mut written, header);
+            self.bytes.splice(start..start + HEADER_LEN, written);
+        }
+        self.listpack_bytes += listpack_bytes as u32;
+        self.live += 1;
+        self.last = id;
+        self.last_at = start as u32;
+    }
+
+    /// Whether an entry whose texts have `added` bytes has to go to another block.
+    #[inline]
+    pub(super) fn is_full(&self, added: usize, limits: &BlockLimits) -> bool {
+        let bytes_max = if limits.bytes_max == 0 { BYTES_MAX } else { limits.bytes_max.min(BYTES_MAX) };
+        self.listpack_bytes() + added >= bytes_max
+            || limits.entries_max != 0 && i64::from(self.live) + i64::from(self.deleted) >= limits.entries_max
+    }
+
+    /// The ID of the first entry that it ever had, under which the stream keeps it.
+    pub fn first(&self) -> StreamId {
+        self.first
+    }
+
+    /// The ID of its last entry, deleted or not.
+    pub(super) fn last(&self) -> StreamId {
+        self.last
+    }
+
+    /// The ID of its last entry, where that is not deleted.
+    pub(super) fn last_live(&self) -> Option<StreamId> {
+        (u64::from(self.bytes[self.last_at as usize]) & DELETED == 0).then_some(self.last)
+    }
+
+    /// How many entries are not deleted.
+    pub fn live(&self) -> usize {
+        self.live as usize
+    }
+
+    /// What it takes as a listpack.
+    pub(super) fn listpack_bytes(&self) -> usize {
+        self.listpack_bytes as usize
+            + listpack_len_of_integer(self.live.into())
+            + listpack_len_of_integer(self.deleted.into())
+    }
+
+    /// The bytes that its entries and fields take.
+    pub(super) fn bytes_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn memory_usage(&self) -> usize {
+        size_of::<Block>() + self.bytes.capacity()
+    }
+
+    /// Gives room back that a block does not need to which nothing will be appended.
+    pub(super) fn shrink(&mut self) {
+        if self.bytes.capacity() - self.bytes.len() > self.bytes.len() / 8 {
+            self.bytes.shrink_to_fit();
+        }
+    }
+
+    /// All entries in order, with the deleted ones.
+    pub(super) fn entries(&self) -> Entries<'_> {
+        Entries { block: self, at: self.entries_at as usize }
+    }
+
+    /// The entry of this ID that is not deleted.
+    pub(super) fn find(&self, id: StreamId) -> Option<Entry<'_>> {
+        self.entries().find(|entry| entry.id >= id).filter(|entry| entry.id == id && !entry.is_deleted)
+    }
+
+    /// Marks an entry as deleted that is not yet; `at` is where it begins.
+    pub(super) fn mark_deleted(&mut self, at: usize) {
+        debug_assert_eq!(u64::from(self.bytes[at]) & DELETED, 0);
+        self.bytes[at] |= DELETED as u8;
+        self.live -= 1;
+        self.deleted += 1;
+    }
+
+    /// Whether the fields of `pairs` are the first entry's.
+    #[inline]
+    fn shares_fields(&self, pairs: &[&[u8]]) -> bool {
+        if pairs.len() / 2 != self.field_count as usize {
+            return false;
+        }
+        let mut at = 0;
+        pairs.iter().step_by(2).all(|field| read_field(&self.bytes, &mut at) == *field)
+    }
+
+    /// The entry at `at`, and where the next begins.
+    #[inline]
+    fn entry(&self, at: usize) -> (Entry<'_>, usize) {
+        let bytes = &self.bytes[..];
+        let mut position = at;
+        let header = read_number(bytes, &mut position);
+        let end = position + (header >> FLAG_BITS) as usize;
+        let ms = self.first.ms + read_number(bytes, &mut position);
+        let mut seq = self.first.seq;
+        if header & SAME_SEQUENCE == 0 {
+            let difference = read_number(bytes, &mut position);
+            seq = seq.wrapping_add((difference >> 1) ^ (difference & 1).wrapping_neg());
+        }
+        let (field_count, shared_fields) = if header & SAME_FIELDS == 0 {
+            (read_number(bytes, &mut position) as usize, None)
+        } else {
+            (self.field_count as usize, Some(&bytes[..self.entries_at as usize]))
+        };
+        let id = StreamId { ms, seq };
+        let is_deleted = header & DELETED != 0;
+        (Entry { id, is_deleted, at, field_count, shared_fields, items: &bytes[position..end] }, end)
+    }
+}
+
+/// A listpack's header and end.
+const LISTPACK_ENDS: usize = 6 + 1;
+
+#[inline]
+fn read_field<'a>(bytes: &'a [u8], at: &mut usize) -> &'a [u8] {
+    let len = read_number(bytes, at) as usize;
+    *at += len;
+    &bytes[*at - len..*at]
+}
+
+/// The entries of a block.
+pub(super) struct Entries<'a> {
+    block: &'a Block,
+    at: usize,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Entry<'a>> {
+        if self.at == self.block.bytes.len() {
+            return None;
+        }
+        let (entry, next) = self.block.entry(self.at);
+        self.at = next;
+        Some(entry)
+    }
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn is_deleted(&self) -> bool {
+        self.is_deleted
+    }
+
+    /// Where it begins in its block.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// How many fields it has, each with a value.
+    pub fn field_count(&self) -> usize {
+        self.field_count
+    }
+
+    /// Its fields with their values.
+    #[inline]
+    pub fn pairs(&self) -> impl Iterator<Item = (Item<'a>, Item<'a>)> + use<'a> {
+        let Entry { field_count, shared_fields, items, .. } = *self;
+        let (mut field_at, mut item_at) = (0, 0);
+        (0..field_count).map(move |_| {
+            let field = match shared_fields {
+                Some(fields) => Item::Bytes(read_field(fields, &mut field_at)),
+                None => Item::read(items, &mut item_at),
+            };
+            (field, Item::read(items, &mut item_at))
+        })
+    }
+}

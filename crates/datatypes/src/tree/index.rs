@@ -1,0 +1,158 @@
+//! In which leaf a member is: what a sorted set needs to find a member without knowing its score.
+//!
+//! ```text
+//! a chunk of the spine:  count │ item │ item │ … │ unused        item: 32 bits of the member's hash, the number of its leaf
+//! ```
+//!
+//! An item does not know its member: where the hashes are the same, it is a candidate, and the leaf says. With 32 bits of hash there is
+//! hardly ever a wrong one. 8 bytes an element and about as much as a fifth of that for the chunks; the leaf's tags are the highest byte of
+//! the same 32 bits.
+
+use std::sync::Arc;
+
+use crate::spine::{Chunk, Spine};
+
+/// The items that a chunk has on average when a chunk is added, and when one is taken away.
+const ITEMS_MAX: usize = 32;
+const ITEMS_MIN: usize = 10;
+
+#[derive(Clone, Default)]
+pub(super) struct Index {
+    spine: Spine<Items>,
+    len: usize,
+}
+
+/// The tag in its leaf of a member with this hash.
+#[inline]
+pub(super) fn tag_of(hash: u64) -> u8 {
+    (hash >> 24) as u8
+}
+
+#[inline]
+fn item(hash: u64, leaf: u32) -> u64 {
+    hash << 32 | u64::from(leaf)
+}
+
+/// Whether an item may be of a member with this hash.
+#[inline]
+pub(super) fn is_candidate(item: u64, hash: u64) -> bool {
+    item >> 32 == hash & 0xffff_ffff
+}
+
+impl Index {
+    /// The leaves in which a member with this hash may be.
+    #[inline]
+    pub fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> {
+        self.spine.get(hash).items().iter().filter(move |item| is_candidate(**item, hash)).map(|item| *item as u32)
+    }
+
+    pub fn insert(&mut self, hash: u64, leaf: u32) {
+        let index = self.spine.index(hash);
+        self.spine.edit(index, |items| items.push(item(hash, leaf)));
+        self.len += 1;
+        if self.len > self.spine.chunks() * ITEMS_MAX {
+            self.spine.grow(Items::split);
+        }
+    }
+
+    /// A member goes to another leaf.
+    #[inline]
+    pub fn relocate(&mut self, hash: u64, from: u32, to: u32) {
+        let index = self.spine.index(hash);
+        self.spine.edit(index, |items| items.replace(item(hash, from), item(hash, to)));
+    }
+
+    pub fn remove(&mut self, hash: u64, leaf: u32) {
+        let index = self.spine.index(hash);
+        self.spine.edit(index, |items| items.remove(item(hash, leaf)));
+        self.len -= 1;
+        if self.len < self.spine.chunks() * ITEMS_MIN && self.spine.chunks() > 1 {
+            self.spine.shrink(Items::join);
+        }
+    }
+
+    /// Visits the items from a cursor on, chunk by chunk, while `goes_on`; returns where to go on.
+    pub fn walk(&self, cursor: u64, mut visit: impl FnMut(&[u64]) -> bool) -> u64 {
+        self.spine.walk(cursor, |items| visit(items.items()))
+    }
+
+    pub fn memory_usage(&self) -> usize {
+        self.spine.memory_usage() + self.spine.iter().map(|items| ARC_LEN + size_of_val(&*items.0)).sum::<usize>()
+    }
+}
+
+const ARC_LEN: usize = 16;
+
+/// The items of a chunk: the first word says how many of the others are in use.
+#[derive(Clone, Default)]
+struct Items(Arc<[u64]>);
+
+impl Chunk for Items {
+    #[inline]
+    fn len(&self) -> usize {
+        self.0.first().map_or(0, |count| *count as usize)
+    }
+}
+
+impl Items {
+    #[inline]
+    fn items(&self) -> &[u64] {
+        match self.0.split_first() {
+            Some((count, items)) => &items[..*count as usize],
+            None => &[],
+        }
+    }
+
+    fn push(&mut self, item: u64) {
+        let count = self.len();
+        if count + 1 < self.0.len() {
+            let words = Arc::make_mut(&mut self.0);
+            words[count + 1] = item;
+            words[0] += 1;
+        } else {
+            *self = Items::of(self.items().iter().copied().chain([item]), count + 1);
+        }
+    }
+
+    /// So many items, in an allocation of one of the allocator's size classes.
+    fn of(items: impl Iterator<Item = u64>, count: usize) -> Items {
+        let needed = ARC_LEN + 8 * (count + 1);
+        let step = if needed <= 128 { 16 } else { needed.next_power_of_two() / 8 };
+        let words = (needed.next_multiple_of(step) - ARC_LEN) / 8;
+        let unused = std::iter::repeat_n(0, words - count - 1);
+        Items([count as u64].into_iter().chain(items).chain(unused).collect())
+    }
+
+    #[inline]
+    fn position(&self, item: u64) -> usize {
+        self.items().iter().position(|other| *other == item).expect("what is in a leaf is in the index")
+    }
+
+    fn replace(&mut self, item: u64, by: u64) {
+        let position = self.position(item);
+        Arc::make_mut(&mut self.0)[1 + position] = by;
+    }
+
+    fn remove(&mut self, item: u64) {
+        let (position, count) = (self.position(item), self.len());
+        let words = Arc::make_mut(&mut self.0);
+        words[1 + position] = words[count];
+        words[0] -= 1;
+        if count < words.len() / 2 {
+            *self = Items::of(self.items().iter().copied(), count - 1);
+        }
+    }
+
+    fn split(&mut self, bit: u64) -> Items {
+        let part = |set: bool| self.items().iter().copied().filter(move |item| (item >> 32 & bit != 0) == set);
+        let [kept, taken] = [false, true].map(|set| part(set).count());
+        let taken = Items::of(part(true), taken);
+        *self = Items::of(part(false), kept);
+        taken
+    }
+
+    fn join(&mut self, other: Items) {
+        let count = self.len() + other.len();
+        *self = Items::of(self.items().iter().chain(other.items()).copied(), count);
+    }
+}

@@ -1,0 +1,348 @@
+//! A leaf: elements next to each other in one allocation, in order.
+//!
+//! ```text
+//! ┌────────────────────┬────────────┬───────────┬────────┬────────┬──────────────────────────┐
+//! │ header, 8 bytes    │ scores     │ offsets   │ tags   │ free   │ records                  │
+//! │ count records used │ 8 B each   │ 2 B each  │ 1 B ea.│        │ length (1-2 B), member   │
+//! └────────────────────┴────────────┴───────────┴────────┴────────┴──────────────────────────┘
+//! ```
+//!
+//! Scores, offsets and tags are in the order of the elements, records in no order; `records` is where the lowest of them begins, `used` how
+//! many bytes those take that are not removed. A tag is a byte of the member's hash: by it a member is found whose score is not known. An allocation is one of the allocator's size classes, 2 KiB
+//! at most, and grows from one class to the next.
+//!
+//! A long member has a leaf to itself, of whatever size: its bytes stand behind the tag, and it is never moved.
+
+use std::{cmp::Ordering, sync::Arc};
+
+/// A member longer than this has a leaf to itself.
+pub(super) const SHARED_LEN_MAX: usize = 512;
+
+/// The longest leaf of several elements: with the counters of its `Arc` an allocation of 2 KiB.
+const LEN_MAX: usize = 2048 - ARC_LEN;
+const ARC_LEN: usize = 16;
+const HEADER_LEN: usize = 8;
+/// What an element takes beside its record.
+const FIXED_LEN: usize = 8 + 2 + 1;
+/// In place of where the records begin: a long member.
+const LONG: u16 = u16::MAX;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Item<'a> {
+    pub score: f64,
+    pub tag: u8,
+    pub member: &'a [u8],
+}
+
+/// See the picture. Written through `Arc::make_mut`, so that whoever holds the same leaf keeps what it was.
+#[derive(Clone)]
+pub(super) struct Leaf(Arc<[u8]>);
+
+/// There is no room for one more element.
+#[derive(Debug)]
+pub(super) struct Full;
+
+impl Leaf {
+    /// A leaf of these elements, which are in order and fit into one.
+    pub fn new<'a>(items: impl Iterator<Item = Item<'a>> + Clone) -> Leaf {
+        let (mut count, mut records_len) = (0, 0);
+        let mut long = None;
+        for item in items.clone() {
+            count += 1;
+            records_len += record_len(item.member);
+            if item.member.len() > SHARED_LEN_MAX {
+                long = Some(item);
+            }
+        }
+        if let Some(item) = long {
+            assert_eq!(count, 1, "a long member has a leaf to itself");
+            return Leaf::with_long(item);
+        }
+        let len = class_len(HEADER_LEN + count * FIXED_LEN + records_len);
+        assert!(len <= LEN_MAX, "the elements fit into a leaf");
+        let mut scratch = [0; LEN_MAX];
+        let bytes = &mut scratch[..len];
+        let mut records = len;
+        for (index, item) in items.enumerate() {
+            bytes[HEADER_LEN + 8 * index..][..8].copy_from_slice(&item.score.to_le_bytes());
+            records -= record_len(item.member);
+            write_record(&mut bytes[records..], item.member);
+            bytes[HEADER_LEN + 8 * count + 2 * index..][..2].copy_from_slice(&(records as u16).to_le_bytes());
+            bytes[HEADER_LEN + 10 * count + index] = item.tag;
+        }
+        set_header(bytes, count, records, records_len);
+        Leaf(Arc::from(&*bytes))
+    }
+
+    fn with_long(item: Item<'_>) -> Leaf {
+        let mut bytes = Vec::with_capacity(HEADER_LEN + FIXED_LEN + item.member.len());
+        bytes.extend_from_slice(&[0; HEADER_LEN]);
+        bytes.extend_from_slice(&item.score.to_le_bytes());
+        bytes.extend_from_slice(&[0, 0, item.tag]);
+        bytes.extend_from_slice(item.member);
+        set_header(&mut bytes, 1, usize::from(LONG), 0);
+        Leaf(Arc::from(bytes))
+    }
+
+    #[inline]
+    pub fn len(&self) -> usize {
+        usize::from(u16_at(&self.0, 0))
+    }
+
+    /// Whether it is the leaf of one long member.
+    #[inline]
+    pub fn is_long(&self) -> bool {
+        u16_at(&self.0, 2) == LONG
+    }
+
+    /// The bytes that its allocation takes.
+    pub fn allocated_len(&self) -> usize {
+        ARC_LEN + self.0.len()
+    }
+
+    /// The bytes that its elements need.
+    pub fn used_len(&self) -> usize {
+        if self.is_long() {
+            return self.0.len();
+        }
+        HEADER_LEN + self.len() * FIXED_LEN + usize::from(u16_at(&self.0, 4))
+    }
+
+    #[inline]
+    fn scores(&self) -> &[[u8; 8]] {
+        self.0[HEADER_LEN..][..8 * self.len()].as_chunks().0
+    }
+
+    #[inline]
+    pub fn score(&self, index: usize) -> f64 {
+        f64::from_le_bytes(self.scores()[index])
+    }
+
+    #[inline]
+    pub fn member(&self, index: usize) -> &[u8] {
+        if self.is_long() {
+            return &self.0[HEADER_LEN + FIXED_LEN..];
+        }
+        let offset = u16_at(&self.0, HEADER_LEN + 8 * self.len() + 2 * index);
+        record(&self.0[usize::from(offset)..])
+    }
+
+    #[inline]
+    fn tags(&self) -> &[u8] {
+        let count = self.len();
+        &self.0[HEADER_LEN + 10 * count..][..count]
+    }
+
+    pub fn item(&self, index: usize) -> Item<'_> {
+        Item { score: self.score(index), tag: self.tags()[index], member: self.member(index) }
+    }
+
+    pub fn items(&self) -> impl DoubleEndedIterator<Item = Item<'_>> + ExactSizeIterator + Clone {
+        (0..self.len()).map(|index| self.item(index))
+    }
+
+    /// Where an element is, or belongs.
+    #[inline]
+    pub fn search(&self, score: f64, member: &[u8]) -> Result<usize, usize> {
+        let scores = self.scores();
+        let first = scores.partition_point(|other| f64::from_le_bytes(*other) < score);
+        let (mut low, mut high) = (first, scores.len());
+        if scores.get(first).is_none_or(|other| f64::from_le_bytes(*other) > score) {
+            return Err(first);
+        }
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let is_greater = f64::from_le_bytes(scores[middle]) > score;
+            match if is_greater { Ordering::Greater } else { self.member(middle).cmp(member) } {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Ok(middle),
+                Ordering::Greater => high = middle,
+            }
+        }
+        Err(low)
+    }
+
+    /// How many elements stand before where `is_before` ends to be true.
+    #[inline]
+    pub fn partition(&self, is_before: impl Fn(f64, &[u8]) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if is_before(self.score(middle), self.member(middle)) { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    /// Where a member is whose score is not known.
+    #[inline]
+    pub fn find(&self, tag: u8, member: &[u8]) -> Option<usize> {
+        self.with_tag(tag).find(|&index| self.member(index) == member)
+    }
+
+    /// The elements of a tag.
+    #[inline]
+    pub fn with_tag(&self, tag: u8) -> impl Iterator<Item = usize> {
+        memchr::memchr_iter(tag, self.tags())
+    }
+
+    /// Inserts an element at an index.
+    #[inline]
+    pub fn insert(&mut self, index: usize, item: Item<'_>) -> Result<(), Full> {
+        if self.is_long() || item.member.len() > SHARED_LEN_MAX {
+            return Err(Full);
+        }
+        let count = self.len();
+        let records = usize::from(u16_at(&self.0, 2));
+        let record_len = record_len(item.member);
+        if HEADER_LEN + (count + 1) * FIXED_LEN + record_len > records {
+            return self.insert_rebuilding(index, item);
+        }
+        let bytes = Arc::make_mut(&mut self.0);
+        let records = records - record_len;
+        write_record(&mut bytes[records..], item.member);
+        // From the back, so that nothing is overwritten that is still to be moved.
+        let (offsets, tags) = (HEADER_LEN + 8 * count, HEADER_LEN + 10 * count);
+        let (new_offsets, new_tags) = (offsets + 8, tags + 10);
+        bytes.copy_within(tags + index..tags + count, new_tags + index + 1);
+        bytes.copy_within(tags..tags + index, new_tags);
+        bytes[new_tags + index] = item.tag;
+        bytes.copy_within(offsets + 2 * index..tags, new_offsets + 2 * index + 2);
+        bytes.copy_within(offsets..offsets + 2 * index, new_offsets);
+        bytes[new_offsets + 2 * index..][..2].copy_from_slice(&(records as u16).to_le_bytes());
+        let at = HEADER_LEN + 8 * index;
+        bytes.copy_within(at..offsets, at + 8);
+        bytes[at..][..8].copy_from_slice(&item.score.to_le_bytes());
+        let used = usize::from(u16_at(bytes, 4)) + record_len;
+        set_header(bytes, count + 1, records, used);
+        Ok(())
+    }
+
+    #[cold]
+    fn insert_rebuilding(&mut self, index: usize, item: Item<'_>) -> Result<(), Full> {
+        if self.used_len() + FIXED_LEN + record_len(item.member) > LEN_MAX {
+            return Err(Full);
+        }
+        *self = Leaf::new(self.items().take(index).chain([item]).chain(self.items().skip(index)));
+        Ok(())
+    }
+
+    /// Cuts it in two, with one more element at an index; the right part is returned. `at_end` says that elements are being appended to
+    /// the whole tree: the left part then stays full.
+    pub fn split(&mut self, index: usize, item: Item<'_>, at_end: bool) -> Vec<Leaf> {
+        let (count, is_long) = (self.len(), item.member.len() > SHARED_LEN_MAX);
+        if self.is_long() || is_long || at_end && index == count {
+            // The new element gets a leaf to itself, and what there is is cut around it.
+            let new = Leaf::new(std::iter::once(item));
+            if index == count {
+                return vec![new];
+            }
+            if index == 0 {
+                return vec![std::mem::replace(self, new)];
+            }
+            let right = Leaf::new(self.items().skip(index));
+            *self = Leaf::new(self.items().take(index));
+            return vec![new, right];
+        }
+        let all = self.items().take(index).chain([item]).chain(self.items().skip(index));
+        let half = (self.used_len() + FIXED_LEN + record_len(item.member)) / 2;
+        let (mut left_count, mut left_len) = (0, HEADER_LEN);
+        for item in all.clone() {
+            if left_len >= half || left_count == count {
+                break;
+            }
+            left_len += FIXED_LEN + record_len(item.member);
+            left_count += 1;
+        }
+        let right = Leaf::new(all.clone().skip(left_count));
+        let left = Leaf::new(all.take(left_count));
+        *self = left;
+        vec![right]
+    }
+
+    /// Removes elements next to each other.
+    pub fn remove(&mut self, index: usize, removed: usize) {
+        let count = self.len();
+        debug_assert!(index + removed <= count && removed < count, "a leaf is never empty");
+        let removed_len: usize = (index..index + removed).map(|index| record_len(self.member(index))).sum();
+        let bytes = Arc::make_mut(&mut self.0);
+        let (offsets, tags) = (HEADER_LEN + 8 * count, HEADER_LEN + 10 * count);
+        let left = count - removed;
+        let (new_offsets, new_tags) = (HEADER_LEN + 8 * left, HEADER_LEN + 10 * left);
+        bytes.copy_within(HEADER_LEN + 8 * (index + removed)..offsets, HEADER_LEN + 8 * index);
+        bytes.copy_within(offsets..offsets + 2 * index, new_offsets);
+        bytes.copy_within(offsets + 2 * (index + removed)..tags, new_offsets + 2 * index);
+        bytes.copy_within(tags..tags + index, new_tags);
+        bytes.copy_within(tags + index + removed..tags + count, new_tags + index);
+        let (records, used) = (u16_at(bytes, 2), usize::from(u16_at(bytes, 4)) - removed_len);
+        set_header(bytes, left, usize::from(records), used);
+        // An allocation that is mostly unused is given back.
+        if self.0.len() > 512 && self.used_len() < self.0.len() / 2 {
+            *self = Leaf::new(self.items());
+        }
+    }
+
+    /// Gives an element another score, which keeps its place.
+    #[inline]
+    pub fn set_score(&mut self, index: usize, score: f64) {
+        Arc::make_mut(&mut self.0)[HEADER_LEN + 8 * index..][..8].copy_from_slice(&score.to_le_bytes());
+    }
+
+    /// Whether so few bytes are used that it is worth while to look for a neighbour to join.
+    pub fn is_sparse(&self) -> bool {
+        !self.is_long() && self.used_len() < LEN_MAX / 4
+    }
+
+    /// Takes over the elements of its right neighbour, where there is room for them, with some to spare.
+    pub fn join(&mut self, right: &Leaf) -> Result<(), Full> {
+        if self.is_long() || right.is_long() || self.used_len() + right.used_len() > LEN_MAX / 4 * 3 {
+            return Err(Full);
+        }
+        *self = Leaf::new(self.items().chain(right.items()));
+        Ok(())
+    }
+}
+
+/// The least length of a leaf that holds `needed` bytes and fills an allocation of one of the allocator's classes: four to a doubling.
+fn class_len(needed: usize) -> usize {
+    let allocated = needed + ARC_LEN;
+    if allocated <= 128 {
+        return allocated.next_multiple_of(16) - ARC_LEN;
+    }
+    let step = allocated.next_power_of_two() / 8;
+    allocated.next_multiple_of(step) - ARC_LEN
+}
+
+#[inline]
+fn record_len(member: &[u8]) -> usize {
+    member.len() + if member.len() < 0x80 { 1 } else { 2 }
+}
+
+#[inline]
+fn write_record(at: &mut [u8], member: &[u8]) {
+    let len = member.len();
+    if len < 0x80 {
+        at[0] = len as u8;
+        at[1..=len].copy_from_slice(member);
+    } else {
+        at[..2].copy_from_slice(&[0x80 | (len >> 8) as u8, len as u8]);
+        at[2..][..len].copy_from_slice(member);
+    }
+}
+
+#[inline]
+fn record(bytes: &[u8]) -> &[u8] {
+    let first = usize::from(bytes[0]);
+    if first < 0x80 { &bytes[1..][..first] } else { &bytes[2..][..(first & 0x7f) << 8 | usize::from(bytes[1])] }
+}
+
+#[inline]
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+#[inline]
+fn set_header(bytes: &mut [u8], count: usize, records: usize, used: usize) {
+    bytes[..2].copy_from_slice(&(count as u16).to_le_bytes());
+    bytes[2..4].copy_from_slice(&(records as u16).to_le_bytes());
+    bytes[4..6].copy_from_slice(&(used as u16).to_le_bytes());
+}

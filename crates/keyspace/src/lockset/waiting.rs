@@ -1,0 +1,88 @@
+//! Waiting for keys: who waits is parked with the keys' shards, under their locks, and found there by who writes.
+
+use super::{LockSet, ShardList};
+use crate::{HashedKey, waiters::Waiter};
+
+impl LockSet<'_> {
+    /// Whether the set has the lock of a shard.
+    #[inline]
+    pub fn holds(&self, shard: usize) -> bool {
+        match &self.held {
+            super::Held::Shards(shards, _) => shards.binary_search(&(shard as u16)).is_ok(),
+            super::Held::OneAtATime(_) => false,
+            super::Held::Whole(_) => true,
+        }
+    }
+
+    /// Gives the locks back, for others to be taken with them.
+    pub fn release(mut self) -> ShardList {
+        match &mut self.held {
+            super::Held::Shards(shards, _) => shards.clone(),
+            super::Held::OneAtATime(_) | super::Held::Whole(_) => ShardList::new(),
+        }
+    }
+
+    /// Parks one who waits for a key. `ticket` is from [`crate::Keyspace::next_ticket`], taken under this set's locks; `for_removal` says
+    /// that he also wants to know when the key is gone.
+    pub fn park(&self, database: usize, key: HashedKey<'_>, ticket: u64, waiter: Waiter, for_removal: bool) {
+        let change = self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
+            shard.observers_mut().waiters.add(database, key.bytes, ticket, waiter, for_removal)
+        });
+        self.keyspace.count_awaited(change);
+    }
+
+    /// Takes him away again, if he is there.
+    pub fn unpark(&self, database: usize, key: HashedKey<'_>, ticket: u64, for_removal: bool) {
+        let change = self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
+            let change = shard.observers_mut().waiters.remove(database, key.bytes, ticket, for_removal);
+            shard.drop_empty_observers();
+            change
+        });
+        self.keyspace.count_awaited(change);
+    }
+
+    /// The first who waits for a key and came after the one with this ticket.
+    pub fn next_waiter(&self, database: usize, key: HashedKey<'_>, ticket: u64) -> Option<(u64, Waiter)> {
+        self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
+            let queue = shard.observers.as_ref()?.waiters.queue(database, key.bytes)?;
+            queue.next_after(ticket).map(|(ticket, waiter)| (ticket, waiter.clone()))
+        })
+    }
+
+    /// Whether somebody who waits for the key wants to know that it is gone.
+    pub fn is_removal_awaited(&self, database: usize, key: HashedKey<'_>) -> bool {
+        self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
+            let queue = shard.observers.as_ref().and_then(|it| it.waiters.queue(database, key.bytes));
+            queue.is_some_and(|queue| queue.wants_removal())
+        })
+    }
+
+    /// Visits those who wait for a key, in whichever database, in the order of their arrival, while `visit` says so.
+    pub fn visit_waiters(&self, key: HashedKey<'_>, mut visit: impl FnMut(u64, &Waiter) -> bool) {
+        self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
+            let Some(observers) = &shard.observers else { return };
+            for queue in observers.waiters.queues(key.bytes) {
+                for (ticket, waiter) in queue.iter() {
+                    if !visit(ticket, waiter) {
+                        break;
+                    }
+                }
+            }
+        });
+    }
+
+    /// The keys of a database that somebody waits for, of the whole keyspace.
+    pub fn awaited_keys(&self, database: usize) -> Vec<Box<[u8]>> {
+        let mut keys = Vec::new();
+        if self.keyspace.is_awaited() {
+            for index in 0..self.keyspace.shards.len() {
+                self.with_shard(index, |shard| {
+                    if let Some(observers) = &shard.observers {
+                        keys.extend(observers.waiters.keys(database).map(Box::from));
+                    }
+                });
+            }
+        }
+        keys
+    }
+}

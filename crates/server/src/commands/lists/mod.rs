@@ -1,0 +1,192 @@
+//! Lists by index: reading, replacing and cutting. Pushing and popping at the ends, and what looks for elements by their value, have files
+//! of their own.
+
+pub mod ends;
+pub mod search;
+
+use ochre_datatypes::{
+    list::{End, List, ListLimits},
+    listpack::Element,
+};
+use ochre_keyspace::Missing;
+use ochre_resp::ReplyWriter;
+
+use super::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+    table::{Category, Group, KeyFlags, KeySpec},
+};
+use crate::notify::NotifyClass;
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "lindex",
+        arity: 3,
+        flags: Flags::READONLY.union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+        since: "1.0.0",
+        complexity: "O(N) with N the nodes up to the element from the nearer end, each of hundreds of elements",
+        summary: "Returns an element of a list by its index, which is negative from the end.",
+        syntax: "key index:integer",
+        handler: Handler::Read(lindex),
+        ..LIST
+    },
+    CommandSpec {
+        name: "llen",
+        arity: 2,
+        flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RO)],
+        since: "1.0.0",
+        summary: "Returns the length of a list.",
+        syntax: "key",
+        handler: Handler::Read(llen),
+        ..LIST
+    },
+    CommandSpec {
+        name: "lrange",
+        arity: 4,
+        flags: Flags::READONLY,
+        keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+        since: "1.0.0",
+        complexity: "O(S+N) with S the distance of the range from the nearer end, in nodes, and N the returned elements",
+        summary: "Returns the elements of a list between two indexes, both included.",
+        syntax: "key start:integer stop:integer",
+        handler: Handler::Read(lrange),
+        ..LIST
+    },
+    CommandSpec {
+        name: "lset",
+        arity: 4,
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
+        since: "1.0.0",
+        complexity: "O(N) with N the nodes up to the element from the nearer end, each of hundreds of elements",
+        summary: "Puts a value in place of the element of a list at an index.",
+        syntax: "key index:integer element",
+        handler: Handler::Write(lset),
+        ..LIST
+    },
+    CommandSpec {
+        name: "ltrim",
+        arity: 4,
+        flags: Flags::WRITE,
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
+        since: "1.0.0",
+        complexity: "O(N) with N the removed nodes, each of hundreds of elements",
+        summary: "Removes the elements of a list that are not between two indexes, both included.",
+        syntax: "key start:integer stop:integer",
+        handler: Handler::Write(ltrim),
+        ..LIST
+    },
+];
+
+/// What the rows of lists have in common.
+const LIST: CommandSpec = CommandSpec { categories: Category::LIST, group: Group::List, ..CommandSpec::DEFAULT };
+
+/// The settings that lists depend on.
+#[inline]
+pub fn limits<K>(cx: &Context<'_, K>) -> ListLimits {
+    ListLimits {
+        listpack_size_max: cx.core.config().list_max_listpack_size,
+        plain_len_min: cx.core.server.plain_len_min(),
+    }
+}
+
+/// Answers with an element.
+#[inline]
+pub fn reply_element(reply: &mut ReplyWriter<'_>, element: Element<'_>) {
+    match element {
+        Element::Int(value) => reply.bulk_integer(value),
+        Element::Bytes(bytes) => reply.bulk(bytes),
+    }
+}
+
+/// An argument that names an end.
+fn end(cx: &KeyedWrite<'_>, index: usize) -> Result<End, CommandError> {
+    if cx.is_word(index, "LEFT") {
+        Ok(End::Left)
+    } else if cx.is_word(index, "RIGHT") {
+        Ok(End::Right)
+    } else {
+        Err(CommandError::SYNTAX)
+    }
+}
+
+/// The element that an index means, if any: negative ones count from the end.
+fn resolve(index: i64, len: usize) -> Option<usize> {
+    let index = if index < 0 { len.checked_sub(usize::try_from(index.unsigned_abs()).ok()?)? } else { index as usize };
+    (index < len).then_some(index)
+}
+
+/// Where the elements between two indexes begin, both included, and how many they are.
+fn resolve_range(start: i64, stop: i64, len: usize) -> (usize, usize) {
+    let from_start = |index: i64| if index < 0 { index.saturating_add(len as i64) } else { index };
+    let (start, stop) = (from_start(start).max(0), from_start(stop).min(len as i64 - 1));
+    if start > stop { (0, 0) } else { (start as usize, (stop - start + 1) as usize) }
+}
+
+fn llen(cx: &mut KeyedRead<'_>) -> Run {
+    let key = cx.key(1);
+    let len = cx.read::<List>(key)?.map_or(0, |list| list.len());
+    cx.reply.integer(len as i64);
+    Ok(Outcome::Done)
+}
+
+fn lindex(cx: &mut KeyedRead<'_>) -> Run {
+    let key = cx.key(1);
+    let Some(list) = cx.read::<List>(key)? else {
+        cx.reply.null();
+        return Ok(Outcome::Done);
+    };
+    let index = resolve(cx.integer(2)?, list.len());
+    match index.and_then(|index| list.get(index)) {
+        Some(element) => reply_element(&mut cx.reply, element),
+        None => cx.reply.null(),
+    }
+    Ok(Outcome::Done)
+}
+
+fn lrange(cx: &mut KeyedRead<'_>) -> Run {
+    let (start, stop) = (cx.integer(2)?, cx.integer(3)?);
+    let key = cx.key(1);
+    let Some(list) = cx.read::<List>(key)? else {
+        cx.reply.array(0);
+        return Ok(Outcome::Done);
+    };
+    let (from, count) = resolve_range(start, stop, list.len());
+    cx.reply.array(count);
+    let reply = &mut cx.reply;
+    list.iter_from(from, false).take(count).for_each(|element| reply_element(reply, element));
+    Ok(Outcome::Done)
+}
+
+fn lset(cx: &mut KeyedWrite<'_>) -> Run {
+    let (key, value, limits) = (cx.key(1), cx.args.get(3), limits(cx));
+    let text = cx.args.get(2);
+    // The index is looked at after the key, as Redis does.
+    let edited = cx.edit::<List, _>(key, Missing::Skip, |list| {
+        let index = ochre_datatypes::number::parse_i64(text).ok_or(CommandError::NOT_AN_INTEGER)?;
+        let index = resolve(index, list.len()).unwrap_or(usize::MAX);
+        let is_set = list.set(index, value, &limits);
+        is_set.then_some(()).ok_or(CommandError::text("ERR index out of range"))
+    })?;
+    let Some(edited) = edited else { return Err(CommandError::NO_SUCH_KEY) };
+    edited.result.clone()?;
+    cx.edited(key, NotifyClass::LIST, "lset", &edited);
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn ltrim(cx: &mut KeyedWrite<'_>) -> Run {
+    let (start, stop) = (cx.integer(2)?, cx.integer(3)?);
+    let (key, limits) = (cx.key(1), limits(cx));
+    let edited = cx.edit::<List, _>(key, Missing::Skip, |list| {
+        let (from, kept) = resolve_range(start, stop, list.len());
+        list.trim(from, kept, &limits);
+    })?;
+    if let Some(edited) = edited {
+        cx.edited(key, NotifyClass::LIST, "ltrim", &edited);
+    }
+    cx.reply.ok();
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,276 @@
+//! What several sets have in common, what they have together, and what one has that others have not: as a reply, stored, or counted.
+//!
+//! No set is copied for it. Members of one set are looked for in the others, each hashed once however many there are.
+
+use std::ops::ControlFlow;
+
+use ochre_datatypes::{
+    Collection,
+    listpack::Element,
+    set::{Probe, Set, SetLimits, SetView},
+};
+use smallvec::SmallVec;
+
+use super::{
+    super::{
+        CommandError, CommandSpec, Flags, Handler,
+        context::{KeyedRead, KeyedWrite, Outcome, Run},
+        table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
+    },
+    SET, reply_member, set_limits,
+};
+use crate::notify::NotifyClass;
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "sdiff",
+        complexity: "O(N * M) with N members of the first set and M sets",
+        summary: "Returns the members of the first set that none of the others has.",
+        handler: Handler::Read(|cx| reply_combined(cx, difference)),
+        ..COMBINED
+    },
+    CommandSpec {
+        name: "sdiffstore",
+        complexity: "O(N * M) with N members of the first set and M sets",
+        summary: "Stores the members of the first set that none of the others has.",
+        handler: Handler::Write(|cx| store_combined(cx, "sdiffstore", stored_difference)),
+        ..STORED
+    },
+    CommandSpec {
+        name: "sinter",
+        complexity: "O(N * M) with N members of the smallest set and M sets",
+        summary: "Returns the members that all of the sets have.",
+        handler: Handler::Read(|cx| reply_combined(cx, intersection)),
+        ..COMBINED
+    },
+    CommandSpec {
+        name: "sintercard",
+        arity: -3,
+        flags: Flags::READONLY.union(Flags::MOVABLE_KEYS),
+        keys: &[KeySpec {
+            flags: KeyFlags::RO.union(KeyFlags::ACCESS),
+            begin: BeginSearch::Index(1),
+            find: FindKeys::Count { at: 0, first: 1, step: 1 },
+            notes: None,
+        }],
+        since: "7.0.0",
+        complexity: "O(N * M) with N members of the smallest set and M sets",
+        summary: "Returns how many members all of the sets have, counting up to a limit.",
+        syntax: "numkeys:integer key... [LIMIT limit:integer]",
+        handler: Handler::Read(sintercard),
+        ..SET
+    },
+    CommandSpec {
+        name: "sinterstore",
+        complexity: "O(N * M) with N members of the smallest set and M sets",
+        summary: "Stores the members that all of the sets have.",
+        handler: Handler::Write(|cx| store_combined(cx, "sinterstore", stored_intersection)),
+        ..STORED
+    },
+    CommandSpec {
+        name: "sunion",
+        complexity: "O(N * M) with N members of all M sets",
+        summary: "Returns the members that any of the sets has.",
+        handler: Handler::Read(|cx| reply_combined(cx, union)),
+        ..COMBINED
+    },
+    CommandSpec {
+        name: "sunionstore",
+        complexity: "O(N) with N members of all sets",
+        summary: "Stores the members that any of the sets has.",
+        handler: Handler::Write(|cx| store_combined(cx, "sunionstore", stored_union)),
+        ..STORED
+    },
+];
+
+/// The rows of those that answer with members.
+const COMBINED: CommandSpec = CommandSpec {
+    arity: -2,
+    flags: Flags::READONLY,
+    keys: &[KeySpec::range(1, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+    tips: &["nondeterministic_output_order"],
+    since: "1.0.0",
+    syntax: "key...",
+    ..SET
+};
+
+/// The rows of those that store a result.
+const STORED: CommandSpec = CommandSpec {
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: &[
+        KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE)),
+        KeySpec::range(2, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS)),
+    ],
+    since: "1.0.0",
+    syntax: "destination:key key...",
+    ..SET
+};
+
+/// The sets of some keys, in their order; none where there is no key.
+type Sources<'s> = SmallVec<[Option<SetView<'s>>; 8]>;
+
+/// Shows the members of a result, until that is enough.
+type Visit<'v, 's> = &'v mut dyn FnMut(Element<'s>) -> ControlFlow<()>;
+
+fn intersection<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
+    let Some(mut sets) = sources.iter().copied().collect::<Option<SmallVec<[SetView<'s>; 8]>>>() else { return };
+    sets.sort_by_key(|set| set.len());
+    let (smallest, others) = sets.split_first().expect("there is a key");
+    let _ = smallest.iter().try_for_each(|member| {
+        let mut probe = Probe::new(member);
+        if others.iter().all(|other| probe.is_in(*other)) { visit(member) } else { ControlFlow::Continue(()) }
+    });
+}
+
+fn union<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
+    let mut sets: SmallVec<[SetView<'s>; 8]> = sources.iter().copied().flatten().collect();
+    // Each member is looked for in the sets before its own: the fewer of them come late the better.
+    sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
+    for (number, set) in sets.iter().enumerate() {
+        let before = &sets[..number];
+        let _ = set.iter().try_for_each(|member| {
+            let mut probe = Probe::new(member);
+            if before.iter().any(|other| probe.is_in(*other)) { ControlFlow::Continue(()) } else { visit(member) }
+        });
+    }
+}
+
+fn difference<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
+    let Some((Some(first), others)) = sources.split_first() else { return };
+    let mut others: SmallVec<[SetView<'s>; 8]> = others.iter().copied().flatten().collect();
+    // The larger a set the likelier it has a member.
+    others.sort_by_key(|set| std::cmp::Reverse(set.len()));
+    let _ = first.iter().try_for_each(|member| {
+        let mut probe = Probe::new(member);
+        if others.iter().any(|other| probe.is_in(*other)) { ControlFlow::Continue(()) } else { visit(member) }
+    });
+}
+
+/// In the form that Redis gives it: a set of integers where the smallest source or all of the result is one, otherwise a listpack while it
+/// fits.
+fn stored_intersection(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> Set {
+    let smallest = sources.iter().flatten().min_by_key(|set| set.len());
+    let mut result = if matches!(smallest, Some(SetView::Ints(_))) { Set::default() } else { Set::empty_listpack() };
+    intersection(sources, &mut |member| {
+        result.add_element(member, limits);
+        ControlFlow::Continue(())
+    });
+    result.make_ints_if_it_can(limits);
+    result
+}
+
+fn stored_union(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> Set {
+    let mut result = Set::default();
+    for set in sources.iter().flatten() {
+        set.iter().for_each(|member| _ = result.add_element(member, limits));
+    }
+    result
+}
+
+/// Redis takes the others out of a copy of the first set where it thinks that quicker, and the result then has the form that the copy had:
+/// its estimate is made here too, though looking members up is as quick.
+fn stored_difference(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> Set {
+    let mut result = Set::default();
+    let Some((Some(first), others)) = sources.split_first() else { return result };
+    let there = || others.iter().flatten();
+    let looking_up = first.len() * (1 + there().count()) / 2;
+    let taking_out = first.len() + there().map(|set| set.len()).sum::<usize>();
+    if looking_up <= taking_out {
+        difference(sources, &mut |member| {
+            result.add_element(member, limits);
+            ControlFlow::Continue(())
+        });
+        return result;
+    }
+    first.iter().for_each(|member| _ = result.add_element(member, limits));
+    let mut text = itoa::Buffer::new();
+    for set in there() {
+        set.iter().for_each(|member| _ = result.remove(member.as_bytes(&mut text)));
+    }
+    result
+}
+
+/// The sets of the keys from one argument on to another.
+fn read_sources<'a>(cx: &mut KeyedRead<'a>, first: usize, end: usize) -> Result<Sources<'a>, CommandError> {
+    (first..end)
+        .map(|index| {
+            let key = cx.key(index);
+            cx.read::<Set>(key)
+        })
+        .collect()
+}
+
+fn reply_combined<'a>(cx: &mut KeyedRead<'a>, combine: fn(&[Option<SetView<'a>>], Visit<'_, 'a>)) -> Run {
+    let sources = read_sources(cx, 1, cx.args.len())?;
+    let mark = cx.reply.array_later();
+    let mut count = 0;
+    combine(&sources, &mut |member| {
+        count += 1;
+        reply_member(&mut cx.reply, member);
+        ControlFlow::Continue(())
+    });
+    cx.reply.close_set(mark, count);
+    Ok(Outcome::Done)
+}
+
+fn store_combined(
+    cx: &mut KeyedWrite<'_>,
+    event: &'static str,
+    combine: fn(&[Option<SetView<'_>>], &SetLimits) -> Set,
+) -> Run {
+    let (database, limits) = (cx.db(), set_limits(&cx.core.config()));
+    let keys = 2..cx.args.len();
+    for index in keys.clone() {
+        let key = cx.key(index);
+        let found = cx.keys.get(database, key);
+        cx.core.counters.lookup(found.is_some());
+        match found {
+            Some(entry) => _ = entry.collection::<Set>()?,
+            None => cx.announce(key, NotifyClass::KEY_MISS, "keymiss"),
+        }
+    }
+    let sources: Result<Sources<'_>, CommandError> = keys
+        .map(|index| Ok(cx.keys.peek(database, cx.key(index)).map(|entry| entry.collection::<Set>()).transpose()?))
+        .collect();
+    let result = combine(&sources?, &limits);
+    let (target, len) = (cx.key(1), result.view().len());
+    if len > 0 {
+        cx.store(target, result);
+        cx.changed(target, NotifyClass::SET, event);
+    } else if cx.store(target, result) {
+        cx.changed(target, NotifyClass::GENERIC, "del");
+    }
+    cx.reply.integer(len as i64);
+    Ok(Outcome::Done)
+}
+
+fn sintercard(cx: &mut KeyedRead<'_>) -> Run {
+    let Some(count) = cx.integer(1).ok().filter(|&count| count > 0) else {
+        return Err(CommandError::text("ERR numkeys should be greater than 0"));
+    };
+    let end = 2usize.saturating_add(count as usize);
+    if end > cx.args.len() {
+        return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
+    }
+    let mut limit = 0;
+    let mut index = end;
+    while index < cx.args.len() {
+        if !cx.is_word(index, "LIMIT") || index + 1 == cx.args.len() {
+            return Err(CommandError::SYNTAX);
+        }
+        limit = match cx.integer(index + 1) {
+            Ok(limit) if limit >= 0 => limit as usize,
+            _ => return Err(CommandError::text("ERR LIMIT can't be negative")),
+        };
+        index += 2;
+    }
+    let sources = read_sources(cx, 2, end)?;
+    let mut count = 0;
+    intersection(&sources, &mut |_| {
+        count += 1;
+        if count == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    cx.reply.integer(count as i64);
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,153 @@
+//! Random members of a set: taken out by SPOP, only shown by SRANDMEMBER.
+
+use ochre_datatypes::set::Set;
+use ochre_keyspace::Missing;
+use smallvec::SmallVec;
+
+use super::{
+    super::{
+        CommandError, CommandSpec, Flags, Handler,
+        context::{KeyedRead, KeyedWrite, Outcome, Run},
+        table::{KeyFlags, KeySpec},
+    },
+    SET, reply_member,
+};
+use crate::notify::NotifyClass;
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "spop",
+        arity: -2,
+        flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH_BARE),
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+        tips: &["nondeterministic_output"],
+        since: "1.0.0",
+        complexity: "O(N) with N the count, O(1) without one",
+        summary: "Removes one or more random members of a set and returns them.",
+        syntax: "key [count:integer]",
+        handler: Handler::Write(spop),
+        ..SET
+    },
+    CommandSpec {
+        name: "srandmember",
+        arity: -2,
+        flags: Flags::READONLY.union(Flags::BATCH_BARE),
+        keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+        tips: &["nondeterministic_output"],
+        since: "1.0.0",
+        complexity: "O(N) with N the count without its sign, O(1) without one",
+        summary: "Returns one or more random members of a set; with a negative count they may come more than once.",
+        syntax: "key [count:integer]",
+        handler: Handler::Read(srandmember),
+        ..SET
+    },
+];
+
+/// With a negative count the reply is as long as the client asks for, however small the set: beyond this it is refused, where Redis would
+/// run out of memory.
+const REPEATED_MAX: u64 = 1 << 26;
+
+fn spop(cx: &mut KeyedWrite<'_>) -> Run {
+    match cx.args.len() {
+        2 => spop_one(cx),
+        3 => spop_many(cx),
+        _ => Err(CommandError::SYNTAX),
+    }
+}
+
+fn spop_one(cx: &mut KeyedWrite<'_>) -> Run {
+    let (key, core) = (cx.key(1), cx.core);
+    let edited = cx.edit(key, Missing::Skip, |set: &mut Set| {
+        set.pop_random(&mut || core.random(), |member| {
+            SmallVec::<[u8; 64]>::from_slice(member.as_bytes(&mut itoa::Buffer::new()))
+        })
+    })?;
+    match edited {
+        Some(edited) => {
+            let member = edited.result.as_deref().expect("a set has members");
+            cx.reply.bulk(member);
+            cx.edited(key, NotifyClass::SET, "spop", &edited);
+            cx.journal(|| vec![b"SREM".into(), key.bytes.into(), member.to_vec().into()]);
+        }
+        None => cx.reply.null(),
+    }
+    Ok(Outcome::Done)
+}
+
+fn spop_many(cx: &mut KeyedWrite<'_>) -> Run {
+    let Some(count) = cx.integer(2).ok().and_then(|count| usize::try_from(count).ok()) else {
+        return Err(CommandError::text("ERR value is out of range, must be positive"));
+    };
+    let (key, core, database) = (cx.key(1), cx.core, cx.db());
+    let set = match cx.keys.get(database, key) {
+        Some(entry) => Some(entry.collection::<Set>()?),
+        None => None,
+    };
+    let Some(set) = set.filter(|_| count > 0) else {
+        cx.reply.set(0);
+        return Ok(Outcome::Done);
+    };
+    if count >= set.len() {
+        cx.reply.set(set.len());
+        set.iter().for_each(|member| reply_member(&mut cx.reply, member));
+        cx.keys.remove(database, key);
+        cx.changed(key, NotifyClass::SET, "spop");
+        cx.announce(key, NotifyClass::GENERIC, "del");
+        cx.journal(|| vec![b"DEL".into(), key.bytes.into()]);
+        return Ok(Outcome::Done);
+    }
+    // The members one after the other, and where each ends.
+    let (mut popped, mut ends) = (Vec::new(), Vec::with_capacity(count));
+    let edited = cx.edit(key, Missing::Skip, |set: &mut Set| {
+        set.pop_many(count, &mut || core.random(), |member| {
+            member.write_to(&mut popped);
+            ends.push(popped.len());
+        });
+    })?;
+    let members = || ends.iter().scan(0, |start, &end| Some(&popped[std::mem::replace(start, end)..end]));
+    cx.reply.set(count);
+    members().for_each(|member| cx.reply.bulk(member));
+    cx.edited(key, NotifyClass::SET, "spop", &edited.expect("it was looked up under the same lock"));
+    cx.journal(|| {
+        let removed = members().map(|member| member.to_vec().into());
+        [b"SREM".into(), key.bytes.into()].into_iter().chain(removed).collect()
+    });
+    Ok(Outcome::Done)
+}
+
+fn srandmember(cx: &mut KeyedRead<'_>) -> Run {
+    let (key, core) = (cx.key(1), cx.core);
+    let mut random = || core.random();
+    match cx.args.len() {
+        2 => match cx.read::<Set>(key)?.and_then(|set| set.random(&mut random)) {
+            Some(member) => reply_member(&mut cx.reply, member),
+            None => cx.reply.null(),
+        },
+        3 => {
+            let count = cx.integer(2)?;
+            if count == i64::MIN {
+                return Err(CommandError::text(
+                    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+                ));
+            }
+            let Some(set) = cx.read::<Set>(key)? else {
+                cx.reply.array(0);
+                return Ok(Outcome::Done);
+            };
+            let wanted = count.unsigned_abs();
+            if count >= 0 {
+                let different = usize::try_from(wanted).map_or(set.len(), |wanted| wanted.min(set.len()));
+                cx.reply.array(different);
+                set.sample(different, &mut random, |member| reply_member(&mut cx.reply, member));
+            } else {
+                if wanted > REPEATED_MAX {
+                    return Err(CommandError::OUT_OF_RANGE);
+                }
+                cx.reply.array(wanted as usize);
+                set.sample_repeated(wanted as usize, &mut random, |member| reply_member(&mut cx.reply, member));
+            }
+        }
+        _ => return Err(CommandError::SYNTAX),
+    }
+    Ok(Outcome::Done)
+}

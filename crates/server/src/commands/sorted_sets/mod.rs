@@ -1,0 +1,565 @@
+//! Sorted sets: their elements one by one. Ranges, pops, and what is made of several have files of their own.
+
+pub mod combine;
+pub mod pop;
+pub mod range;
+
+use std::{borrow::Cow, ops::ControlFlow};
+
+use ochre_datatypes::{
+    ValueType,
+    listpack::Element,
+    number::{parse_f64, write_general},
+    sorted_set::{SortedSet, SortedSetLimits, SortedSetView},
+    spine::below,
+};
+use ochre_keyspace::{HashedKey, Missing};
+use ochre_resp::{Protocol, ReplyWriter, double};
+use smallvec::SmallVec;
+
+use super::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+    scan::{self, ScanOptions},
+    table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
+};
+use crate::{core::Core, notify::NotifyClass};
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "zadd",
+        arity: -4,
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
+        since: "1.2.0",
+        complexity: "O(log(N)) for each member, with N the number of elements",
+        summary: "Adds members with their scores to a sorted set, or changes the scores of those that are there.",
+        syntax: "key [NX|XX] [GT|LT] [CH] [INCR] (score:double member)...",
+        handler: Handler::Write(zadd),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zcard",
+        arity: 2,
+        flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RO)],
+        since: "1.2.0",
+        summary: "Returns how many members a sorted set has.",
+        syntax: "key",
+        handler: Handler::Read(zcard),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zincrby",
+        arity: 4,
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+        since: "1.2.0",
+        complexity: "O(log(N)) with N the number of elements",
+        summary: "Adds to a member's score, zero if it is not there.",
+        syntax: "key increment:integer member",
+        handler: Handler::Write(zincrby),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zmscore",
+        arity: -3,
+        flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+        since: "6.2.0",
+        complexity: "O(N) with N members",
+        summary: "Returns the scores of members.",
+        syntax: "key member...",
+        handler: Handler::Read(zmscore),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zrandmember",
+        arity: -2,
+        flags: Flags::READONLY.union(Flags::BATCH_BARE),
+        keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+        tips: &["nondeterministic_output"],
+        since: "6.2.0",
+        complexity: "O(N*log(M)) with N members returned of M",
+        summary: "Returns members that are chosen at random.",
+        syntax: "key [count:integer [WITHSCORES]]",
+        handler: Handler::Read(zrandmember),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zrank",
+        arity: -3,
+        flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+        since: "2.0.0",
+        complexity: "O(log(N)) with N the number of elements",
+        summary: "Returns how many members come before a member.",
+        syntax: "key member [WITHSCORE]",
+        handler: Handler::Read(|cx| rank(cx, false)),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zrem",
+        arity: -3,
+        flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
+        since: "1.2.0",
+        complexity: "O(M*log(N)) with N the number of elements, and M members",
+        summary: "Removes members.",
+        syntax: "key member...",
+        handler: Handler::Write(zrem),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zrevrank",
+        arity: -3,
+        flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+        since: "2.0.0",
+        complexity: "O(log(N)) with N the number of elements",
+        summary: "Returns how many members come behind a member.",
+        syntax: "key member [WITHSCORE]",
+        handler: Handler::Read(|cx| rank(cx, true)),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zscan",
+        arity: -3,
+        flags: Flags::READONLY,
+        keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+        tips: &["nondeterministic_output"],
+        since: "2.8.0",
+        complexity: "O(1) for a call, O(N) for all N members",
+        summary: "Returns some of the members with their scores, and a cursor to go on from.",
+        syntax: "key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]",
+        handler: Handler::Read(zscan),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zscore",
+        arity: 3,
+        flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
+        keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+        since: "1.2.0",
+        summary: "Returns the score of a member.",
+        syntax: "key member",
+        handler: Handler::Read(zscore),
+        ..SORTED_SET
+    },
+];
+
+/// What the rows of sorted sets have in common.
+const SORTED_SET: CommandSpec =
+    CommandSpec { categories: Category::SORTEDSET, group: Group::SortedSet, ..CommandSpec::DEFAULT };
+
+const NOT_A_NUMBER: CommandError = CommandError::text("ERR resulting score is not a number (NaN)");
+
+/// A number of keys at an index, then the keys.
+const fn counted_keys(index: u16, flags: KeyFlags) -> KeySpec {
+    KeySpec { flags, begin: BeginSearch::Index(index), find: FindKeys::Count { at: 0, first: 1, step: 1 }, notes: None }
+}
+
+/// Up to where sorted sets are packed.
+pub fn limits(core: &Core) -> SortedSetLimits {
+    let config = core.config();
+    SortedSetLimits { entries_max: config.zset_max_listpack_entries, member_len_max: config.zset_max_listpack_value }
+}
+
+/// An argument as a score.
+pub fn score_at<K>(cx: &Context<'_, K>, index: usize) -> Result<f64, CommandError> {
+    parse_f64(cx.args.get(index)).ok_or(CommandError::NOT_A_FLOAT)
+}
+
+/// Answers with a member.
+#[inline]
+pub fn reply_member(reply: &mut ReplyWriter<'_>, member: Element<'_>) {
+    match member {
+        Element::Int(integer) => reply.bulk_integer(integer),
+        Element::Bytes(bytes) => reply.bulk(bytes),
+    }
+}
+
+/// Answers with elements one by one: the members alone, or with their scores, which are pairs of their own in RESP3.
+struct Elements {
+    with_scores: bool,
+    in_pairs: bool,
+}
+
+impl Elements {
+    fn new(with_scores: bool, reply: &ReplyWriter<'_>) -> Elements {
+        Elements { with_scores, in_pairs: with_scores && reply.protocol() == Protocol::Resp3 }
+    }
+
+    /// Opens the reply of so many elements.
+    fn open(&self, reply: &mut ReplyWriter<'_>, count: usize) {
+        reply.array(if self.with_scores && !self.in_pairs { 2 * count } else { count });
+    }
+
+    #[inline]
+    fn add(&self, reply: &mut ReplyWriter<'_>, score: f64, member: Element<'_>) {
+        if self.in_pairs {
+            reply.array(2);
+        }
+        reply_member(reply, member);
+        if self.with_scores {
+            reply.double(score);
+        }
+    }
+}
+
+/// A member that outlives the value that it is in, without a copy where there is no need of one.
+pub fn kept(member: Element<'_>) -> Cow<'_, [u8]> {
+    match member {
+        Element::Bytes(bytes) => Cow::Borrowed(bytes),
+        Element::Int(_) => Cow::Owned(member.to_vec()),
+    }
+}
+
+/// The sorted set of a key that something is stored from, looked up as by a command that reads.
+pub fn source<'s, 'a>(
+    cx: &'s mut KeyedWrite<'a>,
+    key: HashedKey<'a>,
+) -> Result<Option<SortedSetView<'s>>, CommandError> {
+    let database = cx.db();
+    let is_there = cx.keys.get(database, key).is_some();
+    cx.core.counters.lookup(is_there);
+    if !is_there {
+        cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
+    }
+    match cx.keys.peek(database, key) {
+        Some(entry) => Ok(Some(entry.collection::<SortedSet>()?)),
+        None => Ok(None),
+    }
+}
+
+/// Puts a result under a key, in place of whatever is there; nothing, if it is empty. Returns how many elements it has.
+pub fn store_result<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, result: SortedSet, event: &'static str) -> usize {
+    use ochre_datatypes::Collection;
+    let count = result.view().len();
+    let was_there = cx.store(key, result);
+    if count > 0 {
+        cx.changed(key, NotifyClass::SORTED_SET, event);
+    } else if was_there {
+        cx.changed(key, NotifyClass::GENERIC, "del");
+    }
+    count
+}
+
+/// What ZADD sets and what it leaves.
+#[derive(Clone, Copy, Default)]
+pub struct AddOptions {
+    /// NX: only members that are not there.
+    pub only_new: bool,
+    /// XX: only members that are there.
+    pub only_present: bool,
+    /// GT: only to a greater score.
+    pub only_greater: bool,
+    /// LT: only to a lower score.
+    pub only_lower: bool,
+    /// CH: the answer counts changes too.
+    pub counts_changes: bool,
+    /// INCR: the score is added to the one that is there, and is the answer.
+    pub increments: bool,
+}
+
+/// What became of a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Added {
+    New,
+    Changed,
+    /// It has the score that it was to have.
+    Same,
+    Left,
+    NotANumber,
+}
+
+impl AddOptions {
+    /// The score that a member is set to, if it is, and what that means; last the score that it would have.
+    #[inline]
+    fn decide(self, before: Option<f64>, score: f64) -> (Option<f64>, (Added, f64)) {
+        let Some(before) = before else {
+            return if self.only_present { (None, (Added::Left, score)) } else { (Some(score), (Added::New, score)) };
+        };
+        if self.only_new {
+            return (None, (Added::Left, score));
+        }
+        let score = if self.increments { before + score } else { score };
+        if score.is_nan() {
+            return (None, (Added::NotANumber, score));
+        }
+        if self.only_lower && score >= before || self.only_greater && score <= before {
+            return (None, (Added::Left, score));
+        }
+        if score == before { (None, (Added::Same, score)) } else { (Some(score), (Added::Changed, score)) }
+    }
+}
+
+fn zadd(cx: &mut KeyedWrite<'_>) -> Run {
+    let mut options = AddOptions::default();
+    let mut first = 2;
+    while first < cx.args.len() {
+        match () {
+            () if cx.is_word(first, "NX") => options.only_new = true,
+            () if cx.is_word(first, "XX") => options.only_present = true,
+            () if cx.is_word(first, "CH") => options.counts_changes = true,
+            () if cx.is_word(first, "INCR") => options.increments = true,
+            () if cx.is_word(first, "GT") => options.only_greater = true,
+            () if cx.is_word(first, "LT") => options.only_lower = true,
+            () => break,
+        }
+        first += 1;
+    }
+    let words = cx.args.len() - first;
+    if words == 0 || !words.is_multiple_of(2) {
+        return Err(CommandError::SYNTAX);
+    }
+    if options.only_new && options.only_present {
+        return Err(CommandError::text("ERR XX and NX options at the same time are not compatible"));
+    }
+    if (options.only_greater || options.only_lower) && options.only_new || options.only_greater && options.only_lower {
+        return Err(CommandError::text("ERR GT, LT, and/or NX options at the same time are not compatible"));
+    }
+    if options.increments && words > 2 {
+        return Err(CommandError::text("ERR INCR option supports a single increment-element pair"));
+    }
+    let mut elements: SmallVec<[(f64, &[u8]); 8]> = SmallVec::new();
+    for index in (first..cx.args.len()).step_by(2) {
+        elements.push((score_at(cx, index)?, cx.args.get(index + 1)));
+    }
+    add(cx, options, &elements)
+}
+
+fn zincrby(cx: &mut KeyedWrite<'_>) -> Run {
+    let elements = [(score_at(cx, 2)?, cx.args.get(3))];
+    add(cx, AddOptions { increments: true, ..AddOptions::default() }, &elements)
+}
+
+/// Adds elements as the options say, and answers.
+pub fn add(cx: &mut KeyedWrite<'_>, options: AddOptions, elements: &[(f64, &[u8])]) -> Run {
+    let (key, limits) = (cx.key(1), limits(cx.core));
+    let missing = if options.only_present { Missing::Skip } else { Missing::Create };
+    let (mut new, mut changed) = (0, 0);
+    let mut last = (Added::Left, 0.0);
+    let edited = cx.edit::<SortedSet, _>(key, missing, |set| {
+        if elements.len() > 1 {
+            let len_max = elements.iter().map(|(_, member)| member.len()).max().unwrap_or(0);
+            set.prepare(elements.len(), len_max, &limits);
+        }
+        for (score, member) in elements {
+            last = set.set(member, &limits, |before| options.decide(before, *score));
+            new += i64::from(last.0 == Added::New);
+            changed += i64::from(last.0 == Added::Changed);
+        }
+    })?;
+    if last.0 == Added::NotANumber {
+        return Err(NOT_A_NUMBER);
+    }
+    if let Some(edited) = edited
+        && new + changed > 0
+    {
+        cx.edited(key, NotifyClass::SORTED_SET, if options.increments { "zincr" } else { "zadd" }, &edited);
+    }
+    match last {
+        (Added::Left, _) if options.increments => cx.reply.null(),
+        (_, score) if options.increments => cx.reply.double(score),
+        _ => cx.reply.integer(if options.counts_changes { new + changed } else { new }),
+    }
+    Ok(Outcome::Done)
+}
+
+fn zrem(cx: &mut KeyedWrite<'_>) -> Run {
+    let (key, args) = (cx.key(1), cx.args);
+    let edited = cx.edit::<SortedSet, _>(key, Missing::Skip, |set| {
+        args.slice(2..).iter().filter(|member| set.remove(member)).count()
+    })?;
+    let removed = edited.map_or(0, |edited| edited.result);
+    if let Some(edited) = edited
+        && removed > 0
+    {
+        cx.edited(key, NotifyClass::SORTED_SET, "zrem", &edited);
+    }
+    cx.reply.integer(removed as i64);
+    Ok(Outcome::Done)
+}
+
+fn zcard(cx: &mut KeyedRead<'_>) -> Run {
+    let key = cx.key(1);
+    let count = cx.read::<SortedSet>(key)?.map_or(0, SortedSetView::len);
+    cx.reply.integer(count as i64);
+    Ok(Outcome::Done)
+}
+
+fn reply_score(reply: &mut ReplyWriter<'_>, score: Option<f64>) {
+    match score {
+        Some(score) => reply.double(score),
+        None => reply.null(),
+    }
+}
+
+fn zscore(cx: &mut KeyedRead<'_>) -> Run {
+    let key = cx.key(1);
+    let score = cx.read::<SortedSet>(key)?.and_then(|set| set.score(cx.args.get(2)));
+    reply_score(&mut cx.reply, score);
+    Ok(Outcome::Done)
+}
+
+fn zmscore(cx: &mut KeyedRead<'_>) -> Run {
+    let key = cx.key(1);
+    let set = cx.read::<SortedSet>(key)?;
+    cx.reply.array(cx.args.len() - 2);
+    for member in cx.args.slice(2..).iter() {
+        reply_score(&mut cx.reply, set.and_then(|set| set.score(member)));
+    }
+    Ok(Outcome::Done)
+}
+
+fn rank(cx: &mut KeyedRead<'_>, from_the_end: bool) -> Run {
+    if cx.args.len() > 4 {
+        return Err(CommandError::wrong_arity(&cx.command.full_name));
+    }
+    let with_score = cx.args.len() == 4;
+    if with_score && !cx.is_word(3, "WITHSCORE") {
+        return Err(CommandError::SYNTAX);
+    }
+    let key = cx.key(1);
+    let set = cx.read::<SortedSet>(key)?;
+    let Some((set, (rank, score))) = set.and_then(|set| Some((set, set.rank(cx.args.get(2))?))) else {
+        if with_score {
+            cx.reply.null_array()
+        } else {
+            cx.reply.null()
+        }
+        return Ok(Outcome::Done);
+    };
+    let rank = if from_the_end { set.len() - 1 - rank } else { rank };
+    if with_score {
+        cx.reply.array(2);
+    }
+    cx.reply.integer(rank as i64);
+    if with_score {
+        cx.reply.double(score);
+    }
+    Ok(Outcome::Done)
+}
+
+/// With a negative count the reply is as long as the client asks for, however small the sorted set: beyond this it is refused, where Redis
+/// would run out of memory.
+const REPEATED_MAX: u64 = 1 << 26;
+
+fn zrandmember(cx: &mut KeyedRead<'_>) -> Run {
+    let key = cx.key(1);
+    if cx.args.len() == 2 {
+        match cx.read::<SortedSet>(key)? {
+            Some(set) => {
+                let rank = below(set.len(), cx.core.random());
+                let (_, member) = set.get(rank).expect("the rank is below the length");
+                reply_member(&mut cx.reply, member);
+            }
+            None => cx.reply.null(),
+        }
+        return Ok(Outcome::Done);
+    }
+    let count = cx.integer(2)?;
+    if count == i64::MIN {
+        return Err(CommandError::text(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        ));
+    }
+    let with_scores = match cx.args.len() {
+        3 => false,
+        4 if cx.is_word(3, "WITHSCORES") => true,
+        _ => return Err(CommandError::SYNTAX),
+    };
+    if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
+        return Err(CommandError::OUT_OF_RANGE);
+    }
+    let Some(set) = cx.read::<SortedSet>(key)? else {
+        cx.reply.array(0);
+        return Ok(Outcome::Done);
+    };
+    if count < 0 {
+        return repeated_members(cx, set, count.unsigned_abs(), with_scores);
+    }
+    let len = set.len();
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(len);
+    let elements = Elements::new(with_scores, &cx.reply);
+    elements.open(&mut cx.reply, count);
+    let show = |cx: &mut KeyedRead<'_>, score, member| elements.add(&mut cx.reply, score, member);
+    if count == len {
+        let _ = set.walk(0..len, true, |score, member| {
+            show(cx, score, member);
+            ControlFlow::Continue(())
+        });
+    } else if count * 4 > len {
+        // Every element is drawn or not, each with the chance that is left (Knuth's algorithm S).
+        let (mut left, mut wanted) = (len, count);
+        let _ = set.walk(0..len, false, |score, member| {
+            if below(left, cx.core.random()) < wanted {
+                show(cx, score, member);
+                wanted -= 1;
+            }
+            left -= 1;
+            if wanted == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+    } else {
+        let mut drawn = std::collections::HashSet::with_capacity(count);
+        while drawn.len() < count {
+            let rank = below(len, cx.core.random());
+            if drawn.insert(rank) {
+                let (score, member) = set.get(rank).expect("the rank is below the length");
+                show(cx, score, member);
+            }
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Members at random, each of which may come again.
+fn repeated_members(cx: &mut KeyedRead<'_>, set: SortedSetView<'_>, count: u64, with_scores: bool) -> Run {
+    if count > REPEATED_MAX {
+        return Err(CommandError::OUT_OF_RANGE);
+    }
+    let len = set.len();
+    let elements = Elements::new(with_scores, &cx.reply);
+    elements.open(&mut cx.reply, count as usize);
+    for _ in 0..count {
+        let (score, member) = set.get(below(len, cx.core.random())).expect("the rank is below the length");
+        elements.add(&mut cx.reply, score, member);
+    }
+    Ok(Outcome::Done)
+}
+
+fn zscan(cx: &mut KeyedRead<'_>) -> Run {
+    let cursor = scan::cursor(cx.args.get(2))?;
+    let key = cx.key(1);
+    let Some(set) = cx.read::<SortedSet>(key)? else {
+        scan::reply_nothing(&mut cx.reply);
+        return Ok(Outcome::Done);
+    };
+    let options = ScanOptions::of(cx, 3, ValueType::SortedSet)?;
+    // As Redis has it: a packed score is shown as it lies there, another with all its digits.
+    let is_packed = matches!(set, SortedSetView::Packed(_));
+    let (mut buffer, mut text) = (itoa::Buffer::new(), Vec::new());
+    scan::reply(&mut cx.reply, |reply| {
+        let mut found = 0;
+        let next = set.scan(cursor, options.count, |score, member| {
+            if !options.admits(member.as_bytes(&mut buffer)) {
+                return;
+            }
+            reply_member(reply, member);
+            found += 1;
+            if !options.names_only {
+                text.clear();
+                if is_packed {
+                    double::write(&mut text, score)
+                } else {
+                    write_general(&mut text, score)
+                }
+                reply.bulk(&text);
+                found += 1;
+            }
+        });
+        (next, found)
+    });
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,267 @@
+//! Sorted sets: taking the elements of the lowest or the highest scores, and waiting for some.
+
+use ochre_datatypes::{Collection, ValueType, sorted_set::SortedSet};
+use ochre_keyspace::{HashedKey, Missing};
+use ochre_resp::{Protocol, ReplyWriter};
+
+use super::{SORTED_SET, counted_keys, reply_member};
+use crate::{
+    commands::{
+        CommandError, CommandSpec, Flags, Handler,
+        context::{KeyedWrite, Outcome, Run},
+        table::{KeyFlags, KeySpec},
+        timeout::deadline_s,
+    },
+    notify::NotifyClass,
+    session::{AwaitedKeys, Block},
+};
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "bzmpop",
+        arity: -5,
+        flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
+        keys: &[counted_keys(2, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+        since: "7.0.0",
+        complexity: "O(K)+O(M*log(N)) with K keys, N the number of elements, and M those that are removed",
+        summary: "Removes the members of the lowest or highest scores from the first sorted set that is there, and waits for one.",
+        syntax: "timeout:double numkeys:integer key... (MIN|MAX) [COUNT count:integer]",
+        handler: Handler::Write(bzmpop),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "bzpopmax",
+        arity: -3,
+        flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::FAST),
+        keys: &[KeySpec::range(1, -2, 1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+        since: "5.0.0",
+        complexity: "O(log(N)) with N the number of elements",
+        summary: "Removes the member of the highest score from the first sorted set that is there, and waits for one.",
+        syntax: "key... timeout:double",
+        handler: Handler::Write(|cx| wait_for_one(cx, End::Highest)),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "bzpopmin",
+        arity: -3,
+        flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::FAST),
+        keys: &[KeySpec::range(1, -2, 1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+        since: "5.0.0",
+        complexity: "O(log(N)) with N the number of elements",
+        summary: "Removes the member of the lowest score from the first sorted set that is there, and waits for one.",
+        syntax: "key... timeout:double",
+        handler: Handler::Write(|cx| wait_for_one(cx, End::Lowest)),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zmpop",
+        arity: -4,
+        flags: Flags::WRITE.union(Flags::MOVABLE_KEYS),
+        keys: &[counted_keys(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+        since: "7.0.0",
+        complexity: "O(K)+O(M*log(N)) with K keys, N the number of elements, and M those that are removed",
+        summary: "Removes the members of the lowest or highest scores from the first sorted set that is there.",
+        syntax: "numkeys:integer key... (MIN|MAX) [COUNT count:integer]",
+        handler: Handler::Write(zmpop),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zpopmax",
+        arity: -2,
+        flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH_BARE),
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+        since: "5.0.0",
+        complexity: "O(M*log(N)) with N the number of elements, and M those that are removed",
+        summary: "Removes the members of the highest scores, and returns them.",
+        syntax: "key [count:integer]",
+        handler: Handler::Write(|cx| pop(cx, End::Highest)),
+        ..SORTED_SET
+    },
+    CommandSpec {
+        name: "zpopmin",
+        arity: -2,
+        flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH_BARE),
+        keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+        since: "5.0.0",
+        complexity: "O(M*log(N)) with N the number of elements, and M those that are removed",
+        summary: "Removes the members of the lowest scores, and returns them.",
+        syntax: "key [count:integer]",
+        handler: Handler::Write(|cx| pop(cx, End::Lowest)),
+        ..SORTED_SET
+    },
+];
+
+/// Which end elements are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Lowest,
+    Highest,
+}
+
+/// How elements that were taken are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// Members and scores in turn.
+    Flat,
+    /// An array of pairs.
+    Pairs,
+}
+
+/// Takes elements from an end of a key's sorted set; so many, if there are. Nothing is answered where the key is not there, which is
+/// what the answer says.
+fn take<'a>(
+    cx: &mut KeyedWrite<'a>,
+    key: HashedKey<'a>,
+    end: End,
+    count: usize,
+    shown: Shown,
+) -> Result<bool, CommandError> {
+    let mut text = Vec::new();
+    let mut reply = ReplyWriter::new(&mut text, cx.reply.protocol());
+    let edited = cx.edit::<SortedSet, _>(key, Missing::Skip, |set| {
+        let len = set.view().len();
+        let count = count.min(len);
+        reply.array(if shown == Shown::Flat { 2 * count } else { count });
+        let mut show = |score, member: ochre_datatypes::listpack::Element<'_>| {
+            if shown == Shown::Pairs {
+                reply.array(2);
+            }
+            reply_member(&mut reply, member);
+            reply.double(score);
+        };
+        match end {
+            End::Lowest => set.remove_range(0..count, show),
+            // Shown from the highest on.
+            End::Highest => {
+                let _ = set.view().walk(len - count..len, true, |score, member| {
+                    show(score, member);
+                    std::ops::ControlFlow::Continue(())
+                });
+                set.remove_range(len - count..len, |_, _| {});
+            }
+        }
+    })?;
+    let Some(edited) = edited else { return Ok(false) };
+    cx.reply.raw(&text);
+    if count > 0 {
+        let event = if end == End::Lowest { "zpopmin" } else { "zpopmax" };
+        cx.edited(key, NotifyClass::SORTED_SET, event, &edited);
+        cx.journal(|| {
+            let name: &[u8] = if end == End::Lowest { b"ZPOPMIN" } else { b"ZPOPMAX" };
+            vec![name.into(), key.bytes.into(), count.to_string().into_bytes().into()]
+        });
+    }
+    Ok(true)
+}
+
+/// ZPOPMIN and ZPOPMAX
+fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
+    let key = cx.key(1);
+    let has_count = match cx.args.len() {
+        2 => false,
+        3 => true,
+        _ => return Err(CommandError::SYNTAX),
+    };
+    let count = if has_count {
+        let count = cx.integer(2).ok().and_then(|count| usize::try_from(count).ok());
+        count.ok_or(CommandError::text("ERR value is out of range, must be positive"))?
+    } else {
+        1
+    };
+    let shown = if has_count && cx.reply.protocol() == Protocol::Resp3 { Shown::Pairs } else { Shown::Flat };
+    if !take(cx, key, end, count, shown)? {
+        cx.reply.array(0);
+    }
+    Ok(Outcome::Done)
+}
+
+/// ZMPOP, and BZMPOP before it waits: the arguments from the number of keys on. Whether something was taken.
+fn pop_from_one_of(cx: &mut KeyedWrite<'_>, numkeys: usize) -> Result<bool, CommandError> {
+    let positive = |cx: &KeyedWrite<'_>, index: usize, error| {
+        let number = cx.integer(index).ok().and_then(|number| usize::try_from(number).ok());
+        number.filter(|number| *number > 0).ok_or(CommandError::text(error))
+    };
+    let keys = positive(cx, numkeys, "ERR numkeys should be greater than 0")?;
+    let mut index = numkeys.saturating_add(keys).saturating_add(1);
+    if index >= cx.args.len() {
+        return Err(CommandError::SYNTAX);
+    }
+    let end = if cx.is_word(index, "MIN") {
+        End::Lowest
+    } else if cx.is_word(index, "MAX") {
+        End::Highest
+    } else {
+        return Err(CommandError::SYNTAX);
+    };
+    let mut count = None;
+    index += 1;
+    while index < cx.args.len() {
+        if count.is_some() || !cx.is_word(index, "COUNT") || index + 1 >= cx.args.len() {
+            return Err(CommandError::SYNTAX);
+        }
+        count = Some(positive(cx, index + 1, "ERR count should be greater than 0")?);
+        index += 2;
+    }
+    for index in numkeys + 1..=numkeys + keys {
+        let key = cx.key(index);
+        if cx.keys.peek(cx.db(), key).is_none() {
+            continue;
+        }
+        let start = cx.reply.position();
+        cx.reply.array(2);
+        cx.reply.bulk(key.bytes);
+        if take(cx, key, end, count.unwrap_or(1), Shown::Pairs)? {
+            return Ok(true);
+        }
+        cx.reply.rewind(start);
+    }
+    Ok(false)
+}
+
+fn zmpop(cx: &mut KeyedWrite<'_>) -> Run {
+    if !pop_from_one_of(cx, 1)? {
+        cx.reply.null_array();
+    }
+    Ok(Outcome::Done)
+}
+
+fn bzmpop(cx: &mut KeyedWrite<'_>) -> Run {
+    let deadline = deadline_s(cx, 1)?;
+    if pop_from_one_of(cx, 2)? {
+        return Ok(Outcome::Done);
+    }
+    Ok(wait(cx, deadline))
+}
+
+/// BZPOPMIN and BZPOPMAX
+fn wait_for_one(cx: &mut KeyedWrite<'_>, end: End) -> Run {
+    let last = cx.args.len() - 1;
+    let deadline = deadline_s(cx, last)?;
+    for index in 1..last {
+        let key = cx.nth_key(index - 1, index);
+        let Some(entry) = cx.keys.peek(cx.db(), key) else { continue };
+        let set = entry.collection::<SortedSet>()?;
+        let rank = if end == End::Lowest { 0 } else { set.len() - 1 };
+        let (score, member) = set.get(rank).expect("a sorted set that is there has elements");
+        cx.reply.array(3);
+        cx.reply.bulk(key.bytes);
+        reply_member(&mut cx.reply, member);
+        cx.reply.double(score);
+        let start = cx.reply.position();
+        take(cx, key, end, 1, Shown::Flat)?;
+        // It was shown above, in the shape of this command.
+        cx.reply.rewind(start);
+        return Ok(Outcome::Done);
+    }
+    Ok(wait(cx, deadline))
+}
+
+/// Waits for a sorted set under one of the keys, where it may.
+fn wait(cx: &mut KeyedWrite<'_>, deadline: Option<std::time::Instant>) -> Outcome {
+    if cx.nested {
+        cx.reply.null_array();
+        return Outcome::Done;
+    }
+    let keys = AwaitedKeys { value_type: ValueType::SortedSet, or_gone: false, args: None };
+    Outcome::Block(Block { deadline, on_timeout: |reply| reply.null_array(), keys: Some(keys) })
+}

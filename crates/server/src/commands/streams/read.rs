@@ -1,0 +1,371 @@
+//! XREAD and XREADGROUP: reading from several streams what comes behind an ID, and waiting for it.
+
+use std::time::Instant;
+
+use ochre_datatypes::{
+    ValueType,
+    stream::{Delivery, Stream, StreamId},
+};
+use ochre_keyspace::{HashedKey, Missing};
+use ochre_resp::ReplyWriter;
+use smallvec::SmallVec;
+
+use super::{
+    super::{
+        CommandError, CommandSpec, Flags, Handler,
+        context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+        table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
+        timeout,
+    },
+    STREAM,
+    arguments::parse_id,
+    changed_groups, error_with, looked_up, missed,
+    pending::{record_claim, record_group},
+    reply_entries, reply_entry, reply_id,
+};
+use crate::{
+    journal::Journal,
+    session::{AwaitedKeys, Block},
+};
+
+pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "xread",
+        arity: -4,
+        flags: Flags::READONLY.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
+        keys: &[streams_from(1)],
+        complexity: "O(log S + N) for each stream, with S entries in it and N returned",
+        summary: "Returns the entries of several streams behind an ID each, and may wait for them.",
+        syntax: "[COUNT count:integer] [BLOCK milliseconds:integer] STREAMS (key... id...)",
+        handler: Handler::Read(read),
+        ..STREAM
+    },
+    CommandSpec {
+        name: "xreadgroup",
+        arity: -7,
+        flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
+        keys: &[streams_from(4)],
+        complexity: "O(log S + N) for each stream, with S entries in it and N returned",
+        summary: "Returns new entries of several streams to a consumer of a group, or what that has pending, and may wait.",
+        syntax: "GROUP (group consumer) [COUNT count:integer] [BLOCK milliseconds:integer] [NOACK] STREAMS (key... id...)",
+        handler: Handler::Write(read_group),
+        ..STREAM
+    },
+];
+
+const fn streams_from(from: i16) -> KeySpec {
+    KeySpec {
+        flags: KeyFlags::RO.union(KeyFlags::ACCESS),
+        begin: BeginSearch::Keyword { keyword: "STREAMS", from },
+        find: FindKeys::Range { last: -1, step: 1, limit: 2 },
+        notes: None,
+    }
+}
+
+/// What stands before the streams.
+struct Options<'a> {
+    /// 0 is no limit.
+    count: usize,
+    /// Whether it may wait, and until when.
+    block: Option<Option<Instant>>,
+    /// Group and consumer.
+    group: Option<(&'a [u8], &'a [u8])>,
+    no_ack: bool,
+    /// The index of the first key.
+    first: usize,
+    /// How many keys there are, and IDs behind them.
+    streams: usize,
+}
+
+impl<'a> Options<'a> {
+    /// (Redis: `xreadCommand`)
+    fn parse<K>(cx: &Context<'a, K>, with_group: bool) -> Result<Options<'a>, CommandError> {
+        let len = cx.args.len();
+        let mut options = Options { count: 0, block: None, group: None, no_ack: false, first: 0, streams: 0 };
+        let mut index = 1;
+        while index < len {
+            let more = len - 1 - index;
+            if more > 0 && cx.is_word(index, "BLOCK") {
+                index += 1;
+                options.block = Some(timeout::deadline_ms(cx, index)?);
+            } else if more > 0 && cx.is_word(index, "COUNT") {
+                index += 1;
+                options.count = cx.integer(index)?.max(0) as usize;
+            } else if more > 0 && cx.is_word(index, "STREAMS") {
+                options.first = index + 1;
+                if more % 2 != 0 {
+                    return Err(CommandError::text(if with_group {
+                        "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."
+                    } else {
+                        "ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be specified."
+                    }));
+                }
+                options.streams = more / 2;
+                break;
+            } else if more >= 2 && cx.is_word(index, "GROUP") {
+                if !with_group {
+                    return Err(CommandError::text(
+                        "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.",
+                    ));
+                }
+                options.group = Some((cx.args.get(index + 1), cx.args.get(index + 2)));
+                index += 2;
+            } else if cx.is_word(index, "NOACK") {
+                if !with_group {
+                    return Err(CommandError::text(
+                        "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.",
+                    ));
+                }
+                options.no_ack = true;
+            } else {
+                return Err(CommandError::SYNTAX);
+            }
+            index += 1;
+        }
+        if options.first == 0 {
+            return Err(CommandError::SYNTAX);
+        }
+        if with_group && options.group.is_none() {
+            return Err(CommandError::text("ERR Missing GROUP option for XREADGROUP"));
+        }
+        Ok(options)
+    }
+
+    fn key<K>(&self, cx: &Context<'a, K>, nth: usize) -> HashedKey<'a> {
+        cx.nth_key(nth, self.first + nth)
+    }
+
+    /// The text of an ID.
+    fn id<K>(&self, cx: &Context<'a, K>, nth: usize) -> &'a [u8] {
+        cx.args.get(self.first + self.streams + nth)
+    }
+
+    /// How it ends where no stream has anything: by waiting, or by saying so.
+    fn nothing<K>(&self, cx: &mut Context<'a, K>, args: Option<Vec<Vec<u8>>>) -> Run {
+        let Some(deadline) = self.block else {
+            cx.reply.null_array();
+            return Ok(Outcome::Done);
+        };
+        let keys = Some(AwaitedKeys { value_type: ValueType::Stream, or_gone: self.group.is_some(), args });
+        Ok(Outcome::Block(Block { keys, ..Block::until(deadline, |reply| reply.null_array()) }))
+    }
+}
+
+/// The header of the answer once there is something to answer: a map from keys to entries, which RESP2 has as pairs.
+struct Answer {
+    mark: Option<ochre_resp::LaterMark>,
+    len: usize,
+}
+
+impl Answer {
+    fn begin(&mut self, reply: &mut ReplyWriter<'_>, key: &[u8]) {
+        if self.mark.is_none() {
+            self.mark = Some(reply.array_later());
+        }
+        self.len += 1;
+        if reply.protocol() != ochre_resp::Protocol::Resp3 {
+            reply.array(2);
+        }
+        reply.bulk(key);
+    }
+
+    /// Whether anything was answered.
+    fn end(self, reply: &mut ReplyWriter<'_>) -> bool {
+        let Some(mark) = self.mark else { return false };
+        if reply.protocol() == ochre_resp::Protocol::Resp3 {
+            reply.close_map(mark, self.len);
+        } else {
+            reply.close_array(mark, self.len);
+        }
+        true
+    }
+}
+
+fn read(cx: &mut KeyedRead<'_>) -> Run {
+    let options = Options::parse(cx, false)?;
+    let mut after: SmallVec<[StreamId; 8]> = SmallVec::new();
+    let mut is_relative = false;
+    for nth in 0..options.streams {
+        let key = options.key(cx, nth);
+        let stream = cx.read::<Stream>(key)?;
+        after.push(match options.id(cx, nth) {
+            b"$" => {
+                is_relative = true;
+                stream.map_or(StreamId::MIN, |stream| stream.log().last_id())
+            }
+            b"+" => stream.and_then(|stream| stream.log().last_id().previous()).unwrap_or(StreamId::MIN),
+            b">" => {
+                return Err(CommandError::text(
+                    "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> \
+                     option.",
+                ));
+            }
+            text => parse_id(text)?,
+        });
+    }
+    let mut answer = Answer { mark: None, len: 0 };
+    for (nth, after) in after.iter().enumerate() {
+        let key = options.key(cx, nth);
+        let Some(stream) = cx.read::<Stream>(key)? else { continue };
+        let log = stream.log();
+        if let Some(start) = after.next().filter(|start| !log.is_empty() && log.last_entry_id() >= *start) {
+            answer.begin(&mut cx.reply, key.bytes);
+            reply_entries(&mut cx.reply, log.range(start, StreamId::MAX), options.count);
+        }
+    }
+    if answer.end(&mut cx.reply) {
+        return Ok(Outcome::Done);
+    }
+    // To wait for what comes behind the present end, that has to be named.
+    let absolute = |cx: &KeyedRead<'_>| {
+        let ids = options.first + options.streams;
+        let words = cx.args.iter().enumerate();
+        words
+            .map(|(index, word)| match word {
+                b"$" if index >= ids => after[index - ids].to_text().as_bytes().to_vec(),
+                word => word.to_vec(),
+            })
+            .collect()
+    };
+    let args = (is_relative && options.block.is_some()).then(|| absolute(cx));
+    options.nothing(cx, args)
+}
+
+fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
+    let options = Options::parse(cx, true)?;
+    let (group_name, consumer_name) = options.group.expect("it is refused without a group");
+    let mut after: SmallVec<[StreamId; 8]> = SmallVec::new();
+    for nth in 0..options.streams {
+        let key = options.key(cx, nth);
+        let stream = looked_up(cx, key)?;
+        let is_missing = stream.is_none();
+        if !stream.is_some_and(|stream| stream.groups().contains_key(group_name)) {
+            if is_missing {
+                missed(cx, key);
+            }
+            return Err(error_with(
+                "NOGROUP No such key '",
+                key.bytes,
+                "' or consumer group '",
+                group_name,
+                "' in XREADGROUP with GROUP option",
+            ));
+        }
+        after.push(match options.id(cx, nth) {
+            b"$" => {
+                return Err(CommandError::text(
+                    "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this \
+                     consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just \
+                     return an empty result set.",
+                ));
+            }
+            b"+" => {
+                return Err(CommandError::text(
+                    "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this \
+                     consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would just \
+                     return an empty result set.",
+                ));
+            }
+            // As in Redis, the greatest ID means the same.
+            b">" => StreamId::MAX,
+            text => parse_id(text)?,
+        });
+    }
+    let mut answer = Answer { mark: None, len: 0 };
+    for (nth, after) in after.iter().enumerate() {
+        let key = options.key(cx, nth);
+        cx.core.counters.lookup(true);
+        let (database, now_ms, is_journaled) = (cx.db(), cx.now_ms, Journal::is_kept(cx.core));
+        let Context { keys, reply, .. } = cx;
+        let edited = keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
+            let (log, group) = stream.group_mut(group_name)?;
+            let (consumer, created) = group.consumer_or_new(consumer_name, now_ms);
+            group.consumer_mut(consumer).seen_ms = now_ms;
+            let mut served = Served { created, ..Served::default() };
+            let Some(start) = after.next() else {
+                // What nobody of the group was given yet.
+                if log.is_empty() || log.last_entry_id() <= group.last_id {
+                    return Some(served);
+                }
+                answer.begin(reply, key.bytes);
+                let start = group.last_id.next()?;
+                let count = if options.count == 0 { usize::MAX } else { options.count };
+                let mark = reply.array_later();
+                let mut len = 0;
+                for entry in log.range(start, StreamId::MAX).take(count) {
+                    log.delivered(group, entry.id);
+                    reply_entry(reply, entry);
+                    len += 1;
+                    if !options.no_ack {
+                        let delivery = Delivery { at_ms: now_ms, count: 1, consumer };
+                        group.set_delivery(entry.id, delivery);
+                        if is_journaled {
+                            served.delivered.push((entry.id, delivery));
+                        }
+                    }
+                }
+                reply.close_array(mark, len);
+                if !options.no_ack {
+                    group.consumer_mut(consumer).active_ms = Some(now_ms);
+                }
+                served.moved_to = Some((group.last_id, group.entries_read));
+                return Some(served);
+            };
+            // What it was given, and has not acknowledged.
+            answer.begin(reply, key.bytes);
+            let mark = reply.array_later();
+            let mut len = 0;
+            let mut next = Some(start);
+            while let Some(id) = next.and_then(|start| group.next_pending_of(consumer, start)) {
+                if options.count > 0 && len == options.count {
+                    break;
+                }
+                match log.get(id) {
+                    Some(entry) => {
+                        reply_entry(reply, entry);
+                        group.redelivered(id, now_ms);
+                    }
+                    None => {
+                        reply.array(2);
+                        reply_id(reply, id);
+                        reply.null_array();
+                    }
+                }
+                len += 1;
+                next = id.next();
+            }
+            reply.close_array(mark, len);
+            Some(served)
+        })?;
+        let Some(served) = edited.and_then(|edited| edited.result) else { continue };
+        if served.created {
+            changed_groups(cx, key, Some("xgroup-createconsumer"));
+            cx.journal(|| {
+                let words = [b"XGROUP", &b"CREATECONSUMER"[..], key.bytes, group_name, consumer_name];
+                words.into_iter().map(Into::into).collect()
+            });
+        }
+        if let Some((last_id, entries_read)) = served.moved_to {
+            changed_groups(cx, key, None);
+            for (id, delivery) in served.delivered {
+                record_claim(cx, key, group_name, consumer_name, id, delivery, last_id);
+            }
+            record_group(cx, key, group_name, last_id, entries_read);
+        }
+    }
+    if answer.end(&mut cx.reply) {
+        return Ok(Outcome::Done);
+    }
+    options.nothing(cx, None)
+}
+
+/// What was done for one stream of XREADGROUP.
+#[derive(Default)]
+struct Served {
+    /// Whether the consumer was made.
+    created: bool,
+    /// Where the group is now, where it was moved on, and how many entries it has read.
+    moved_to: Option<(StreamId, Option<i64>)>,
+    /// What is pending now, for the journal.
+    delivered: Vec<(StreamId, Delivery)>,
+}

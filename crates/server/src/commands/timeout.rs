@@ -1,0 +1,45 @@
+//! How long a command may wait, as clients say it (Redis: `getTimeoutFromObjectOrReply`).
+
+use std::time::{Duration, Instant};
+
+use ochre_datatypes::number::{LongDouble, parse_f64};
+
+use super::{CommandError, context::Context};
+
+const NEGATIVE: CommandError = CommandError::text("ERR timeout is negative");
+const OUT_OF_RANGE: CommandError = CommandError::text("ERR timeout is out of range");
+
+/// The deadline after an argument of milliseconds; none where it is 0.
+pub fn deadline_ms<K>(cx: &Context<'_, K>, index: usize) -> Result<Option<Instant>, CommandError> {
+    let timeout_ms =
+        cx.integer(index).map_err(|_| CommandError::text("ERR timeout is not an integer or out of range"))?;
+    deadline(cx, timeout_ms)
+}
+
+/// The deadline after an argument of seconds, with a fraction; none where it is 0.
+pub fn deadline_s<K>(cx: &Context<'_, K>, index: usize) -> Result<Option<Instant>, CommandError> {
+    let text = cx.args.get(index);
+    let timeout = parse_f64(text).ok_or_else(|| match LongDouble::parse(text) {
+        // Redis reads it as a long double, which this is.
+        Some(_) => OUT_OF_RANGE,
+        None => CommandError::text("ERR timeout is not a float or out of range"),
+    })?;
+    let timeout_ms = timeout * 1000.0;
+    // The first double that no 64-bit integer reaches.
+    if timeout_ms >= 2f64.powi(63) {
+        return Err(OUT_OF_RANGE);
+    }
+    deadline(cx, timeout_ms.ceil() as i64)
+}
+
+fn deadline<K>(cx: &Context<'_, K>, timeout_ms: i64) -> Result<Option<Instant>, CommandError> {
+    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| NEGATIVE)?;
+    if timeout_ms == 0 {
+        return Ok(None);
+    }
+    if cx.now_ms.checked_add_unsigned(timeout_ms).is_none() {
+        return Err(OUT_OF_RANGE);
+    }
+    // What the system's clock cannot name is as good as never.
+    Ok(Instant::now().checked_add(Duration::from_millis(timeout_ms)))
+}

@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../../crates/datatypes/tests/properties/lists.rs"]
+#[allow(dead_code)]
+mod lists;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lists::listpacks(data));
