@@ -37,7 +37,7 @@ impl Exploration {
     pub fn run(&self, only: &[String], failures_max: u64) {
         let mut pair = Pair::start(self.reference, self.threads);
         let other = (self.reference == Kind::Valkey).then(|| table_of(Kind::Redis));
-        let mut generator = Generator::new(&pair.subject_table, &pair.table, other.as_ref(), only);
+        let mut generator = Generator::new(self.reference, &pair.subject_table, &pair.table, other.as_ref(), only);
         let drawn_names: BTreeSet<String> = generator.command_names().map(str::to_string).collect();
         assert!(!drawn_names.is_empty(), "nothing to draw: no command is named {}", only.join(" or "));
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use ochre_testkit::Random;
 use ochre_testkit::command_table::{Argument, Command, CommandTable};
 use ochre_testkit::quoting;
+use ochre_testkit::{Kind, Random};
 
 use crate::rules;
 use crate::values;
@@ -37,21 +37,28 @@ impl Drawable {
     }
 }
 
+/// A command that makes data for others to work on.
+#[derive(Debug)]
+struct Preparation {
+    words: Vec<Vec<u8>>,
+    group: String,
+}
+
 #[derive(Debug)]
 pub struct Generator {
     drawables: Vec<Drawable>,
     groups: Vec<String>,
-    preparations: Vec<Vec<Vec<u8>>>,
-    /// Whether MULTI and WATCH are drawn inside a transaction. Redis refuses them and goes on, Valkey refuses them and discards.
-    nests: bool,
+    preparations: Vec<Preparation>,
+    reference: Kind,
 }
 
 /// Commands that wipe what a sequence has built, or change what its connections are: drawn less often.
 const RARE: [&str; 8] = ["flushall", "flushdb", "reset", "swapdb", "multi", "exec", "discard", "hello"];
 
 impl Generator {
-    /// `other` is the other reference's table: where `reference` is Valkey, only what Redis lacks is of interest.
+    /// `other` is the other reference's table: where the reference is Valkey, only what Redis lacks is of interest.
     pub fn new(
+        kind: Kind,
         subject: &CommandTable,
         reference: &CommandTable,
         other: Option<&CommandTable>,
@@ -100,9 +107,13 @@ impl Generator {
         let preparations = values::PREPARATIONS
             .iter()
             .map(|line| quoting::split(line.as_bytes()).expect("preparations are well quoted"))
-            .filter(|words| subject.get(&String::from_utf8_lossy(&words[0]).to_ascii_lowercase()).is_some())
+            .filter_map(|words| {
+                let name = rules::name_of(subject, &words);
+                let group = subject.get(&name)?.docs.group.clone();
+                rules::request_is_drawn(&name, &words, kind).then_some(Preparation { words, group })
+            })
             .collect();
-        Generator { drawables, groups: groups.into_iter().collect(), preparations, nests: other.is_none() }
+        Generator { drawables, groups: groups.into_iter().collect(), preparations, reference: kind }
     }
 
     pub fn command_names(&self) -> impl Iterator<Item = &str> {
@@ -140,13 +151,7 @@ impl<'a> Draft<'a> {
         if self.random.chance(15) {
             self.push_words(&["HELLO", "3"]);
         }
-        let preparations = &self.generator.preparations;
-        if self.random.chance(60) && !preparations.is_empty() {
-            for _ in 0..self.random.between(1, 8) {
-                let words = self.random.pick(preparations).clone();
-                self.steps.push(Step { client: self.client, arguments: words, inline: false });
-            }
-        }
+        self.prepare();
         let length = self.random.between(8, 70);
         while self.steps.len() < length {
             match self.random.below(100) {
@@ -168,6 +173,20 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Data to begin with, most of it of the type that the sequence's own group is about.
+    fn prepare(&mut self) {
+        let all: Vec<&Preparation> = self.generator.preparations.iter().collect();
+        let own: Vec<&Preparation> = all.iter().copied().filter(|it| it.group == self.focus).collect();
+        if all.is_empty() || !self.random.chance(60) {
+            return;
+        }
+        for _ in 0..self.random.between(1, 8) {
+            let among = if !own.is_empty() && self.random.chance(60) { &own } else { &all };
+            let arguments = self.random.pick(among).words.clone();
+            self.steps.push(Step { client: self.client, arguments, inline: false });
+        }
+    }
+
     /// WATCH, MULTI, some commands and EXEC, and now and then somebody who interferes.
     fn transaction(&mut self) {
         let other = 3 - self.client;
@@ -183,7 +202,8 @@ impl<'a> Draft<'a> {
         }
         self.interfere(other);
         match self.random.below(20) {
-            0 if self.generator.nests => {}
+            // MULTI and WATCH inside a transaction: Redis refuses them and goes on, Valkey refuses them and discards.
+            0 if self.generator.reference == Kind::Redis => {}
             1..3 => self.push_words(&["DISCARD"]),
             _ => self.push_words(&["EXEC"]),
         }
@@ -208,7 +228,16 @@ impl<'a> Draft<'a> {
     }
 
     fn command(&mut self) -> Vec<Vec<u8>> {
-        let drawable = self.drawable();
+        loop {
+            let drawable = self.drawable();
+            let words = self.words_of(drawable);
+            if rules::request_is_drawn(&drawable.command.name, &words, self.generator.reference) {
+                return words;
+            }
+        }
+    }
+
+    fn words_of(&mut self, drawable: &Drawable) -> Vec<Vec<u8>> {
         if let Some(lines) = values::lines(&drawable.command.name) {
             return self.line(lines);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ochre_testkit::client::encode;
 use ochre_testkit::command_table::CommandTable;
 use ochre_testkit::quoting::quote_command;
-use ochre_testkit::{Client, Kind, Launch, Reply, Server};
+use ochre_testkit::{Client, Kind, Launch, Reply, Server, poll};
 
 use crate::dataset;
 use crate::generator::Step;
@@ -15,6 +15,9 @@ use crate::values;
 
 /// So many commands are sent before their replies are read.
 const CHUNK: usize = 64;
+
+/// A server whose connections ended has so long to end too.
+const CRASH_TIME: Duration = Duration::from_secs(2);
 
 pub struct Pair {
     subject_launch: Launch,
@@ -31,7 +34,7 @@ pub struct Pair {
 /// What made a sequence fail.
 #[derive(Clone, Debug)]
 pub struct Difference {
-    /// The step that was answered differently; without one, the data set differs afterwards.
+    /// The step that was answered differently; without one, the data set differs afterwards, or a server ended.
     pub step: Option<usize>,
     pub description: String,
     /// Tells different failures apart: the same command with the same kinds of replies is the same failure.
@@ -71,14 +74,18 @@ impl Pair {
                 let description = self.explain(&failure);
                 self.inspectors = None;
                 let class = format!("connection {}", failure.class);
-                Some(Difference { step: failure.step, description, class, slow: failure.slow })
+                // What ended a server may be any request of those that were sent at once.
+                let step = failure.step.filter(|_| failure.slow);
+                Some(Difference { step, description, class, slow: failure.slow })
             }
         };
         Outcome { difference, expected }
     }
 
     fn explain(&mut self, failure: &ConnectionFailure) -> String {
-        let running = self.subject.is_running();
+        // One that crashes closes its connections a moment before it is gone.
+        let ends = !failure.slow && poll::until(CRASH_TIME, || (!self.subject.is_running()).then_some(())).is_some();
+        let running = !ends && self.subject.is_running();
         let mut description = failure.description.clone();
         if !running || failure.description.contains("in time") {
             let state = if running { "hangs" } else { "has ended" };

@@ -4,6 +4,8 @@
 use ochre_testkit::command_table::CommandTable;
 use ochre_testkit::{Kind, Reply};
 
+use crate::values;
+
 /// Commands (a container's name stands for all its subcommands) that are never drawn.
 const NOT_DRAWN: &[(&str, &str)] = &[
     ("acl", "changes who may do what; has transcripts of its own"),
@@ -82,6 +84,36 @@ const TOKENS_NOT_DRAWN: &[(&str, &str, &str)] = &[
     ("xadd", "*", "an ID from the clock"),
     ("xread", "BLOCK", "waits; blocking has transcripts of its own"),
     ("xreadgroup", "BLOCK", "waits; blocking has transcripts of its own"),
+];
+
+/// Requests that are not drawn beside a reference server, or beside both where none is named.
+struct NotDrawn {
+    command: &'static str,
+    beside: Option<Kind>,
+    when: fn(&[Vec<u8>]) -> bool,
+    #[allow(dead_code, reason = "the reason is for the reader of this table")]
+    why: &'static str,
+}
+
+const REQUESTS_NOT_DRAWN: &[NotDrawn] = &[
+    NotDrawn {
+        command: "geosearchstore",
+        beside: Some(Kind::Valkey),
+        when: has_hexadecimal,
+        why: "Valkey reads no hexadecimal doubles, so that what is stored differs",
+    },
+    NotDrawn {
+        command: "hsetex",
+        beside: Some(Kind::Valkey),
+        when: |_| true,
+        why: "Valkey's refusals and encodings are not Redis's, beside which it is drawn",
+    },
+    NotDrawn {
+        command: "lset",
+        beside: None,
+        when: |arguments| arguments.get(2).is_some_and(|index| values::is_wider_than_32_bits(index)),
+        why: "the references cut an index to 32 bits and set some other element; Ochre says that there is none",
+    },
 ];
 
 /// Drawn commands of which a success cannot be had, so that coverage does not ask for one.
@@ -221,6 +253,12 @@ const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         command: "client|list",
+        from: Some(Kind::Valkey),
+        when: |arguments, ours, theirs| has_zero_byte(arguments) && ours.is_error() && theirs.is_error(),
+        why: "Valkey looks at letters up to the first zero byte only",
+    },
+    Allowed {
+        command: "client|list",
         from: Some(Kind::Redis),
         when: |_, _, theirs| theirs.is_error(),
         why: "Ochre takes Valkey's filters, any number of them, where Redis takes one",
@@ -281,6 +319,13 @@ pub fn not_drawn(name: &str) -> Option<&'static str> {
 
 pub fn token_is_drawn(name: &str, token: &str) -> bool {
     !TOKENS_NOT_DRAWN.iter().any(|(command, row, _)| *command == name && row.eq_ignore_ascii_case(token))
+}
+
+/// Whether a request of this command is drawn beside a reference.
+pub fn request_is_drawn(name: &str, arguments: &[Vec<u8>], reference: Kind) -> bool {
+    !REQUESTS_NOT_DRAWN
+        .iter()
+        .any(|row| row.command == name && row.beside.is_none_or(|kind| kind == reference) && (row.when)(arguments))
 }
 
 /// Why coverage asks for no success of a command, if it does not.

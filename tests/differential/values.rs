@@ -460,7 +460,8 @@ const DEBUGS: [&str; 33] = [
     "DEBUG PROTOCOL nonsense",
 ];
 
-/// The settings of every sequence: few elements, so that short sequences see collections go from one form to the next.
+/// The settings of every sequence: few elements, so that short sequences see collections go from one form to the next. Sets have as many
+/// elements in the one packed form as in the other, for else it depends on a union's order which form it has.
 pub const SETTINGS: &[(&str, &str)] = &[
     ("hash-max-listpack-entries", "128"),
     ("hash-max-listpack-value", "64"),
@@ -470,7 +471,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("maxmemory-policy", "noeviction"),
     ("maxmemory-samples", "5"),
     ("notify-keyspace-events", "KEA"),
-    ("set-max-intset-entries", "6"),
+    ("set-max-intset-entries", "8"),
     ("set-max-listpack-entries", "8"),
     ("set-max-listpack-value", "20"),
     ("slowlog-max-len", "128"),
@@ -581,6 +582,11 @@ fn period(name: &str, random: &mut Random) -> Vec<u8> {
 /// Whether an argument read as a period or a time could pass while a test runs. Servers would then differ by their clocks.
 pub fn may_expire_soon(text: &[u8]) -> bool {
     as_number(text).is_some_and(|number| (1..=60_000).contains(&number))
+}
+
+/// Whether an argument is a number of 64 bits that 32 bits do not hold.
+pub fn is_wider_than_32_bits(text: &[u8]) -> bool {
+    as_number(text).is_some_and(|number| i32::try_from(number).is_err())
 }
 
 /// Whether an argument read as a period or a time lies beyond any test.

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ochre_datatypes::{
-    Collection,
-    hash::{Hash, HashRules},
-};
+use ochre_datatypes::hash::{Hash, HashRules};
 use ochre_keyspace::{AccessClock, Entry, ExpiredWhat, Keyspace, LockSet, Missing, ScanPosition, ShardList};
 use proptest::prelude::*;
 

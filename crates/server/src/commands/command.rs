@@ -246,7 +246,12 @@ fn keys_of(request: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
         return Err(SYNTAX_OF_COMMAND);
     }
     let mut found = Vec::new();
-    let invalid = keys::positions(command.spec, request, |index, flags| found.push((index, flags))).is_err();
+    let invalid = keys::positions(command.spec, request, |index, flags| {
+        if found.iter().all(|&(other, _)| other != index) {
+            found.push((index, flags));
+        }
+    })
+    .is_err();
     if invalid || found.is_empty() {
         if command.spec.flags.contains(Flags::NO_MANDATORY_KEYS) {
             return Ok(Vec::new());

@@ -76,6 +76,9 @@ pub enum Outcome {
 
 impl<'a, K> Context<'a, K> {
     /// The key at an argument's index, with its hash.
+    ///
+    /// # Panics
+    /// The command's row does not say that this is a key, so it is not locked.
     #[inline]
     pub fn key(&self, index: usize) -> HashedKey<'a> {
         match self.hashed {
@@ -86,11 +89,11 @@ impl<'a, K> Context<'a, K> {
     }
 
     fn one_of_keys(&self, index: usize) -> HashedKey<'a> {
-        let bytes = self.args.get(index);
-        match self.hashed.binary_search_by_key(&(index as u32), |&(at, _)| at) {
-            Ok(found) => HashedKey { bytes, hash: self.hashed[found].1 },
-            Err(_) => self.core.server.keyspace.hash(bytes),
-        }
+        let found = self.hashed.binary_search_by_key(&(index as u32), |&(at, _)| at);
+        let found = found.unwrap_or_else(|_| {
+            panic!("argument {index} of {}, which its row names no key, is not locked", self.command.full_name)
+        });
+        HashedKey { bytes: self.args.get(index), hash: self.hashed[found].1 }
     }
 
     /// As [`Context::key`], for the key that is the `nth` of the request: found without a search.

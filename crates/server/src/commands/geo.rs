@@ -8,7 +8,7 @@ use ochre_datatypes::{
     number::parse_f64,
     sorted_set::{ScoreRange, SortedSet, SortedSetView},
 };
-use ochre_resp::ReplyWriter;
+use ochre_resp::{Args, ReplyWriter};
 use smallvec::SmallVec;
 
 use super::{
@@ -75,6 +75,7 @@ pub const ROWS: &[CommandSpec] = &[
             stored_at("STORE", 6),
             stored_at("STOREDIST", 6),
         ],
+        unspecified_keys: Some(|args, visit| visit_last_stored(args, 6, visit)),
         since: "3.2.0",
         complexity: "O(N+log(M)) with N elements in the cells around, and M inside",
         summary: "Returns, or stores, the places within a distance of coordinates.",
@@ -107,6 +108,7 @@ pub const ROWS: &[CommandSpec] = &[
             stored_at("STORE", 5),
             stored_at("STOREDIST", 5),
         ],
+        unspecified_keys: Some(|args, visit| visit_last_stored(args, 5, visit)),
         since: "3.2.0",
         complexity: "O(N+log(M)) with N elements in the cells around, and M inside",
         summary: "Returns, or stores, the places within a distance of a place.",
@@ -176,6 +178,20 @@ const fn stored_at(keyword: &'static str, from: i16) -> KeySpec {
         find: FindKeys::Range { last: 0, step: 1, limit: 0 },
         notes: None,
     }
+}
+
+/// Specs find the first STORE and the first STOREDIST behind an index; but the last word of both that is given is the one that counts.
+fn visit_last_stored(args: Args<'_>, from: usize, visit: &mut dyn FnMut(usize, KeyFlags)) {
+    let (mut index, mut last) = (from, None);
+    while index + 1 < args.len() {
+        let word = args.get(index);
+        if word.eq_ignore_ascii_case(b"STORE") || word.eq_ignore_ascii_case(b"STOREDIST") {
+            index += 1;
+            last = Some(index);
+        }
+        index += 1;
+    }
+    last.into_iter().for_each(|index| visit(index, KeyFlags::OW.union(KeyFlags::UPDATE)));
 }
 
 const NO_PLACE: CommandError = CommandError::text("ERR could not decode requested zset member");

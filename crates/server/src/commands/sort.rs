@@ -44,7 +44,7 @@ pub const ROWS: &[CommandSpec] = &[
                 ..PATTERN_KEYS
             },
         ],
-        unspecified_key: Some(stored_key),
+        unspecified_keys: Some(visit_stored_key),
         touches_unnamed_keys: Some(|args| Request::parse(args, true).is_ok_and(|request| request.looks_keys_up())),
         since: "1.0.0",
         summary: "Sorts the elements of a list, a set or a sorted set, and returns or stores them.",
@@ -157,12 +157,12 @@ impl<'a> Request<'a> {
 }
 
 /// The key after STORE.
-fn stored_key(args: Args<'_>) -> Option<(usize, KeyFlags)> {
-    let index = match Request::parse(args, true) {
+fn visit_stored_key(args: Args<'_>, visit: &mut dyn FnMut(usize, KeyFlags)) {
+    let found = match Request::parse(args, true) {
         Ok(request) => request.store,
         Err(_) => stored_key_despite_errors(args),
     };
-    index.map(|index| (index, KeyFlags::OW.union(KeyFlags::UPDATE)))
+    found.into_iter().for_each(|index| visit(index, KeyFlags::OW.union(KeyFlags::UPDATE)));
 }
 
 /// What COMMAND GETKEYS tells where SORT would answer with an error. (Redis: `sortGetKeys`)

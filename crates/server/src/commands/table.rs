@@ -21,8 +21,8 @@ pub struct CommandSpec {
     pub keys: &'static [KeySpec],
     /// What it does with its keys where that depends on its arguments (a spec with `VARIABLE_FLAGS`).
     pub variable_flags: Option<fn(Args<'_>) -> KeyFlags>,
-    /// The key that no spec finds, where there is such a one: its index among the arguments, and what is done with it.
-    pub unspecified_key: Option<FindKey>,
+    /// Visits the keys that no spec finds, where there may be such.
+    pub unspecified_keys: Option<VisitKeys>,
     /// Whether these arguments make it touch keys that they do not name, so that it needs the whole keyspace to itself.
     pub touches_unnamed_keys: Option<fn(Args<'_>) -> bool>,
     /// The categories that do not follow from the flags (see [`CommandSpec::categories`]).
@@ -50,7 +50,7 @@ impl CommandSpec {
         flags: Flags::empty(),
         keys: &[],
         variable_flags: None,
-        unspecified_key: None,
+        unspecified_keys: None,
         touches_unnamed_keys: None,
         categories: Category::empty(),
         tips: &[],
@@ -153,8 +153,8 @@ pub struct KeyRange {
     pub movable: bool,
 }
 
-/// Finds a key among the arguments by other means than a spec.
-pub type FindKey = fn(Args<'_>) -> Option<(usize, KeyFlags)>;
+/// Finds keys among the arguments by other means than a spec: shows the index of each, and what is done with it.
+pub type VisitKeys = fn(Args<'_>, &mut dyn FnMut(usize, KeyFlags));
 
 /// What a command may touch; its kind decides how it is locked.
 #[derive(Clone, Copy)]

@@ -30,8 +30,17 @@ struct Event<'a> {
     key: HashedKey<'a>,
     class: NotifyClass,
     name: &'static str,
-    /// Whether the key's value or expiry is another now.
-    changed: bool,
+    concerned: Concerned,
+}
+
+/// Whom an event concerns beside those who subscribed to such events.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Concerned {
+    Nobody,
+    /// Those who wait for the key.
+    Waiters,
+    /// Those who watch the key too: its value or its expiry is another now.
+    WaitersAndWatchers,
 }
 
 impl<'a> Effects<'a> {
@@ -39,13 +48,19 @@ impl<'a> Effects<'a> {
     #[inline]
     pub fn changed(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, name: &'static str) {
         self.changes += 1;
-        self.events.push(Event { database, key, class, name, changed: true });
+        self.events.push(Event { database, key, class, name, concerned: Concerned::WaitersAndWatchers });
     }
 
     /// An event that changed nothing more.
     #[inline]
     pub fn announce(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, name: &'static str) {
-        self.events.push(Event { database, key, class, name, changed: false });
+        self.events.push(Event { database, key, class, name, concerned: Concerned::Nobody });
+    }
+
+    /// An event that those who wait for the key want to look at, though its value is what it was: XGROUP DESTROY.
+    pub fn wake(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, name: &'static str) {
+        self.changes += 1;
+        self.events.push(Event { database, key, class, name, concerned: Concerned::Waiters });
     }
 
     /// So many changes beside those of single keys: FLUSHALL.
@@ -83,7 +98,12 @@ pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: &mut Effects<'_>
     }
     core.counters.changes.add(effects.changes);
     for event in &effects.events {
-        if event.changed && set.touch(event.database, event.key.hash, event.key.bytes) {
+        let is_awaited = match event.concerned {
+            Concerned::Nobody => false,
+            Concerned::Waiters => core.server.keyspace.is_awaited(),
+            Concerned::WaitersAndWatchers => set.touch(event.database, event.key.hash, event.key.bytes),
+        };
+        if is_awaited {
             wake::ready(core, event.database, event.key);
         }
         notify::publish(core, event.class, event.name, event.database, event.key.bytes);

@@ -12,7 +12,8 @@ use crate::commands::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidKeys;
 
-/// Calls `visit` with the index of each key among the arguments, and what is done with it, in the order of the specs.
+/// Calls `visit` with the index of each key among the arguments, and what is done with it, in the order of the specs; an index may come
+/// twice.
 ///
 /// Redis: "Command key specifications", `getKeysUsingKeySpecs` of `db.c`.
 #[inline]
@@ -26,8 +27,8 @@ pub fn positions(
             positions_of(key_spec, args, &mut visit)?;
         }
     }
-    if let Some((index, flags)) = spec.unspecified_key.and_then(|find| find(args)) {
-        visit(index, flags);
+    if let Some(visit_unspecified) = spec.unspecified_keys {
+        visit_unspecified(args, &mut visit);
     }
     Ok(())
 }
@@ -96,20 +97,13 @@ fn beginning(begin: BeginSearch, args: Args<'_>) -> Option<usize> {
     }
 }
 
-/// Hashes the keys of the first key spec into `hashed`, as [`hash_into`] does those of all.
-pub fn hash_first_spec_into(keyspace: &Keyspace, spec: &CommandSpec, args: Args<'_>, hashed: &mut Vec<(u32, u64)>) {
-    if let Some(first) = spec.keys.first() {
-        let mut visit = |index: usize, _| hashed.push((index as u32, keyspace.hash(args.get(index)).hash));
-        // The command was run, so its keys are as its specs say.
-        let _ = positions_of(first, args, &mut visit);
-    }
-}
-
 /// Hashes the request's keys into `hashed`: index of the argument and hash, in order. Arguments that do not fit the key specs have no
 /// keys: the command will say what is wrong with them.
 #[inline]
 pub fn hash_into(keyspace: &Keyspace, spec: &CommandSpec, args: Args<'_>, hashed: &mut Vec<(u32, u64)>) {
-    if let [KeySpec { begin: BeginSearch::Index(index), find: FindKeys::Range { last: 0, .. }, flags, .. }] = spec.keys
+    if spec.unspecified_keys.is_none()
+        && let [KeySpec { begin: BeginSearch::Index(index), find: FindKeys::Range { last: 0, .. }, flags, .. }] =
+            spec.keys
     {
         // One key, the usual case.
         let index = *index as usize;
@@ -122,7 +116,7 @@ pub fn hash_into(keyspace: &Keyspace, spec: &CommandSpec, args: Args<'_>, hashed
     let found = positions(spec, args, |index, _| hashed.push((index as u32, keyspace.hash(args.get(index)).hash)));
     if found.is_err() {
         hashed.truncate(start);
-    } else if spec.keys.len() > 1 {
+    } else if spec.keys.len() > 1 || spec.unspecified_keys.is_some() {
         hashed[start..].sort_unstable();
         let mut rest = hashed.split_off(start);
         rest.dedup();

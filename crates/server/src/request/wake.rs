@@ -11,10 +11,7 @@ use ochre_datatypes::ValueType;
 use ochre_keyspace::{Entered, HashedKey, LockSet, ShardList, Turn};
 use ochre_resp::Args;
 
-use super::{
-    execute::{self, Call},
-    keys,
-};
+use super::execute::{self, Call};
 use crate::{
     clock,
     commands::{Command, Flags, context::Outcome},
@@ -131,8 +128,7 @@ pub fn park(core: &Core, session: &mut Session, set: Option<&LockSet<'_>>, block
             None => Queued::new(call.command, call.args),
             Some(args) => Queued::of(call.command, args.iter().map(Vec::as_slice)),
         };
-        let mut awaited = Vec::new();
-        keys::hash_first_spec_into(keyspace, call.command.spec, call.args, &mut awaited);
+        let awaited = call.hashed.iter().filter(|(at, _)| wanted.keys.contains(&(*at as usize))).copied().collect();
         let parked = Arc::new(Parked {
             client: session.client.clone(),
             wait: wait.clone(),

@@ -182,20 +182,14 @@ impl<'a> Test<'a> {
             b"NAME" => Test::Name(value),
             b"LIB-NAME" => Test::LibraryName(value),
             b"LIB-VER" => Test::LibraryVersion(value),
-            b"DB" => match number::parse_i64(value) {
-                None => {
-                    return Err(CommandError::composed(format!("ERR {prefix}DB is not an integer or out of range")));
+            b"DB" => {
+                let error = |what: &str| Err(CommandError::composed(format!("ERR {prefix}DB {what}")));
+                match number::parse_i64(value).and_then(|index| i32::try_from(index).ok()).map(usize::try_from) {
+                    None => return error("is not an integer or out of range"),
+                    Some(Ok(index)) if index < databases => Test::Database(index),
+                    Some(_) => return error(&format!("number should be between 0 and {}", databases - 1)),
                 }
-                Some(index) => match usize::try_from(index) {
-                    Ok(index) if index < databases => Test::Database(index),
-                    _ => {
-                        return Err(CommandError::composed(format!(
-                            "ERR {prefix}DB number should be between 0 and {}",
-                            databases - 1
-                        )));
-                    }
-                },
-            },
+            }
             b"FLAGS" => Test::Flags(letters_of("flags", &|letter| {
                 FURTHER_FLAG_LETTERS.contains(&letter)
                     || description::FLAG_LETTERS.iter().any(|(known, _)| *known == char::from(letter))

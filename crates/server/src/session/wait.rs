@@ -4,6 +4,7 @@
 //! whoever comes first says what the client is answered.
 
 use std::{
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -27,9 +28,11 @@ pub struct Block {
     pub keys: Option<AwaitedKeys>,
 }
 
-/// To wait for the keys of the command's first key spec. When one of them changes, and holds a value of the type, the command is run
-/// again, by who changed it and under the same locks.
+/// To wait for some of the command's keys. When one of them changes, and holds a value of the type, the command is run again, by who
+/// changed it and under the same locks.
 pub struct AwaitedKeys {
+    /// Where they are among the arguments.
+    pub keys: Range<usize>,
     pub value_type: ValueType,
     /// Also run again where a key is gone, or holds another type.
     pub or_gone: bool,

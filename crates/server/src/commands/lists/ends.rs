@@ -1,6 +1,6 @@
 //! Pushing to lists, popping from them, and moving elements between them, at either end; the forms of these that wait for an element.
 
-use std::{borrow::Cow, time::Instant};
+use std::{borrow::Cow, ops::Range, time::Instant};
 
 use ochre_datatypes::{
     ValueType,
@@ -285,7 +285,7 @@ fn blmpop(cx: &mut KeyedWrite<'_>) -> Run {
     if pop_of_several(cx, pops.first_key, pops.keys, pops.end, Some(pops.count))? {
         return Ok(Outcome::Done);
     }
-    Ok(wait_for_lists(deadline))
+    Ok(wait_for_lists(pops.first_key..pops.first_key + pops.keys, deadline))
 }
 
 fn blpop(cx: &mut KeyedWrite<'_>) -> Run {
@@ -302,12 +302,12 @@ fn blocking_pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     if pop_of_several(cx, 1, timeout - 1, end, None)? {
         return Ok(Outcome::Done);
     }
-    Ok(wait_for_lists(deadline))
+    Ok(wait_for_lists(1..timeout, deadline))
 }
 
 /// Waits until one of the lists has an element.
-fn wait_for_lists(deadline: Option<Instant>) -> Outcome {
-    let keys = AwaitedKeys { value_type: ValueType::List, or_gone: false, args: None };
+fn wait_for_lists(keys: Range<usize>, deadline: Option<Instant>) -> Outcome {
+    let keys = AwaitedKeys { keys, value_type: ValueType::List, or_gone: false, args: None };
     Outcome::Block(Block { deadline, on_timeout: |reply: &mut ReplyWriter<'_>| reply.null_array(), keys: Some(keys) })
 }
 
@@ -410,7 +410,7 @@ fn brpoplpush(cx: &mut KeyedWrite<'_>) -> Run {
 fn blocking_move(cx: &mut KeyedWrite<'_>, from: End, to: End, deadline: Option<Instant>) -> Run {
     if !move_element(cx, from, to)? {
         if !cx.nested {
-            return Ok(wait_for_lists(deadline));
+            return Ok(wait_for_lists(1..2, deadline));
         }
         cx.reply.null();
         return Ok(Outcome::Done);

@@ -274,6 +274,21 @@ enum Added {
 }
 
 impl AddOptions {
+    /// Takes an argument over where it is an option.
+    fn take(&mut self, cx: &KeyedWrite<'_>, index: usize) -> bool {
+        let option = match () {
+            () if cx.is_word(index, "NX") => &mut self.only_new,
+            () if cx.is_word(index, "XX") => &mut self.only_present,
+            () if cx.is_word(index, "CH") => &mut self.counts_changes,
+            () if cx.is_word(index, "INCR") => &mut self.increments,
+            () if cx.is_word(index, "GT") => &mut self.only_greater,
+            () if cx.is_word(index, "LT") => &mut self.only_lower,
+            () => return false,
+        };
+        *option = true;
+        true
+    }
+
     /// The score that a member is set to, if it is, and what that means; last the score that it would have.
     #[inline]
     fn decide(self, before: Option<f64>, score: f64) -> (Option<f64>, (Added, f64)) {
@@ -297,16 +312,7 @@ impl AddOptions {
 fn zadd(cx: &mut KeyedWrite<'_>) -> Run {
     let mut options = AddOptions::default();
     let mut first = 2;
-    while first < cx.args.len() {
-        match () {
-            () if cx.is_word(first, "NX") => options.only_new = true,
-            () if cx.is_word(first, "XX") => options.only_present = true,
-            () if cx.is_word(first, "CH") => options.counts_changes = true,
-            () if cx.is_word(first, "INCR") => options.increments = true,
-            () if cx.is_word(first, "GT") => options.only_greater = true,
-            () if cx.is_word(first, "LT") => options.only_lower = true,
-            () => break,
-        }
+    while first < cx.args.len() && options.take(cx, first) {
         first += 1;
     }
     let words = cx.args.len() - first;
@@ -330,6 +336,10 @@ fn zadd(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 fn zincrby(cx: &mut KeyedWrite<'_>) -> Run {
+    // On Redis it is ZADD with INCR, and its increment is looked at as an option of that first.
+    if AddOptions::default().take(cx, 2) {
+        return Err(CommandError::SYNTAX);
+    }
     let elements = [(score_at(cx, 2)?, cx.args.get(3))];
     add(cx, AddOptions { increments: true, ..AddOptions::default() }, &elements)
 }

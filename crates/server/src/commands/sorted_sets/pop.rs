@@ -1,5 +1,7 @@
 //! Sorted sets: taking the elements of the lowest or the highest scores, and waiting for some.
 
+use std::ops::Range;
+
 use ochre_datatypes::{Collection, ValueType, sorted_set::SortedSet};
 use ochre_keyspace::{HashedKey, Missing};
 use ochre_resp::{Protocol, ReplyWriter};
@@ -230,7 +232,8 @@ fn bzmpop(cx: &mut KeyedWrite<'_>) -> Run {
     if pop_from_one_of(cx, 2)? {
         return Ok(Outcome::Done);
     }
-    Ok(wait(cx, deadline))
+    let keys = 3..3 + cx.hashed.len();
+    Ok(wait(cx, keys, deadline))
 }
 
 /// BZPOPMIN and BZPOPMAX
@@ -253,15 +256,15 @@ fn wait_for_one(cx: &mut KeyedWrite<'_>, end: End) -> Run {
         cx.reply.rewind(start);
         return Ok(Outcome::Done);
     }
-    Ok(wait(cx, deadline))
+    Ok(wait(cx, 1..last, deadline))
 }
 
 /// Waits for a sorted set under one of the keys, where it may.
-fn wait(cx: &mut KeyedWrite<'_>, deadline: Option<std::time::Instant>) -> Outcome {
+fn wait(cx: &mut KeyedWrite<'_>, keys: Range<usize>, deadline: Option<std::time::Instant>) -> Outcome {
     if cx.nested {
         cx.reply.null_array();
         return Outcome::Done;
     }
-    let keys = AwaitedKeys { value_type: ValueType::SortedSet, or_gone: false, args: None };
+    let keys = AwaitedKeys { keys, value_type: ValueType::SortedSet, or_gone: false, args: None };
     Outcome::Block(Block { deadline, on_timeout: |reply| reply.null_array(), keys: Some(keys) })
 }

@@ -165,7 +165,7 @@ impl DeleteIds {
             if let Some(given) = references_of(cx.args.get(index)).filter(|_| references.is_none()) {
                 references = Some(given);
                 index += 1;
-            } else if cx.is_word(index, "IDS") && index + 1 < len && ids.is_none() {
+            } else if cx.is_word(index, "IDS") && index + 1 < len {
                 let count = cx.integer(index + 1).ok().and_then(|count| usize::try_from(count).ok());
                 let count = count
                     .filter(|count| *count > 0)

@@ -183,7 +183,8 @@ fn destroy(cx: &mut KeyedWrite<'_>) -> Run {
     let removed = edited.ok_or(KEY_REQUIRED)?.result;
     if removed {
         // Those who wait for entries of the group are told that it is gone.
-        cx.changed(key, NotifyClass::STREAM, "xgroup-destroy");
+        let database = cx.db();
+        cx.effects.wake(database, key, NotifyClass::STREAM, "xgroup-destroy");
     }
     cx.reply.integer(removed.into());
     Ok(Outcome::Done)

@@ -7,7 +7,7 @@ use ochre_datatypes::{
     stream::{Delivery, Stream, StreamId},
 };
 use ochre_keyspace::{HashedKey, Missing};
-use ochre_resp::ReplyWriter;
+use ochre_resp::{Args, ReplyWriter};
 use smallvec::SmallVec;
 
 use super::{
@@ -45,6 +45,7 @@ pub const ROWS: &[CommandSpec] = &[
         arity: -7,
         flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
         keys: &[streams_from(4)],
+        unspecified_keys: Some(visit_streams_of_group),
         complexity: "O(log S + N) for each stream, with S entries in it and N returned",
         summary: "Returns new entries of several streams to a consumer of a group, or what that has pending, and may wait.",
         syntax: "GROUP (group consumer) [COUNT count:integer] [BLOCK milliseconds:integer] [NOACK] STREAMS (key... id...)",
@@ -59,6 +60,25 @@ const fn streams_from(from: i16) -> KeySpec {
         begin: BeginSearch::Keyword { keyword: "STREAMS", from },
         find: FindKeys::Range { last: -1, step: 1, limit: 2 },
         notes: None,
+    }
+}
+
+/// The spec finds the first STREAMS, which may also be the name of the group or of the consumer.
+fn visit_streams_of_group(args: Args<'_>, visit: &mut dyn FnMut(usize, KeyFlags)) {
+    let mut index = 1;
+    while index < args.len() {
+        let is = |word: &str| args.get(index).eq_ignore_ascii_case(word.as_bytes());
+        if is("STREAMS") {
+            let first = index + 1;
+            let keys = first..first + (args.len() - first) / 2;
+            keys.for_each(|index| visit(index, KeyFlags::RO.union(KeyFlags::ACCESS)));
+            return;
+        }
+        index += match () {
+            () if is("GROUP") => 3,
+            () if is("BLOCK") || is("COUNT") => 2,
+            () => 1,
+        };
     }
 }
 
@@ -146,7 +166,9 @@ impl<'a> Options<'a> {
             cx.reply.null_array();
             return Ok(Outcome::Done);
         };
-        let keys = Some(AwaitedKeys { value_type: ValueType::Stream, or_gone: self.group.is_some(), args });
+        let range = self.first..self.first + self.streams;
+        let keys =
+            Some(AwaitedKeys { keys: range, value_type: ValueType::Stream, or_gone: self.group.is_some(), args });
         Ok(Outcome::Block(Block { keys, ..Block::until(deadline, |reply| reply.null_array()) }))
     }
 }
