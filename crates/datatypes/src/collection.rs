@@ -4,7 +4,7 @@
 //! wherever its owner puts the bytes, inside a key's own entry if they are few; so there are two sides to each type: the owned value that
 //! is edited, and a view that reads packed bytes and objects alike.
 
-use crate::{Encoding, ValueType};
+use crate::{Encoding, ValueType, prefetch::Approach};
 
 /// A type of values with elements.
 ///
@@ -42,6 +42,11 @@ pub trait Collection: Default + Send + Sized + 'static {
 
     /// Whether freeing it takes long, so that it is better done by a thread of its own: about 64 KiB, or 100 allocations.
     fn is_heavy(&self) -> bool;
+
+    /// The way to an element, where it is long enough for asking the processor beforehand.
+    fn approach(&self, _element: &[u8]) -> Option<Approach<'_>> {
+        None
+    }
 
     /// A copy of its own.
     fn duplicate(view: Self::View<'_>) -> Self;
@@ -93,6 +98,14 @@ macro_rules! collections {
             pub fn is_heavy(&self) -> bool {
                 match self {
                     $(AnyCollection::$name(value) => value.is_heavy(),)*
+                }
+            }
+
+            /// See [`Collection::approach`].
+            #[inline]
+            pub fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+                match self {
+                    $(AnyCollection::$name(value) => value.approach(element),)*
                 }
             }
 

@@ -19,6 +19,7 @@ use crate::{
     Collection, Encoding, ValueType, any_collection,
     deadlines::{Deadlines, TAG_BITS},
     listpack::{self, Element, Listpack},
+    prefetch::Approach,
     spine::{self, below},
     table::{Record, Table},
 };
@@ -296,6 +297,14 @@ impl Collection for Hash {
         match self {
             Hash::Packed { .. } => false,
             Hash::Large(large) => large.table.is_heavy(),
+        }
+    }
+
+    #[inline]
+    fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+        match self {
+            Hash::Large(large) => Some(Approach::Table(large.table.approach(element))),
+            _ => None,
         }
     }
 

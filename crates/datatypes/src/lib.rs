@@ -14,6 +14,7 @@ pub mod list;
 pub mod listpack;
 mod long_double;
 pub mod number;
+pub mod prefetch;
 pub mod set;
 pub mod sorted_set;
 pub mod spine;

@@ -11,6 +11,8 @@
 mod quicklist;
 mod run;
 
+use std::ops::ControlFlow;
+
 use self::{
     quicklist::{NodeSize, Quicklist, wanted_ranges},
     run::Run,
@@ -308,6 +310,20 @@ impl<'a> ListView<'a> {
     #[inline]
     pub fn iter(self) -> Elements<'a> {
         self.iter_from(0, false)
+    }
+
+    /// Shows so many elements from an index on, as many as there are at most, until `visit` breaks off.
+    #[inline]
+    pub fn walk(
+        self,
+        index: usize,
+        count: usize,
+        mut visit: impl FnMut(Element<'a>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match self {
+            ListView::Packed(_) => self.iter_from(index, false).take(count).try_for_each(visit),
+            ListView::Quick(list) => list.walk(index, count, &mut visit),
+        }
     }
 
     /// The elements from an index on, forwards or backwards.

@@ -639,7 +639,11 @@ fn decode(bytes: &[u8], offset: usize) -> (Element<'_>, usize) {
     let int = |value: i64, head: usize| (Element::Int(value), offset + head + 1);
     match first {
         ..0x80 => int(i64::from(first), 1),
-        0x80..0xc0 => string(1, usize::from(first & 0x3f)),
+        0x80..0xc0 => {
+            // The usual case: its back length is one byte.
+            let (body, len) = (offset + 1, usize::from(first & 0x3f));
+            (Element::Bytes(&bytes[body..body + len]), body + len + 1)
+        }
         0xc0..0xe0 => {
             let value = i16::from(first & 0x1f) << 8 | i16::from(bytes[offset + 1]);
             int(i64::from(value << 3 >> 3), 2)

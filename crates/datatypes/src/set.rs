@@ -11,13 +11,14 @@
 //! When a set goes from one form to the next are Redis's rules to the letter (`t_set.c`), since OBJECT ENCODING shows it; it never goes
 //! back, but for results that are stored and turn out to be integers only.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::ControlFlow};
 
 use crate::{
     Collection, Encoding, ValueType, any_collection,
     intset::{self, Intset, Width},
     listpack::{self, Element, Listpack},
     number::parse_i64,
+    prefetch::Approach,
     spine,
     table::Table,
 };
@@ -344,6 +345,24 @@ impl<'a> SetView<'a> {
         ints.chain(listpack).chain(table)
     }
 
+    /// Shows the members that another set has too, to be looked for in further ones, until `visit` breaks off.
+    pub fn walk_common(
+        self,
+        other: SetView<'_>,
+        mut visit: impl FnMut(&mut Probe<'a>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        /// With more chunks of the other table to each of its own, members are better looked up one by one.
+        const CHUNKS_MAX: usize = 4;
+        match (self, other) {
+            (SetView::Table(own), SetView::Table(other)) if other.chunks() <= CHUNKS_MAX * own.chunks() => {
+                own.walk_common(other, |record| visit(&mut Probe::new(Element::Bytes(record.key))))
+            }
+            _ => self.iter().map(Probe::new).try_for_each(|mut probe| {
+                if probe.is_in(other) { visit(&mut probe) } else { ControlFlow::Continue(()) }
+            }),
+        }
+    }
+
     /// A random member, each with the same chance.
     pub fn random(self, random: &mut impl FnMut() -> u64) -> Option<Element<'a>> {
         match self {
@@ -414,6 +433,11 @@ impl<'a> Probe<'a> {
         Probe { member, text: itoa::Buffer::new(), hash: None }
     }
 
+    pub fn member(&self) -> Element<'a> {
+        self.member
+    }
+
+    /// Whether a set has the member.
     #[inline]
     pub fn is_in(&mut self, set: SetView<'_>) -> bool {
         match set {
@@ -503,6 +527,14 @@ impl Collection for Set {
         match self {
             Set::Ints { bytes, .. } | Set::Listpack(bytes) => bytes.capacity() >= HEAVY_MIN,
             Set::Table(table) => table.is_heavy(),
+        }
+    }
+
+    #[inline]
+    fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+        match self {
+            Set::Table(table) => Some(Approach::Table(table.approach(element))),
+            _ => None,
         }
     }
 

@@ -15,6 +15,7 @@ use ochre_resp::double;
 use crate::{
     Collection, Encoding, ValueType, any_collection,
     listpack::{self, Element, Encoded, Listpack},
+    prefetch::Approach,
     tree::{Tree, compare},
 };
 
@@ -544,6 +545,14 @@ impl Collection for SortedSet {
         match self {
             SortedSet::Packed(run) => run.capacity() > 64 * 1024,
             SortedSet::Tree(tree) => tree.allocations() > 100,
+        }
+    }
+
+    #[inline]
+    fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+        match self {
+            SortedSet::Tree(tree) => Some(Approach::Tree(tree.approach(element))),
+            _ => None,
         }
     }
 

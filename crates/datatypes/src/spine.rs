@@ -23,6 +23,8 @@ use std::sync::{Arc, OnceLock};
 
 use siphasher::sip::SipHasher13;
 
+use crate::prefetch;
+
 /// Chunks a page. What a write after a snapshot copies, and what growing moves at most.
 const PAGE: usize = 256;
 /// Cursors are positions without so many low bits: they stay below 2^53, which fits a double.
@@ -103,6 +105,21 @@ impl<C: Chunk> Spine<C> {
     #[inline]
     pub fn get(&self, hash: u64) -> &C {
         self.chunk(self.index(hash))
+    }
+
+    /// Asks the processor for the chunk for the items of this hash, not for what it refers to.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        prefetch::read(self.get(hash));
+    }
+
+    /// The chunks that may have items of the hashes of another spine's chunk, each once.
+    pub fn counterparts<D: Chunk>(&self, other: &Spine<D>, index: usize) -> impl Iterator<Item = &C> {
+        let bits = other.bits(index);
+        let parts = self.chunks.next_power_of_two() >> bits;
+        let indices = if parts <= 1 { self.index(index as u64)..self.index(index as u64) + 1 } else { 0..parts };
+        let index_of = move |part: usize| if parts <= 1 { part } else { index | part << bits };
+        indices.map(index_of).filter(|&index| index < self.chunks).map(|index| self.chunk(index))
     }
 
     /// Changes one chunk.

@@ -17,9 +17,12 @@
 //! Looking a key up compares the tags, several at once, and then one record. A chunk is grown a size class of the allocator at a time, and
 //! put together anew where removed records leave enough room.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
-use crate::spine::{self, Spine};
+use crate::{
+    prefetch,
+    spine::{self, Spine},
+};
 
 /// A chunk is added where they have more bytes than this on average, and one taken away where they have fewer than the other.
 const CHUNK_BYTES_GROW: usize = 896;
@@ -46,6 +49,39 @@ pub struct Table {
     allocated: usize,
 }
 
+/// See [`prefetch::Approach`].
+pub struct Approach<'a> {
+    table: &'a Table,
+    hash: u64,
+    next: Step,
+}
+
+/// What is asked for next on the way to a record.
+enum Step {
+    Slots,
+    Record,
+}
+
+impl Approach<'_> {
+    #[inline]
+    pub fn step(&mut self) -> bool {
+        let chunk = self.table.spine.get(self.hash);
+        match self.next {
+            Step::Slots => {
+                prefetch::read_lines(chunk.bytes.as_ptr(), chunk.slots_len() / prefetch::LINE + 1);
+                self.next = Step::Record;
+                true
+            }
+            Step::Record => {
+                if let Some(slot) = chunk.find_slot(tag(self.hash), |_| true) {
+                    prefetch::read_lines(chunk.bytes[chunk.offset(slot)..].as_ptr(), 2);
+                }
+                false
+            }
+        }
+    }
+}
+
 /// A key, and what its owner put beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -70,6 +106,14 @@ impl Table {
     /// Whether freeing it takes long.
     pub fn is_heavy(&self) -> bool {
         self.allocated >= HEAVY_MIN
+    }
+
+    /// The way to the record of a key.
+    #[inline]
+    pub fn approach(&self, key: &[u8]) -> Approach<'_> {
+        let hash = spine::hash(key);
+        self.spine.prefetch(hash);
+        Approach { table: self, hash, next: Step::Slots }
     }
 
     #[inline]
@@ -132,6 +176,34 @@ impl Table {
     /// All records, in no order that lasts.
     pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         self.spine.iter().flat_map(Chunk::records)
+    }
+
+    /// How many chunks there are.
+    pub fn chunks(&self) -> usize {
+        self.spine.chunks()
+    }
+
+    /// Shows the records whose keys another table has too, until `visit` breaks off. The two are walked side by side: what a chunk of the
+    /// one has lies in one chunk of the other, or in the few that a finer division makes of it, so no key is hashed.
+    pub fn walk_common<'a>(
+        &'a self,
+        other: &Table,
+        mut visit: impl FnMut(Record<'a>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for (index, chunk) in self.spine.iter().enumerate() {
+            for counterpart in other.spine.counterparts(&self.spine, index) {
+                for slot in 0..chunk.count as usize {
+                    let record = || chunk.record(slot);
+                    if counterpart
+                        .find_slot(chunk.tag(slot), |found| counterpart.record(found).key == record().key)
+                        .is_some()
+                    {
+                        visit(record())?;
+                    }
+                }
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// The records whose keys' [`spine::hash`] ends in these bits, and others: what some of a hash was kept of is looked for among few.
@@ -357,6 +429,12 @@ impl Chunk {
     }
 
     #[inline]
+    fn tag(&self, slot: usize) -> u16 {
+        let at = slot * SLOT + 2;
+        u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]])
+    }
+
+    #[inline]
     fn record(&self, slot: usize) -> Record<'_> {
         let bytes = &self.bytes[self.offset(slot)..];
         let head = Head::read(bytes);
@@ -377,10 +455,15 @@ impl Chunk {
     /// The slot of a key.
     #[inline]
     fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        self.find_slot(tag(hash), |slot| self.record(slot).key == key)
+    }
+
+    /// The first slot with a tag that is the one looked for.
+    #[inline(always)]
+    fn find_slot(&self, tag: u16, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         let (slots, _) = self.bytes[..self.slots_len()].as_chunks::<SLOT>();
-        let wanted = u32::from(tag(hash)) << 16;
+        let wanted = u32::from(tag) << 16;
         let has_tag = |slot: &[u8; SLOT]| (u32::from_le_bytes(*slot) ^ wanted) >> 16 == 0;
-        let is_it = |slot: usize| self.record(slot).key == key;
         // Eight slots are compared at once; where one of them has the tag, it is looked for.
         let (blocks, rest) = slots.as_chunks::<8>();
         for (number, block) in blocks.iter().enumerate() {
@@ -600,6 +683,33 @@ mod tests {
         move || {
             state = state.wrapping_add(1);
             spine::hash(&state.to_le_bytes())
+        }
+    }
+
+    #[test]
+    fn tables_of_any_sizes_have_in_common_what_both_have() {
+        let table = |numbers: std::ops::Range<u32>| {
+            let mut table = Table::default();
+            numbers.for_each(|number| _ = table.insert(format!("member:{number}").as_bytes(), b""));
+            table
+        };
+        for (own, other) in
+            [(0, 10), (1, 1), (30, 31), (40, 300), (1000, 1000), (3000, 900), (700, 20_000), (5000, 6500)]
+        {
+            let (first, second) = (table(0..own), table(own / 2..own / 2 + other));
+            for (first, second) in [(&first, &second), (&second, &first)] {
+                let mut common = Vec::new();
+                let walked = first.walk_common(second, |record| {
+                    common.push(record.key.to_vec());
+                    ControlFlow::Continue(())
+                });
+                let mut expected: Vec<Vec<u8>> =
+                    first.iter().map(|record| record.key.to_vec()).filter(|key| second.contains(key)).collect();
+                assert!(walked.is_continue());
+                common.sort();
+                expected.sort();
+                assert_eq!(common, expected, "{own} and {other}");
+            }
         }
     }
 

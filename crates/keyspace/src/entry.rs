@@ -31,6 +31,7 @@ use ochre_datatypes::{
     AnyCollection, Collection, Encoding, ValueType, WrongType,
     hash::{Hash, HashView},
     packed_encoding,
+    prefetch::{self, Approach},
 };
 
 /// The longest value that lies inside the entry; a longer one has an allocation of its own that can grow in place.
@@ -779,6 +780,23 @@ impl<'a> EntryRef<'a> {
         for (i, byte) in bytes[..3].iter().enumerate() {
             // SAFETY: the header lies inside the block; the lock keeps other threads out, and no reference covers these bytes.
             unsafe { self.block.as_ptr().add(ACCESS + i).write(*byte) };
+        }
+    }
+
+    /// The way to an element of the collection that it holds; of a packed one all is asked for at once.
+    #[inline]
+    pub(crate) fn approach(self, element: &[u8]) -> Option<Approach<'a>> {
+        /// More of a packed collection than the processor asks for by itself when it is walked over.
+        const LINES_MAX: usize = 6;
+        match self.kind() {
+            Kind::Boxed => self.boxed().approach(element),
+            Kind::Packed => {
+                let lines = (self.block_size() / prefetch::LINE + 1).min(LINES_MAX);
+                // Two were asked for with the entry.
+                prefetch::read_lines(self.block.as_ptr().wrapping_add(2 * prefetch::LINE), lines.saturating_sub(2));
+                None
+            }
+            Kind::Integer | Kind::Inline | Kind::Heap => None,
         }
     }
 

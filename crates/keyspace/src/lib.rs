@@ -25,7 +25,6 @@ mod entry;
 mod gate;
 mod graveyard;
 mod lockset;
-mod prefetch;
 mod scan;
 mod segment;
 mod shard;

@@ -16,6 +16,8 @@
 
 use std::ptr::NonNull;
 
+use ochre_datatypes::prefetch;
+
 use crate::entry::{Entry, EntryRef, size_class};
 
 /// How many hash bits a slot holds, and a deadline.
@@ -145,7 +147,7 @@ impl Segment {
     #[inline]
     pub(crate) fn prefetch_entry(&self, tag: u32, range: TagRange) -> Option<usize> {
         self.search(tag, range, |block| {
-            crate::prefetch::read_lines(block.as_ptr(), 2);
+            prefetch::read_lines(block.as_ptr(), 2);
             true
         })
     }

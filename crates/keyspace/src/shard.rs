@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use ochre_datatypes::{deadlines::Deadlines, hash::Hash};
+use ochre_datatypes::{deadlines::Deadlines, hash::Hash, prefetch};
 
 use crate::{
     Keyspace,
@@ -117,7 +117,7 @@ impl Shard {
 
     #[inline]
     pub(crate) fn prefetch(&self) {
-        crate::prefetch::read(self as *const Shard);
+        prefetch::read(self as *const Shard);
     }
 
     /// Asks for the slots where a tag's entry probably is, without the lock.
@@ -125,9 +125,9 @@ impl Shard {
     pub(crate) fn prefetch_slot(&self, tag: u32) {
         let slots = self.hint.slots.load(Ordering::Relaxed);
         let home = segment::address_of_home(slots, self.hint.homes.load(Ordering::Relaxed), tag);
-        crate::prefetch::read(home);
+        prefetch::read(home);
         // A search looks at three slots to five, which may lie on two lines.
-        crate::prefetch::read(home.wrapping_add(4 * segment::SLOT_BYTES));
+        prefetch::read(home.wrapping_add(4 * segment::SLOT_BYTES));
     }
 }
 

@@ -4,8 +4,10 @@
 //! - [`ReplyWriter`] writes replies in the client's [`Protocol`].
 //! - [`double`] writes doubles as Redis does.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+#[allow(unsafe_code)]
+mod append;
 mod args;
 pub mod double;
 mod inline;

@@ -13,7 +13,7 @@
 //! boolean        :1\r\n             #t\r\n             1\n
 //! ```
 
-use crate::double;
+use crate::{append, double};
 
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,10 +143,7 @@ impl<'a> ReplyWriter<'a> {
             self.out.push(b'\n');
             return;
         }
-        self.out.reserve(bytes.len() + 32);
-        self.header(b'$', bytes.len());
-        self.out.extend_from_slice(bytes);
-        self.out.extend_from_slice(b"\r\n");
+        append::bulk(self.out, bytes);
     }
 
     /// An integer as a string.

@@ -124,6 +124,11 @@ impl Counters {
         if found { self.keyspace_hits.add(1) } else { self.keyspace_misses.add(1) }
     }
 
+    /// A command that found its key will look it up again, as if for the first time.
+    pub fn take_hit_back(&self) {
+        self.keyspace_hits.add(u64::MAX);
+    }
+
     /// Counts a command that ran so often, for so many ticks in all.
     #[inline]
     pub fn ran(&self, command: &Command, calls: u64, ticks: u64) {

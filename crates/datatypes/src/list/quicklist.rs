@@ -17,6 +17,7 @@
 
 use std::{
     collections::{VecDeque, vec_deque},
+    ops::ControlFlow,
     sync::Arc,
 };
 
@@ -203,6 +204,33 @@ impl Quicklist {
             current.next(is_reverse);
         }
         Elements { nodes, current, is_reverse }
+    }
+
+    /// Shows so many elements from an index on, as many as there are at most, until `visit` breaks off.
+    #[inline]
+    pub fn walk<'a>(
+        &'a self,
+        index: usize,
+        count: usize,
+        visit: &mut impl FnMut(Element<'a>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let Some(place) = self.place(index) else { return ControlFlow::Continue(()) };
+        let (mut left, mut skipped) = (count, place.index);
+        for node in self.nodes.range(place.node..) {
+            let shown = left.min(node.count() - skipped);
+            if shown == 0 {
+                break;
+            }
+            if node.is_plain {
+                visit(Element::Bytes(node.run.bytes()))?;
+            } else {
+                let offset = if skipped == 0 { 0 } else { node.offset(skipped) };
+                node.run.listpack().iter_from(offset).take(shown).try_for_each(|(_, element)| visit(element))?;
+            }
+            left -= shown;
+            skipped = 0;
+        }
+        ControlFlow::Continue(())
     }
 
     pub fn push(&mut self, end: End, value: &[u8], limits: &ListLimits) {

@@ -52,8 +52,17 @@ impl Run {
         // What is moved was paid for by as many bytes that were popped.
         if is_full && self.start > self.len() {
             self.close_room();
+        } else if is_full {
+            self.grow(element.len());
         }
         element.push_to(&mut self.buffer);
+    }
+
+    /// Makes room behind all others: in powers of two, of which the size of a full node is one.
+    #[cold]
+    fn grow(&mut self, needed: usize) {
+        let capacity = (self.buffer.len() + needed).next_power_of_two();
+        self.buffer.reserve_exact(capacity - self.buffer.len());
     }
 
     #[inline]

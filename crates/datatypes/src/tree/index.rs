@@ -10,7 +10,10 @@
 
 use std::sync::Arc;
 
-use crate::spine::{Chunk, Spine};
+use crate::{
+    prefetch,
+    spine::{Chunk, Spine},
+};
 
 /// The items that a chunk has on average when a chunk is added, and when one is taken away.
 const ITEMS_MAX: usize = 32;
@@ -44,6 +47,18 @@ impl Index {
     #[inline]
     pub fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> {
         self.spine.get(hash).items().iter().filter(move |item| is_candidate(**item, hash)).map(|item| *item as u32)
+    }
+
+    /// Asks the processor for the chunk of a hash, and then for its items.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        self.spine.prefetch(hash);
+    }
+
+    #[inline]
+    pub fn prefetch_items(&self, hash: u64) {
+        let items = &self.spine.get(hash).0;
+        prefetch::read_lines(items.as_ptr().cast(), size_of_val(&**items).div_ceil(prefetch::LINE));
     }
 
     pub fn insert(&mut self, hash: u64, leaf: u32) {

@@ -1,19 +1,22 @@
 //! A leaf: elements next to each other in one allocation, in order.
 //!
 //! ```text
-//! ┌────────────────────┬────────────┬───────────┬────────┬────────┬──────────────────────────┐
-//! │ header, 8 bytes    │ scores     │ offsets   │ tags   │ free   │ records                  │
-//! │ count records used │ 8 B each   │ 2 B each  │ 1 B ea.│        │ length (1-2 B), member   │
-//! └────────────────────┴────────────┴───────────┴────────┴────────┴──────────────────────────┘
+//! ┌────────────────────┬────────┬───────────┬────────────┬────────┬──────────────────────────┐
+//! │ header, 8 bytes    │ tags   │ offsets   │ scores     │ free   │ records                  │
+//! │ count records used │ 1 B ea.│ 2 B each  │ 8 B each   │        │ length (1-2 B), member   │
+//! └────────────────────┴────────┴───────────┴────────────┴────────┴──────────────────────────┘
 //! ```
 //!
-//! Scores, offsets and tags are in the order of the elements, records in no order; `records` is where the lowest of them begins, `used` how
-//! many bytes those take that are not removed. A tag is a byte of the member's hash: by it a member is found whose score is not known. An allocation is one of the allocator's size classes, 2 KiB
-//! at most, and grows from one class to the next.
+//! Tags, offsets and scores are in the order of the elements, records in no order; `records` is where the lowest of them begins, `used` how
+//! many bytes those take that are not removed. A tag is a byte of the member's hash: by it a member is found whose score is not known, so
+//! tags stand first, where one or two cache lines hold them. An allocation is one of the allocator's size classes, 2 KiB at most, and
+//! grows from one class to the next.
 //!
-//! A long member has a leaf to itself, of whatever size: its bytes stand behind the tag, and it is never moved.
+//! A long member has a leaf to itself, of whatever size: its bytes stand behind the score, and it is never moved.
 
 use std::{cmp::Ordering, sync::Arc};
+
+use crate::prefetch;
 
 /// A member longer than this has a leaf to itself.
 pub(super) const SHARED_LEN_MAX: usize = 512;
@@ -26,6 +29,19 @@ const HEADER_LEN: usize = 8;
 const FIXED_LEN: usize = 8 + 2 + 1;
 /// In place of where the records begin: a long member.
 const LONG: u16 = u16::MAX;
+const TAGS: usize = HEADER_LEN;
+
+/// Where the offsets of so many elements begin.
+#[inline]
+fn offsets_of(count: usize) -> usize {
+    TAGS + count
+}
+
+/// Where the scores of so many elements begin.
+#[inline]
+fn scores_of(count: usize) -> usize {
+    offsets_of(count) + 2 * count
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item<'a> {
@@ -64,11 +80,11 @@ impl Leaf {
         let bytes = &mut scratch[..len];
         let mut records = len;
         for (index, item) in items.enumerate() {
-            bytes[HEADER_LEN + 8 * index..][..8].copy_from_slice(&item.score.to_le_bytes());
             records -= record_len(item.member);
             write_record(&mut bytes[records..], item.member);
-            bytes[HEADER_LEN + 8 * count + 2 * index..][..2].copy_from_slice(&(records as u16).to_le_bytes());
-            bytes[HEADER_LEN + 10 * count + index] = item.tag;
+            bytes[TAGS + index] = item.tag;
+            bytes[offsets_of(count) + 2 * index..][..2].copy_from_slice(&(records as u16).to_le_bytes());
+            bytes[scores_of(count) + 8 * index..][..8].copy_from_slice(&item.score.to_le_bytes());
         }
         set_header(bytes, count, records, records_len);
         Leaf(Arc::from(&*bytes))
@@ -77,8 +93,8 @@ impl Leaf {
     fn with_long(item: Item<'_>) -> Leaf {
         let mut bytes = Vec::with_capacity(HEADER_LEN + FIXED_LEN + item.member.len());
         bytes.extend_from_slice(&[0; HEADER_LEN]);
+        bytes.extend_from_slice(&[item.tag, 0, 0]);
         bytes.extend_from_slice(&item.score.to_le_bytes());
-        bytes.extend_from_slice(&[0, 0, item.tag]);
         bytes.extend_from_slice(item.member);
         set_header(&mut bytes, 1, usize::from(LONG), 0);
         Leaf(Arc::from(bytes))
@@ -110,7 +126,8 @@ impl Leaf {
 
     #[inline]
     fn scores(&self) -> &[[u8; 8]] {
-        self.0[HEADER_LEN..][..8 * self.len()].as_chunks().0
+        let count = self.len();
+        self.0[scores_of(count)..][..8 * count].as_chunks().0
     }
 
     #[inline]
@@ -123,14 +140,41 @@ impl Leaf {
         if self.is_long() {
             return &self.0[HEADER_LEN + FIXED_LEN..];
         }
-        let offset = u16_at(&self.0, HEADER_LEN + 8 * self.len() + 2 * index);
-        record(&self.0[usize::from(offset)..])
+        record(&self.0[self.offset(index)..])
+    }
+
+    /// Where the record of an element lies.
+    #[inline]
+    fn offset(&self, index: usize) -> usize {
+        usize::from(u16_at(&self.0, offsets_of(self.len()) + 2 * index))
     }
 
     #[inline]
     fn tags(&self) -> &[u8] {
-        let count = self.len();
-        &self.0[HEADER_LEN + 10 * count..][..count]
+        &self.0[TAGS..][..self.len()]
+    }
+
+    /// Asks the processor for header and tags.
+    #[inline]
+    pub fn prefetch_tags(&self) {
+        prefetch::read_lines(self.0.as_ptr(), 2);
+    }
+
+    /// Asks the processor for the score of a tag's first element, and for where its record lies; which element that is.
+    #[inline]
+    pub fn prefetch_score(&self, tag: u8) -> Option<usize> {
+        let (index, count) = (self.with_tag(tag).next()?, self.len());
+        prefetch::read(&self.0[offsets_of(count) + 2 * index]);
+        prefetch::read(&self.0[scores_of(count) + 8 * index]);
+        Some(index)
+    }
+
+    /// Asks the processor for the member of an element.
+    #[inline]
+    pub fn prefetch_member(&self, index: usize) {
+        if !self.is_long() {
+            prefetch::read(&self.0[self.offset(index)]);
+        }
     }
 
     pub fn item(&self, index: usize) -> Item<'_> {
@@ -201,17 +245,16 @@ impl Leaf {
         let records = records - record_len;
         write_record(&mut bytes[records..], item.member);
         // From the back, so that nothing is overwritten that is still to be moved.
-        let (offsets, tags) = (HEADER_LEN + 8 * count, HEADER_LEN + 10 * count);
-        let (new_offsets, new_tags) = (offsets + 8, tags + 10);
-        bytes.copy_within(tags + index..tags + count, new_tags + index + 1);
-        bytes.copy_within(tags..tags + index, new_tags);
-        bytes[new_tags + index] = item.tag;
-        bytes.copy_within(offsets + 2 * index..tags, new_offsets + 2 * index + 2);
+        let (offsets, scores) = (offsets_of(count), scores_of(count));
+        let (new_offsets, new_scores) = (offsets_of(count + 1), scores_of(count + 1));
+        bytes.copy_within(scores + 8 * index..scores + 8 * count, new_scores + 8 * index + 8);
+        bytes.copy_within(scores..scores + 8 * index, new_scores);
+        bytes[new_scores + 8 * index..][..8].copy_from_slice(&item.score.to_le_bytes());
+        bytes.copy_within(offsets + 2 * index..scores, new_offsets + 2 * index + 2);
         bytes.copy_within(offsets..offsets + 2 * index, new_offsets);
         bytes[new_offsets + 2 * index..][..2].copy_from_slice(&(records as u16).to_le_bytes());
-        let at = HEADER_LEN + 8 * index;
-        bytes.copy_within(at..offsets, at + 8);
-        bytes[at..][..8].copy_from_slice(&item.score.to_le_bytes());
+        bytes.copy_within(TAGS + index..offsets, TAGS + index + 1);
+        bytes[TAGS + index] = item.tag;
         let used = usize::from(u16_at(bytes, 4)) + record_len;
         set_header(bytes, count + 1, records, used);
         Ok(())
@@ -265,14 +308,14 @@ impl Leaf {
         debug_assert!(index + removed <= count && removed < count, "a leaf is never empty");
         let removed_len: usize = (index..index + removed).map(|index| record_len(self.member(index))).sum();
         let bytes = Arc::make_mut(&mut self.0);
-        let (offsets, tags) = (HEADER_LEN + 8 * count, HEADER_LEN + 10 * count);
         let left = count - removed;
-        let (new_offsets, new_tags) = (HEADER_LEN + 8 * left, HEADER_LEN + 10 * left);
-        bytes.copy_within(HEADER_LEN + 8 * (index + removed)..offsets, HEADER_LEN + 8 * index);
+        let (offsets, scores) = (offsets_of(count), scores_of(count));
+        let (new_offsets, new_scores) = (offsets_of(left), scores_of(left));
+        bytes.copy_within(TAGS + index + removed..offsets, TAGS + index);
         bytes.copy_within(offsets..offsets + 2 * index, new_offsets);
-        bytes.copy_within(offsets + 2 * (index + removed)..tags, new_offsets + 2 * index);
-        bytes.copy_within(tags..tags + index, new_tags);
-        bytes.copy_within(tags + index + removed..tags + count, new_tags + index);
+        bytes.copy_within(offsets + 2 * (index + removed)..scores, new_offsets + 2 * index);
+        bytes.copy_within(scores..scores + 8 * index, new_scores);
+        bytes.copy_within(scores + 8 * (index + removed)..scores + 8 * count, new_scores + 8 * index);
         let (records, used) = (u16_at(bytes, 2), usize::from(u16_at(bytes, 4)) - removed_len);
         set_header(bytes, left, usize::from(records), used);
         // An allocation that is mostly unused is given back.
@@ -284,7 +327,8 @@ impl Leaf {
     /// Gives an element another score, which keeps its place.
     #[inline]
     pub fn set_score(&mut self, index: usize, score: f64) {
-        Arc::make_mut(&mut self.0)[HEADER_LEN + 8 * index..][..8].copy_from_slice(&score.to_le_bytes());
+        let at = scores_of(self.len()) + 8 * index;
+        Arc::make_mut(&mut self.0)[at..][..8].copy_from_slice(&score.to_le_bytes());
     }
 
     /// Whether so few bytes are used that it is worth while to look for a neighbour to join.

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::leaf::Leaf;
+use crate::prefetch;
 
 const PAGE: usize = 32;
 
@@ -26,6 +27,12 @@ impl Leaves {
     pub fn get(&self, number: u32) -> &Leaf {
         let at = number as usize;
         self.pages[at / PAGE][at % PAGE].as_ref().expect("the number is in use")
+    }
+
+    /// Asks the processor for where a leaf's address is.
+    #[inline]
+    pub fn prefetch(&self, number: u32) {
+        prefetch::read(self.get(number));
     }
 
     #[inline]

@@ -107,6 +107,57 @@ struct Place {
     at: usize,
 }
 
+/// See [`prefetch::Approach`](crate::prefetch::Approach).
+pub struct Approach<'a> {
+    store: &'a Store,
+    hash: u64,
+    next: Step,
+}
+
+/// What is asked for next on the way to an element of a known member.
+enum Step {
+    Items,
+    LeafAddress,
+    Tags(u32),
+    Score(u32),
+    Member(Place),
+}
+
+impl Approach<'_> {
+    #[inline]
+    pub fn step(&mut self) -> bool {
+        let Store { leaves, index } = self.store;
+        let next = match self.next {
+            Step::Items => {
+                index.prefetch_items(self.hash);
+                Some(Step::LeafAddress)
+            }
+            Step::LeafAddress => index.candidates(self.hash).next().map(|leaf| {
+                leaves.prefetch(leaf);
+                Step::Tags(leaf)
+            }),
+            Step::Tags(leaf) => {
+                leaves.get(leaf).prefetch_tags();
+                Some(Step::Score(leaf))
+            }
+            Step::Score(leaf) => {
+                leaves.get(leaf).prefetch_score(tag_of(self.hash)).map(|at| Step::Member(Place { leaf, at }))
+            }
+            Step::Member(place) => {
+                leaves.get(place.leaf).prefetch_member(place.at);
+                None
+            }
+        };
+        match next {
+            Some(next) => {
+                self.next = next;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
 /// What an element to be removed is found by.
 #[derive(Clone, Copy)]
 enum Target<'a> {
@@ -135,6 +186,14 @@ impl Tree {
             let at = self.store.leaves.get(leaf).find(tag_of(hash), member)?;
             Some(Place { leaf, at })
         })
+    }
+
+    /// The way to the element of a member.
+    #[inline]
+    pub fn approach(&self, member: &[u8]) -> Approach<'_> {
+        let hash = hash(member);
+        self.store.index.prefetch(hash);
+        Approach { store: &self.store, hash, next: Step::Items }
     }
 
     /// The score of a member.
@@ -493,6 +552,13 @@ impl Node {
                 for item in leaf.items().skip(at).take(count) {
                     removed(item.score, item.member);
                     store.index.remove(hash(item.member), number);
+                }
+                // Who takes the first takes the next one after it.
+                if let Some(next) = leaf.items().nth(at + count + 2) {
+                    store.index.prefetch_items(hash(next.member));
+                }
+                if let Some(next) = leaf.items().nth(at + count + 5) {
+                    store.index.prefetch(hash(next.member));
                 }
                 self.counts[child] -= count;
                 if self.counts[child] == 0 {

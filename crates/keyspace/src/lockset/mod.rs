@@ -13,6 +13,7 @@ mod writer;
 
 use std::{cell::RefCell, marker::PhantomData};
 
+use ochre_datatypes::prefetch::{self, Approach};
 use smallvec::SmallVec;
 
 pub use self::{
@@ -158,6 +159,30 @@ impl<'k> LockSet<'k> {
             shard.database(database)?.table.prefetch_entry(tag_of(hash, self.keyspace.shard_bits))
         });
         seen.map_or(hash, |slot| with_hint(hash, slot))
+    }
+
+    /// Asks the processor for elements of keys' collections, whose entries were asked for before.
+    pub fn prefetch_elements<'e>(
+        &mut self,
+        database: usize,
+        elements: impl Iterator<Item = (HashedKey<'e>, &'e [u8])>,
+    ) {
+        let set = &*self;
+        let ways = elements.filter_map(|(key, element)| set.approach(database, key, element));
+        let mut ways: SmallVec<[Approach<'_>; 32]> = ways.collect();
+        prefetch::go(&mut ways);
+    }
+
+    /// The way to an element, also of a key whose time has come: nothing is looked at but addresses.
+    #[inline]
+    fn approach(&self, database: usize, key: HashedKey<'_>, element: &[u8]) -> Option<Approach<'_>> {
+        self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
+            let entries = shard.database(database)?;
+            let position = entries.find(tag_of(key.hash, self.keyspace.shard_bits), hint_of(key.hash), key.bytes)?;
+            // SAFETY: entries are removed and written to by who looks keys up or writes; the one caller does neither before it is done
+            // with the way, and nobody else holds the shard.
+            unsafe { entries.entry(position).detached() }.approach(element)
+        })
     }
 
     /// The right to read.

@@ -184,6 +184,28 @@ impl<'a> KeyedRead<'a> {
         self.looked_up(key, found)
     }
 
+    /// Whether a command that goes through so many elements takes too long under the locks of a batch.
+    #[inline]
+    pub fn is_too_far_to_share(&self, steps: usize) -> bool {
+        /// A few microseconds.
+        const STEPS_MAX: usize = 256;
+        self.shares_batch && steps > STEPS_MAX
+    }
+
+    /// Up to where the reply may go under the locks of a batch.
+    #[inline]
+    pub fn shared_reply_end(&self) -> usize {
+        const BYTES_MAX: usize = 16 * 1024;
+        if self.shares_batch { self.reply.position() + BYTES_MAX } else { usize::MAX }
+    }
+
+    /// Leaves a batch: what was written of the reply since `mark`, and the hit that was counted, are taken back.
+    pub fn leave_batch(&mut self, mark: usize) -> Run {
+        self.reply.rewind(mark);
+        self.core.counters.take_hit_back();
+        Ok(Outcome::Alone)
+    }
+
     /// The collection of a key, looked up as by [`Context::lookup`].
     #[inline]
     pub fn read<C: Collection>(&mut self, key: HashedKey<'a>) -> Result<Option<C::View<'a>>, CommandError> {

@@ -23,6 +23,9 @@ pub struct CommandSpec {
     pub variable_flags: Option<fn(Args<'_>) -> KeyFlags>,
     /// Visits the keys that no spec finds, where there may be such.
     pub unspecified_keys: Option<VisitKeys>,
+    /// The argument that is an element of its first key's collection, the first where there are several: a batch asks for the memory of it
+    /// beforehand. 0: none is.
+    pub element: u8,
     /// Whether these arguments make it touch keys that they do not name, so that it needs the whole keyspace to itself.
     pub touches_unnamed_keys: Option<fn(Args<'_>) -> bool>,
     /// The categories that do not follow from the flags (see [`CommandSpec::categories`]).
@@ -51,6 +54,7 @@ impl CommandSpec {
         keys: &[],
         variable_flags: None,
         unspecified_keys: None,
+        element: 0,
         touches_unnamed_keys: None,
         categories: Category::empty(),
         tips: &[],

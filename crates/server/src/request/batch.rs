@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use ochre_keyspace::ShardList;
+use ochre_keyspace::{HashedKey, LockSet, ShardList};
 use ochre_resp::{Args, Cut, Kind, Limits, Protocol, ProtocolError, ReplyWriter, RequestParser, Span};
 
 use super::{
@@ -68,6 +68,14 @@ struct Item {
     /// Where it ends in the input.
     end: usize,
     refusal: Option<CommandError>,
+}
+
+impl Item {
+    /// Which argument is an element of its key's collection, 0 where none is.
+    #[inline]
+    fn element(&self) -> usize {
+        self.command.map_or(0, |command| command.spec.element.into())
+    }
 }
 
 /// The buffers of [`Scratch`] beside input and output.
@@ -411,6 +419,13 @@ fn run_batch(
             return BatchRun::GateClosed;
         }
     }
+    let mut entries_asked = 0;
+    if let Some(set) = &mut set
+        && work.items.iter().filter(|item| item.element() > 0).nth(1).is_some()
+    {
+        prefetch_elements(set, session.database, input, work);
+        entries_asked = work.hashed.len();
+    }
     let now_ms = clock::now_ms();
     execute::prepare(core, config, set.as_mut(), now_ms);
 
@@ -418,7 +433,6 @@ fn run_batch(
     let (mut first_span, mut first_key) = (0, 0);
     let (mut last, mut count) = (None, 0);
     let mut start = None;
-    let mut entries_asked = 0;
     let mut ran = BatchRun::All;
     for item in work.items.iter_mut() {
         let (spans_end, hashed_end) = (item.spans_end as usize, item.hashed_end as usize);
@@ -461,6 +475,23 @@ fn run_batch(
         session.client.ran(command, count, now_ms);
     }
     ran
+}
+
+/// Asks for the elements that the requests of a batch name, which lie behind the entries of their keys.
+fn prefetch_elements(set: &mut LockSet<'_>, database: usize, input: &[u8], work: &mut Workspace<'_>) {
+    for (_, hash) in work.hashed.iter_mut() {
+        *hash = set.prefetch_entry(database, *hash);
+    }
+    let (mut span, mut key) = (0, 0);
+    let elements = work.items.iter().filter_map(|item| {
+        let args = Args::new(input, &work.spans[span..item.spans_end as usize]);
+        let hashed = work.hashed[key..item.hashed_end as usize].first();
+        (span, key) = (item.spans_end as usize, item.hashed_end as usize);
+        let (&(at, hash), element) = (hashed?, item.element());
+        let element = args.try_get(element).filter(|_| element > 0)?;
+        Some((HashedKey { bytes: args.get(at as usize), hash }, element))
+    });
+    set.prefetch_elements(database, elements);
 }
 
 /// How long the commands of a batch run: the clock is read when another command's turn comes, not after each request.

@@ -31,6 +31,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(N) with N fields given",
         summary: "Removes fields of a hash, and returns how many were there; the hash goes with its last field.",
         syntax: "key field...",
+        element: 2,
         handler: Handler::Write(hdel),
         ..HASH
     },
@@ -41,6 +42,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RO)],
         summary: "Tells whether a hash has a field.",
         syntax: "key field",
+        element: 2,
         handler: Handler::Read(hexists),
         ..HASH
     },
@@ -51,6 +53,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         summary: "Returns the value of a field of a hash.",
         syntax: "key field",
+        element: 2,
         handler: Handler::Read(hget),
         ..HASH
     },
@@ -67,6 +70,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
         summary: "Adds to the integer of a field of a hash, zero if it is not there.",
         syntax: "key field increment:integer",
+        element: 2,
         handler: Handler::Write(hincrby),
         ..HASH
     },
@@ -78,6 +82,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "2.6.0",
         summary: "Adds to the floating point number of a field of a hash, zero if it is not there.",
         syntax: "key field increment:double",
+        element: 2,
         handler: Handler::Write(hincrbyfloat),
         ..HASH
     },
@@ -105,6 +110,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(N) with N fields given",
         summary: "Returns the values of several fields of a hash.",
         syntax: "key field...",
+        element: 2,
         handler: Handler::Read(hmget),
         ..HASH
     },
@@ -112,6 +118,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "hmset",
         summary: "Sets fields of a hash, which is made if it is not there.",
         deprecated: Some(("4.0.0", "`HSET` with multiple field-value pairs")),
+        element: 2,
         handler: Handler::Write(hmset),
         ..SETTING
     },
@@ -131,6 +138,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "hset",
         summary: "Sets fields of a hash, which is made if it is not there, and returns how many are new.",
+        element: 2,
         handler: Handler::Write(hset),
         ..SETTING
     },
@@ -141,6 +149,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(1)",
         summary: "Sets a field of a hash, but only if it is not there.",
         syntax: "key field value",
+        element: 2,
         handler: Handler::Write(hsetnx),
         ..SETTING
     },
@@ -152,6 +161,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "3.2.0",
         summary: "Returns the length of the value of a field of a hash.",
         syntax: "key field",
+        element: 2,
         handler: Handler::Read(hstrlen),
         ..HASH
     },

@@ -4,6 +4,8 @@
 pub mod ends;
 pub mod search;
 
+use std::ops::ControlFlow;
+
 use ochre_datatypes::{
     list::{End, List, ListLimits},
     listpack::Element,
@@ -45,7 +47,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "lrange",
         arity: 4,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "1.0.0",
         complexity: "O(S+N) with S the distance of the range from the nearer end, in nodes, and N the returned elements",
@@ -153,11 +155,19 @@ fn lrange(cx: &mut KeyedRead<'_>) -> Run {
         cx.reply.array(0);
         return Ok(Outcome::Done);
     };
+    let (mark, end) = (cx.reply.position(), cx.shared_reply_end());
     let (from, count) = resolve_range(start, stop, list.len());
+    // From the nearer end it goes by whole nodes, of sixteen elements or so at the least.
+    if cx.is_too_far_to_share(count.max(from.min(list.len() - from) / 16)) {
+        return cx.leave_batch(mark);
+    }
     cx.reply.array(count);
     let reply = &mut cx.reply;
-    list.iter_from(from, false).take(count).for_each(|element| reply_element(reply, element));
-    Ok(Outcome::Done)
+    let walked = list.walk(from, count, |element| {
+        reply_element(reply, element);
+        if reply.position() > end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    if walked.is_break() { cx.leave_batch(mark) } else { Ok(Outcome::Done) }
 }
 
 fn lset(cx: &mut KeyedWrite<'_>) -> Run {

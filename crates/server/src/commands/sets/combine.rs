@@ -116,11 +116,14 @@ type Visit<'v, 's> = &'v mut dyn FnMut(Element<'s>) -> ControlFlow<()>;
 fn intersection<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
     let Some(mut sets) = sources.iter().copied().collect::<Option<SmallVec<[SetView<'s>; 8]>>>() else { return };
     sets.sort_by_key(|set| set.len());
-    let (smallest, others) = sets.split_first().expect("there is a key");
-    let _ = smallest.iter().try_for_each(|member| {
-        let mut probe = Probe::new(member);
-        if others.iter().all(|other| probe.is_in(*other)) { visit(member) } else { ControlFlow::Continue(()) }
-    });
+    let _ = match &sets[..] {
+        [only] => only.iter().try_for_each(visit),
+        [smallest, next, others @ ..] => smallest.walk_common(*next, |probe| {
+            let is_in_all = others.iter().all(|other| probe.is_in(*other));
+            if is_in_all { visit(probe.member()) } else { ControlFlow::Continue(()) }
+        }),
+        [] => unreachable!("there is a key"),
+    };
 }
 
 fn union<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {

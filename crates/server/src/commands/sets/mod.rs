@@ -29,6 +29,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(N) with N members given",
         summary: "Adds members to a set, which is made if it is not there, and returns how many are new.",
         syntax: "key member...",
+        element: 2,
         handler: Handler::Write(sadd),
         ..SET
     },
@@ -51,13 +52,14 @@ pub const ROWS: &[CommandSpec] = &[
         since: "1.0.0",
         summary: "Tells whether a set has a member.",
         syntax: "key member",
+        element: 2,
         handler: Handler::Read(sismember),
         ..SET
     },
     CommandSpec {
         name: "smembers",
         arity: 2,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         tips: &["nondeterministic_output_order"],
         since: "1.0.0",
@@ -76,6 +78,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(N) with N members given",
         summary: "Tells of several members whether a set has them.",
         syntax: "key member...",
+        element: 2,
         handler: Handler::Read(smismember),
         ..SET
     },
@@ -102,6 +105,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(N) with N members given",
         summary: "Removes members from a set, and returns how many were there.",
         syntax: "key member...",
+        element: 2,
         handler: Handler::Write(srem),
         ..SET
     },
@@ -231,6 +235,9 @@ fn smismember(cx: &mut KeyedRead<'_>) -> Run {
 
 fn smembers(cx: &mut KeyedRead<'_>) -> Run {
     let key = cx.key(1);
+    if cx.is_too_long_to_share(key) {
+        return Ok(Outcome::Alone);
+    }
     match cx.read::<Set>(key)? {
         Some(set) => {
             cx.reply.set(set.len());

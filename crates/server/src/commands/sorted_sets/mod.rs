@@ -35,6 +35,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(log(N)) for each member, with N the number of elements",
         summary: "Adds members with their scores to a sorted set, or changes the scores of those that are there.",
         syntax: "key [NX|XX] [GT|LT] [CH] [INCR] (score:double member)...",
+        element: 3,
         handler: Handler::Write(zadd),
         ..SORTED_SET
     },
@@ -58,6 +59,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(log(N)) with N the number of elements",
         summary: "Adds to a member's score, zero if it is not there.",
         syntax: "key increment:integer member",
+        element: 3,
         handler: Handler::Write(zincrby),
         ..SORTED_SET
     },
@@ -70,6 +72,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(N) with N members",
         summary: "Returns the scores of members.",
         syntax: "key member...",
+        element: 2,
         handler: Handler::Read(zmscore),
         ..SORTED_SET
     },
@@ -95,6 +98,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(log(N)) with N the number of elements",
         summary: "Returns how many members come before a member.",
         syntax: "key member [WITHSCORE]",
+        element: 2,
         handler: Handler::Read(|cx| rank(cx, false)),
         ..SORTED_SET
     },
@@ -107,6 +111,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(M*log(N)) with N the number of elements, and M members",
         summary: "Removes members.",
         syntax: "key member...",
+        element: 2,
         handler: Handler::Write(zrem),
         ..SORTED_SET
     },
@@ -119,6 +124,7 @@ pub const ROWS: &[CommandSpec] = &[
         complexity: "O(log(N)) with N the number of elements",
         summary: "Returns how many members come behind a member.",
         syntax: "key member [WITHSCORE]",
+        element: 2,
         handler: Handler::Read(|cx| rank(cx, true)),
         ..SORTED_SET
     },
@@ -143,6 +149,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "1.2.0",
         summary: "Returns the score of a member.",
         syntax: "key member",
+        element: 2,
         handler: Handler::Read(zscore),
         ..SORTED_SET
     },

@@ -47,7 +47,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zrange",
         arity: -4,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "1.2.0",
         complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
@@ -59,7 +59,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zrangebylex",
         arity: -4,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "2.8.9",
         complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
@@ -72,7 +72,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zrangebyscore",
         arity: -4,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "1.0.5",
         complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
@@ -136,7 +136,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zrevrange",
         arity: -4,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "1.2.0",
         complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
@@ -149,7 +149,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zrevrangebylex",
         arity: -4,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "2.8.9",
         complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
@@ -162,7 +162,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zrevrangebyscore",
         arity: -4,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "2.2.0",
         complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
@@ -323,14 +323,19 @@ fn range(cx: &mut KeyedRead<'_>, by: Option<By>, reverse: Option<bool>) -> Run {
         cx.reply.array(0);
         return Ok(Outcome::Done);
     };
+    let (mark, end) = (cx.reply.position(), cx.shared_reply_end());
     let ranks = request.ranks(set);
+    if cx.is_too_far_to_share(ranks.len()) {
+        return cx.leave_batch(mark);
+    }
     let elements = Elements::new(request.with_scores, &cx.reply);
     elements.open(&mut cx.reply, ranks.len());
-    let _ = set.walk(ranks, request.reverse, |score, member| {
-        elements.add(&mut cx.reply, score, member);
-        ControlFlow::Continue(())
+    let reply = &mut cx.reply;
+    let walked = set.walk(ranks, request.reverse, |score, member| {
+        elements.add(reply, score, member);
+        if reply.position() > end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    Ok(Outcome::Done)
+    if walked.is_break() { cx.leave_batch(mark) } else { Ok(Outcome::Done) }
 }
 
 fn zrangestore(cx: &mut KeyedWrite<'_>) -> Run {

@@ -211,7 +211,7 @@ fn present<'k>(cx: &'k mut KeyedWrite<'_>, key: HashedKey<'_>) -> Result<Option<
 fn add(cx: &mut KeyedWrite<'_>) -> Run {
     let request = AddOrTrim::parse(cx, true)?;
     let pairs: SmallVec<[&[u8]; 32]> = cx.args.iter().skip(request.next_argument + 1).collect();
-    let Some(id) = request.id.filter(|_| !pairs.is_empty() && pairs.len() % 2 == 0) else {
+    let Some(id) = request.id.filter(|_| !pairs.is_empty() && pairs.len().is_multiple_of(2)) else {
         return Err(CommandError::wrong_arity(&cx.command.full_name));
     };
     if id == NewId::Given(StreamId::MIN) {

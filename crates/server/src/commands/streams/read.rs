@@ -113,7 +113,7 @@ impl<'a> Options<'a> {
                 options.count = cx.integer(index)?.max(0) as usize;
             } else if more > 0 && cx.is_word(index, "STREAMS") {
                 options.first = index + 1;
-                if more % 2 != 0 {
+                if !more.is_multiple_of(2) {
                     return Err(CommandError::text(if with_group {
                         "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."
                     } else {
