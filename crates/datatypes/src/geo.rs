@@ -101,6 +101,12 @@ impl Place {
 
     /// The distance in meters, on a sphere (haversine).
     pub fn distance(self, other: Place) -> f64 {
+        self.distance_with(other, || (self.latitude * DEGREE).cos())
+    }
+
+    /// As [`Place::distance`], where the cosine of its own latitude may be known already.
+    #[inline]
+    fn distance_with(self, other: Place, own_cosine: impl FnOnce() -> f64) -> f64 {
         let (from, to) = (self.longitude * DEGREE, other.longitude * DEGREE);
         let v = ((to - from) / 2.0).sin();
         // On one meridian, the cheaper way.
@@ -109,8 +115,65 @@ impl Place {
         }
         let (from, to) = (self.latitude * DEGREE, other.latitude * DEGREE);
         let u = ((to - from) / 2.0).sin();
-        let a = u * u + from.cos() * to.cos() * v * v;
+        let a = u * u + own_cosine() * to.cos() * v * v;
         2.0 * EARTH_RADIUS_METERS * a.sqrt().asin()
+    }
+}
+
+/// A shape whose places are looked for, with what is the same for all of them.
+pub struct Inside<'s> {
+    shape: &'s Shape,
+    middle: Place,
+    /// Of a circle: the cosine of the middle's latitude, and how many degrees its places may be from the middle.
+    cosine: f64,
+    reach: Place,
+}
+
+impl<'s> Inside<'s> {
+    pub fn of(shape: &'s Shape) -> Inside<'s> {
+        let (middle, cosine) = (shape.middle(), (shape.middle().latitude * DEGREE).cos());
+        let mut reach = Place { longitude: f64::INFINITY, latitude: f64::INFINITY };
+        if let Shape::Circle { radius, .. } = *shape {
+            // Somewhat more than it is: what is near the edge is looked at closely.
+            let radius = radius * (1.0 + 1e-9) + 1e-3;
+            reach.latitude = radius / EARTH_RADIUS_METERS / DEGREE;
+            // The haversine of a distance is at least that of the longitudes alone, on the circle's parallel nearest to a pole.
+            let latitude_max = middle.latitude.abs() + reach.latitude;
+            let half = (radius / EARTH_RADIUS_METERS / 2.0).sin();
+            let haversine = half * half / (cosine * (latitude_max * DEGREE).cos());
+            if latitude_max < 89.0 && haversine < 1.0 {
+                reach.longitude = 2.0 * haversine.sqrt().asin() / DEGREE;
+            }
+        }
+        Inside { shape, middle, cosine, reach }
+    }
+
+    /// The distance of a place from the middle where it is inside.
+    #[inline]
+    pub fn distance(&self, place: Place) -> Option<f64> {
+        let apart = (place.longitude - self.middle.longitude).abs();
+        if (place.latitude - self.middle.latitude).abs() > self.reach.latitude
+            || apart.min(360.0 - apart) > self.reach.longitude
+        {
+            return None;
+        }
+        match *self.shape {
+            Shape::Circle { middle, radius } => {
+                let distance = middle.distance_with(place, || self.cosine);
+                (distance <= radius).then_some(distance)
+            }
+            Shape::Box { middle, width, height } => {
+                if latitude_distance(place.latitude, middle.latitude) > height / 2.0 {
+                    return None;
+                }
+                let beside = Place { longitude: middle.longitude, latitude: place.latitude };
+                if place.distance(beside) > width / 2.0 {
+                    return None;
+                }
+                Some(middle.distance(place))
+            }
+            Shape::Polygon { ref corners } => is_inside(corners, place).then(|| self.middle.distance(place)),
+        }
     }
 }
 
@@ -132,27 +195,6 @@ impl Shape {
         match *self {
             Shape::Circle { middle, .. } | Shape::Box { middle, .. } => middle,
             Shape::Polygon { ref corners } => mean(corners),
-        }
-    }
-
-    /// The distance of a place from the middle where it is inside.
-    pub fn distance_inside(&self, place: Place) -> Option<f64> {
-        match *self {
-            Shape::Circle { middle, radius } => {
-                let distance = middle.distance(place);
-                (distance <= radius).then_some(distance)
-            }
-            Shape::Box { middle, width, height } => {
-                if latitude_distance(place.latitude, middle.latitude) > height / 2.0 {
-                    return None;
-                }
-                let beside = Place { longitude: middle.longitude, latitude: place.latitude };
-                if place.distance(beside) > width / 2.0 {
-                    return None;
-                }
-                Some(middle.distance(place))
-            }
-            Shape::Polygon { ref corners } => is_inside(corners, place).then(|| self.middle().distance(place)),
         }
     }
 
@@ -361,4 +403,41 @@ fn gather(value: u64) -> u32 {
         value = (value | value >> shift) & mask;
     }
     value as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is passed over without a sine must be what the distance says.
+    #[test]
+    fn a_circle_has_the_places_that_are_near_enough() {
+        let mut state = 1u64;
+        let mut random = |max: f64| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            ((state >> 11) as f64 / (1u64 << 53) as f64 * 2.0 - 1.0) * max
+        };
+        let (mut inside, mut outside) = (0, 0);
+        for _ in 0..2000 {
+            let middle = Place { longitude: random(180.0), latitude: random(LATITUDE_MAX) };
+            let radius = 10f64.powf(4.0 + random(3.4));
+            let shape = Shape::Circle { middle, radius };
+            let search = Inside::of(&shape);
+            let degrees = (radius / 111_000.0).min(180.0) * 1.5;
+            for _ in 0..50 {
+                let stretched = degrees / (middle.latitude * DEGREE).cos();
+                let mut longitude = middle.longitude + random(stretched.min(180.0));
+                longitude -= (longitude / 360.0).round() * 360.0;
+                let place = Place {
+                    longitude,
+                    latitude: (middle.latitude + random(degrees)).clamp(-LATITUDE_MAX, LATITUDE_MAX),
+                };
+                let distance = middle.distance(place);
+                let expected = (distance <= radius).then_some(distance);
+                assert_eq!(search.distance(place), expected, "{place:?} of {shape:?}");
+                if expected.is_some() { inside += 1 } else { outside += 1 }
+            }
+        }
+        assert!(inside > 10_000 && outside > 10_000, "{inside} inside, {outside} outside");
+    }
 }

@@ -392,6 +392,27 @@ impl<'a> SortedSetView<'a> {
         }
     }
 
+    /// Shows the elements whose scores are in a range, in order, until `visit` breaks off.
+    pub fn walk_scores(
+        self,
+        range: &ScoreRange,
+        mut visit: impl FnMut(f64, Element<'a>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let start = match self {
+            SortedSetView::Packed(_) => self.score_range(range).start,
+            SortedSetView::Tree(tree) => tree.partition(|score, _| range.is_below(score)),
+        };
+        let mut result = ControlFlow::Continue(());
+        let _ = self.walk(start..self.len(), false, |score, member| {
+            if range.is_above(score) {
+                return ControlFlow::Break(());
+            }
+            result = visit(score, member);
+            result
+        });
+        result
+    }
+
     /// The element of a rank.
     pub fn get(self, rank: usize) -> Option<(f64, Element<'a>)> {
         let mut found = None;
@@ -608,6 +629,12 @@ mod tests {
                 let inside = |score: f64| !range.is_below(score) && !range.is_above(score);
                 let expected: Vec<_> = order.iter().filter(|(score, _)| inside(*score)).cloned().collect();
                 assert_eq!(shown(view, view.score_range(&range), false), expected);
+                let mut walked = Vec::new();
+                let _ = view.walk_scores(&range, |score, member| {
+                    walked.push((score, member.to_vec()));
+                    ControlFlow::Continue(())
+                });
+                assert_eq!(walked, expected);
             }
         }
         let mut scanned = Vec::new();

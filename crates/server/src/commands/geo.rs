@@ -3,7 +3,7 @@
 use std::{borrow::Cow, ops::ControlFlow};
 
 use ochre_datatypes::{
-    geo::{Place, Shape},
+    geo::{Inside, Place, Shape},
     listpack::Element,
     number::parse_f64,
     sorted_set::{ScoreRange, SortedSet, SortedSetView},
@@ -539,15 +539,16 @@ impl Search {
     fn find<'s>(&self, set: SortedSetView<'s>) -> Vec<Found<'s>> {
         let Some(shape) = &self.shape else { return Vec::new() };
         let enough = if self.any { self.count } else { usize::MAX };
+        let inside = Inside::of(shape);
         let mut found = Vec::new();
         for (min, max) in shape.score_ranges() {
             if found.len() >= enough {
                 break;
             }
             let range = ScoreRange { min, max, excludes_min: false, excludes_max: true };
-            let _ = set.walk(set.score_range(&range), false, |score, member| {
+            let _ = set.walk_scores(&range, |score, member| {
                 let place = Place::from_score(score);
-                if let Some(distance) = shape.distance_inside(place) {
+                if let Some(distance) = inside.distance(place) {
                     found.push(Found { member: kept(member), score, place, distance });
                 }
                 if found.len() >= enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
