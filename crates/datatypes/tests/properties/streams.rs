@@ -8,6 +8,8 @@ use ochre_datatypes::{
 };
 
 type Fields = Vec<Vec<u8>>;
+/// With whom each entry is pending.
+type Pending = BTreeMap<StreamId, Vec<u8>>;
 
 /// What a stream of plain maps would be.
 #[derive(Default)]
@@ -15,8 +17,8 @@ struct Model {
     entries: BTreeMap<StreamId, Fields>,
     last_id: StreamId,
     added: i64,
-    /// Of each group: the last ID, and what is pending with whom.
-    groups: BTreeMap<Vec<u8>, (StreamId, BTreeMap<StreamId, Vec<u8>>)>,
+    /// Of each group: the last ID, and what is pending.
+    groups: BTreeMap<Vec<u8>, (StreamId, Pending)>,
 }
 
 impl Model {

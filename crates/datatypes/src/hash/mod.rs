@@ -13,15 +13,20 @@
 //! A field lives up to its last millisecond, and counts as absent after it, whether or not anybody has removed it yet; so whoever looks at
 //! a hash some of whose fields expire says what time it is ([`HashView::at`], [`HashRules::now_ms`]).
 
-use std::collections::HashSet;
+mod large;
+mod packed;
+mod view;
 
+pub use self::view::HashView;
+use self::{
+    large::LargeHash,
+    packed::{Located, NEVER, Packed, push},
+    view::Fields,
+};
 use crate::{
     Collection, Encoding, ValueType, any_collection,
-    deadlines::{Deadlines, TAG_BITS},
     listpack::{self, Element, Listpack},
     prefetch::Approach,
-    spine::{self, below},
-    table::{Record, Table},
 };
 
 /// What a hash needs to know to be changed.
@@ -50,28 +55,9 @@ pub enum Hash {
     Large(Box<LargeHash>),
 }
 
-/// A hash to be read, at some time.
-#[derive(Clone, Copy)]
-pub struct HashView<'a> {
-    fields: Fields<'a>,
-    now_ms: i64,
-}
-
-#[derive(Clone, Copy)]
-enum Fields<'a> {
-    Packed(Packed<'a>),
-    Large(&'a LargeHash),
-}
-
 const LISTPACK: u8 = 0;
 /// The form of a listpack whose fields may expire.
 pub const LISTPACK_EX: u8 = 1;
-
-/// What stands for no expiry in a listpack.
-const NEVER: i64 = 0;
-
-/// So many draws of a random field may hit ones that have expired before all that are alive are counted.
-const RANDOM_DRAWS_MAX: usize = 64;
 
 impl Hash {
     /// It as it is at some time.
@@ -326,399 +312,14 @@ fn is_over(expiry_ms: Option<i64>, now_ms: i64) -> bool {
     expiry_ms.is_some_and(|expiry_ms| now_ms > expiry_ms)
 }
 
-impl<'a> HashView<'a> {
-    /// The same at some time: fields that have expired by then are absent. Before a view is told the time, none is.
-    pub fn at(self, now_ms: i64) -> HashView<'a> {
-        HashView { now_ms, ..self }
-    }
-
-    /// How many fields there are.
-    pub fn len(self) -> usize {
-        match self.fields {
-            Fields::Packed(packed) => packed.run.len() / packed.stride() - self.expired_in_front(packed),
-            Fields::Large(large) => large.table.len() - large.due(self.now_ms),
-        }
-    }
-
-    pub fn is_empty(self) -> bool {
-        match self.fields {
-            // The last of them expires last.
-            Fields::Packed(packed) => packed.last_expiry_ms().is_none_or(|last_ms| is_over(last_ms, self.now_ms)),
-            Fields::Large(large) => large.due(self.now_ms) == large.table.len(),
-        }
-    }
-
-    /// The value of a field.
-    #[inline]
-    pub fn get(self, field: &[u8]) -> Option<Element<'a>> {
-        if let Fields::Packed(Packed { expires: false, run }) = self.fields {
-            let name_at = run.find(field, 1)?;
-            return Some(run.get(run.end_of(name_at)));
-        }
-        Some(self.find(field)?.0)
-    }
-
-    pub fn contains(self, field: &[u8]) -> bool {
-        self.get(field).is_some()
-    }
-
-    /// When a field expires, or that it does not; `None` where it is not there.
-    pub fn expiry_ms(self, field: &[u8]) -> Option<Option<i64>> {
-        Some(self.find(field)?.1)
-    }
-
-    /// The value of a field, and when it expires.
-    fn find(self, field: &[u8]) -> Option<(Element<'a>, Option<i64>)> {
-        let (value, expiry_ms) = match self.fields {
-            Fields::Packed(packed) => {
-                let at = packed.search(field).ok()?;
-                (packed.run.get(at.value_at), at.expiry_ms)
-            }
-            Fields::Large(large) => {
-                let (expiry_ms, value) = split_payload(large.table.get(field)?);
-                (Element::Bytes(value), expiry_ms)
-            }
-        };
-        (!is_over(expiry_ms, self.now_ms)).then_some((value, expiry_ms))
-    }
-
-    /// Visits all fields.
-    pub fn for_each(self, mut visit: impl FnMut(Field<'a>)) {
-        match self.fields {
-            Fields::Packed(Packed { expires: false, run }) => {
-                let mut elements = run.iter();
-                while let (Some((_, name)), Some((_, value))) = (elements.next(), elements.next()) {
-                    visit(Field { name, value, expiry_ms: None });
-                }
-            }
-            Fields::Packed(packed) => {
-                let fields = packed.iter().map(|(at, _)| packed.field(at));
-                fields.filter(|field| !is_over(field.expiry_ms, self.now_ms)).for_each(visit);
-            }
-            Fields::Large(large) => {
-                let fields = large.table.iter().map(field_of);
-                fields.filter(|field| !is_over(field.expiry_ms, self.now_ms)).for_each(visit);
-            }
-        }
-    }
-
-    /// Visits fields from a cursor on, as [`Table::scan`] does; all of a small hash at once.
-    pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(Field<'a>)) -> u64 {
-        match self.fields {
-            Fields::Packed(_) => {
-                self.for_each(visit);
-                0
-            }
-            Fields::Large(large) => large.table.scan(cursor, count, |record| {
-                let field = field_of(record);
-                if !is_over(field.expiry_ms, self.now_ms) {
-                    visit(field);
-                }
-            }),
-        }
-    }
-
-    /// A field, each with the same chance.
-    pub fn random(self, random: &mut impl FnMut() -> u64) -> Option<Field<'a>> {
-        match self.fields {
-            Fields::Packed(packed) => {
-                let (fields, expired) = (packed.run.len() / packed.stride(), self.expired_in_front(packed));
-                if fields == expired {
-                    return None;
-                }
-                let index = expired + below(fields - expired, random());
-                let name_at = packed.run.nth_of(index * packed.stride(), fields * packed.stride())?;
-                Some(packed.field(packed.located(name_at)))
-            }
-            Fields::Large(large) => {
-                let is_alive = |field: &Field<'_>| !is_over(field.expiry_ms, self.now_ms);
-                let mut draws = (0..RANDOM_DRAWS_MAX).map_while(|_| large.table.random(random).map(field_of));
-                if let Some(field) = draws.find(is_alive) {
-                    return Some(field);
-                }
-                let alive = self.len();
-                let index = if alive == 0 { return None } else { below(alive, random()) };
-                large.table.iter().map(field_of).filter(is_alive).nth(index)
-            }
-        }
-    }
-
-    /// Visits so many different fields, each with the same chance; there are as many at least.
-    pub fn sample(self, count: usize, random: &mut impl FnMut() -> u64, mut visit: impl FnMut(Field<'a>)) {
-        /// Fewer than one in so many fields are drawn one by one; of more, each is asked whether it is among them.
-        const FEW: usize = 8;
-        let len = self.len();
-        debug_assert!(count <= len);
-        if matches!(self.fields, Fields::Large(_)) && count < len / FEW {
-            let mut drawn = HashSet::with_capacity(count);
-            while drawn.len() < count {
-                let Some(field) = self.random(random) else { return };
-                if drawn.insert(field.name.to_vec()) {
-                    visit(field);
-                }
-            }
-            return;
-        }
-        let (mut wanted, mut left) = (count, len);
-        self.for_each(|field| {
-            if wanted > 0 && below(left, random()) < wanted {
-                wanted -= 1;
-                visit(field);
-            }
-            left -= 1;
-        });
-    }
-
-    /// When the first of its fields expires that are to be removed still, those that have expired among them.
-    #[inline]
-    pub fn first_expiry_ms(self) -> Option<i64> {
-        match self.fields {
-            Fields::Packed(Packed { expires: false, .. }) => None,
-            Fields::Packed(packed) => packed.iter().next()?.0.expiry_ms,
-            Fields::Large(large) => large.expiries.as_ref()?.first_ms(),
-        }
-    }
-
-    fn expired_in_front(self, packed: Packed<'_>) -> usize {
-        if !packed.expires {
-            return 0;
-        }
-        packed.iter().take_while(|(at, _)| is_over(at.expiry_ms, self.now_ms)).count()
-    }
-}
-
-/// A hash in one run of bytes.
-#[derive(Clone, Copy)]
-struct Packed<'a> {
-    expires: bool,
-    run: Listpack<'a>,
-}
-
-/// Where the parts of a field lie. Without expiries `expiry_at` means nothing.
-#[derive(Clone, Copy)]
-struct Located {
-    name_at: usize,
-    value_at: usize,
-    expiry_at: usize,
-    expiry_ms: Option<i64>,
-}
-
-impl<'a> Packed<'a> {
-    /// How many elements a field has.
-    fn stride(self) -> usize {
-        if self.expires { 3 } else { 2 }
-    }
-
-    /// Where a field is, or else how many fields there are.
-    #[inline]
-    fn search(self, field: &[u8]) -> Result<Located, usize> {
-        let wanted = listpack::Encoded::new(field);
-        let (mut offset, mut fields) = (0, 0);
-        while offset < self.run.0.len() {
-            if self.run.equals(offset, &wanted) {
-                return Ok(self.located(offset));
-            }
-            offset = self.run.end_of(self.run.end_of(offset));
-            if self.expires {
-                offset = self.run.end_of(offset);
-            }
-            fields += 1;
-        }
-        Err(fields)
-    }
-
-    fn located(self, name_at: usize) -> Located {
-        let value_at = self.run.end_of(name_at);
-        if !self.expires {
-            return Located { name_at, value_at, expiry_at: 0, expiry_ms: None };
-        }
-        let expiry_at = self.run.end_of(value_at);
-        Located { name_at, value_at, expiry_at, expiry_ms: self.expiry_ms(expiry_at) }
-    }
-
-    fn expiry_ms(self, expiry_at: usize) -> Option<i64> {
-        self.run.get(expiry_at).as_int().filter(|&expiry_ms| expiry_ms != NEVER)
-    }
-
-    fn field(self, at: Located) -> Field<'a> {
-        Field { name: self.run.get(at.name_at), value: self.run.get(at.value_at), expiry_ms: at.expiry_ms }
-    }
-
-    /// The expiry of the last field, where there is a field.
-    fn last_expiry_ms(self) -> Option<Option<i64>> {
-        let last = self.run.last()?;
-        Some(if self.expires { self.expiry_ms(last) } else { None })
-    }
-
-    fn iter(self) -> impl Iterator<Item = (Located, Element<'a>)> {
-        let mut offset = 0;
-        std::iter::from_fn(move || {
-            if offset >= self.run.0.len() {
-                return None;
-            }
-            let at = self.located(offset);
-            offset = self.run.end_of(if self.expires { at.expiry_at } else { at.value_at });
-            Some((at, self.run.get(at.name_at)))
-        })
-    }
-}
-
-/// Appends a field that does not expire to a listpack with expiries.
-fn push(run: &mut Vec<u8>, field: &[u8], value: &[u8]) {
-    listpack::push_back(run, field);
-    listpack::push_back(run, value);
-    listpack::push_back_int(run, NEVER);
-}
-
-/// A hash as a table; see the module's picture.
-#[derive(Clone, Default)]
-pub struct LargeHash {
-    table: Table,
-    /// An item for each field that expires, by the lowest bits of its [`spine::hash`].
-    expiries: Option<Box<Deadlines>>,
-}
-
-const WITHOUT_EXPIRY: u8 = 0;
-const WITH_EXPIRY: u8 = 1;
-
-/// The expiry and the value in a record's payload.
-#[inline]
-fn split_payload(payload: &[u8]) -> (Option<i64>, &[u8]) {
-    match payload.split_first().expect("a payload has a mark") {
-        (&WITHOUT_EXPIRY, value) => (None, value),
-        (_, rest) => {
-            let (expiry, value) = rest.split_first_chunk().expect("an expiry of eight bytes");
-            (Some(i64::from_le_bytes(*expiry)), value)
-        }
-    }
-}
-
-fn field_of(record: Record<'_>) -> Field<'_> {
-    let (expiry_ms, value) = split_payload(record.payload);
-    Field { name: Element::Bytes(record.key), value: Element::Bytes(value), expiry_ms }
-}
-
-fn tag(field: &[u8]) -> u32 {
-    (spine::hash(field) & ((1 << TAG_BITS) - 1)) as u32
-}
-
-impl LargeHash {
-    fn memory_usage(&self) -> usize {
-        let expiries = self.expiries.as_ref().map_or(0, |it| size_of::<Deadlines>() + it.memory_usage());
-        size_of::<LargeHash>() + self.table.memory_usage() + expiries
-    }
-
-    /// How many fields have expired and are there still.
-    fn due(&self, now_ms: i64) -> usize {
-        self.expiries.as_ref().map_or(0, |expiries| expiries.due(now_ms))
-    }
-
-    fn set(&mut self, field: &[u8], value: &[u8], keeps_expiry: bool, now_ms: i64) -> bool {
-        if self.expiries.is_none() {
-            return self.put(field, value, None);
-        }
-        let before = self.table.get(field).map(|payload| split_payload(payload).0);
-        let is_new = before.is_none_or(|expiry_ms| is_over(expiry_ms, now_ms));
-        let before = before.flatten();
-        let after = before.filter(|_| keeps_expiry && !is_new);
-        self.move_expiry(field, before, after);
-        self.put_record(field, value, after);
-        is_new
-    }
-
-    /// Puts a field in, and its expiry in order, where the field is not there with an expiry; whether it is new.
-    fn put(&mut self, field: &[u8], value: &[u8], expiry_ms: Option<i64>) -> bool {
-        self.move_expiry(field, None, expiry_ms);
-        self.put_record(field, value, expiry_ms)
-    }
-
-    fn put_record(&mut self, field: &[u8], value: &[u8], expiry_ms: Option<i64>) -> bool {
-        /// Payloads up to here are put together on the stack.
-        const SHORT: usize = 128;
-        let head_len = if expiry_ms.is_some() { 9 } else { 1 };
-        let len = head_len + value.len();
-        let mut short = [WITHOUT_EXPIRY; SHORT];
-        let mut long = Vec::new();
-        let payload = if len <= SHORT {
-            &mut short[..len]
-        } else {
-            long.resize(len, WITHOUT_EXPIRY);
-            &mut long[..]
-        };
-        if let Some(expiry_ms) = expiry_ms {
-            payload[0] = WITH_EXPIRY;
-            payload[1..9].copy_from_slice(&expiry_ms.to_le_bytes());
-        }
-        payload[head_len..].copy_from_slice(value);
-        self.table.insert(field, payload)
-    }
-
-    fn move_expiry(&mut self, field: &[u8], before: Option<i64>, after: Option<i64>) {
-        if before == after {
-            return;
-        }
-        let expiries = self.expiries.get_or_insert_default();
-        if let Some(before_ms) = before {
-            expiries.remove(before_ms, tag(field));
-        }
-        if let Some(after_ms) = after {
-            expiries.insert(after_ms, tag(field));
-        }
-        if expiries.is_empty() {
-            self.expiries = None;
-        }
-    }
-
-    fn set_expiry(&mut self, field: &[u8], expiry_ms: Option<i64>, now_ms: i64) -> bool {
-        let Some(payload) = self.table.get(field) else { return false };
-        let (before, value) = split_payload(payload);
-        if is_over(before, now_ms) {
-            return false;
-        }
-        if before != expiry_ms {
-            let value = value.to_vec();
-            self.move_expiry(field, before, expiry_ms);
-            self.put_record(field, &value, expiry_ms);
-        }
-        true
-    }
-
-    /// Removes a field; the expiry that it had, if it was there.
-    fn remove(&mut self, field: &[u8]) -> Option<Option<i64>> {
-        let mut expiry_ms = None;
-        if self.expiries.is_some() {
-            expiry_ms = split_payload(self.table.get(field)?).0;
-            self.move_expiry(field, expiry_ms, None);
-        }
-        self.table.remove(field).then_some(expiry_ms)
-    }
-
-    fn expire(&mut self, now_ms: i64, max: usize, mut removed: impl FnMut(&[u8])) -> usize {
-        let mut count = 0;
-        while count < max {
-            let Some((_, tag)) = self.expiries.as_ref().and_then(|expiries| expiries.first_due(now_ms)) else { break };
-            // All that are due around there go at once.
-            let near = self.table.records_near(tag.into(), TAG_BITS).map(field_of);
-            let due = near.filter(|field| is_over(field.expiry_ms, now_ms)).take(max - count);
-            let due: Vec<Vec<u8>> = due.map(|field| field.name.to_vec()).collect();
-            assert!(!due.is_empty(), "a field for every expiry");
-            for field in due {
-                self.remove(&field);
-                removed(&field);
-                count += 1;
-            }
-        }
-        count
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, HashSet};
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::spine;
 
     /// Fields that have expired are in it until `expire` removes them.
     type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<i64>)>;

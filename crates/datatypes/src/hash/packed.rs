@@ -1,0 +1,90 @@
+//! A hash as one run of bytes: a listpack, with or without expiries.
+
+use super::Field;
+use crate::listpack::{self, Element, Listpack};
+
+/// What stands for no expiry in a listpack.
+pub(super) const NEVER: i64 = 0;
+
+/// A hash in one run of bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Packed<'a> {
+    pub(super) expires: bool,
+    pub(super) run: Listpack<'a>,
+}
+
+/// Where the parts of a field lie. Without expiries `expiry_at` means nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Located {
+    pub(super) name_at: usize,
+    pub(super) value_at: usize,
+    pub(super) expiry_at: usize,
+    pub(super) expiry_ms: Option<i64>,
+}
+
+impl<'a> Packed<'a> {
+    /// How many elements a field has.
+    pub(super) fn stride(self) -> usize {
+        if self.expires { 3 } else { 2 }
+    }
+
+    /// Where a field is, or else how many fields there are.
+    #[inline]
+    pub(super) fn search(self, field: &[u8]) -> Result<Located, usize> {
+        let wanted = listpack::Encoded::new(field);
+        let (mut offset, mut fields) = (0, 0);
+        while offset < self.run.0.len() {
+            if self.run.equals(offset, &wanted) {
+                return Ok(self.located(offset));
+            }
+            offset = self.run.end_of(self.run.end_of(offset));
+            if self.expires {
+                offset = self.run.end_of(offset);
+            }
+            fields += 1;
+        }
+        Err(fields)
+    }
+
+    pub(super) fn located(self, name_at: usize) -> Located {
+        let value_at = self.run.end_of(name_at);
+        if !self.expires {
+            return Located { name_at, value_at, expiry_at: 0, expiry_ms: None };
+        }
+        let expiry_at = self.run.end_of(value_at);
+        Located { name_at, value_at, expiry_at, expiry_ms: self.expiry_ms(expiry_at) }
+    }
+
+    pub(super) fn expiry_ms(self, expiry_at: usize) -> Option<i64> {
+        self.run.get(expiry_at).as_int().filter(|&expiry_ms| expiry_ms != NEVER)
+    }
+
+    pub(super) fn field(self, at: Located) -> Field<'a> {
+        Field { name: self.run.get(at.name_at), value: self.run.get(at.value_at), expiry_ms: at.expiry_ms }
+    }
+
+    /// The expiry of the last field, where there is a field.
+    pub(super) fn last_expiry_ms(self) -> Option<Option<i64>> {
+        let last = self.run.last()?;
+        Some(if self.expires { self.expiry_ms(last) } else { None })
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = (Located, Element<'a>)> {
+        let mut offset = 0;
+        std::iter::from_fn(move || {
+            if offset >= self.run.0.len() {
+                return None;
+            }
+            let at = self.located(offset);
+            offset = self.run.end_of(if self.expires { at.expiry_at } else { at.value_at });
+            Some((at, self.run.get(at.name_at)))
+        })
+    }
+}
+
+/// Appends a field that does not expire to a listpack with expiries.
+pub(super) fn push(run: &mut Vec<u8>, field: &[u8], value: &[u8]) {
+    listpack::push_back(run, field);
+    listpack::push_back(run, value);
+    listpack::push_back_int(run, NEVER);
+}
