@@ -7,7 +7,7 @@ use ochre_testkit::workspace;
 
 use crate::shell;
 
-const CRATES: [&str; 2] = ["ochre-datatypes", "ochre-keyspace"];
+const CRATES: [&str; 3] = ["ochre-resp", "ochre-datatypes", "ochre-keyspace"];
 
 /// The one platform that the sanitizer is used on; naming it keeps its flags away from build scripts and macros.
 const TARGET: &str = "x86_64-unknown-linux-gnu";

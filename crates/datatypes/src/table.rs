@@ -778,6 +778,8 @@ mod tests {
             }
             for (table, model) in [(&table, &model), (&frozen.0, &frozen.1)] {
                 prop_assert_eq!(table.len(), model.len());
+                let keys: Vec<Vec<u8>> = (0..800).map(|number| key(number, key_len(number))).collect();
+                prefetch::go(&mut keys.iter().map(|key| prefetch::Approach::Table(table.approach(key))).collect::<Vec<_>>());
                 for number in 0..800 {
                     let key = key(number, key_len(number));
                     prop_assert_eq!(table.get(&key), model.get(&key).map(Vec::as_slice));

@@ -685,6 +685,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::prefetch;
 
     /// A generator of numbers that is the same everywhere.
     struct Numbers(u64);
@@ -717,6 +718,8 @@ mod tests {
         tree.root.check(&tree.store);
         let order = in_order(model);
         assert_eq!(tree.len(), order.len());
+        let members = order.iter().map(|(_, member)| &member[..]).chain([&b"none"[..]]);
+        prefetch::go(&mut members.map(|member| prefetch::Approach::Tree(tree.approach(member))).collect::<Vec<_>>());
         assert_eq!(elements(tree, 0..order.len(), false), order);
         for (rank, (score, member)) in order.iter().enumerate() {
             assert_eq!(tree.score(member), Some(*score));
