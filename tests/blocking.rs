@@ -184,3 +184,73 @@ fn what_a_waiting_client_sent_after_it_is_run_after_it() {
     assert_eq!(client.read_reply().unwrap(), Reply::Integer(1));
     assert_eq!(client.read_reply().unwrap(), Reply::bulk("2"));
 }
+
+/// What a push costs may depend on how many it serves, and not on how many wait: were all of them gone through for each, or each for all
+/// others, this would take minutes.
+#[test]
+fn thousands_wait_for_one_key_and_those_of_others_with_them() {
+    const WAITERS: usize = 3000;
+    let server = Launch::subject().threads(4).directive("maxclients", "20000").start();
+    let mut observer = server.client();
+    let send = |command: &str| {
+        let mut client = server.client();
+        client.send(&command.split(' ').collect::<Vec<_>>()).unwrap();
+        client
+    };
+    let mut lists: Vec<Client> = (0..WAITERS).map(|_| send("BLPOP list other 0")).collect();
+    let mut moves: Vec<Client> = (0..WAITERS).map(|_| send("BLMOVE source target LEFT RIGHT 0")).collect();
+    let mut sets: Vec<Client> = (0..WAITERS).map(|_| send("BZPOPMIN list 0")).collect();
+    wait_until_blocked(&mut observer, 3 * WAITERS);
+    for index in 0..WAITERS {
+        assert_eq!(observer.run(&format!("RPUSH list {index}")), Reply::Integer(1));
+        assert_eq!(observer.run("EXISTS list"), Reply::Integer(0), "it was taken at once");
+        assert_eq!(observer.run(&format!("LPUSH source {index}")), Reply::Integer(1));
+        assert_eq!(observer.run("LLEN target"), Reply::Integer(index as i64 + 1), "it was moved at once");
+    }
+    wait_until_blocked(&mut observer, WAITERS);
+    for client in lists.iter_mut().chain(&mut moves) {
+        client.read_reply().unwrap();
+    }
+    let members: Vec<String> = (0..WAITERS).map(|index| format!("{index} {index}")).collect();
+    assert_eq!(observer.run(&format!("ZADD list {}", members.join(" "))), Reply::Integer(WAITERS as i64));
+    for client in &mut sets {
+        client.read_reply().unwrap();
+    }
+    assert_eq!(figure(&mut observer, "total_blocking_keys"), 0);
+}
+
+/// However much it has sent behind the command that waits.
+#[test]
+fn a_client_that_has_gone_takes_nothing() {
+    let server = Launch::subject().threads(2).start();
+    let mut observer = server.client();
+    let mut client = server.client();
+    client.send(&["BLPOP", "list", "0"]).unwrap();
+    wait_until_blocked(&mut observer, 1);
+    client.send_bytes(&b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n".repeat(200_000)).unwrap();
+    drop(client);
+    wait_until_blocked(&mut observer, 0);
+    assert_eq!(observer.run("RPUSH list a"), Reply::Integer(1));
+    assert_eq!(observer.run("LLEN list"), Reply::Integer(1));
+}
+
+#[test]
+fn the_figures_of_those_who_wait() {
+    let server = Launch::subject().threads(2).start();
+    let mut observer = server.client();
+    let mut timed = blocked(&server, &mut observer, 1, |_| "BLPOP list 100".into());
+    let mut untimed = blocked(&server, &mut observer, 1, |_| "BLPOP list 0".into());
+    assert_eq!(figure(&mut observer, "clients_in_timeout_table"), 1);
+    observer.run("RPUSH list a b");
+    for client in timed.iter_mut().chain(&mut untimed) {
+        client.read_reply().unwrap();
+    }
+    assert_eq!(figure(&mut observer, "clients_in_timeout_table"), 0);
+    // A stream that is named twice is waited for once.
+    observer.run("XGROUP CREATE s g $ MKSTREAM");
+    let mut readers = blocked(&server, &mut observer, 1, |_| "XREADGROUP GROUP g c BLOCK 0 STREAMS s s > >".into());
+    assert_eq!(figure(&mut observer, "total_blocking_keys_on_nokey"), 1);
+    observer.run("XADD s 1-1 f v");
+    readers[0].read_reply().unwrap();
+    assert_eq!(figure(&mut observer, "total_blocking_keys_on_nokey"), 0);
+}

@@ -52,8 +52,10 @@ impl Waiters {
         });
         let queue = &mut queues[index];
         let before = queue.awaited();
-        queue.waiters.insert(ticket, waiter);
-        queue.for_removal += usize::from(for_removal);
+        // Who names a key twice waits for it once.
+        if queue.waiters.insert(ticket, waiter).is_none() {
+            queue.for_removal += usize::from(for_removal);
+        }
         queue.awaited().since(before)
     }
 
@@ -105,14 +107,9 @@ impl Queue {
         AwaitedKeys { keys: isize::from(!self.waiters.is_empty()), keys_for_removal: isize::from(self.for_removal > 0) }
     }
 
-    /// The first who came after the one with this ticket.
-    pub(crate) fn next_after(&self, ticket: u64) -> Option<(u64, &Waiter)> {
-        self.waiters.range(ticket + 1..).next().map(|(&ticket, waiter)| (ticket, waiter))
-    }
-
-    /// All of them, in the order of their arrival.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Waiter)> {
-        self.waiters.iter().map(|(&ticket, waiter)| (ticket, waiter))
+    /// Those who came after the one with this ticket, in the order of their arrival.
+    pub(crate) fn iter_after(&self, ticket: u64) -> impl Iterator<Item = (u64, &Waiter)> {
+        self.waiters.range(ticket + 1..).map(|(&ticket, waiter)| (ticket, waiter))
     }
 
     pub(crate) fn wants_removal(&self) -> bool {

@@ -281,7 +281,7 @@ impl Collection for Hash {
 
     fn is_heavy(&self) -> bool {
         match self {
-            Hash::Packed { .. } => false,
+            Hash::Packed { run, .. } => run.capacity() > 64 * 1024,
             Hash::Large(large) => large.table.is_heavy(),
         }
     }

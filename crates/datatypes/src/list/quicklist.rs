@@ -181,6 +181,12 @@ impl Quicklist {
         size_of::<Quicklist>() + self.nodes.capacity() * size_of::<Node>() + self.nodes.iter().map(node).sum::<usize>()
     }
 
+    /// How many nodes there are, and how long they are in all as Redis has them.
+    pub fn nodes(&self) -> (usize, usize) {
+        let len = |node: &Node| node.run.len() + if node.is_plain { 0 } else { HEADER_AND_END };
+        (self.nodes.len(), self.nodes.iter().map(len).sum())
+    }
+
     pub fn is_heavy(&self) -> bool {
         self.nodes.len() > 8 || self.nodes.iter().any(|node| node.run.len() > 64 * 1024)
     }

@@ -53,6 +53,12 @@ impl Group {
         Group { last_id, entries_read, ..Group::default() }
     }
 
+    /// Whether freeing it takes long.
+    pub fn is_heavy(&self) -> bool {
+        const PENDING_MIN: usize = 1000;
+        self.pending.len() >= PENDING_MIN
+    }
+
     /// The consumer of this name.
     pub fn number_of(&self, name: &[u8]) -> Option<ConsumerNumber> {
         self.numbers.get(name).copied()

@@ -11,7 +11,7 @@ mod walker;
 mod whole;
 mod writer;
 
-use std::{cell::RefCell, marker::PhantomData};
+use std::{any::Any, cell::RefCell, marker::PhantomData};
 
 use ochre_datatypes::prefetch::{self, Approach};
 use smallvec::SmallVec;
@@ -93,7 +93,7 @@ pub struct LockSet<'k> {
     removes_expired: bool,
     expired: RefCell<Vec<Expired>>,
     /// Values whose freeing takes long: freed elsewhere, after the locks are given back.
-    garbage: RefCell<Vec<Entry>>,
+    garbage: RefCell<Vec<Box<dyn Any + Send>>>,
 }
 
 enum Held<'k> {
@@ -220,8 +220,13 @@ impl<'k> LockSet<'k> {
     /// Frees an entry, here or where it holds nobody up.
     pub fn discard(&self, entry: Entry) {
         if entry.is_heavy() {
-            self.garbage.borrow_mut().push(entry);
+            self.bury(entry);
         }
+    }
+
+    /// Frees a value, whose freeing takes long, where it holds nobody up.
+    pub(crate) fn bury(&self, value: impl Send + 'static) {
+        self.garbage.borrow_mut().push(Box::new(value));
     }
 
     /// Tells those who watch the key that it changed; whether somebody waits for it.

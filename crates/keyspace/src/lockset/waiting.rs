@@ -1,5 +1,7 @@
 //! Waiting for keys: who waits is parked with the keys' shards, under their locks, and found there by who writes.
 
+use smallvec::SmallVec;
+
 use super::{LockSet, ShardList};
 use crate::{HashedKey, waiters::Waiter};
 
@@ -45,7 +47,7 @@ impl LockSet<'_> {
     pub fn next_waiter(&self, database: usize, key: HashedKey<'_>, ticket: u64) -> Option<(u64, Waiter)> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let queue = shard.observers.as_ref()?.waiters.queue(database, key.bytes)?;
-            queue.next_after(ticket).map(|(ticket, waiter)| (ticket, waiter.clone()))
+            queue.iter_after(ticket).next().map(|(ticket, waiter)| (ticket, waiter.clone()))
         })
     }
 
@@ -57,17 +59,25 @@ impl LockSet<'_> {
         })
     }
 
-    /// Visits those who wait for a key, in whichever database, in the order of their arrival, while `visit` says so.
-    pub fn visit_waiters(&self, key: HashedKey<'_>, mut visit: impl FnMut(u64, &Waiter) -> bool) {
+    /// The databases in which somebody waits for a key.
+    pub fn databases_awaiting(&self, key: HashedKey<'_>) -> SmallVec<[usize; 2]> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
-            let Some(observers) = &shard.observers else { return };
-            for queue in observers.waiters.queues(key.bytes) {
-                for (ticket, waiter) in queue.iter() {
-                    if !visit(ticket, waiter) {
-                        break;
-                    }
-                }
-            }
+            let queues = shard.observers.as_ref().map(|observers| observers.waiters.queues(key.bytes));
+            queues.into_iter().flatten().map(|queue| queue.database).collect()
+        })
+    }
+
+    /// Visits those who wait for a key and came after the one with this ticket, in the order of their arrival, while `visit` says so.
+    pub fn visit_waiters(
+        &self,
+        database: usize,
+        key: HashedKey<'_>,
+        ticket: u64,
+        mut visit: impl FnMut(u64, &Waiter) -> bool,
+    ) {
+        self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
+            let queue = shard.observers.as_ref().and_then(|observers| observers.waiters.queue(database, key.bytes));
+            let _ = queue.is_some_and(|queue| queue.iter_after(ticket).all(|(ticket, waiter)| visit(ticket, waiter)));
         });
     }
 

@@ -180,6 +180,11 @@ impl<'a> Writer<'a> {
         })
     }
 
+    /// Frees what an edit took out of a collection where it holds nobody up, for it takes long.
+    pub fn bury(&mut self, value: impl Send + 'static) {
+        self.set.bury(value);
+    }
+
     /// Sets a key to a collection, which is not empty. Returns the type of what was there.
     pub fn store<C: Collection>(&mut self, database: usize, key: HashedKey<'_>, value: C) -> Option<ValueType> {
         debug_assert!(!C::GOES_WHEN_EMPTY || !value.is_empty(), "an empty collection is no key");

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ochre_datatypes::{Encoding, ValueType, glob};
+use ochre_datatypes::{
+    Encoding, ValueType, glob,
+    list::{List, ListView},
+};
 use ochre_keyspace::{AccessClock, ExpiryChange, NewValue, ValueRef};
 
 use self::digest::Signature;
@@ -241,7 +244,18 @@ fn object(cx: &mut KeyedRead<'_>) -> Run {
         if entry.value_type() == ValueType::String { serialized_len(entry.value()) } else { entry.memory_usage() },
         AccessClock::lru(cx.now_ms).idle_s(access),
     );
-    cx.reply.simple(&text);
+    let nodes = match entry.collection::<List>() {
+        Ok(ListView::Quick(list)) => {
+            let (nodes, bytes) = list.nodes();
+            format!(
+                " ql_nodes:{nodes} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:0 ql_uncompressed_size:{bytes}",
+                list.len() as f64 / nodes as f64,
+                cx.core.config().list_max_listpack_size,
+            )
+        }
+        _ => String::new(),
+    };
+    cx.reply.simple(&(text + &nodes));
     Ok(Outcome::Done)
 }
 

@@ -4,6 +4,7 @@
 //! and the tests' generator are derived from the rows; no command's name is compared anywhere else, so a special case is a flag.
 
 use bitflags::bitflags;
+use ochre_datatypes::ValueType;
 use ochre_resp::Args;
 
 use super::context::{KeyedRead, KeyedWrite, Run, SessionOnly, Walk, Whole};
@@ -427,6 +428,25 @@ pub enum Group {
 }
 
 impl Group {
+    /// The type of the keys that its commands write, where it is one.
+    pub fn value_type(self) -> Option<ValueType> {
+        match self {
+            Group::String | Group::Bitmap | Group::HyperLogLog => Some(ValueType::String),
+            Group::List => Some(ValueType::List),
+            Group::Set => Some(ValueType::Set),
+            Group::SortedSet | Group::Geo => Some(ValueType::SortedSet),
+            Group::Hash => Some(ValueType::Hash),
+            Group::Stream => Some(ValueType::Stream),
+            Group::Generic
+            | Group::PubSub
+            | Group::Transactions
+            | Group::Connection
+            | Group::Server
+            | Group::Scripting
+            | Group::Cluster => None,
+        }
+    }
+
     /// As COMMAND DOCS calls it.
     pub fn name(self) -> &'static str {
         match self {

@@ -138,6 +138,7 @@ async fn serve_waiters(core: Rc<Core>) {
         core.unserved_notify.notified().await;
         let mut turn = None;
         while !wake::serve_unserved(&core, &mut turn) {
+            poll_fn(|cx| core.server.pause.poll_end(cx)).await;
             poll_fn(|cx| core.server.keyspace.gate().poll_open(turn.as_ref(), cx)).await;
         }
     }

@@ -227,7 +227,7 @@ fn clients(view: &View<'_>, text: &mut Text) {
     text.field("tracking_clients", 0);
     text.field("pubsub_clients", view.clients_with(ClientFlags::PUBSUB));
     text.field("watching_clients", view.clients.iter().filter(|client| watched(client) > 0).count());
-    text.field("clients_in_timeout_table", 0);
+    text.field("clients_in_timeout_table", view.clients_with(ClientFlags::HAS_DEADLINE));
     text.field("total_watched_keys", view.clients.iter().map(|client| u64::from(watched(client))).sum::<u64>());
     let awaited = view.server.keyspace.awaited_keys();
     text.field("total_blocking_keys", awaited.keys);

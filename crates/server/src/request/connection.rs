@@ -420,7 +420,7 @@ impl Connection {
         self.session.blocked = None;
         self.timer = None;
         *self.session.client.wait.lock() = None;
-        self.session.client.set_flag(ClientFlags::BLOCKED, false);
+        self.session.client.set_flag(ClientFlags::BLOCKED | ClientFlags::HAS_DEADLINE, false);
     }
 
     /// Takes what is parked for it away from its keys; later, where the gate is closed.
@@ -456,11 +456,13 @@ impl Connection {
         }
     }
 
-    /// Starts the timer of the session's wait; whether it is over already.
+    /// Starts the timer of the session's wait; whether that is over already. Where its command is being run again just now, who does so
+    /// wakes it afterwards.
     fn arm_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.session.blocked.as_ref().and_then(|block| block.deadline) else { return false };
+        let Some(waiting) = &self.session.blocked else { return false };
+        let Some(deadline) = waiting.deadline else { return false };
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
-        timer.as_mut().poll(cx).is_ready()
+        timer.as_mut().poll(cx).is_ready() && waiting.wait.time_out()
     }
 
     /// While nothing is served: reads on, so that a client that has gone is noticed. Whether that ends the connection.
@@ -469,7 +471,8 @@ impl Connection {
         if self.serves() || self.held == Some(Held::Gate) {
             return false;
         }
-        while !self.input_ended && self.input.len() <= GROWTH_BYTES {
+        // Of one that waits for a key the end must be seen, for it would take what another waits for; its limit is the query buffer's.
+        while !self.input_ended && (self.session.blocked.is_some() || self.input.len() <= GROWTH_BYTES) {
             match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Err(_)) => return true,

@@ -109,9 +109,7 @@ pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: &mut Effects<'_>
         notify::publish(core, event.class, event.name, event.database, event.key.bytes);
     }
     for &database in &effects.replaced {
-        for key in set.awaited_keys(database) {
-            wake::ready(core, database, core.server.keyspace.hash(&key));
-        }
+        wake::all_ready(core, database, set.awaited_keys(database));
     }
     if effects.changes > 0 && Journal::is_kept(core) {
         let records = effects.records.take().unwrap_or_else(|| Box::new(vec![args.iter().map(Into::into).collect()]));

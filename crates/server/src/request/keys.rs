@@ -46,9 +46,7 @@ fn positions_of(spec: &KeySpec, args: Args<'_>, visit: &mut impl FnMut(usize, Ke
                 (args.len() as isize + last as isize).max(0) as usize
             } else {
                 // The keys are the first half, third, … of what is left.
-                first + (args.len() - first) / limit as usize + 1
-                    - usize::from(last.unsigned_abs())
-                    - usize::from(step > 1)
+                (first + (args.len() - first) / limit as usize).saturating_sub(last.unsigned_abs().into())
             };
             if last >= args.len() {
                 return Err(InvalidKeys);

@@ -5,16 +5,19 @@
 //! writes to a second list, for which others may wait in turn), so the lock set is widened before the writer's command is run: it is
 //! given back and taken again with the shards of those who would be served, until none is missing.
 
-use std::{collections::HashMap, collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use ochre_datatypes::ValueType;
 use ochre_keyspace::{Entered, HashedKey, LockSet, ShardList, Turn};
 use ochre_resp::Args;
 
-use super::execute::{self, Call};
+use super::{
+    execute::{self, Call},
+    keys,
+};
 use crate::{
     clock,
-    commands::{Command, Flags, context::Outcome},
+    commands::{Command, Flags, context::Outcome, table::KeyFlags},
     core::Core,
     session::{
         Block, ClientFlags, Session,
@@ -33,10 +36,13 @@ pub struct Ready {
     pub key: Box<[u8]>,
 }
 
-/// A key that is about to be written, and for how many of those who wait for it that may be enough.
+/// A key that is about to be written, and what of it may be for those who wait.
 pub struct Written<'a> {
     pub key: HashedKey<'a>,
+    /// For how many of them it may be enough: none, where elements are only taken away.
     pub elements: usize,
+    /// The type that the key has afterwards; any, where it is not known.
+    pub value_type: Option<ValueType>,
 }
 
 /// Who is told of the keys that are about to be written.
@@ -71,56 +77,90 @@ pub fn lock<'k>(
 
 /// The shards that those who will be served need and that the set has not.
 fn missing_shards(core: &Core, set: &LockSet<'_>, visit_written: &dyn Fn(&mut Visitor<'_>)) -> ShardList {
-    let keyspace = &core.server.keyspace;
-    let mut missing = ShardList::new();
-    let mut seen = HashSet::new();
-    // How many of those who wait for a key may be served.
-    let mut served: HashMap<Box<[u8]>, usize> = HashMap::new();
-    let mut todo: Vec<(u64, Box<[u8]>, usize)> = Vec::new();
-    visit_written(&mut |Written { key, elements }| {
-        if set.holds(keyspace.shard_of(key.hash)) {
-            let mut is_awaited = false;
-            set.visit_waiters(key, |_, _| {
-                is_awaited = true;
-                false
-            });
-            if is_awaited {
-                todo.push((key.hash, key.bytes.into(), elements));
-            }
-        }
-    });
-    while let Some((hash, bytes, elements)) = todo.pop() {
-        let shard = keyspace.shard_of(hash);
-        if !set.holds(shard) {
-            missing.push(shard as u16);
-            continue;
-        }
-        let total = served.entry(bytes.clone()).or_default();
-        *total = total.saturating_add(elements);
-        let mut left = *total;
-        set.visit_waiters(HashedKey { bytes: &bytes, hash }, |ticket, waiter| {
-            let Some(parked) = waiter.downcast_ref::<Parked>() else { return true };
-            // Every reader of a stream gets what is added; of other types each element goes to one.
-            if parked.value_type != ValueType::Stream {
-                if left == 0 {
-                    return false;
-                }
-                left -= 1;
-            }
-            if seen.insert(ticket) {
-                let args = parked.request.args();
-                todo.extend(parked.hashed.iter().map(|&(at, hash)| (hash, args.get(at as usize).into(), 1)));
-            }
-            true
+    let mut search = Search { core, set, missing: ShardList::new(), reached: HashMap::new(), todo: Vec::new() };
+    visit_written(&mut |written| search.written(written));
+    while let Some((hash, bytes)) = search.todo.pop() {
+        search.written(Written {
+            key: HashedKey { bytes: &bytes, hash },
+            elements: 1,
+            // Only from one list to another does a command that waits move anything.
+            value_type: Some(ValueType::List),
         });
     }
-    missing
+    search.missing
+}
+
+/// The search for the shards that a lock set is to be widened by.
+struct Search<'s, 'k> {
+    core: &'s Core,
+    set: &'s LockSet<'k>,
+    missing: ShardList,
+    /// How far those who wait for a key of a database were visited.
+    reached: HashMap<(usize, Box<[u8]>), Reached>,
+    /// The keys to which those add who will be served.
+    todo: Vec<(u64, Box<[u8]>)>,
+}
+
+#[derive(Default)]
+struct Reached {
+    /// The last who was visited.
+    ticket: u64,
+    /// How many more may be served.
+    left: usize,
+    value_type: Option<ValueType>,
+}
+
+impl Search<'_, '_> {
+    /// Visits those whom a write may serve, each once; so it takes as long as there are such, and no longer.
+    fn written(&mut self, Written { key, elements, value_type }: Written<'_>) {
+        let keyspace = &self.core.server.keyspace;
+        let shard = keyspace.shard_of(key.hash);
+        if !self.set.holds(shard) {
+            self.missing.push(shard as u16);
+            return;
+        }
+        for database in self.set.databases_awaiting(key) {
+            // They take nothing, but who also waits for the key to be gone may be told.
+            if elements == 0 && !self.set.is_removal_awaited(database, key) {
+                continue;
+            }
+            let reached = self
+                .reached
+                .entry((database, key.bytes.into()))
+                .or_insert(Reached { value_type, ..Reached::default() });
+            if reached.value_type != value_type {
+                // Whom the one type passed by the other may serve.
+                *reached = Reached { ticket: 0, left: reached.left, value_type: None };
+            }
+            reached.left = reached.left.saturating_add(elements);
+            let (set, missing, todo) = (self.set, &mut self.missing, &mut self.todo);
+            self.set.visit_waiters(database, key, reached.ticket, |ticket, waiter| {
+                let Some(parked) = waiter.downcast_ref::<Parked>() else { return true };
+                let is_for_him = reached.value_type.is_none_or(|value_type| value_type == parked.value_type);
+                // Every reader of a stream gets what is added; of other types each element goes to one.
+                let takes = is_for_him && parked.value_type != ValueType::Stream;
+                if takes && reached.left == 0 {
+                    return false;
+                }
+                reached.ticket = ticket;
+                reached.left -= usize::from(takes);
+                if is_for_him || parked.or_gone {
+                    let shards = parked.hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash));
+                    missing.extend(shards.filter(|&shard| !set.holds(shard)).map(|shard| shard as u16));
+                    let args = parked.request.args();
+                    todo.extend(parked.destination.map(|(at, hash)| (hash, args.get(at as usize).into())));
+                }
+                true
+            });
+        }
+    }
 }
 
 /// Lets a session wait. Where it waits for keys, the set holds them.
 pub fn park(core: &Core, session: &mut Session, set: Option<&LockSet<'_>>, block: Block, call: Call<'_>) {
     let wait = session.client.begin_wait();
     session.client.set_flag(ClientFlags::BLOCKED, true);
+    session.client.set_flag(ClientFlags::HAS_DEADLINE, block.deadline.is_some());
     let parked = block.keys.map(|wanted| {
         let set = set.expect("who waits for keys has a lock set");
         let keyspace = &core.server.keyspace;
@@ -129,12 +169,21 @@ pub fn park(core: &Core, session: &mut Session, set: Option<&LockSet<'_>>, block
             Some(args) => Queued::of(call.command, args.iter().map(Vec::as_slice)),
         };
         let awaited = call.hashed.iter().filter(|(at, _)| wanted.keys.contains(&(*at as usize))).copied().collect();
+        let mut destination = None;
+        // The command was run, so its keys are as its row says.
+        let _ = keys::positions(call.command.spec, call.args, |index, flags| {
+            if flags.contains(KeyFlags::INSERT) {
+                destination = call.hashed.iter().find(|(at, _)| *at as usize == index).copied();
+            }
+        });
         let parked = Arc::new(Parked {
             client: session.client.clone(),
             wait: wait.clone(),
             request,
             hashed: call.hashed.to_vec(),
             awaited,
+            destination,
+            deadline: block.deadline,
             database: session.database,
             no_touch: session.no_touch,
             value_type: wanted.value_type,
@@ -175,6 +224,13 @@ pub fn ready(core: &Core, database: usize, key: HashedKey<'_>) {
     if !ready.iter().any(is_noted) {
         ready.push_back(Ready { database, hash: key.hash, key: key.bytes.into() });
     }
+}
+
+/// As [`ready`], for all keys of a database that somebody waits for.
+pub fn all_ready(core: &Core, database: usize, keys: Vec<Box<[u8]>>) {
+    let keyspace = &core.server.keyspace;
+    let ready = keys.into_iter().map(|key| Ready { database, hash: keyspace.hash(&key).hash, key });
+    core.ready.borrow_mut().extend(ready);
 }
 
 /// Serves those who waited for the keys that have changed since, in the order in which they came, and then those for whose keys these
@@ -240,7 +296,13 @@ fn serve_one(core: &Core, set: &mut LockSet<'_>, now_ms: i64, parked: &Parked) {
         shares_batch: false,
     };
     match execute::dispatch(core, &mut session, Some(set), call, &mut out) {
-        Ok(Outcome::Block(_)) => parked.wait.give_back(),
+        Ok(Outcome::Block(_)) => {
+            parked.wait.give_back();
+            // Its time may have come while it was claimed.
+            if parked.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                parked.client.wake();
+            }
+        }
         result => {
             if let Err(error) = result {
                 out.clear();
@@ -248,12 +310,11 @@ fn serve_one(core: &Core, set: &mut LockSet<'_>, now_ms: i64, parked: &Parked) {
                 execute::write_error(core, &session, &error, &mut out);
             }
             unpark(set, parked);
-            parked.client.set_flag(ClientFlags::BLOCKED, false);
+            parked.client.set_flag(ClientFlags::BLOCKED | ClientFlags::HAS_DEADLINE, false);
             parked.wait.serve(out);
+            parked.client.wake();
         }
     }
-    // It may also be that its time came while it was claimed.
-    parked.client.wake();
 }
 
 /// Serves those who could not be served under the locks of who changed their keys. Whether the gate let it.
@@ -266,11 +327,13 @@ pub fn serve_unserved(core: &Core, turn: &mut Option<Turn>) -> bool {
     let shards = unserved.iter().map(|ready| keyspace.shard_of(ready.hash) as u16).collect();
     let visit_written = |visit: &mut Visitor<'_>| {
         for ready in &unserved {
-            visit(Written { key: HashedKey { bytes: &ready.key, hash: ready.hash }, elements: usize::MAX });
+            let key = HashedKey { bytes: &ready.key, hash: ready.hash };
+            visit(Written { key, elements: usize::MAX, value_type: None });
         }
     };
     let set = keyspace.gate().enter(core.index).and_then(|entered| lock(core, entered, turn, shards, visit_written));
-    let Some(mut set) = set else {
+    // A pause begins with the gate closed: one that began since is seen here.
+    let Some(mut set) = set.filter(|_| !core.server.pause.is_on()) else {
         core.unserved.borrow_mut().extend(unserved);
         return false;
     };
@@ -283,13 +346,19 @@ pub fn serve_unserved(core: &Core, turn: &mut Option<Turn>) -> bool {
 }
 
 /// Visits the keys that a request writes, for [`lock`]. A command of bounded time makes as many elements as it has arguments at most,
-/// another any number.
+/// another any number; where its row says that it only takes elements away, it makes none.
 pub fn visit_written(command: &Command, args: Args<'_>, hashed: &[(u32, u64)], visit: &mut Visitor<'_>) {
+    const ADDS: KeyFlags = KeyFlags::INSERT.union(KeyFlags::UPDATE).union(KeyFlags::OW);
     let flags = command.spec.flags;
-    if flags.contains(Flags::WRITE) {
-        let elements = if flags.contains(Flags::BATCH) { args.len() } else { usize::MAX };
-        for &(at, hash) in hashed {
-            visit(Written { key: HashedKey { bytes: args.get(at as usize), hash }, elements });
-        }
+    if !flags.contains(Flags::WRITE) || hashed.is_empty() {
+        return;
     }
+    let elements = if flags.contains(Flags::BATCH) { args.len() } else { usize::MAX };
+    let value_type = command.spec.group.value_type();
+    // Whose keys do not fit its row has none among the hashes.
+    let _ = keys::positions(command.spec, args, |index, key_flags| {
+        let Ok(found) = hashed.binary_search_by_key(&(index as u32), |&(at, _)| at) else { return };
+        let key = HashedKey { bytes: args.get(index), hash: hashed[found].1 };
+        visit(Written { key, elements: if key_flags.intersects(ADDS) { elements } else { 0 }, value_type });
+    });
 }

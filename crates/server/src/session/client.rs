@@ -40,6 +40,8 @@ bitflags! {
         const IMPORT_SOURCE = 1 << 8;
         /// b: CLIENT PAUSE holds its request up
         const PAUSED = 1 << 9;
+        /// waits for some time at most
+        const HAS_DEADLINE = 1 << 10;
     }
 }
 

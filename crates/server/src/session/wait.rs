@@ -137,6 +137,9 @@ pub struct Parked {
     pub hashed: Vec<(u32, u64)>,
     /// Those of them that it waits for.
     pub awaited: Vec<(u32, u64)>,
+    /// The one to which it adds an element when it is served, where there is such a one.
+    pub destination: Option<(u32, u64)>,
+    pub deadline: Option<Instant>,
     pub database: usize,
     pub no_touch: bool,
     pub value_type: ValueType,

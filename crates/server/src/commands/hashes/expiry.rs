@@ -229,6 +229,13 @@ fn change_expiry(hash: &mut Hash, field: &[u8], at_ms: i64, condition: Condition
     }
 }
 
+/// Fields whose time is over when it is set count as expired.
+fn count_removed(cx: &KeyedWrite<'_>, removed: bool, fields: usize) {
+    if removed {
+        cx.core.counters.expired_fields.add(fields as u64);
+    }
+}
+
 /// Says what became of the fields at some indices whose expiry was changed, or that were removed for it.
 fn expiry_changed<'a, R>(
     cx: &mut KeyedWrite<'a>,
@@ -241,6 +248,7 @@ fn expiry_changed<'a, R>(
         return;
     }
     let removed = at_ms <= cx.now_ms;
+    count_removed(cx, removed, fields.len());
     cx.edited(key, NotifyClass::HASH, if removed { "hdel" } else { "hexpire" }, edited);
     cx.effects.changed_many(fields.len() as u64 - 1);
     let args = cx.args;
@@ -555,6 +563,7 @@ fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
         // Made, and removed with its last field.
         cx.announce(key, NotifyClass::NEW, "new");
     }
+    count_removed(cx, removed, fields);
     cx.changed(key, NotifyClass::HASH, "hset");
     cx.announce(key, NotifyClass::HASH, if removed { "hdel" } else { "hexpire" });
     if edited.removed || !is_there && !edited.created {

@@ -378,14 +378,20 @@ fn remove_range(cx: &mut KeyedWrite<'_>, by: By, event: &'static str) -> Run {
     let edited = cx.edit::<SortedSet, _>(key, Missing::Skip, |set| {
         let ranks = selection.ranks(set.view(), false);
         let removed = ranks.len();
+        if removed == set.view().len() {
+            return (removed, Some(std::mem::take(set)));
+        }
         set.remove_range(ranks, |_, _| {});
-        removed
+        (removed, None)
     })?;
-    let removed = edited.map_or(0, |edited| edited.result);
-    if let Some(edited) = edited
-        && removed > 0
-    {
-        cx.edited(key, NotifyClass::SORTED_SET, event, &edited);
+    let mut removed = 0;
+    if let Some(mut edited) = edited {
+        let all = edited.result.1.take();
+        all.filter(SortedSet::is_heavy).into_iter().for_each(|all| cx.keys.bury(all));
+        removed = edited.result.0;
+        if removed > 0 {
+            cx.edited(key, NotifyClass::SORTED_SET, event, &edited);
+        }
     }
     cx.reply.integer(removed as i64);
     Ok(Outcome::Done)

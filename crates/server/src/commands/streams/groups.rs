@@ -179,9 +179,13 @@ fn set_id(cx: &mut KeyedWrite<'_>) -> Run {
 
 fn destroy(cx: &mut KeyedWrite<'_>) -> Run {
     let (key, group) = (cx.key(2), cx.args.get(3));
-    let edited = cx.edit(key, Missing::Skip, |stream: &mut Stream| stream.parts_mut().1.remove(group).is_some())?;
-    let removed = edited.ok_or(KEY_REQUIRED)?.result;
-    if removed {
+    let edited = cx.edit(key, Missing::Skip, |stream: &mut Stream| stream.parts_mut().1.remove(group))?;
+    let group = edited.ok_or(KEY_REQUIRED)?.result;
+    let removed = group.is_some();
+    if let Some(group) = group {
+        if group.is_heavy() {
+            cx.keys.bury(group);
+        }
         // Those who wait for entries of the group are told that it is gone.
         let database = cx.db();
         cx.effects.wake(database, key, NotifyClass::STREAM, "xgroup-destroy");
