@@ -185,6 +185,24 @@ fn what_a_waiting_client_sent_after_it_is_run_after_it() {
     assert_eq!(client.read_reply().unwrap(), Reply::bulk("2"));
 }
 
+#[test]
+fn what_comes_from_another_database_is_served_before_the_next_command() {
+    let server = Launch::subject().threads(4).start();
+    let mut observer = server.client();
+    let words = |line: &str| line.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+    for round in 0..20 {
+        let mut client = server.client();
+        client.run("SELECT 1");
+        client.send(&["BLMOVE", "from", &format!("to:{round}"), "LEFT", "LEFT", "0"]).unwrap();
+        wait_until_blocked(&mut observer, 1);
+        let length = format!("LLEN to:{round}");
+        let lines = ["RPUSH from x", "MOVE from 1", "SELECT 1", &length, "SELECT 0"];
+        let replies = observer.pipeline(&lines.map(words)).unwrap();
+        assert_eq!(replies[3], Reply::Integer(1));
+        assert_eq!(client.read_reply().unwrap(), Reply::bulk("x"));
+    }
+}
+
 /// What a push costs may depend on how many it serves, and not on how many wait: were all of them gone through for each, or each for all
 /// others, this would take minutes.
 #[test]

@@ -17,7 +17,11 @@ use super::{
 };
 use crate::{
     clock,
-    commands::{Command, Flags, context::Outcome, table::KeyFlags},
+    commands::{
+        Command, CommandSpec, Flags,
+        context::Outcome,
+        table::{Group, KeyFlags},
+    },
     core::Core,
     session::{
         Block, ClientFlags, Session,
@@ -101,13 +105,15 @@ struct Search<'s, 'k> {
     todo: Vec<(u64, Box<[u8]>)>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy)]
 struct Reached {
     /// The last who was visited.
     ticket: u64,
     /// How many more may be served.
     left: usize,
     value_type: Option<ValueType>,
+    /// Whether those were visited who want to know that the key is gone.
+    told: bool,
 }
 
 impl Search<'_, '_> {
@@ -120,38 +126,45 @@ impl Search<'_, '_> {
             return;
         }
         for database in self.set.databases_awaiting(key) {
-            // They take nothing, but who also waits for the key to be gone may be told.
-            if elements == 0 && !self.set.is_removal_awaited(database, key) {
-                continue;
-            }
-            let reached = self
-                .reached
-                .entry((database, key.bytes.into()))
-                .or_insert(Reached { value_type, ..Reached::default() });
+            let first = Reached { ticket: 0, left: 0, value_type, told: false };
+            let reached = self.reached.entry((database, key.bytes.into())).or_insert(first);
             if reached.value_type != value_type {
                 // Whom the one type passed by the other may serve.
-                *reached = Reached { ticket: 0, left: reached.left, value_type: None };
+                *reached = Reached { ticket: 0, value_type: None, ..*reached };
             }
             reached.left = reached.left.saturating_add(elements);
             let (set, missing, todo) = (self.set, &mut self.missing, &mut self.todo);
-            self.set.visit_waiters(database, key, reached.ticket, |ticket, waiter| {
-                let Some(parked) = waiter.downcast_ref::<Parked>() else { return true };
-                let is_for_him = reached.value_type.is_none_or(|value_type| value_type == parked.value_type);
-                // Every reader of a stream gets what is added; of other types each element goes to one.
-                let takes = is_for_him && parked.value_type != ValueType::Stream;
-                if takes && reached.left == 0 {
-                    return false;
-                }
-                reached.ticket = ticket;
-                reached.left -= usize::from(takes);
-                if is_for_him || parked.or_gone {
-                    let shards = parked.hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash));
-                    missing.extend(shards.filter(|&shard| !set.holds(shard)).map(|shard| shard as u16));
-                    let args = parked.request.args();
-                    todo.extend(parked.destination.map(|(at, hash)| (hash, args.get(at as usize).into())));
-                }
-                true
-            });
+            let mut needs = |parked: &Parked| {
+                let shards = parked.hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash));
+                missing.extend(shards.filter(|&shard| !set.holds(shard)).map(|shard| shard as u16));
+                let args = parked.request.args();
+                todo.extend(parked.destination.map(|(at, hash)| (hash, args.get(at as usize).into())));
+            };
+            if elements > 0 {
+                set.visit_waiters(database, key, reached.ticket, |ticket, waiter| {
+                    let Some(parked) = waiter.downcast_ref::<Parked>() else { return true };
+                    if reached.value_type.is_none_or(|value_type| value_type == parked.value_type) {
+                        // Every reader of a stream gets what is added; of other types each element goes to one.
+                        if parked.value_type != ValueType::Stream {
+                            if reached.left == 0 {
+                                return false;
+                            }
+                            reached.left -= 1;
+                        }
+                        needs(parked);
+                    }
+                    reached.ticket = ticket;
+                    true
+                });
+            }
+            // Any write may be what those wait for who want to know that the key is gone.
+            if !reached.told && set.is_removal_awaited(database, key) {
+                reached.told = true;
+                set.visit_waiters(database, key, 0, |_, waiter| {
+                    waiter.downcast_ref::<Parked>().filter(|parked| parked.or_gone).into_iter().for_each(&mut needs);
+                    true
+                });
+            }
         }
     }
 }
@@ -345,20 +358,25 @@ pub fn serve_unserved(core: &Core, turn: &mut Option<Turn>) -> bool {
     true
 }
 
-/// Visits the keys that a request writes, for [`lock`]. A command of bounded time makes as many elements as it has arguments at most,
-/// another any number; where its row says that it only takes elements away, it makes none.
+/// Visits the keys that a request writes, for [`lock`]. A command of bounded time, or one that inserts, makes as many elements as it has
+/// arguments at most, another any number; where its row says that it only takes elements away, it makes none.
 pub fn visit_written(command: &Command, args: Args<'_>, hashed: &[(u32, u64)], visit: &mut Visitor<'_>) {
     const ADDS: KeyFlags = KeyFlags::INSERT.union(KeyFlags::UPDATE).union(KeyFlags::OW);
-    let flags = command.spec.flags;
+    let CommandSpec { flags, group, .. } = *command.spec;
     if !flags.contains(Flags::WRITE) || hashed.is_empty() {
         return;
     }
-    let elements = if flags.contains(Flags::BATCH) { args.len() } else { usize::MAX };
-    let value_type = command.spec.group.value_type();
     // Whose keys do not fit its row has none among the hashes.
     let _ = keys::positions(command.spec, args, |index, key_flags| {
         let Ok(found) = hashed.binary_search_by_key(&(index as u32), |&(at, _)| at) else { return };
         let key = HashedKey { bytes: args.get(index), hash: hashed[found].1 };
-        visit(Written { key, elements: if key_flags.intersects(ADDS) { elements } else { 0 }, value_type });
+        // What moves a key takes it away here and adds it in another database.
+        let moves = group == Group::Generic && key_flags.contains(KeyFlags::RW);
+        let elements = match () {
+            () if !key_flags.intersects(ADDS) && !moves => 0,
+            () if flags.contains(Flags::BATCH) || key_flags.contains(KeyFlags::INSERT) => args.len(),
+            () => usize::MAX,
+        };
+        visit(Written { key, elements, value_type: group.value_type() });
     });
 }
