@@ -89,13 +89,30 @@ impl Run {
     #[inline]
     pub fn make_room(&mut self, needed: usize) {
         if self.start < needed {
-            let len = self.len();
-            let room = if len < ROOM_FROM { needed } else { needed.max(len / 2) };
-            let end = self.buffer.len();
-            self.buffer.resize(room + len, 0);
-            self.buffer.copy_within(self.start..end, room);
-            self.start = room;
+            if self.len() < ROOM_FROM {
+                self.make_room_of(needed);
+            } else {
+                self.move_to_larger(needed);
+            }
         }
+    }
+
+    #[inline]
+    fn make_room_of(&mut self, room: usize) {
+        let (len, end) = (self.len(), self.buffer.len());
+        self.buffer.resize(room + len, 0);
+        self.buffer.copy_within(self.start..end, room);
+        self.start = room;
+    }
+
+    /// Moves the bytes to the end of a power of two, of which the size of a full node is one.
+    #[cold]
+    fn move_to_larger(&mut self, needed: usize) {
+        let room = (self.len() + needed).next_power_of_two() - self.len();
+        let mut buffer = Vec::with_capacity(room + self.len());
+        buffer.resize(room, 0);
+        buffer.extend_from_slice(self.bytes());
+        *self = Run { buffer, start: room };
     }
 
     /// Puts an element at an offset, which may be the end.
