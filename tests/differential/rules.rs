@@ -270,6 +270,12 @@ const ALLOWED: &[Allowed] = &[
         why: "Valkey's errors have other words here, and it reads no hexadecimal doubles",
     },
     Allowed {
+        command: "geosearch",
+        from: Some(Kind::Valkey),
+        when: |arguments, _, _| arguments.iter().any(|argument| argument.eq_ignore_ascii_case(b"WITHCOORD")),
+        why: "Valkey cuts coordinates off after seventeen decimals; Ochre has Redis's, beside which they are compared",
+    },
+    Allowed {
         command: "geosearchstore",
         from: Some(Kind::Valkey),
         when: |arguments, ours, theirs| ours.is_error() && theirs.is_error() || has_hexadecimal(arguments),

@@ -28,15 +28,15 @@ const OTHERS: Flags = SELF.union(Flags::ADMIN);
 const SUBCOMMAND: CommandSpec =
     CommandSpec { flags: SELF, categories: Category::CONNECTION, group: Group::Connection, ..CommandSpec::DEFAULT };
 
-const FILTERS: &str = "[TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID client-id:integer...] [USER username] [ADDR addr] [LADDR laddr] \
+const FILTERS: &str = "[TYPE (NORMAL|MASTER|PRIMARY|REPLICA|PUBSUB)] [ID client-id:integer...] [USER username] [ADDR addr] [LADDR laddr] \
     [SKIPME (YES|NO)] [MAXAGE maxage:integer] [NAME name] [IDLE idle:integer] [FLAGS flags] [LIB-NAME lib-name] [LIB-VER lib-ver] \
-    [DB db:integer] [CAPA capa] [IP ip] [NOT-TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [NOT-ID not-client-id:integer...] \
+    [DB db:integer] [CAPA capa] [IP ip] [NOT-TYPE (NORMAL|MASTER|PRIMARY|REPLICA|PUBSUB)] [NOT-ID not-client-id:integer...] \
     [NOT-USER not-username] [NOT-ADDR not-addr] [NOT-LADDR not-laddr] [NOT-NAME not-name] [NOT-FLAGS not-flags] \
     [NOT-LIB-NAME not-lib-name] [NOT-LIB-VER not-lib-ver] [NOT-DB not-db:integer] [NOT-CAPA not-capa] [NOT-IP not-ip]";
 
-const KILL_FILTERS: &str = "(ip-port|[ID client-id:integer...|TYPE (NORMAL|MASTER|SLAVE|REPLICA|PUBSUB)|USER username|ADDR addr|\
+const KILL_FILTERS: &str = "(ip-port|[ID client-id:integer...|TYPE (NORMAL|MASTER|PRIMARY|SLAVE|REPLICA|PUBSUB)|USER username|ADDR addr|\
     LADDR laddr|SKIPME (YES|NO)|MAXAGE maxage:integer|NAME name|IDLE idle:integer|FLAGS flags|LIB-NAME lib-name|LIB-VER lib-ver|\
-    DB db:integer|CAPA capa|IP ip|NOT-TYPE (NORMAL|MASTER|SLAVE|REPLICA|PUBSUB)|NOT-ID not-client-id:integer...|\
+    DB db:integer|CAPA capa|IP ip|NOT-TYPE (NORMAL|MASTER|PRIMARY|SLAVE|REPLICA|PUBSUB)|NOT-ID not-client-id:integer...|\
     NOT-USER not-username|NOT-ADDR not-addr|NOT-LADDR not-laddr|NOT-NAME not-name|NOT-FLAGS not-flags|NOT-LIB-NAME not-lib-name|\
     NOT-LIB-VER not-lib-ver|NOT-DB not-db:integer|NOT-CAPA not-capa|NOT-IP not-ip]...)";
 

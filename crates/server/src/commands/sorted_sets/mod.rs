@@ -137,7 +137,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "2.8.0",
         complexity: "O(1) for a call, O(N) for all N members",
         summary: "Returns some of the members with their scores, and a cursor to go on from.",
-        syntax: "key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]",
+        syntax: "key cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [NOSCORES]",
         handler: Handler::Read(zscan),
         ..SORTED_SET
     },
