@@ -89,20 +89,14 @@ impl Run {
     #[inline]
     pub fn make_room(&mut self, needed: usize) {
         if self.start < needed {
-            if self.len() < ROOM_FROM {
-                self.make_room_of(needed);
-            } else {
-                self.move_to_larger(needed);
+            let (len, end) = (self.len(), self.buffer.len());
+            if len >= ROOM_FROM {
+                return self.move_to_larger(needed);
             }
+            self.buffer.resize(needed + len, 0);
+            self.buffer.copy_within(self.start..end, needed);
+            self.start = needed;
         }
-    }
-
-    #[inline]
-    fn make_room_of(&mut self, room: usize) {
-        let (len, end) = (self.len(), self.buffer.len());
-        self.buffer.resize(room + len, 0);
-        self.buffer.copy_within(self.start..end, room);
-        self.start = room;
     }
 
     /// Moves the bytes to the end of a power of two, of which the size of a full node is one.

@@ -109,8 +109,10 @@ struct Search<'s, 'k> {
 struct Reached {
     /// The last who was visited.
     ticket: u64,
-    /// How many more may be served.
-    left: usize,
+    /// How many may be served, and how many of those who were visited are among them.
+    elements: usize,
+    served: usize,
+    /// Any, where it is not known: then nobody was passed by.
     value_type: Option<ValueType>,
     /// Whether those were visited who want to know that the key is gone.
     told: bool,
@@ -126,13 +128,13 @@ impl Search<'_, '_> {
             return;
         }
         for database in self.set.databases_awaiting(key) {
-            let first = Reached { ticket: 0, left: 0, value_type, told: false };
+            let first = Reached { ticket: 0, elements: 0, served: 0, value_type, told: false };
             let reached = self.reached.entry((database, key.bytes.into())).or_insert(first);
-            if reached.value_type != value_type {
-                // Whom the one type passed by the other may serve.
-                *reached = Reached { ticket: 0, value_type: None, ..*reached };
+            if reached.value_type.is_some() && reached.value_type != value_type {
+                // Whom the one type passed by the other may serve. This happens once to a key, so the search ends.
+                *reached = Reached { ticket: 0, served: 0, value_type: None, ..*reached };
             }
-            reached.left = reached.left.saturating_add(elements);
+            reached.elements = reached.elements.saturating_add(elements);
             let (set, missing, todo) = (self.set, &mut self.missing, &mut self.todo);
             let mut needs = |parked: &Parked| {
                 let shards = parked.hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash));
@@ -146,10 +148,10 @@ impl Search<'_, '_> {
                     if reached.value_type.is_none_or(|value_type| value_type == parked.value_type) {
                         // Every reader of a stream gets what is added; of other types each element goes to one.
                         if parked.value_type != ValueType::Stream {
-                            if reached.left == 0 {
+                            if reached.served == reached.elements {
                                 return false;
                             }
-                            reached.left -= 1;
+                            reached.served += 1;
                         }
                         needs(parked);
                     }
