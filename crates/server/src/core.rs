@@ -13,8 +13,7 @@ use tokio::sync::Notify;
 use crate::{
     config::{Config, MaxmemoryPolicy},
     counters::Counters,
-    notify::NotifyClass,
-    request::{batch::Scratch, wake::Ready},
+    events::NotifyClass,
     server::Server,
 };
 
@@ -29,13 +28,18 @@ pub struct Core {
     /// `notify-keyspace-events`, looked at for every event.
     announced: Cell<NotifyClass>,
     random: Cell<u64>,
-    /// The memory that requests are read into, cut and answered in, shared by all connections of the core one after the other.
-    pub(crate) scratch: RefCell<Scratch>,
     /// The keys that changed in the command that is running and that somebody waits for.
     pub(crate) ready: RefCell<VecDeque<Ready>>,
     /// Those of them whose waiters could not be served under its locks.
     pub(crate) unserved: RefCell<Vec<Ready>>,
     pub(crate) unserved_notify: Notify,
+}
+
+/// A key that changed while somebody waited for it.
+pub struct Ready {
+    pub database: usize,
+    pub hash: u64,
+    pub key: Box<[u8]>,
 }
 
 impl Core {
@@ -50,7 +54,6 @@ impl Core {
             announced: Cell::new(config.notify_keyspace_events),
             config: RefCell::new(config),
             random: Cell::new(crate::random::seed_64() | 1),
-            scratch: RefCell::default(),
             ready: RefCell::default(),
             unserved: RefCell::default(),
             unserved_notify: Notify::new(),

@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::commands::Command;
+use crate::label::CommandLabel;
 
 /// A counter with one writer.
 #[derive(Default)]
@@ -63,7 +63,7 @@ pub struct Counters {
     pub published: Counter,
     pub output_limit_disconnections: Counter,
     pub query_limit_disconnections: Counter,
-    pub by_command: Box<[CommandCounters]>,
+    by_command: Box<[CommandCounters]>,
     /// Error replies by their code. A mutex, for errors are seldom.
     pub by_error: Mutex<BTreeMap<Box<str>, u64>>,
 }
@@ -129,10 +129,16 @@ impl Counters {
         self.keyspace_hits.add(u64::MAX);
     }
 
+    /// The counters of a command.
+    #[inline]
+    pub fn of(&self, command: &CommandLabel) -> &CommandCounters {
+        &self.by_command[command.counted_as.index()]
+    }
+
     /// Counts a command that ran so often, for so many ticks in all.
     #[inline]
-    pub fn ran(&self, command: &Command, calls: u64, ticks: u64) {
-        let counters = &self.by_command[command.id];
+    pub fn ran(&self, command: &CommandLabel, calls: u64, ticks: u64) {
+        let counters = self.of(command);
         counters.calls.add(calls);
         counters.ticks.add(ticks);
     }

@@ -1,107 +1,6 @@
 //! Keyspace notifications: which events are announced, and their messages (Redis: `notify.c`).
 
-use bitflags::bitflags;
-
-use crate::core::Core;
-
-bitflags! {
-    /// The classes of events of `notify-keyspace-events`, with Redis's letters.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub struct NotifyClass: u32 {
-        /// K: `__keyspace@<db>__:<key>` messages.
-        const KEYSPACE = 1;
-        /// E: `__keyevent@<db>__:<event>` messages.
-        const KEYEVENT = 1 << 1;
-        /// g
-        const GENERIC = 1 << 2;
-        /// $
-        const STRING = 1 << 3;
-        /// l
-        const LIST = 1 << 4;
-        /// s
-        const SET = 1 << 5;
-        /// h
-        const HASH = 1 << 6;
-        /// z
-        const SORTED_SET = 1 << 7;
-        /// x
-        const EXPIRED = 1 << 8;
-        /// e
-        const EVICTED = 1 << 9;
-        /// t
-        const STREAM = 1 << 10;
-        /// m, not part of A
-        const KEY_MISS = 1 << 11;
-        /// d
-        const MODULE = 1 << 13;
-        /// n, not part of A
-        const NEW = 1 << 14;
-        /// o, not part of A
-        const OVERWRITTEN = 1 << 15;
-        /// c, not part of A
-        const TYPE_CHANGED = 1 << 16;
-        /// A
-        const ALL = Self::GENERIC.bits() | Self::STRING.bits() | Self::LIST.bits() | Self::SET.bits() | Self::HASH.bits()
-            | Self::SORTED_SET.bits() | Self::EXPIRED.bits() | Self::EVICTED.bits() | Self::STREAM.bits() | Self::MODULE.bits();
-    }
-}
-
-/// The letters of the classes, in the order in which they are shown; A stands before all others, K, E and m after them.
-const LETTERS: [(char, NotifyClass); 16] = [
-    ('g', NotifyClass::GENERIC),
-    ('$', NotifyClass::STRING),
-    ('l', NotifyClass::LIST),
-    ('s', NotifyClass::SET),
-    ('h', NotifyClass::HASH),
-    ('z', NotifyClass::SORTED_SET),
-    ('x', NotifyClass::EXPIRED),
-    ('e', NotifyClass::EVICTED),
-    ('t', NotifyClass::STREAM),
-    ('d', NotifyClass::MODULE),
-    ('n', NotifyClass::NEW),
-    ('o', NotifyClass::OVERWRITTEN),
-    ('c', NotifyClass::TYPE_CHANGED),
-    ('K', NotifyClass::KEYSPACE),
-    ('E', NotifyClass::KEYEVENT),
-    ('m', NotifyClass::KEY_MISS),
-];
-
-/// How many of `LETTERS` are not shown beside an A: g to c, although A does not stand for n, o and c (Redis does so too).
-const LETTERS_UNDER_ALL: usize = 13;
-
-impl NotifyClass {
-    /// Reads the letters of `notify-keyspace-events`; the error is Redis's.
-    pub fn parse(letters: &[u8]) -> Result<NotifyClass, &'static str> {
-        letters.iter().try_fold(NotifyClass::empty(), |classes, &letter| {
-            if letter == b'A' {
-                return Ok(classes | NotifyClass::ALL);
-            }
-            match LETTERS.iter().find(|(other, _)| *other == char::from(letter)) {
-                Some((_, class)) => Ok(classes | *class),
-                None => Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
-            }
-        })
-    }
-
-    /// The letters, as CONFIG GET shows them.
-    pub fn letters(self) -> String {
-        let all = self.contains(NotifyClass::ALL);
-        let shown = if all { &LETTERS[LETTERS_UNDER_ALL..] } else { &LETTERS[..] };
-        all.then_some('A').into_iter().chain(self.letters_among(shown)).collect()
-    }
-
-    /// The letters with those that CONFIG GET leaves out beside an A.
-    pub fn letters_in_full(self) -> String {
-        let left_out = self
-            .contains(NotifyClass::ALL)
-            .then(|| (self - NotifyClass::ALL).letters_among(&LETTERS[..LETTERS_UNDER_ALL]));
-        self.letters().chars().chain(left_out.into_iter().flatten()).collect()
-    }
-
-    fn letters_among(self, letters: &[(char, NotifyClass)]) -> impl Iterator<Item = char> {
-        letters.iter().filter(move |(_, class)| self.contains(*class)).map(|(letter, _)| *letter)
-    }
-}
+use crate::{core::Core, events::NotifyClass};
 
 /// Announces an event of a key to the subscribers of `__keyspace@<db>__:<key>` and of `__keyevent@<db>__:<event>`, as far as the
 /// configuration asks for events of its class. Called under the key's lock, so that events of a key come in the order of its changes.
@@ -115,45 +14,14 @@ pub fn publish(core: &Core, class: NotifyClass, event: &str, database: usize, ke
 
 #[cold]
 fn announce(core: &Core, asked: NotifyClass, event: &str, database: usize, key: &[u8]) {
-    let pubsub = &core.server.pubsub;
+    let (pubsub, config, counters) = (&core.server.pubsub, core.config(), &core.counters);
     if asked.contains(NotifyClass::KEYSPACE) {
         let mut channel = format!("__keyspace@{database}__:").into_bytes();
         channel.extend_from_slice(key);
-        pubsub.publish(core, &channel, event.as_bytes());
+        pubsub.publish(&config, counters, &channel, event.as_bytes());
     }
     if asked.contains(NotifyClass::KEYEVENT) {
         let channel = format!("__keyevent@{database}__:{event}");
-        pubsub.publish(core, channel.as_bytes(), key);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(letters: &str) -> String {
-        NotifyClass::parse(letters.as_bytes()).map_or_else(str::to_owned, NotifyClass::letters)
-    }
-
-    #[test]
-    fn letters_are_shown_in_redis_s_order() {
-        for (given, expected) in [
-            ("", ""),
-            ("A", "A"),
-            ("KEA", "AKE"),
-            ("$lsh", "$lsh"),
-            ("mK", "Km"),
-            ("KEn", "nKE"),
-            ("Eo", "oE"),
-            ("KEc", "cKE"),
-            ("KEAmn", "AKEm"),
-            ("Kg$lshzxetd", "AK"),
-            ("Kgxe", "gxeK"),
-            ("q", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
-        ] {
-            assert_eq!(shown(given), expected, "{given}");
-        }
-        let all_and_new = NotifyClass::ALL | NotifyClass::NEW | NotifyClass::KEYSPACE;
-        assert_eq!(all_and_new.letters_in_full(), "AKn");
+        pubsub.publish(&config, counters, channel.as_bytes(), key);
     }
 }

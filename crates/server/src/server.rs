@@ -13,16 +13,17 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
-    clock, commands,
+    clock,
     config::ConfigStore,
     counters::Counters,
     journal::Journal,
+    mailroom::{Arrival, Mailroom},
     memory,
-    net::{cores::Mailroom, listener::Arrival, listening::Listening},
-    observe::rates::Rates,
     pubsub::PubSub,
     random,
+    rates::{Figures, Rates},
     session::{pause::Pause, registry::Registry},
+    sockets::listening::Listening,
 };
 
 /// See the module.
@@ -72,10 +73,10 @@ struct MemoryFigure {
 const MEMORY_AGE_MAX: Duration = Duration::from_millis(5);
 
 impl Server {
-    pub fn new(config: ConfigStore, mailrooms: Vec<Mailroom>, listening: Listening) -> Server {
+    /// `commands` is how many commands are counted.
+    pub fn new(config: ConfigStore, mailrooms: Vec<Mailroom>, listening: Listening, commands: usize) -> Server {
         let deadlines: Vec<Arc<Notify>> = mailrooms.iter().map(|mailroom| mailroom.deadline.clone()).collect();
         let wake = move |core: usize| deadlines[core].notify_one();
-        let commands = commands::table().len;
         Server {
             keyspace: Keyspace::new(mailrooms.len(), (random::seed_64(), random::seed_64()), wake),
             config,
@@ -183,6 +184,18 @@ impl Server {
         self.counters.iter().for_each(|counters| counters.reset());
         self.refused_connections.store(0, Ordering::Relaxed);
         self.rates.reset();
+    }
+
+    /// Takes a sample for [`Rates`].
+    pub fn sample_rates(&self, now_ms: i64) {
+        // Peaks of memory are seen with the same eye.
+        self.used_memory();
+        let totals = Figures {
+            commands: self.sum(|counters| counters.commands_processed.get()) as f64,
+            read_bytes: self.sum(|counters| counters.read_bytes.get()) as f64,
+            written_bytes: self.sum(|counters| counters.written_bytes.get()) as f64,
+        };
+        self.rates.sample(totals, now_ms);
     }
 
     /// The name of the data's history, in 40 hexadecimal digits.

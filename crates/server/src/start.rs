@@ -12,13 +12,14 @@ use crate::{
     clock, commands,
     config::{self, ConfigStore, Invocation, Sources, StartError},
     log,
-    net::{
-        cores::{self, Mailroom},
-        listener::Listener,
-        listening::{self, Acceptors, Listening},
-    },
+    mailroom::Mailroom,
+    net::{acceptor::Acceptors, cores},
     process::{self, PidFile, Supervisor},
     server::Server,
+    sockets::{
+        listener::Listener,
+        listening::{self, Listening},
+    },
 };
 
 /// Does what the arguments ask for; most often, runs the server until it is told to stop.
@@ -89,7 +90,7 @@ fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
     process::enter_directory(&settings.dir).map_err(|reason| StartError::Setting {
         reason: format!("Can't chdir to '{}': {reason}", settings.dir.display()),
     })?;
-    commands::rename(&settings.renamed_commands).map_err(|reason| StartError::Setting { reason })?;
+    commands::load(&settings.renamed_commands).map_err(|reason| StartError::Setting { reason })?;
     log::start(&settings)?;
     Ok(config)
 }
@@ -104,7 +105,7 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
     }
     let deadlines: Vec<_> = mailrooms.iter().map(|mailroom| mailroom.deadline.clone()).collect();
     let (listening, mut changes) = Listening::new(&listeners);
-    let server = Arc::new(Server::new(config, mailrooms, listening));
+    let server = Arc::new(Server::new(config, mailrooms, listening, commands::table().count()));
     for (index, (arrivals, deadline)) in arrivals.into_iter().zip(deadlines).enumerate() {
         cores::start(index, server.clone(), arrivals, deadline);
     }

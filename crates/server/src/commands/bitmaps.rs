@@ -17,7 +17,7 @@ use super::{
     strings::string_of,
     table::{Category, Group, KeyFlags, KeySpec},
 };
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

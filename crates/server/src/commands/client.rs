@@ -1,9 +1,12 @@
 //! CLIENT: what clients are connected, what they say of themselves, and the means to hold them up or end them.
 
+mod filter;
+
 use std::time::Duration;
 
 use ochre_datatypes::number;
 
+use self::filter::{ClientFilter, FilterOf};
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Outcome, Run, SessionOnly, Whole},
@@ -12,13 +15,7 @@ use super::{
 };
 use crate::{
     clock,
-    session::{
-        Client, ClientFlags, ReplyMode, Session,
-        client::Unblock,
-        description::Running,
-        filter::{ClientFilter, FilterOf},
-        pause::PauseMode,
-    },
+    session::{Client, ClientFlags, ReplyMode, Session, client::Unblock, description::Running, pause::PauseMode},
 };
 
 const SELF: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);

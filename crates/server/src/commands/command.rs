@@ -4,13 +4,14 @@ use ochre_datatypes::glob;
 use ochre_resp::{Args, ReplyWriter};
 
 use super::{
-    Command, CommandError, CommandSpec, Flags, Handler,
+    CommandError, CommandSpec, Flags, Handler,
     context::{Outcome, Run, SessionOnly},
     help,
+    key_positions::positions,
+    registry::{Command, table},
     syntax::{self, Argument, ArgumentKind},
     table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
 };
-use crate::request::keys;
 
 const COMMON: CommandSpec = CommandSpec {
     flags: Flags::LOADING.union(Flags::STALE),
@@ -106,14 +107,14 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
 const SYNTAX_OF_COMMAND: CommandError = CommandError::text("ERR Invalid number of arguments specified for command");
 
 fn all(cx: &mut SessionOnly<'_>) -> Run {
-    let commands = super::table().commands();
+    let commands = table().commands();
     cx.reply.array(commands.len());
     commands.iter().for_each(|command| write_info(&mut cx.reply, command));
     Ok(Outcome::Done)
 }
 
 fn count(cx: &mut SessionOnly<'_>) -> Run {
-    cx.reply.integer(super::table().commands().len() as i64);
+    cx.reply.integer(table().commands().len() as i64);
     Ok(Outcome::Done)
 }
 
@@ -133,7 +134,7 @@ fn info(cx: &mut SessionOnly<'_>) -> Run {
 
 fn docs(cx: &mut SessionOnly<'_>) -> Run {
     let asked: Vec<&Command> = if cx.args.len() == 2 {
-        super::table().commands().iter().collect()
+        table().commands().iter().collect()
     } else {
         cx.args.slice(2..).iter().filter_map(named).collect()
     };
@@ -143,7 +144,7 @@ fn docs(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn list(cx: &mut SessionOnly<'_>) -> Run {
-    let all = super::table().all().filter(|command| !command.is_private());
+    let all = table().all().filter(|command| !command.is_private());
     let names: Vec<&str> = match cx.args.len() {
         2 => all.map(|command| &*command.full_name).collect(),
         5 if cx.is_word(2, "FILTERBY") => {
@@ -220,7 +221,7 @@ fn help(cx: &mut SessionOnly<'_>) -> Run {
 /// The command or subcommand (`config|get`) of this name.
 fn named(name: &[u8]) -> Option<&'static Command> {
     let mut parts = name.splitn(2, |&byte| byte == b'|');
-    let command = super::table().command(parts.next()?)?;
+    let command = table().command(parts.next()?)?;
     match parts.next() {
         Some(subcommand) => command.subcommand(subcommand).filter(|subcommand| !subcommand.is_private()),
         None => Some(command),
@@ -230,7 +231,7 @@ fn named(name: &[u8]) -> Option<&'static Command> {
 /// The keys of a request: their places among its words, and what is done with each.
 fn keys_of(request: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
     const NO_SUCH: CommandError = CommandError::text("ERR Invalid command specified");
-    let mut command = super::table().command(request.get(0)).ok_or(NO_SUCH)?;
+    let mut command = table().command(request.get(0)).ok_or(NO_SUCH)?;
     if command.is_container() && request.len() > 1 {
         let subcommand = command.subcommand(request.get(1));
         command = match subcommand {
@@ -246,7 +247,7 @@ fn keys_of(request: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
         return Err(SYNTAX_OF_COMMAND);
     }
     let mut found = Vec::new();
-    let invalid = keys::positions(command.spec, request, |index, flags| {
+    let invalid = positions(command.spec, request, |index, flags| {
         if found.iter().all(|&(other, _)| other != index) {
             found.push((index, flags));
         }

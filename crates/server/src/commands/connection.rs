@@ -9,10 +9,7 @@ use super::{
     context::{Context, KeyedRead, Outcome, Run, SessionOnly},
     table::{Category, Group},
 };
-use crate::{
-    pubsub,
-    session::{ClientFlags, ReplyMode},
-};
+use crate::session::{ClientFlags, ReplyMode};
 
 /// Of the commands that a client may send before it is known.
 const HANDSHAKE: Flags = Flags::NOSCRIPT
@@ -244,7 +241,7 @@ fn quit(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn reset(cx: &mut KeyedRead<'_>) -> Run {
-    pubsub::leave(&cx.core.server, cx.session);
+    cx.core.server.pubsub.leave(cx.session);
     cx.deliver_mail();
     cx.session.end_transaction();
     cx.session.release_watch(&cx.keys, &cx.core.server.keyspace);

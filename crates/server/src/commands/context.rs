@@ -7,12 +7,10 @@ use ochre_datatypes::{Collection, ValueType};
 use ochre_keyspace::{Edited, EntryRef, HashedKey, LockSet, Missing, Reader, Walker, WholeKeyspace, Writer};
 use ochre_resp::{Args, ReplyWriter};
 
-use super::{Command, error::CommandError, table::CommandSpec};
+use super::{effects::Effects, error::CommandError, registry::Command, table::CommandSpec};
 use crate::{
     core::Core,
-    journal::Journal,
-    notify::NotifyClass,
-    request::effects::Effects,
+    events::NotifyClass,
     session::{Block, Session},
 };
 
@@ -153,7 +151,7 @@ impl<'a, K> Context<'a, K> {
     /// Records the effect in other words than the request's, where anybody keeps a journal: `words` is called only then. The first call
     /// replaces the request; further calls add to it.
     pub fn journal(&mut self, words: impl FnOnce() -> Vec<Cow<'a, [u8]>>) {
-        if Journal::is_kept(self.core) {
+        if self.core.server.journal.is_kept() {
             self.effects.record(words());
         }
     }

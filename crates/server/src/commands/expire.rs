@@ -8,7 +8,7 @@ use super::{
     keys::GENERIC,
     table::{KeyFlags, KeySpec},
 };
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

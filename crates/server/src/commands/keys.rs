@@ -8,7 +8,7 @@ use super::{
     context::{KeyedRead, KeyedWrite, Outcome, Run, Walk},
     table::{Category, Group, KeyFlags, KeySpec},
 };
-use crate::{notify::NotifyClass, session::DATABASES};
+use crate::{events::NotifyClass, session::DATABASES};
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

@@ -268,13 +268,14 @@ fn confirm(cx: &mut SessionOnly<'_>, kind: Kind, verb: &str, name: Option<&[u8]>
 }
 
 fn publish(cx: &mut SessionOnly<'_>) -> Run {
-    let receivers = cx.core.server.pubsub.publish(cx.core, cx.args.get(1), cx.args.get(2));
+    let receivers = cx.core.server.pubsub.publish(&cx.core.config(), &cx.core.counters, cx.args.get(1), cx.args.get(2));
     cx.reply.integer(receivers as i64);
     Ok(Outcome::Done)
 }
 
 fn spublish(cx: &mut SessionOnly<'_>) -> Run {
-    let receivers = cx.core.server.pubsub.publish_to_shard(cx.core, cx.args.get(1), cx.args.get(2));
+    let receivers =
+        cx.core.server.pubsub.publish_to_shard(&cx.core.config(), &cx.core.counters, cx.args.get(1), cx.args.get(2));
     cx.reply.integer(receivers as i64);
     Ok(Outcome::Done)
 }

@@ -23,10 +23,7 @@ use super::{
     lists,
     table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
 };
-use crate::{
-    core::Core,
-    notify::{self, NotifyClass},
-};
+use crate::{core::Core, events::NotifyClass, notify};
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

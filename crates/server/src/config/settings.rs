@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 use super::{
     directive::{Access, Directive, Group, Hook, default_value},

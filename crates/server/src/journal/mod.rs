@@ -5,8 +5,6 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use crate::core::Core;
-
 /// See the module.
 #[derive(Default)]
 pub struct Journal {
@@ -22,8 +20,8 @@ pub type Record<'a> = Vec<Cow<'a, [u8]>>;
 impl Journal {
     /// Whether anybody keeps what is recorded.
     #[inline]
-    pub fn is_kept(core: &Core) -> bool {
-        core.server.journal.kept.load(Ordering::Relaxed)
+    pub fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
     }
 
     /// Appends the records of one command, EXEC or script, which take one number. Called under the locks of what they changed, so

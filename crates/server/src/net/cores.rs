@@ -10,13 +10,14 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{listener::Arrival, stream::Stream};
 use crate::{
     clock,
     core::Core,
-    request::{connection, effects, execute, wake},
+    mailroom::Arrival,
+    request::{connection, effects, execute, wake, worker::Worker},
     server::Server,
     session::{Client, Session},
+    sockets::stream::Stream,
 };
 
 /// How many keys are expired before the shard's lock is given back.
@@ -25,13 +26,6 @@ const EXPIRED_PER_LOCK: usize = 16;
 const EXPIRY_TURN: Duration = Duration::from_micros(250);
 /// How often a core looks after its clients' timeouts and limits.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
-
-/// How others reach a core.
-pub struct Mailroom {
-    pub arrivals: mpsc::UnboundedSender<Arrival>,
-    /// Wakes the core's expiry: one of its shards has an earlier deadline.
-    pub deadline: Arc<Notify>,
-}
 
 /// Starts a core's thread.
 pub fn start(
@@ -53,12 +47,13 @@ pub fn start(
 /// Takes in arrivals until the server stops.
 async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedReceiver<Arrival>, deadline: Arc<Notify>) {
     let core = Rc::new(Core::new(index, server));
+    let worker = Rc::new(Worker::new(core.clone()));
     spawn_local(expire(core.clone(), deadline));
     spawn_local(housekeeping(core.clone()));
     spawn_local(serve_waiters(core.clone()));
     while let Some(arrival) = arrivals.recv().await {
         match arrival.stream.register() {
-            Ok(stream) => welcome(&core, stream, arrival.client, arrival.protocol),
+            Ok(stream) => welcome(&worker, stream, arrival.client, arrival.protocol),
             Err(error) => {
                 tracing::warn!("A connection could not be taken over: {error}");
                 core.server.clients.remove(&arrival.client);
@@ -67,13 +62,14 @@ async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedRec
     }
 }
 
-fn welcome(core: &Rc<Core>, stream: Stream, client: Arc<Client>, protocol: ochre_resp::Protocol) {
+fn welcome(worker: &Rc<Worker>, stream: Stream, client: Arc<Client>, protocol: ochre_resp::Protocol) {
+    let core = &worker.core;
     core.refresh_config();
     core.counters.connections_received.add(1);
     let authenticated = core.config().requirepass.is_none();
     let mut session = Session::new(client, protocol, authenticated);
     session.speak(protocol);
-    spawn_local(connection::serve(core.clone(), stream, session));
+    spawn_local(connection::serve(worker.clone(), stream, session));
 }
 
 /// Removes the keys of the core's shards when their time comes, and makes it known.
@@ -152,7 +148,7 @@ async fn housekeeping(core: Rc<Core>) {
         let config = core.config();
         let now_ms = clock::now_ms();
         if core.index == 0 {
-            core.server.rates.sample(&core.server, now_ms);
+            core.server.sample_rates(now_ms);
             clock::measure_ticks();
         }
         core.server.clients.visit_core(core.index, |client| {

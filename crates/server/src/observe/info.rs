@@ -420,9 +420,8 @@ fn cpu(_view: &View<'_>, text: &mut Text) {
 
 fn commandstats(view: &View<'_>, text: &mut Text) {
     for command in commands::table().all().filter(|command| !command.is_private()) {
-        let of = |figure: fn(&crate::counters::CommandCounters) -> u64| {
-            view.sum(|counters| figure(&counters.by_command[command.id]))
-        };
+        let of =
+            |figure: fn(&crate::counters::CommandCounters) -> u64| view.sum(|counters| figure(counters.of(command)));
         let (calls, failed) = (of(|counters| counters.calls.get()), of(|counters| counters.failed.get()));
         let rejected = of(|counters| counters.rejected.get());
         if calls + rejected > 0 {

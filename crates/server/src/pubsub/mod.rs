@@ -9,9 +9,11 @@
 //! A message is put into its receivers' mailboxes under the lock of its channel's stripe, so that all subscribers of a channel get its
 //! messages in one order. While there are patterns, it is put there under their lock too: then all messages have one order for everybody.
 //! Ranks: shards of keys < stripe < patterns < mailbox.
+//!
+//! `message.rs` writes a message once for all its receivers. What a session subscribed to lies with the session
+//! (`session/subscriptions.rs`); this is the other direction, from a name to its subscribers.
 
 mod message;
-mod subscriptions;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,22 +28,14 @@ use ochre_datatypes::glob;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
-pub use subscriptions::Subscriptions;
+pub use crate::session::subscriptions::{Kind, Name};
 
 use self::message::Message;
 use crate::{
-    core::Core,
-    server::Server,
-    session::{Client, Session, delivery},
+    config::Config,
+    counters::Counters,
+    session::{Client, Session, delivery, subscriptions::Subscriptions},
 };
-
-/// What a subscription is to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    Channel,
-    Pattern,
-    ShardChannel,
-}
 
 /// See the module.
 #[derive(Default)]
@@ -53,9 +47,6 @@ pub struct PubSub {
     /// How many patterns there are: while there are none, publishing does not take their lock.
     pattern_count: AtomicUsize,
 }
-
-/// A channel's name or a pattern, shared by the tables and the sessions.
-type Name = Arc<[u8]>;
 
 /// The subscribers of a channel or pattern, sorted by their ids. Most channels have few.
 #[derive(Default)]
@@ -82,18 +73,18 @@ type Woken = SmallVec<[Arc<Client>; 8]>;
 impl PubSub {
     /// Sends a message to the subscribers of a channel and of the patterns that match it; how many got it, a client counting once for each
     /// of its subscriptions that match.
-    pub fn publish(&self, core: &Core, channel: &[u8], message: &[u8]) -> usize {
+    pub fn publish(&self, config: &Config, counters: &Counters, channel: &[u8], message: &[u8]) -> usize {
         let mut woken = Woken::new();
         let channels = self.channels.lock(channel);
         let patterns = (self.pattern_count.load(Ordering::Acquire) > 0).then(|| self.patterns.lock());
         let mut receivers = 0;
         if let Some(subscribers) = channels.get(channel) {
-            receivers += subscribers.send(core, Message::new(&[b"message", channel, message]), &mut woken);
+            receivers += subscribers.send(config, counters, Message::new(&[b"message", channel, message]), &mut woken);
         }
         for (pattern, subscribers) in patterns.iter().flat_map(|patterns| patterns.iter()) {
             if glob::matches(pattern, channel) {
                 let words: [&[u8]; 4] = [b"pmessage", pattern, channel, message];
-                receivers += subscribers.send(core, Message::new(&words), &mut woken);
+                receivers += subscribers.send(config, counters, Message::new(&words), &mut woken);
             }
         }
         drop(patterns);
@@ -103,10 +94,12 @@ impl PubSub {
     }
 
     /// Sends a message to the subscribers of a shard channel; how many got it.
-    pub fn publish_to_shard(&self, core: &Core, channel: &[u8], message: &[u8]) -> usize {
+    pub fn publish_to_shard(&self, config: &Config, counters: &Counters, channel: &[u8], message: &[u8]) -> usize {
         let mut woken = Woken::new();
         let receivers = match self.shard_channels.lock(channel).get(channel) {
-            Some(subscribers) => subscribers.send(core, Message::new(&[b"smessage", channel, message]), &mut woken),
+            Some(subscribers) => {
+                subscribers.send(config, counters, Message::new(&[b"smessage", channel, message]), &mut woken)
+            }
             None => 0,
         };
         wake(woken);
@@ -148,6 +141,17 @@ impl PubSub {
             session.subscriptions = None;
         }
         true
+    }
+
+    /// Ends all subscriptions of a session, without a word to it.
+    pub fn leave(&self, session: &mut Session) {
+        let Some(subscriptions) = session.subscriptions.take() else { return };
+        for kind in [Kind::Channel, Kind::Pattern, Kind::ShardChannel] {
+            for name in subscriptions.of(kind) {
+                self.remove(kind, name, session.client.id);
+            }
+        }
+        Subscriptions::default().show(&session.client);
     }
 
     /// The channels that have subscribers, as far as a pattern matches them.
@@ -197,17 +201,6 @@ impl PubSub {
     }
 }
 
-/// Ends all subscriptions of a session, without a word to it.
-pub fn leave(server: &Server, session: &mut Session) {
-    let Some(subscriptions) = session.subscriptions.take() else { return };
-    for kind in [Kind::Channel, Kind::Pattern, Kind::ShardChannel] {
-        for name in subscriptions.of(kind) {
-            server.pubsub.remove(kind, name, session.client.id);
-        }
-    }
-    Subscriptions::default().show(&session.client);
-}
-
 fn wake(woken: Woken) {
     woken.iter().for_each(|client| client.waker.wake());
 }
@@ -244,9 +237,9 @@ impl Default for Topics {
 
 impl Subscribers {
     /// Sends a message to all of them; how many they are.
-    fn send(&self, core: &Core, mut message: Message<'_>, woken: &mut Woken) -> usize {
+    fn send(&self, config: &Config, counters: &Counters, mut message: Message<'_>, woken: &mut Woken) -> usize {
         for client in &self.0 {
-            if delivery::put(core, client, || message.rendered(client.protocol())) {
+            if delivery::put(config, counters, client, || message.rendered(client.protocol())) {
                 woken.push(client.clone());
             }
         }

@@ -458,7 +458,7 @@ fn run_batch(
                 count += 1;
             }
             (command, refusal) => {
-                command.inspect(|command| core.counters.by_command[command.id].rejected.add(1));
+                command.inspect(|command| core.counters.of(command).rejected.add(1));
                 let error = refusal.expect("what is no command was refused");
                 apply_reply_mode(session, out, |session, out| execute::write_error(core, session, &error, out));
             }
@@ -550,7 +550,7 @@ fn run_alone(
                 return None;
             }
             Verdict::Refused(error) => {
-                core.counters.by_command[command.id].rejected.add(1);
+                core.counters.of(command).rejected.add(1);
                 apply_reply_mode(session, out, |session, out| execute::write_error(core, session, &error, out));
                 return None;
             }

@@ -19,12 +19,13 @@ use tokio::{io::AsyncReadExt, time::Sleep};
 use super::{
     batch::{self, Next},
     wake,
+    worker::Worker,
 };
 use crate::{
     config::{Config, OutputLimit},
     core::Core,
-    net::stream::Stream,
     session::{ClientFlags, ReplyMode, Session, wait::WaitEnd},
+    sockets::stream::Stream,
 };
 
 /// How much is read at once.
@@ -84,7 +85,7 @@ enum Turn {
 /// Serves a connection until it ends.
 ///
 /// The connection is made outside of the future, which would have room for its parts beside it, and is not moved any more.
-pub fn serve(core: Rc<Core>, stream: Stream, session: Session) -> impl Future<Output = ()> {
+pub fn serve(worker: Rc<Worker>, stream: Stream, session: Session) -> impl Future<Output = ()> {
     let mut connection = Connection {
         stream,
         session,
@@ -101,20 +102,21 @@ pub fn serve(core: Rc<Core>, stream: Stream, session: Session) -> impl Future<Ou
         input_ended: false,
     };
     async move {
-        while let Turn::Yield = poll_fn(|cx| connection.poll(&core, cx)).await {
+        while let Turn::Yield = poll_fn(|cx| connection.poll(&worker, cx)).await {
             tokio::task::yield_now().await;
         }
-        connection.end(&core).await;
+        connection.end(&worker.core).await;
     }
 }
 
 impl Connection {
     /// Does what can be done, until there is nothing to do but wait.
-    fn poll(&mut self, core: &Rc<Core>, cx: &mut Context<'_>) -> Poll<Turn> {
+    fn poll(&mut self, worker: &Worker, cx: &mut Context<'_>) -> Poll<Turn> {
+        let core = &worker.core;
         self.session.client.waker.register(cx.waker());
         core.refresh_config();
         let config = core.config();
-        let mut scratch = core.scratch.borrow_mut();
+        let mut scratch = worker.scratch.borrow_mut();
         let (input, output, mut work) = scratch.parts();
         let mut read_bytes = 0;
         loop {
@@ -160,7 +162,7 @@ impl Connection {
             let yields = self.follow(next.as_ref());
             if self.closing {
                 // Nothing new may keep it from its end.
-                crate::pubsub::leave(&core.server, &mut self.session);
+                core.server.pubsub.leave(&mut self.session);
             }
             if self.session.client.mailbox.has_mail() {
                 self.session.client.mailbox.drain_into(output);
@@ -497,7 +499,7 @@ impl Connection {
             waiting.wait.time_out();
             self.stop_waiting(core);
         }
-        crate::pubsub::leave(&core.server, &mut self.session);
+        core.server.pubsub.leave(&mut self.session);
         while self.session.watch.is_some() {
             match core.server.keyspace.gate().enter(core.index) {
                 Some(entered) => self.session.leave_watch(&core.server.keyspace, entered),

@@ -3,87 +3,14 @@
 
 use ochre_keyspace::{Expired, ExpiredFields, ExpiredWhat, HashedKey, LockSet};
 use ochre_resp::Args;
-use smallvec::SmallVec;
 
 use super::wake;
 use crate::{
+    commands::effects::{Concerned, Effects},
     core::Core,
-    journal::{Journal, Record},
-    notify::{self, NotifyClass},
+    events::NotifyClass,
+    notify,
 };
-
-/// What a handler did.
-#[derive(Default)]
-pub struct Effects<'a> {
-    events: SmallVec<[Event<'a>; 2]>,
-    /// How many changes it counts for (INFO's rdb_changes_since_last_save).
-    changes: u64,
-    /// Databases that hold other keys now.
-    replaced: Vec<usize>,
-    /// The effect in other words than the request's.
-    #[allow(clippy::box_collection)]
-    records: Option<Box<Vec<Record<'a>>>>,
-}
-
-struct Event<'a> {
-    database: usize,
-    key: HashedKey<'a>,
-    class: NotifyClass,
-    name: &'static str,
-    concerned: Concerned,
-}
-
-/// Whom an event concerns beside those who subscribed to such events.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Concerned {
-    Nobody,
-    /// Those who wait for the key.
-    Waiters,
-    /// Those who watch the key too: its value or its expiry is another now.
-    WaitersAndWatchers,
-}
-
-impl<'a> Effects<'a> {
-    /// A key was changed, and the event is called so.
-    #[inline]
-    pub fn changed(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, name: &'static str) {
-        self.changes += 1;
-        self.events.push(Event { database, key, class, name, concerned: Concerned::WaitersAndWatchers });
-    }
-
-    /// An event that changed nothing more.
-    #[inline]
-    pub fn announce(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, name: &'static str) {
-        self.events.push(Event { database, key, class, name, concerned: Concerned::Nobody });
-    }
-
-    /// An event that those who wait for the key want to look at, though its value is what it was: XGROUP DESTROY.
-    pub fn wake(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, name: &'static str) {
-        self.changes += 1;
-        self.events.push(Event { database, key, class, name, concerned: Concerned::Waiters });
-    }
-
-    /// So many changes beside those of single keys: FLUSHALL.
-    pub fn changed_many(&mut self, changes: u64) {
-        self.changes += changes;
-    }
-
-    /// A database holds other keys than before: FLUSHALL, SWAPDB.
-    pub fn replaced(&mut self, database: usize) {
-        self.replaced.push(database);
-    }
-
-    /// The effect in other words than the request's.
-    pub fn record(&mut self, record: Record<'a>) {
-        self.records.get_or_insert_default().push(record);
-    }
-
-    /// Whether anything is to be made known.
-    #[inline]
-    fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.changes == 0
-    }
-}
 
 /// Makes known what a command did. `args` are the request, which is its own record where the handler gave no other words.
 #[inline]
@@ -111,7 +38,7 @@ pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: &mut Effects<'_>
     for &database in &effects.replaced {
         wake::all_ready(core, database, set.awaited_keys(database));
     }
-    if effects.changes > 0 && Journal::is_kept(core) {
+    if effects.changes > 0 && core.server.journal.is_kept() {
         let records = effects.records.take().unwrap_or_else(|| Box::new(vec![args.iter().map(Into::into).collect()]));
         core.server.journal.append(database, &records);
     }
@@ -151,7 +78,7 @@ fn publish_expired_fields(core: &Core, set: &LockSet<'_>, database: usize, hash:
             removed_expired(core, set, database, key);
             set.discard(entry);
         }
-        None if Journal::is_kept(core) => {
+        None if core.server.journal.is_kept() => {
             let words = [b"HDEL", key.bytes].into_iter().chain(fields.names.iter().map(|name| &**name));
             core.server.journal.append(database, &[words.map(Into::into).collect()]);
         }
@@ -161,7 +88,7 @@ fn publish_expired_fields(core: &Core, set: &LockSet<'_>, database: usize, hash:
 
 /// Makes known that a key is gone, to the journal and to those who wait for that.
 fn removed_expired(core: &Core, set: &LockSet<'_>, database: usize, key: HashedKey<'_>) {
-    if Journal::is_kept(core) {
+    if core.server.journal.is_kept() {
         core.server.journal.append(database, &[vec![b"DEL".into(), key.bytes.into()]]);
     }
     if core.server.keyspace.is_awaited() && set.is_removal_awaited(database, key) {

@@ -5,15 +5,13 @@ use std::time::Duration;
 use ochre_keyspace::{LockSet, ShardList};
 use ochre_resp::{Args, ReplyWriter};
 
-use super::{
-    effects::{self, Effects},
-    keys, wake,
-};
+use super::{effects, keys, wake};
 use crate::{
     clock,
     commands::{
-        Command, CommandError, Flags, Handler,
+        self, Command, CommandError, Flags, Handler,
         context::{Context, NoKeys, Outcome, Run},
+        effects::Effects,
     },
     config::Config,
     core::Core,
@@ -159,7 +157,7 @@ pub fn run(
         }
         Err(error) => {
             out.truncate(mark);
-            core.counters.by_command[call.command.id].failed.add(1);
+            core.counters.of(call.command).failed.add(1);
             write_error(core, session, &error, out);
             Ended::Done
         }
@@ -246,11 +244,12 @@ fn run_transaction(
     let mut spans = Vec::with_capacity(transaction.queued.len());
     for queued in &transaction.queued {
         let first = hashed.len();
-        keys::hash_into(keyspace, queued.command.spec, queued.args(), &mut hashed);
+        keys::hash_into(keyspace, commands::table().of(queued.command).spec, queued.args(), &mut hashed);
         spans.push(first..hashed.len());
     }
     let wants_all = |queued: &Queued| {
-        needs_everything(queued.command, queued.args()) || matches!(queued.command.spec.handler, Handler::Walk(_))
+        let command = commands::table().of(queued.command);
+        needs_everything(command, queued.args()) || matches!(command.spec.handler, Handler::Walk(_))
     };
     let mut set = if transaction.queued.iter().any(wants_all) {
         let Some(closed) = keyspace.gate().close(&mut session.gate_turn) else { return Ended::GateClosed };
@@ -261,7 +260,7 @@ fn run_transaction(
         shards.extend(watched_shards(core, session));
         let written = |visit: &mut wake::Visitor<'_>| {
             for (queued, span) in transaction.queued.iter().zip(&spans) {
-                wake::visit_written(queued.command, queued.args(), &hashed[span.clone()], visit);
+                wake::visit_written(commands::table().of(queued.command), queued.args(), &hashed[span.clone()], visit);
             }
         };
         let Some(set) = wake::lock(core, entered, &mut session.gate_turn, shards, written) else {
@@ -287,7 +286,7 @@ fn run_transaction(
     let mut ended = Ended::Done;
     if transaction.failed {
         let error = CommandError::text("EXECABORT Transaction discarded because of previous errors.");
-        core.counters.by_command[exec.id].failed.add(1);
+        core.counters.of(exec).failed.add(1);
         write_error(core, session, &error, out);
     } else if watch_failed {
         ReplyWriter::new(out, session.protocol).null_array();
@@ -297,7 +296,7 @@ fn run_transaction(
             let start = clock::ticks();
             let hashed = &hashed[span];
             let call = Call {
-                command: queued.command,
+                command: commands::table().of(queued.command),
                 args: queued.args(),
                 hashed,
                 now_ms,

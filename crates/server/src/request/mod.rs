@@ -9,6 +9,7 @@
 //! | 5 | `keys.rs` | key specs → lock set |
 //! | 6 | `execute.rs` | calls the handler under the locks |
 //! | 7 | `effects.rs` | makes a write known |
+//! |   | `worker.rs` | a core, and the memory that its connections share for steps 1 to 8 |
 //! |   | `wake.rs` | parks those who wait for keys, and serves them |
 //! | 8 | `connection.rs` | the reply leaves |
 
@@ -20,3 +21,4 @@ pub mod execute;
 pub mod keys;
 pub mod lookup;
 pub mod wake;
+pub mod worker;

@@ -11,18 +11,16 @@ use ochre_datatypes::ValueType;
 use ochre_keyspace::{Entered, HashedKey, LockSet, ShardList, Turn};
 use ochre_resp::Args;
 
-use super::{
-    execute::{self, Call},
-    keys,
-};
+use super::execute::{self, Call};
 use crate::{
     clock,
     commands::{
-        Command, CommandSpec, Flags,
+        self, Command, CommandSpec, Flags,
         context::Outcome,
+        key_positions::positions,
         table::{Group, KeyFlags},
     },
-    core::Core,
+    core::{Core, Ready},
     session::{
         Block, ClientFlags, Session,
         transaction::Queued,
@@ -32,13 +30,6 @@ use crate::{
 
 /// How often a lock set is widened before the whole keyspace is taken instead.
 const WIDENINGS_MAX: usize = 4;
-
-/// A key that changed while somebody waited for it.
-pub struct Ready {
-    pub database: usize,
-    pub hash: u64,
-    pub key: Box<[u8]>,
-}
 
 /// A key that is about to be written, and what of it may be for those who wait.
 pub struct Written<'a> {
@@ -186,7 +177,7 @@ pub fn park(core: &Core, session: &mut Session, set: Option<&LockSet<'_>>, block
         let awaited = call.hashed.iter().filter(|(at, _)| wanted.keys.contains(&(*at as usize))).copied().collect();
         let mut destination = None;
         // The command was run, so its keys are as its row says.
-        let _ = keys::positions(call.command.spec, call.args, |index, flags| {
+        let _ = positions(call.command.spec, call.args, |index, flags| {
             if flags.contains(KeyFlags::INSERT) {
                 destination = call.hashed.iter().find(|(at, _)| *at as usize == index).copied();
             }
@@ -303,7 +294,7 @@ fn serve_one(core: &Core, set: &mut LockSet<'_>, now_ms: i64, parked: &Parked) {
     session.no_touch = parked.no_touch;
     let mut out = Vec::new();
     let call = Call {
-        command: parked.request.command,
+        command: commands::table().of(parked.request.command),
         args: parked.request.args(),
         hashed: &parked.hashed,
         now_ms,
@@ -321,7 +312,7 @@ fn serve_one(core: &Core, set: &mut LockSet<'_>, now_ms: i64, parked: &Parked) {
         result => {
             if let Err(error) = result {
                 out.clear();
-                core.counters.by_command[call.command.id].failed.add(1);
+                core.counters.of(call.command).failed.add(1);
                 execute::write_error(core, &session, &error, &mut out);
             }
             unpark(set, parked);
@@ -369,7 +360,7 @@ pub fn visit_written(command: &Command, args: Args<'_>, hashed: &[(u32, u64)], v
         return;
     }
     // Whose keys do not fit its row has none among the hashes.
-    let _ = keys::positions(command.spec, args, |index, key_flags| {
+    let _ = positions(command.spec, args, |index, key_flags| {
         let Ok(found) = hashed.binary_search_by_key(&(index as u32), |&(at, _)| at) else { return };
         let key = HashedKey { bytes: args.get(index), hash: hashed[found].1 };
         // What moves a key takes it away here and adds it in another database.

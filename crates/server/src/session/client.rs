@@ -14,7 +14,7 @@ use ochre_resp::Protocol;
 use parking_lot::Mutex;
 
 use super::{mailbox::Mailbox, wait::Wait};
-use crate::commands::Command;
+use crate::label::CommandLabel;
 
 bitflags! {
     /// What CLIENT LIST shows as flags, and what else others ask of a client.
@@ -60,7 +60,7 @@ pub struct Client {
     pub details: Mutex<Details>,
     /// Milliseconds since 1970 of its last command.
     last_active_ms: AtomicI64,
-    last_command: AtomicPtr<Command>,
+    last_command: AtomicPtr<CommandLabel>,
     flags: AtomicU32,
     database: AtomicU32,
     protocol: AtomicU8,
@@ -139,7 +139,7 @@ impl Client {
 
     /// Records that it ran commands, of which this was the last.
     #[inline]
-    pub fn ran(&self, command: &'static Command, count: u64, now_ms: i64) {
+    pub fn ran(&self, command: &'static CommandLabel, count: u64, now_ms: i64) {
         let before = self.figures.commands.load(Ordering::Relaxed);
         self.figures.commands.store(before + count, Ordering::Relaxed);
         self.last_active_ms.store(now_ms, Ordering::Relaxed);
@@ -165,9 +165,9 @@ impl Client {
     }
 
     /// The last command that it ran.
-    pub fn last_command(&self) -> Option<&'static Command> {
+    pub fn last_command(&self) -> Option<&'static CommandLabel> {
         let command = self.last_command.load(Ordering::Relaxed);
-        // SAFETY: null, or from the `&'static Command` of `ran`.
+        // SAFETY: null, or from the `&'static CommandLabel` of `ran`.
         unsafe { command.as_ref() }
     }
 

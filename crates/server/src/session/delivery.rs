@@ -3,16 +3,15 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{Client, ClientFlags};
-use crate::core::Core;
+use crate::{config::Config, counters::Counters};
 
 /// Puts a message into a client's mailbox; whether its connection is to be woken. A client that already has more waiting than the hard
 /// limit of its class allows is ended instead, for one that never reads must not grow the memory.
-pub fn put(core: &Core, client: &Client, message: impl FnOnce() -> Arc<[u8]>) -> bool {
+pub fn put(config: &Config, counters: &Counters, client: &Client, message: impl FnOnce() -> Arc<[u8]>) -> bool {
     if client.is_killed() {
         return false;
     }
     let wake = client.mailbox.put(message());
-    let config = core.config();
     let limits = &config.client_output_buffer_limit;
     let subscribed = client.flags().contains(ClientFlags::PUBSUB);
     let limit = if subscribed { &limits.pubsub } else { &limits.normal };
@@ -20,7 +19,7 @@ pub fn put(core: &Core, client: &Client, message: impl FnOnce() -> Arc<[u8]>) ->
     if limit.hard_bytes == 0 || waiting <= limit.hard_bytes {
         return wake;
     }
-    core.counters.output_limit_disconnections.add(1);
+    counters.output_limit_disconnections.add(1);
     tracing::warn!(
         "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
         client.description(crate::clock::now_ms())

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use ochre_resp::{Args, Protocol};
 
 use super::{Client, ClientFlags, Session};
-use crate::commands::Command;
+use crate::label::CommandLabel;
 
 /// The command that a client is running at this moment, as far as it is known: of the one that asks, mostly.
 #[derive(Clone, Copy)]
 pub struct Running<'a> {
-    pub command: &'static Command,
+    pub command: &'static CommandLabel,
     pub args: Args<'a>,
 }
 

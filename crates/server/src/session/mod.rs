@@ -1,13 +1,23 @@
 //! A session: what the server knows of one connection while it serves it. Only the connection's own core touches it; what others may
 //! see of it, and send to it, is its [`Client`].
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `client.rs`, `description.rs` | what others see of a connection, and its line in CLIENT LIST |
+//! | `registry.rs` | all clients by their ids |
+//! | `mailbox.rs`, `delivery.rs` | what others send to a client, and the limits of that |
+//! | `subscriptions.rs` | the channels and patterns of a session |
+//! | `transaction.rs` | what was queued since MULTI, and the keys of WATCH |
+//! | `wait.rs` | what a session waits for, and how a wait ends |
+//! | `pause.rs` | CLIENT PAUSE |
 
 pub mod client;
 pub mod delivery;
 pub mod description;
-pub mod filter;
 pub mod mailbox;
 pub mod pause;
 pub mod registry;
+pub mod subscriptions;
 pub mod transaction;
 pub mod wait;
 
@@ -15,6 +25,8 @@ use std::sync::{Arc, atomic::Ordering};
 
 use ochre_keyspace::{Entered, Keyspace, LockSet, Reader, ScanPosition, Turn};
 use ochre_resp::Protocol;
+
+use subscriptions::Subscriptions;
 
 pub use client::{Client, ClientFlags};
 pub use transaction::{Transaction, Watch};
@@ -38,7 +50,7 @@ pub struct Session {
     /// The keys of WATCH.
     pub watch: Option<Box<Watch>>,
     /// Channels and patterns that it subscribed to.
-    pub subscriptions: Option<Box<crate::pubsub::Subscriptions>>,
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// What a walk that answers in slices left for its next slice.
     pub walk: Option<Box<WalkState>>,
     /// What it waits for, if it waits.

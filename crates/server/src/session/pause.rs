@@ -8,7 +8,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::Session;
-use crate::{clock, commands::Flags};
+use crate::{clock, label::Flags};
 
 /// What is held up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -79,7 +79,7 @@ impl Pause {
             PauseMode::Write => {
                 let queued_may_write = || {
                     let mut queued = session.transaction.iter().flat_map(|transaction| &transaction.queued);
-                    queued.any(|queued| queued.command.spec.flags.intersects(MAY_WRITE))
+                    queued.any(|queued| queued.command.flags.intersects(MAY_WRITE))
                 };
                 flags.intersects(MAY_WRITE) || (flags.contains(Flags::EXEC) && queued_may_write())
             }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use ochre_resp::{Args, Span};
 
-use crate::commands::Command;
+use crate::label::CommandLabel;
 
 /// What was queued since MULTI.
 #[derive(Default)]
@@ -21,18 +21,18 @@ pub struct Transaction {
 
 /// One queued command, with its arguments copied.
 pub struct Queued {
-    pub command: &'static Command,
+    pub command: &'static CommandLabel,
     buffer: Box<[u8]>,
     spans: Box<[Span]>,
 }
 
 impl Queued {
-    pub fn new(command: &'static Command, args: Args<'_>) -> Queued {
+    pub fn new(command: &'static CommandLabel, args: Args<'_>) -> Queued {
         Queued::of(command, args.iter())
     }
 
     /// The command with these arguments.
-    pub fn of<'a>(command: &'static Command, args: impl Iterator<Item = &'a [u8]> + Clone) -> Queued {
+    pub fn of<'a>(command: &'static CommandLabel, args: impl Iterator<Item = &'a [u8]> + Clone) -> Queued {
         let mut buffer = Vec::with_capacity(args.clone().map(<[u8]>::len).sum());
         let mut spans = Vec::new();
         for arg in args {

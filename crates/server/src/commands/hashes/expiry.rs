@@ -18,7 +18,7 @@ use super::{
     },
     HASH, hash_of, record, reply_value, rules,
 };
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

@@ -20,7 +20,7 @@ use super::{
     scan::{self, ScanOptions},
     table::{Category, Group, KeyFlags, KeySpec},
 };
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

@@ -19,7 +19,7 @@ use crate::{
         table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
         timeout::deadline_s,
     },
-    notify::NotifyClass,
+    events::NotifyClass,
     session::{Block, wait::AwaitedKeys},
 };
 

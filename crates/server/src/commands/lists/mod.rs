@@ -18,7 +18,7 @@ use super::{
     context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
     table::{Category, Group, KeyFlags, KeySpec},
 };
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

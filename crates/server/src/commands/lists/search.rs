@@ -13,7 +13,7 @@ use crate::{
         context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
         table::{KeyFlags, KeySpec},
     },
-    notify::NotifyClass,
+    events::NotifyClass,
 };
 
 pub const ROWS: &[CommandSpec] = &[

@@ -19,7 +19,7 @@ use super::{
     },
     SET, reply_member, set_limits,
 };
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

@@ -17,7 +17,7 @@ use super::{
     scan::{self, ScanOptions},
     table::{Category, Group, KeyFlags, KeySpec},
 };
-use crate::{config::Config, notify::NotifyClass};
+use crate::{config::Config, events::NotifyClass};
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

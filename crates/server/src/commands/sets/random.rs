@@ -12,7 +12,7 @@ use super::{
     },
     SET, reply_member,
 };
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

@@ -19,7 +19,7 @@ use crate::{
         context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
         table::{KeyFlags, KeySpec},
     },
-    notify::NotifyClass,
+    events::NotifyClass,
 };
 
 pub const ROWS: &[CommandSpec] = &[

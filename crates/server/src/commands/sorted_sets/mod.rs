@@ -23,7 +23,7 @@ use super::{
     scan::{self, ScanOptions},
     table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
 };
-use crate::{core::Core, notify::NotifyClass};
+use crate::{core::Core, events::NotifyClass};
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

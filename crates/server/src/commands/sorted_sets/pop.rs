@@ -14,7 +14,7 @@ use crate::{
         table::{KeyFlags, KeySpec},
         timeout::deadline_s,
     },
-    notify::NotifyClass,
+    events::NotifyClass,
     session::{AwaitedKeys, Block},
 };
 

@@ -14,7 +14,7 @@ use super::{
     arguments::{parse_bound, parse_id},
     changed_groups, no_group, no_such_form, present,
 };
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "xgroup",

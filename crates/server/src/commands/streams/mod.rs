@@ -24,7 +24,7 @@ use super::{
     error::until_zero,
     table::{Category, Group, KeyFlags, KeySpec},
 };
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

@@ -14,7 +14,7 @@ use super::{
     arguments::{DeleteIds, interval, interval_start, parse_id},
     changed_groups, looked_up, missed, no_group_or_key, parse_ids, reply_entry, reply_id, reply_not_there,
 };
-use crate::{journal::Journal, notify::NotifyClass};
+use crate::events::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
@@ -348,7 +348,7 @@ fn claim(cx: &mut KeyedWrite<'_>) -> Run {
     }
     // A time that cannot be is the present one: clients count from clocks of their own.
     claim.at_ms = at_ms.filter(|at_ms| (0..=now_ms).contains(at_ms)).unwrap_or(now_ms);
-    let (database, is_journaled) = (cx.db(), Journal::is_kept(cx.core));
+    let (database, is_journaled) = (cx.db(), cx.core.server.journal.is_kept());
     let mut records: Vec<Record> = Vec::new();
     let mut changes = 0;
     let Context { keys, reply, .. } = cx;
@@ -446,7 +446,7 @@ fn claim_from(cx: &mut KeyedWrite<'_>) -> Run {
     if count > COUNT_FEASIBLE {
         return Err(CommandError::text("ERR Insufficient memory, failed allocating transient memory, COUNT too high."));
     }
-    let (database, now_ms, is_journaled) = (cx.db(), cx.now_ms, Journal::is_kept(cx.core));
+    let (database, now_ms, is_journaled) = (cx.db(), cx.now_ms, cx.core.server.journal.is_kept());
     let mut records: Vec<Record> = Vec::new();
     let mut changes = 0;
     let Context { keys, reply, .. } = cx;

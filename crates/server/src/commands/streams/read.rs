@@ -23,10 +23,7 @@ use super::{
     pending::{record_claim, record_group},
     reply_entries, reply_entry, reply_id,
 };
-use crate::{
-    journal::Journal,
-    session::{AwaitedKeys, Block},
-};
+use crate::session::{AwaitedKeys, Block};
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
@@ -297,7 +294,7 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
     for (nth, after) in after.iter().enumerate() {
         let key = options.key(cx, nth);
         cx.core.counters.lookup(true);
-        let (database, now_ms, is_journaled) = (cx.db(), cx.now_ms, Journal::is_kept(cx.core));
+        let (database, now_ms, is_journaled) = (cx.db(), cx.now_ms, cx.core.server.journal.is_kept());
         let Context { keys, reply, .. } = cx;
         let edited = keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
             let (log, group) = stream.group_mut(group_name)?;

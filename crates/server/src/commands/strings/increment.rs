@@ -10,7 +10,7 @@ use crate::{
         context::{KeyedWrite, Outcome, Run},
         table::{KeyFlags, KeySpec},
     },
-    notify::NotifyClass,
+    events::NotifyClass,
 };
 
 pub const ROWS: &[CommandSpec] = &[

@@ -13,7 +13,7 @@ use super::{
     context::{KeyedRead, KeyedWrite, Outcome, Run},
     table::{Category, Group, KeyFlags, KeySpec},
 };
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {

@@ -12,7 +12,7 @@ use crate::{
         keys::announce_set,
         table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
     },
-    notify::NotifyClass,
+    events::NotifyClass,
 };
 
 pub const ROWS: &[CommandSpec] = &[

@@ -1,6 +1,6 @@
 //! Settings of several words or letters.
 
-use crate::notify::NotifyClass;
+use crate::events::NotifyClass;
 
 use super::{Reason, Rule, WRONG_NUMBER_OF_ARGUMENTS, number::parse_integer, one_word};
 

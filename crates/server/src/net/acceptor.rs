@@ -1,89 +1,56 @@
-//! Listeners: they take connections in, and hand them to the cores in turn.
+//! The acceptor: it takes connections in, and hands them to the cores in turn.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener as StdTcpListener},
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use ochre_resp::Protocol;
-use socket2::{Domain, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, UnixListener};
+use socket2::TcpKeepalive;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    task::{JoinHandle, spawn_local},
+};
 
-use super::stream::Accepted;
 use crate::{
     clock,
     config::{Config, InlineReplies},
+    mailroom::Arrival,
     server::Server,
     session::{Client, ClientFlags},
+    sockets::{listener::Listener, listening::Change, stream::Accepted},
 };
 
-/// A connection on its way to its core.
-pub struct Arrival {
-    pub stream: Accepted,
-    pub client: Arc<Client>,
-    /// What it is answered in until it says otherwise.
-    pub protocol: Protocol,
+/// The tasks that accept connections.
+#[derive(Default)]
+pub struct Acceptors {
+    tcp: HashMap<SocketAddr, JoinHandle<io::Result<()>>>,
 }
 
-/// A bound socket.
-pub enum Listener {
-    Tcp(StdTcpListener),
-    Unix(std::os::unix::net::UnixListener),
-}
-
-impl Listener {
-    /// As the log calls it.
-    pub fn transport(&self) -> &'static str {
-        match self {
-            Listener::Tcp(_) => "tcp",
-            Listener::Unix(_) => "unix",
+impl Acceptors {
+    /// Accepts on these.
+    pub fn start(&mut self, server: &Arc<Server>, listeners: Vec<Listener>) {
+        for listener in listeners {
+            let address = listener.tcp_address();
+            let task = spawn_local(accept(server.clone(), listener));
+            if let Some(address) = address {
+                self.tcp.insert(address, task);
+            }
         }
     }
 
-    /// Its address, where it is one of TCP.
-    pub fn tcp_address(&self) -> Option<SocketAddr> {
-        match self {
-            Listener::Tcp(listener) => listener.local_addr().ok(),
-            Listener::Unix(_) => None,
-        }
+    /// Accepts on other addresses.
+    pub fn change(&mut self, server: &Arc<Server>, change: Change) {
+        self.tcp.retain(|address, task| {
+            let stays = change.kept.contains(address);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        self.start(server, change.new);
     }
 }
 
 /// How long accepting rests after the system refused (no file descriptor left), so that it does not spin.
 const REST: Duration = Duration::from_millis(10);
-
-/// Binds an address.
-pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    Ok(Listener::Tcp(socket.into()))
-}
-
-/// Binds a Unix socket, in place of one that was left behind.
-pub fn bind_unix(path: &Path, permissions: Option<u32>, backlog: i32) -> io::Result<Listener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&socket2::SockAddr::unix(path)?)?;
-    socket.listen(backlog)?;
-    if let Some(mode) = permissions {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    }
-    Ok(Listener::Unix(socket.into()))
-}
 
 /// Takes connections in for as long as the server runs.
 pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {

@@ -4,20 +4,15 @@
 //! takes the new sockets over and closes those that are left out. An address that stays is listened on throughout.
 
 use std::{
-    collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
-    sync::Arc,
 };
 
 use parking_lot::Mutex;
-use tokio::{
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    task::{JoinHandle, spawn_local},
-};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::listener::{self, Listener};
-use crate::{config::Config, log, server::Server};
+use crate::{config::Config, log};
 
 /// See the module.
 pub struct Listening {
@@ -29,14 +24,8 @@ pub struct Listening {
 /// What the acceptor is to do.
 pub struct Change {
     /// The TCP addresses that stay.
-    kept: Vec<SocketAddr>,
-    new: Vec<Listener>,
-}
-
-/// The tasks that accept connections.
-#[derive(Default)]
-pub struct Acceptors {
-    tcp: HashMap<SocketAddr, JoinHandle<io::Result<()>>>,
+    pub kept: Vec<SocketAddr>,
+    pub new: Vec<Listener>,
 }
 
 impl Listening {
@@ -63,31 +52,6 @@ impl Listening {
         // It fails only where the server has stopped.
         let _ = self.changes.send(Change { kept, new });
         Ok(())
-    }
-}
-
-impl Acceptors {
-    /// Accepts on these.
-    pub fn start(&mut self, server: &Arc<Server>, listeners: Vec<Listener>) {
-        for listener in listeners {
-            let address = listener.tcp_address();
-            let task = spawn_local(listener::accept(server.clone(), listener));
-            if let Some(address) = address {
-                self.tcp.insert(address, task);
-            }
-        }
-    }
-
-    /// Accepts on other addresses.
-    pub fn change(&mut self, server: &Arc<Server>, change: Change) {
-        self.tcp.retain(|address, task| {
-            let stays = change.kept.contains(address);
-            if !stays {
-                task.abort();
-            }
-            stays
-        });
-        self.start(server, change.new);
     }
 }
 

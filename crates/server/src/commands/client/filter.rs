@@ -5,8 +5,10 @@ use std::mem::discriminant;
 use ochre_datatypes::number;
 use ochre_resp::Args;
 
-use super::{Client, ClientFlags, description};
-use crate::commands::{CommandError, connection::DEFAULT_USER};
+use crate::{
+    commands::{CommandError, connection::DEFAULT_USER},
+    session::{Client, ClientFlags, description},
+};
 
 /// All conditions that a client has to meet.
 #[derive(Default)]

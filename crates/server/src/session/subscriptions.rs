@@ -1,9 +1,22 @@
 //! What one session subscribed to.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
-use super::{Kind, Name};
-use crate::session::{Client, ClientFlags};
+use super::{Client, ClientFlags};
+
+/// What a subscription is to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Channel,
+    Pattern,
+    ShardChannel,
+}
+
+/// A channel's name or a pattern, shared by the tables and the sessions.
+pub type Name = Arc<[u8]>;
 
 /// See the module. Sorted, so that UNSUBSCRIBE without arguments answers in the same order every time.
 #[derive(Default)]
@@ -22,7 +35,7 @@ impl Subscriptions {
         }
     }
 
-    pub(super) fn of_mut(&mut self, kind: Kind) -> &mut BTreeSet<Name> {
+    pub(crate) fn of_mut(&mut self, kind: Kind) -> &mut BTreeSet<Name> {
         match kind {
             Kind::Channel => &mut self.channels,
             Kind::Pattern => &mut self.patterns,
@@ -43,7 +56,7 @@ impl Subscriptions {
     }
 
     /// Shows others how many there are.
-    pub(super) fn show(&self, client: &Client) {
+    pub(crate) fn show(&self, client: &Client) {
         client.figures.channels.store(self.channels.len() as u32, Ordering::Relaxed);
         client.figures.patterns.store(self.patterns.len() as u32, Ordering::Relaxed);
         client.figures.shard_channels.store(self.shard_channels.len() as u32, Ordering::Relaxed);
