@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         "test" => testing::test(rest),
         "verify" => testing::verify(),
         "fix" => testing::fix(),
-        "compat" => compat::write(),
+        "compat" => testing::build_server().and_then(|()| generated::write()),
         "differential" => differential::run(rest),
         "bench" => bench::run(rest),
         "asan" => asan::run(),
