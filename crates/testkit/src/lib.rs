@@ -3,6 +3,15 @@
 //! linearizability.
 //!
 //! Everything here is synchronous and knows nothing of the server's code, so that a mistake there cannot hide itself here.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `server.rs`, `references.rs`, `process.rs` | starting servers: ours, and the two reference ones |
+//! | `client.rs`, `reply.rs`, `quoting.rs` | talking to them, and showing what was said |
+//! | `transcript.rs` | tests that are conversations |
+//! | `command_table.rs` | what a server tells of its own commands |
+//! | `keyspace_model.rs`, `linearizability.rs` | what concurrent clients may be answered |
+//! | `poll.rs`, `random.rs`, `workspace.rs` | waiting, chance, places |
 
 pub mod client;
 pub mod command_table;
