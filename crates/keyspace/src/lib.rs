@@ -34,24 +34,32 @@ mod sync;
 mod table;
 mod waiters;
 
-use std::sync::atomic::{AtomicI64, AtomicIsize, AtomicU64, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicI64, AtomicIsize, AtomicU64, Ordering},
+    task::{Context, Poll},
+};
 
 pub use crate::{
     access::AccessClock,
     entry::{Entry, EntryRef, NewValue, ValueRef},
-    gate::{Closed, Entered, Gate, Turn},
+    gate::{Closed, Entered, Gate, Place, Visit},
     lockset::{
-        DatabaseSize, Edited, Expired, ExpiredWhat, ExpiryChange, LockSet, Missing, Reader, ShardList, Walker,
+        Busy, Edited, Expired, ExpiredWhat, ExpiryChange, LockSet, Missing, Reader, ShardList, Visited, Walk, Walker,
         WholeKeyspace, Writer,
     },
     scan::ScanPosition,
     shard::ExpiredFields,
+    sizes::DatabaseSize,
     waiters::{AwaitedKeys, Waiter},
 };
-use crate::{graveyard::Graveyard, shard::Shard, shard::tag_of, sip::SipHasher, sizes::Sizes};
+use crate::{graveyard::Graveyard, shard::Shard, shard::tag_of, sip::SipHasher, sizes::Sizes, sync::ParkedTasks};
 
 /// 2^12 shards: enough that two of 32 keys at 64 threads seldom meet, few enough that an empty server stays small.
 const SHARD_BITS: u32 = 12;
+
+/// The bytes of table slots that a key takes, at the load that tables have on average.
+pub const SLOT_BYTES_PER_KEY: usize = 12;
 
 /// A key with its hash.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +90,7 @@ pub struct Keyspace {
     /// Its key is drawn at start: who sees clients' keys and the order of SCAN still cannot make keys collide.
     hasher: SipHasher,
     gate: Gate,
+    pub(crate) parked: ParkedTasks,
     pub(crate) graveyard: Graveyard,
     pub(crate) sizes: Sizes,
     /// How many keys somebody waits for, and how many of them somebody who also wants to know that they are gone.
@@ -97,15 +106,21 @@ pub struct Keyspace {
 }
 
 impl Keyspace {
-    /// A keyspace for so many cores. `seed` is random; `wake` wakes a core's timer.
-    pub fn new(cores: usize, seed: (u64, u64), wake: impl Fn(usize) + Send + Sync + 'static) -> Keyspace {
-        Keyspace::with_shards(SHARD_BITS, cores, seed, wake)
+    /// A keyspace of this many databases for this many cores. `seed` is random; `wake` wakes a core's timer.
+    pub fn new(
+        cores: usize,
+        databases: usize,
+        seed: (u64, u64),
+        wake: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Keyspace {
+        Keyspace::with_shards(SHARD_BITS, cores, databases, seed, wake)
     }
 
     /// A keyspace of 2^`shard_bits` shards.
     pub fn with_shards(
         shard_bits: u32,
         cores: usize,
+        databases: usize,
         seed: (u64, u64),
         wake: impl Fn(usize) + Send + Sync + 'static,
     ) -> Keyspace {
@@ -115,7 +130,8 @@ impl Keyspace {
             shard_bits,
             hasher: SipHasher::new(seed),
             gate: Gate::new(cores),
-            sizes: Sizes::new(cores),
+            parked: ParkedTasks::default(),
+            sizes: Sizes::new(cores, databases),
             awaited: AtomicIsize::new(0),
             awaited_for_removal: AtomicIsize::new(0),
             last_ticket: AtomicU64::new(0),
@@ -158,6 +174,22 @@ impl Keyspace {
     #[inline]
     pub fn prefetch_slot(&self, hash: u64) {
         self.shards[self.shard_of(hash)].prefetch_slot(tag_of(hash, self.shard_bits));
+    }
+
+    /// What each of some databases holds, from counters: no shard is locked. Inside the gate of a caller that has the keyspace to itself the
+    /// figures are exact; beside writers a key that moves may be missed or counted twice.
+    pub fn sizes(&self, databases: Range<usize>) -> Vec<DatabaseSize> {
+        self.sizes.get(databases)
+    }
+
+    /// The number of keys of a database, as [`Keyspace::sizes`] has it.
+    pub fn len_of(&self, database: usize) -> usize {
+        self.sizes.of_database(database).keys
+    }
+
+    /// Ready when a shard that was [`Busy`] is free; else the task is woken when it is unlocked.
+    pub fn poll_free(&self, shard: u16, context: &mut Context<'_>) -> Poll<()> {
+        self.parked.poll_free(shard, &self.shards[shard as usize].lock, context)
     }
 
     /// Calls `then` when everything that was given up before is freed, on the thread that frees it.

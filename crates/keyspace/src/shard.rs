@@ -16,7 +16,8 @@ use crate::{
     entry::{Entry, EntryRef},
     hint_of,
     segment::{self, TAG_BITS},
-    sync::RawLock,
+    sizes::Counts,
+    sync::ShardLock,
     table::{Position, Table},
     waiters::Waiters,
 };
@@ -39,8 +40,8 @@ pub(crate) enum Due {
 /// A lock and what it guards, on cache lines of its own: the lock and the first database's table share the first of them.
 #[repr(C, align(128))]
 pub(crate) struct Shard {
-    /// Guards `data`. A mutex and not a read-write lock: a critical section is shorter than the second atomic step of a read lock.
-    lock: RawLock,
+    /// Guards `data`.
+    pub(crate) lock: ShardLock,
     hint: SlotsHint,
     data: UnsafeCell<ShardData>,
 }
@@ -82,18 +83,15 @@ const _: () = assert!(size_of::<Shard>() == 128, "a shard lies on two cache line
 impl Shard {
     pub(crate) fn new() -> Shard {
         let data = ShardData { first: Database::default(), others: None, observers: None };
-        Shard { lock: RawLock::new(), hint: SlotsHint::default(), data: UnsafeCell::new(data) }
+        Shard { lock: ShardLock::new(), hint: SlotsHint::default(), data: UnsafeCell::new(data) }
     }
 
-    #[inline]
-    pub(crate) fn lock(&self) {
-        self.lock.lock();
-    }
-
+    /// Unlocks; whether tasks are parked on the lock.
+    ///
     /// # Safety
     /// The caller holds the lock.
     #[inline]
-    pub(crate) unsafe fn unlock(&self) {
+    pub(crate) unsafe fn unlock(&self) -> bool {
         // SAFETY: the caller's promise: the lock keeps others away from the data.
         let (slots, homes) = unsafe { self.data() }.first.table.slots();
         if self.hint.slots.load(Ordering::Relaxed).cast_const() != slots {
@@ -101,7 +99,7 @@ impl Shard {
             self.hint.homes.store(homes, Ordering::Relaxed);
         }
         // SAFETY: the caller's promise.
-        unsafe { self.lock.unlock() };
+        unsafe { self.lock.unlock() }
     }
 
     /// Its data.
@@ -241,6 +239,7 @@ impl ShardData {
         (tag, position): (u32, Position),
         now_ms: i64,
         max: usize,
+        counts: &Counts,
     ) -> ExpiredFields {
         let entries = self.database_mut(database);
         let entry = entries.entry(position);
@@ -248,11 +247,11 @@ impl ShardData {
         let hash = entry.hash_at(now_ms);
         let expired = if hash.is_empty() {
             let count = hash.at(i64::MIN).len();
-            ExpiredFields { key, names: vec![], count, emptied: Some(entries.remove(tag, position)) }
+            ExpiredFields { key, names: vec![], count, emptied: Some(entries.remove(tag, position, counts)) }
         } else {
             let mut names = Vec::new();
             let remove = |hash: &mut Hash| hash.expire(now_ms, max, |name| names.push(name.into()));
-            let (count, goes) = entries.update(tag, position, |entry| entry.edit(remove));
+            let (count, goes) = entries.update(tag, position, counts, |entry| entry.edit(remove));
             assert!(!goes, "it has a field that is alive");
             ExpiredFields { key, names, count, emptied: None }
         };
@@ -284,26 +283,39 @@ impl Database {
         self.table.entry(position)
     }
 
-    pub(crate) fn insert(&mut self, tag: u32, entry: Entry) {
-        if let Some(expiry_ms) = entry.view().expiry_ms() {
-            self.deadlines.insert(expiry_ms, tag);
-        }
-        self.move_field_deadline(tag, None, entry.view().first_field_expiry_ms());
+    pub(crate) fn insert(&mut self, tag: u32, entry: Entry, counts: &Counts) {
+        counts.add_keys(1);
+        self.move_deadline(tag, None, entry.view().expiry_ms(), counts);
+        self.move_field_deadline(tag, None, entry.view().first_field_expiry_ms(), counts);
         self.table.insert(tag, entry);
     }
 
-    pub(crate) fn remove(&mut self, tag: u32, position: Position) -> Entry {
+    pub(crate) fn remove(&mut self, tag: u32, position: Position, counts: &Counts) -> Entry {
         let entry = self.table.remove(position);
-        if let Some(expiry_ms) = entry.view().expiry_ms() {
-            self.deadlines.remove(expiry_ms, tag);
-        }
-        self.move_field_deadline(tag, entry.view().first_field_expiry_ms(), None);
+        counts.add_keys(-1);
+        self.move_deadline(tag, entry.view().expiry_ms(), None, counts);
+        self.move_field_deadline(tag, entry.view().first_field_expiry_ms(), None, counts);
         entry
+    }
+
+    /// Keeps the deadline of an entry.
+    #[inline]
+    fn move_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, counts: &Counts) {
+        if before == after {
+            return;
+        }
+        if let Some(before_ms) = before {
+            self.deadlines.remove(before_ms, tag);
+        }
+        if let Some(after_ms) = after {
+            self.deadlines.insert(after_ms, tag);
+        }
+        counts.change_expiry(before, after);
     }
 
     /// Keeps the field deadline of an entry.
     #[inline]
-    fn move_field_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>) {
+    fn move_field_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, counts: &Counts) {
         if before == after {
             return;
         }
@@ -317,6 +329,7 @@ impl Database {
         if deadlines.is_empty() {
             self.field_deadlines = None;
         }
+        counts.change_expiring_fields(before.is_some(), after.is_some());
     }
 
     /// The earliest deadline, of a key or a field.
@@ -338,22 +351,21 @@ impl Database {
         Some(Due::Field(deadline_ms, tag))
     }
 
-    /// Changes an entry in place, and its deadline with it.
-    pub(crate) fn update<R>(&mut self, tag: u32, position: Position, change: impl FnOnce(&mut Entry) -> R) -> R {
+    /// Changes an entry in place, and its deadlines with it.
+    pub(crate) fn update<R>(
+        &mut self,
+        tag: u32,
+        position: Position,
+        counts: &Counts,
+        change: impl FnOnce(&mut Entry) -> R,
+    ) -> R {
         let entry = self.table.entry(position);
         let (before, field_before) = (entry.expiry_ms(), entry.first_field_expiry_ms());
         let result = self.table.update(position, change);
         let entry = self.table.entry(position);
         let (after, field_after) = (entry.expiry_ms(), entry.first_field_expiry_ms());
-        self.move_field_deadline(tag, field_before, field_after);
-        if before != after {
-            if let Some(expiry_ms) = before {
-                self.deadlines.remove(expiry_ms, tag);
-            }
-            if let Some(expiry_ms) = after {
-                self.deadlines.insert(expiry_ms, tag);
-            }
-        }
+        self.move_field_deadline(tag, field_before, field_after, counts);
+        self.move_deadline(tag, before, after, counts);
         result
     }
 }

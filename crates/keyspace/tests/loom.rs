@@ -1,4 +1,4 @@
-//! Gate and lock sets under every interleaving of a few threads: `RUSTFLAGS="--cfg loom" cargo test -p ochre-keyspace --test loom`.
+//! Gate, locks and parking under every interleaving of a few threads: `RUSTFLAGS="--cfg loom" cargo test -p ochre-keyspace --test loom`.
 #![cfg(loom)]
 
 use std::{
@@ -7,7 +7,7 @@ use std::{
 };
 
 use loom::{cell::UnsafeCell, sync::atomic::Ordering};
-use ochre_keyspace::{Keyspace, LockSet, ShardList};
+use ochre_keyspace::{Busy, Keyspace, LockSet, Place, ShardList, Visit};
 
 /// What the locks guard, as the model checker sees it: two accesses at once that are not ordered by a lock fail the test.
 struct Guarded {
@@ -20,7 +20,7 @@ unsafe impl Sync for Guarded {}
 
 impl Guarded {
     fn new(cores: usize) -> Arc<Guarded> {
-        let keyspace = Keyspace::with_shards(1, cores, (1, 2), |_| {});
+        let keyspace = Keyspace::with_shards(1, cores, 1, (1, 2), |_| {});
         Arc::new(Guarded { keyspace, of_shard: [UnsafeCell::new(0), UnsafeCell::new(0)] })
     }
 
@@ -34,50 +34,37 @@ impl Guarded {
         self.of_shard[shard].with(|value| unsafe { *value })
     }
 
-    /// Adds one to each of the shards, as a core does that finds the gate open; whether it was.
-    fn visit(&self, core: usize, shards: &[u16]) -> bool {
-        let Some(entered) = self.keyspace.gate().enter(core) else { return false };
-        let _set = LockSet::lock(&self.keyspace, entered, ShardList::from_slice(shards));
-        shards.iter().for_each(|&shard| self.add(shard as usize));
-        true
+    /// Adds one to each of the shards under their locks. `None` where the gate does not let it in.
+    fn try_visit(
+        &self,
+        core: usize,
+        visit: Visit,
+        place: &mut Option<Place>,
+        shards: &[u16],
+    ) -> Option<Result<(), Busy>> {
+        let entered = self.keyspace.gate().enter(core, visit, place)?;
+        let set = LockSet::try_lock(&self.keyspace, entered, ShardList::from_slice(shards));
+        Some(set.map(|_set| shards.iter().for_each(|&shard| self.add(shard as usize))))
     }
 
-    /// Adds one to all, as one does who closes the gate; whether nobody else had closed it.
-    fn visit_all(&self) -> bool {
-        let Some(closed) = self.keyspace.gate().close(&mut None) else { return false };
+    /// Adds one to all with the gate closed; whether it could be closed.
+    fn try_visit_all(&self, place: &mut Option<Place>) -> bool {
+        let Some(closed) = self.keyspace.gate().close(place) else { return false };
         let _set = LockSet::whole(&self.keyspace, closed);
         (0..2).for_each(|shard| self.add(shard));
         true
     }
 }
 
-#[test]
-fn lock_sets_in_opposite_orders_neither_meet_nor_wait_in_a_circle() {
-    loom::model(|| {
-        let guarded = Guarded::new(2);
-        let other = guarded.clone();
-        let thread = loom::thread::spawn(move || other.visit(1, &[1, 0]));
-        assert!(guarded.visit(0, &[0, 1]));
-        assert!(thread.join().unwrap());
-        assert_eq!([guarded.get(0), guarded.get(1)], [2, 2]);
-    });
-}
-
-#[test]
-fn who_closes_the_gate_is_alone() {
-    loom::model(|| {
-        let guarded = Guarded::new(2);
-        let other = guarded.clone();
-        let thread = loom::thread::spawn(move || other.visit_all());
-        let entered = guarded.visit(0, &[0]);
-        assert!(thread.join().unwrap());
-        assert_eq!([guarded.get(0), guarded.get(1)], [1 + u32::from(entered), 1]);
-    });
-}
-
 /// Says whether it was woken.
 #[derive(Default)]
 struct Flag(loom::sync::atomic::AtomicBool);
+
+impl Flag {
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
 
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
@@ -86,21 +73,106 @@ impl Wake for Flag {
 }
 
 #[test]
-fn who_waits_to_close_the_gate_is_woken_for_his_turn() {
+fn lock_sets_in_opposite_orders_never_meet_in_a_shard() {
+    loom::model(|| {
+        let guarded = Guarded::new(2);
+        let other = guarded.clone();
+        let visit = |guarded: &Guarded, core, shards: &[u16]| {
+            u32::from(guarded.try_visit(core, Visit::Brief, &mut None, shards).expect("the gate is open").is_ok())
+        };
+        let thread = loom::thread::spawn(move || visit(&other, 1, &[1, 0]));
+        let visits = visit(&guarded, 0, &[0, 1]) + thread.join().unwrap();
+        assert!(visits > 0, "both gave up");
+        assert_eq!([guarded.get(0), guarded.get(1)], [visits; 2]);
+    });
+}
+
+#[test]
+fn a_task_that_is_parked_on_a_shard_is_woken() {
+    loom::model(|| {
+        let guarded = Guarded::new(2);
+        let other = guarded.clone();
+        let thread = loom::thread::spawn(move || {
+            other.try_visit(1, Visit::Lasting, &mut None, &[0]).expect("the gate is open").is_ok()
+        });
+        let woken = Arc::new(Flag::default());
+        match guarded.try_visit(0, Visit::Brief, &mut None, &[0]).expect("the gate is open") {
+            Ok(()) => _ = thread.join().unwrap(),
+            Err(busy) => {
+                let waker = Waker::from(woken.clone());
+                let is_free = guarded.keyspace.poll_free(busy.shard, &mut Context::from_waker(&waker)).is_ready();
+                assert!(thread.join().unwrap(), "the other was alone");
+                assert!(is_free || woken.is_set(), "the wake-up was lost");
+                assert!(guarded.try_visit(0, Visit::Brief, &mut None, &[0]).expect("the gate is open").is_ok());
+            }
+        }
+    });
+}
+
+/// Three parties: a closer that looked at the first core's word only would meet the other's visit.
+#[test]
+fn a_closer_is_alone() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let guarded = Guarded::new(2);
+        let visitors: Vec<_> = (0..2)
+            .map(|core| {
+                let other = guarded.clone();
+                loom::thread::spawn(move || {
+                    let entered = other.try_visit(core, Visit::Brief, &mut None, &[core as u16]);
+                    u32::from(entered.is_some_and(|locked| locked.is_ok()))
+                })
+            })
+            .collect();
+        let closed = u32::from(guarded.try_visit_all(&mut None));
+        let visits: Vec<u32> = visitors.into_iter().map(|visitor| visitor.join().unwrap()).collect();
+        assert_eq!([guarded.get(0), guarded.get(1)], [closed + visits[0], closed + visits[1]]);
+    });
+}
+
+#[test]
+fn a_closer_is_alone_beside_a_lasting_visit_and_its_task_is_woken() {
     loom::model(|| {
         let guarded = Guarded::new(1);
         let other = guarded.clone();
-        let thread = loom::thread::spawn(move || other.visit_all());
-        let gate = guarded.keyspace.gate();
-        let (woken, mut turn) = (Arc::new(Flag::default()), None);
-        if gate.close(&mut turn).is_none() {
+        let thread = loom::thread::spawn(move || {
+            let entered = other.try_visit(0, Visit::Lasting, &mut None, &[0]);
+            u32::from(entered.is_some_and(|locked| locked.is_ok()))
+        });
+        let (woken, mut place) = (Arc::new(Flag::default()), None);
+        let closed = guarded.try_visit_all(&mut place);
+        let mut is_turn = false;
+        if !closed {
             let waker = Waker::from(woken.clone());
-            let is_open = gate.poll_open(turn.as_ref(), &mut Context::from_waker(&waker)).is_ready();
+            let gate = guarded.keyspace.gate();
+            is_turn = gate.poll_turn(place.as_ref(), &mut Context::from_waker(&waker)).is_ready();
+        }
+        // The visit has left once the thread has ended.
+        let visits = thread.join().unwrap();
+        if !closed {
+            assert!(is_turn || woken.is_set(), "the wake-up was lost");
+            assert!(guarded.try_visit_all(&mut place));
+        }
+        assert!(place.is_none());
+        assert_eq!(guarded.get(0), 1 + visits);
+    });
+}
+
+#[test]
+fn a_visit_that_found_the_gate_shut_is_woken() {
+    loom::model(|| {
+        let guarded = Guarded::new(1);
+        let other = guarded.clone();
+        let thread = loom::thread::spawn(move || other.try_visit_all(&mut None));
+        let (woken, mut place) = (Arc::new(Flag::default()), None);
+        if guarded.try_visit(0, Visit::Brief, &mut place, &[0]).is_none() {
+            let waker = Waker::from(woken.clone());
+            let gate = guarded.keyspace.gate();
+            let is_turn = gate.poll_turn(place.as_ref(), &mut Context::from_waker(&waker)).is_ready();
             thread.join().unwrap();
-            assert!(is_open || woken.0.load(Ordering::SeqCst));
-            assert!(gate.close(&mut turn).is_some());
-        } else {
-            assert!(turn.is_none());
+            assert!(is_turn || woken.is_set(), "the wake-up was lost");
+            assert!(guarded.try_visit(0, Visit::Brief, &mut place, &[0]).is_some() && place.is_none());
         }
     });
 }
@@ -110,8 +182,8 @@ fn only_one_closes_the_gate() {
     loom::model(|| {
         let guarded = Guarded::new(2);
         let other = guarded.clone();
-        let thread = loom::thread::spawn(move || u32::from(other.visit_all()));
-        let closed = u32::from(guarded.visit_all()) + thread.join().unwrap();
+        let thread = loom::thread::spawn(move || u32::from(other.try_visit_all(&mut None)));
+        let closed = u32::from(guarded.try_visit_all(&mut None)) + thread.join().unwrap();
         assert!(closed >= 1);
         assert_eq!(guarded.get(0), closed);
     });

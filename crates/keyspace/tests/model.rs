@@ -7,8 +7,8 @@ use ochre_datatypes::{
     list::{End, List, ListLimits},
 };
 use ochre_keyspace::{
-    AccessClock, Edited, Entry, EntryRef, ExpiredWhat, ExpiryChange, Keyspace, LockSet, Missing, NewValue,
-    ScanPosition, ShardList, ValueRef, Writer,
+    AccessClock, DatabaseSize, Edited, Entered, Entry, EntryRef, ExpiredWhat, ExpiryChange, Keyspace, LockSet, Missing,
+    NewValue, ScanPosition, ShardList, ValueRef, Visit, Visited, Walk, Writer,
 };
 use proptest::prelude::*;
 
@@ -95,6 +95,10 @@ fn name(key: u16) -> Vec<u8> {
     name
 }
 
+fn enter(keyspace: &Keyspace) -> Entered<'_> {
+    keyspace.gate().enter(0, Visit::Brief, &mut None).expect("the gate is open")
+}
+
 fn whole(keyspace: &Keyspace, now_ms: i64) -> LockSet<'_> {
     let mut set = LockSet::whole(keyspace, keyspace.gate().close(&mut None).expect("nobody else is there"));
     set.set_clock(now_ms, AccessClock::lru(now_ms));
@@ -113,13 +117,20 @@ fn value_of(entry: EntryRef<'_>) -> ModelValue {
     })
 }
 
+fn next(visited: Visited) -> Option<ScanPosition> {
+    match visited {
+        Visited::UpTo(position) => Some(position),
+        Visited::All => None,
+        Visited::Busy(busy) => panic!("nobody else is there: {busy:?}"),
+    }
+}
+
 /// Everything that a scan returns, by a step of so many keys.
 fn scan(keyspace: &Keyspace, database: usize, now_ms: i64, count: usize) -> BTreeMap<Vec<u8>, ModelEntry> {
     let mut found = BTreeMap::new();
     let mut position = Some(ScanPosition::START);
     while let Some(from) = position {
-        let mut set = LockSet::walking(keyspace, keyspace.gate().enter(0).expect("the gate is open"));
-        set.set_clock(now_ms, AccessClock::lru(now_ms));
+        let walk = Walk::new(keyspace, enter(keyspace), now_ms);
         let seen = std::cell::Cell::new(0);
         let mut visit = |entry: EntryRef<'_>| {
             seen.set(seen.get() + 1);
@@ -127,7 +138,7 @@ fn scan(keyspace: &Keyspace, database: usize, now_ms: i64, count: usize) -> BTre
                 found.insert(entry.key().to_vec(), ModelEntry { value: value_of(entry), expiry_ms: entry.expiry_ms() });
             assert!(was.is_none(), "a scan of a resting table returns a key once");
         };
-        position = set.walker().visit(database, from, &mut visit, &mut || seen.get() >= count);
+        position = next(walk.walker().visit(database, from, &mut visit, &mut || seen.get() >= count));
     }
     found
 }
@@ -283,7 +294,7 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
             for shard in due {
                 let mut shards = ShardList::new();
                 shards.push(shard as u16);
-                let mut set = LockSet::lock(keyspace, keyspace.gate().enter(0).expect("open"), shards);
+                let mut set = LockSet::try_lock(keyspace, enter(keyspace), shards).expect("nobody else is there");
                 set.set_clock(*now_ms, AccessClock::lru(*now_ms));
                 while set.writer().expire_one(shard) {}
                 for expired in set.take_expired() {
@@ -297,6 +308,7 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
                 }
             }
             model.retain(|_, entry| entry.expiry_ms.is_none_or(|at| *now_ms <= at));
+            assert_sizes(keyspace, model);
             // Nothing is due any more.
             let mut due = Vec::new();
             let next_ms = keyspace.due_shards(0, *now_ms, &mut due);
@@ -304,6 +316,18 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
             let first = model.values().filter_map(|entry| entry.expiry_ms).min();
             assert_eq!(next_ms, first.unwrap_or(i64::MAX));
         }
+    }
+}
+
+/// Whether the counters say what the model holds, of which nothing has expired.
+fn assert_sizes(keyspace: &Keyspace, model: &Model) {
+    for (database, size) in keyspace.sizes(0..DATABASES).into_iter().enumerate() {
+        let entries = || model.iter().filter(|((other, _), _)| *other == database).map(|(_, entry)| entry);
+        let expiries: Vec<i64> = entries().filter_map(|entry| entry.expiry_ms).collect();
+        let mean_ms = expiries.iter().sum::<i64>().checked_div(expiries.len() as i64).unwrap_or(0);
+        assert!((size.mean_expiry_ms - mean_ms).abs() <= 16, "{} instead of {mean_ms}", size.mean_expiry_ms);
+        let DatabaseSize { keys, expires, with_expiring_fields, .. } = size;
+        assert_eq!((keys, expires, with_expiring_fields), (entries().count(), expiries.len(), 0));
     }
 }
 
@@ -315,14 +339,13 @@ fn check_all(keyspace: &Keyspace, model: &Model, now_ms: i64) {
             .map(|((_, key), entry)| (key.clone(), entry.clone()))
             .collect();
         assert_eq!(scan(keyspace, database, now_ms, 10), expected);
-        let mut set = LockSet::walking(keyspace, keyspace.gate().enter(0).expect("open"));
-        set.set_clock(now_ms, AccessClock::lru(now_ms));
-        assert_eq!(set.walker().key_count(database), set.walker().database_size(database).keys);
+        let walk = Walk::new(keyspace, enter(keyspace), now_ms);
         let mut draws = 0x9e37_79b9_7f4a_7c15_u64;
-        let random = set.walker().random_key(database, || {
+        let random = walk.walker().random_key(database, || {
             draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             draws
         });
+        let random = random.expect("nobody else is there");
         match random {
             Some(key) => assert!(expected.contains_key(&key)),
             None => assert!(expected.is_empty()),
@@ -334,7 +357,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
     fn does_what_ordered_maps_do(steps in prop::collection::vec(step(), 1..400)) {
-        let keyspace = Keyspace::new(1, (1, 2), |_| {});
+        let keyspace = Keyspace::new(1, DATABASES, (1, 2), |_| {});
         let mut model = Model::new();
         let mut now_ms = 1_000_000;
         for step in steps {
@@ -348,7 +371,7 @@ proptest! {
 #[test]
 fn grows_and_shrinks_without_losing_a_key() {
     const KEYS: u64 = 300_000;
-    let keyspace = Keyspace::new(1, (3, 4), |_| {});
+    let keyspace = Keyspace::new(1, DATABASES, (3, 4), |_| {});
     // Keys of eight shards only, so that each of their tables is large.
     let keys: Vec<Vec<u8>> = (0u64..)
         .map(|i| format!("k{i}").into_bytes())
@@ -366,8 +389,7 @@ fn grows_and_shrinks_without_losing_a_key() {
             let value = set.reader().get(0, keyspace.hash(key)).map(value_of);
             assert_eq!(value, Some(ModelValue::String(i.to_string().into_bytes())));
         }
-        assert_eq!(set.walker().key_count(0), left.len());
-        assert_eq!(set.walker().database_size(0).keys, left.len());
+        assert_eq!(keyspace.len_of(0), left.len());
         // Every second one goes, then half of the rest, and so on.
         let (gone, stays): (Vec<_>, Vec<_>) =
             left.iter().partition(|(i, _)| (i / (KEYS as usize / 100 + 1) + i).is_multiple_of(2));
@@ -377,15 +399,15 @@ fn grows_and_shrinks_without_losing_a_key() {
         }
         left = if gone.len() == left.len() { Vec::new() } else { stays };
     }
-    let size = set.walker().database_size(0);
-    assert_eq!((size.keys, size.expires), (0, 0));
-    assert!(size.slots < 4096 * 8, "an empty table gives its slots back, {} are left", size.slots);
+    assert_eq!(keyspace.sizes(0..1), [DatabaseSize::default()]);
+    let slots = set.whole_keyspace().slots(0);
+    assert!(slots < 4096 * 8, "an empty table gives its slots back, {slots} are left");
 }
 
 /// What was there from the beginning to the end of a scan is returned, however the table grows and shrinks meanwhile.
 #[test]
 fn a_scan_returns_what_stays() {
-    let keyspace = Keyspace::new(1, (5, 6), |_| {});
+    let keyspace = Keyspace::new(1, DATABASES, (5, 6), |_| {});
     let stays: Vec<Vec<u8>> = (0..2000).map(|i| format!("stays:{i}").into_bytes()).collect();
     let set_key = |set: &mut LockSet<'_>, key: &[u8]| {
         set.writer().set(0, keyspace.hash(key), NewValue::Bytes(b"v"), ExpiryChange::Clear);
@@ -397,7 +419,7 @@ fn a_scan_returns_what_stays() {
     let mut round = 0;
     while let Some(from) = position {
         let seen = std::cell::Cell::new(0);
-        position = set.walker().visit(
+        position = next(set.walker().visit(
             0,
             from,
             &mut |entry| {
@@ -405,7 +427,7 @@ fn a_scan_returns_what_stays() {
                 found.insert(entry.key().to_vec());
             },
             &mut || seen.get() >= 10,
-        );
+        ));
         assert!(position.is_none_or(|position| position.cursor() < 1 << 53));
         round += 1;
         let keys = (0..200).map(|i| format!("goes:{}", (round / 50) * 200 + i).into_bytes());

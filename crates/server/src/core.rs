@@ -15,6 +15,7 @@ use crate::{
     counters::Counters,
     events::NotifyClass,
     server::Server,
+    session::{Watch, wait::Parked},
 };
 
 /// See the module.
@@ -28,14 +29,27 @@ pub struct Core {
     /// `notify-keyspace-events`, looked at for every event.
     announced: Cell<NotifyClass>,
     random: Cell<u64>,
-    /// The keys that changed in the command that is running and that somebody waits for.
+    /// The keys that changed in the command that is running and that have waiters.
     pub(crate) ready: RefCell<VecDeque<Ready>>,
-    /// Those of them whose waiters could not be served under its locks.
-    pub(crate) unserved: RefCell<Vec<Ready>>,
-    pub(crate) unserved_notify: Notify,
+    /// What is left to be done when its shards are free.
+    chores: RefCell<VecDeque<Chore>>,
+    /// Notified when a chore is left.
+    pub(crate) chore_left: Notify,
+    /// The buffer for the records of the next lock set, where a journal is kept.
+    record_buffer: Cell<Vec<u8>>,
 }
 
-/// A key that changed while somebody waited for it.
+/// Something that is still to be done to shards that were not free.
+pub enum Chore {
+    /// Serve the waiters on a key, which its writer could not serve under its locks.
+    Serve(Ready),
+    /// Take a blocked command off its keys.
+    Unpark(Arc<Parked>),
+    /// Take a watch off its keys.
+    Unwatch(Box<Watch>),
+}
+
+/// A key that changed while it had waiters.
 pub struct Ready {
     pub database: usize,
     pub hash: u64,
@@ -55,9 +69,36 @@ impl Core {
             config: RefCell::new(config),
             random: Cell::new(crate::random::seed_64() | 1),
             ready: RefCell::default(),
-            unserved: RefCell::default(),
-            unserved_notify: Notify::new(),
+            chores: RefCell::default(),
+            chore_left: Notify::new(),
+            record_buffer: Cell::default(),
             server,
+        }
+    }
+
+    /// Leaves something to be done later, in the order of the calls.
+    pub fn leave_chore(&self, chore: Chore) {
+        self.chores.borrow_mut().push_back(chore);
+        self.chore_left.notify_one();
+    }
+
+    /// What is to be done next of what was left.
+    pub fn next_chore(&self) -> Option<Chore> {
+        self.chores.borrow_mut().pop_front()
+    }
+
+    /// An empty buffer for records.
+    pub fn take_record_buffer(&self) -> Vec<u8> {
+        self.record_buffer.take()
+    }
+
+    /// Gives a buffer back for the next lock set, unless a large frame has made it large.
+    pub fn give_record_buffer(&self, mut buffer: Vec<u8>) {
+        /// The capacity that is kept.
+        const BYTES_MAX: usize = 64 * 1024;
+        if buffer.capacity() <= BYTES_MAX {
+            buffer.clear();
+            self.record_buffer.set(buffer);
         }
     }
 

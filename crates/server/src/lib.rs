@@ -23,6 +23,7 @@ pub mod counters;
 pub mod events;
 pub mod journal;
 pub mod label;
+pub mod locked;
 pub mod log;
 pub mod mailroom;
 pub mod memory;

@@ -1,27 +1,29 @@
 //! Keyspace notifications: which events are announced, and their messages (Redis: `notify.c`).
 
-use crate::{core::Core, events::NotifyClass};
+use crate::{core::Core, events::NotifyClass, journal::Position, session::delivery::Sending};
 
 /// Announces an event of a key to the subscribers of `__keyspace@<db>__:<key>` and of `__keyevent@<db>__:<event>`, as far as the
-/// configuration asks for events of its class. Called under the key's lock, so that events of a key come in the order of its changes.
+/// configuration asks for events of its class. `position` is that of the change in the journal. Called under the key's lock, so that events
+/// of a key come in the order of its changes.
 #[inline]
-pub fn publish(core: &Core, class: NotifyClass, event: &str, database: usize, key: &[u8]) {
+pub fn publish(core: &Core, position: Position, class: NotifyClass, event: &str, database: usize, key: &[u8]) {
     let asked = core.announced();
     if asked.intersects(class) {
-        announce(core, asked, event, database, key);
+        announce(core, position, asked, event, database, key);
     }
 }
 
 #[cold]
-fn announce(core: &Core, asked: NotifyClass, event: &str, database: usize, key: &[u8]) {
-    let (pubsub, config, counters) = (&core.server.pubsub, core.config(), &core.counters);
+fn announce(core: &Core, position: Position, asked: NotifyClass, event: &str, database: usize, key: &[u8]) {
+    let (pubsub, config) = (&core.server.pubsub, core.config());
+    let sending = Sending { config: &config, counters: &core.counters, position };
     if asked.contains(NotifyClass::KEYSPACE) {
         let mut channel = format!("__keyspace@{database}__:").into_bytes();
         channel.extend_from_slice(key);
-        pubsub.publish(&config, counters, &channel, event.as_bytes());
+        pubsub.publish(sending, &channel, event.as_bytes());
     }
     if asked.contains(NotifyClass::KEYEVENT) {
         let channel = format!("__keyevent@{database}__:{event}");
-        pubsub.publish(&config, counters, channel.as_bytes(), key);
+        pubsub.publish(sending, channel.as_bytes(), key);
     }
 }

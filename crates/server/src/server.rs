@@ -78,7 +78,12 @@ impl Server {
         let deadlines: Vec<Arc<Notify>> = mailrooms.iter().map(|mailroom| mailroom.deadline.clone()).collect();
         let wake = move |core: usize| deadlines[core].notify_one();
         Server {
-            keyspace: Keyspace::new(mailrooms.len(), (random::seed_64(), random::seed_64()), wake),
+            keyspace: Keyspace::new(
+                mailrooms.len(),
+                config.current().databases,
+                (random::seed_64(), random::seed_64()),
+                wake,
+            ),
             config,
             clients: Registry::new(mailrooms.len()),
             pubsub: PubSub::default(),

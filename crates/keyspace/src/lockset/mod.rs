@@ -1,7 +1,11 @@
-//! Lock sets: the only way to a shard.
+//! Lock sets: the way to a shard.
 //!
 //! A command locks the distinct shards of all its keys, in ascending order, before it looks at the first; so it runs as if alone, and no
 //! two commands wait for each other in a circle. With the gate closed the set is the whole keyspace, and no lock is needed.
+//!
+//! A thread never sleeps on a shard. A lock that is held is tried again for some microseconds, which is longer than most are held. If it
+//! is still held then, all locks are given back, and the caller parks its task on the shard ([`crate::Keyspace::poll_free`]). A caller
+//! that fails again and again closes the gate instead, so that a large set gets its turn beside any number of small ones.
 //!
 //! Ranks, in which locks are taken: gate < shard < channel < mailbox < journal.
 
@@ -11,14 +15,18 @@ mod walker;
 mod whole;
 mod writer;
 
-use std::{any::Any, cell::RefCell, marker::PhantomData};
+use std::{
+    any::Any,
+    cell::{RefCell, RefMut},
+    marker::PhantomData,
+};
 
 use ochre_datatypes::prefetch::{self, Approach};
 use smallvec::SmallVec;
 
 pub use self::{
     reader::Reader,
-    walker::{DatabaseSize, Walker},
+    walker::{Visited, Walk, Walker},
     whole::WholeKeyspace,
     writer::{Edited, ExpiryChange, Missing, Writer},
 };
@@ -28,7 +36,9 @@ use crate::{
     entry::{Entry, EntryRef},
     gate::{Closed, Entered},
     hint_of,
-    shard::{ExpiredFields, ShardData, tag_of},
+    shard::{ExpiredFields, Shard, ShardData, tag_of},
+    sizes::Counts,
+    sync::{Holder, spin},
     table::Position,
     with_hint,
 };
@@ -36,10 +46,44 @@ use crate::{
 /// The shards of a batch's keys.
 pub type ShardList = SmallVec<[u16; 64]>;
 
+/// A shard that is locked by another visit, for longer than it is worth to wait on the spot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy {
+    pub shard: u16,
+}
+
+/// How often a lock that is held is tried again: some microseconds.
+const LOCK_TURNS_MAX: u32 = 500;
+
+/// Locks a shard, if it becomes free within a moment. `turns` counts the waiting of all the shards that one caller locks.
+#[inline]
+fn lock_shard(shard: &Shard, holder: Holder, turns: &mut u32) -> bool {
+    loop {
+        if shard.lock.try_lock(holder) {
+            return true;
+        }
+        if !spin(turns, LOCK_TURNS_MAX) {
+            return false;
+        }
+    }
+}
+
+/// Unlocks a shard, and wakes the tasks that are parked on it.
+///
+/// # Safety
+/// The caller locked it.
+#[inline]
+unsafe fn unlock_shard(keyspace: &Keyspace, index: u16) {
+    // SAFETY: the caller's promise.
+    if unsafe { keyspace.shards[index as usize].unlock() } {
+        keyspace.parked.wake(index);
+    }
+}
+
 /// Sorts the shards and leaves out repeated ones.
 #[inline]
 fn make_ascending(shards: &mut ShardList, shards_of_keyspace: usize) {
-    /// From so many on, going through a set of bits is quicker than sorting.
+    /// The number of shards from which on going through a set of bits is quicker than sorting.
     const MANY: usize = 8;
     const WORDS: usize = 64;
     match shards.len() {
@@ -63,7 +107,7 @@ fn make_ascending(shards: &mut ShardList, shards_of_keyspace: usize) {
     }
 }
 
-/// What was found expired and was removed: its removal is to be made known.
+/// A key or fields that were found expired and were removed. The removal is still to be made known.
 #[derive(Debug)]
 pub struct Expired {
     pub database: usize,
@@ -79,13 +123,16 @@ pub enum ExpiredWhat {
     Fields(ExpiredFields),
 }
 
-/// A lookup removes so many expired fields of a hash. Where there are more, they are hidden, and left to those who expire what is due.
+/// The most expired fields that one lookup removes from a hash. Where there are more, lookups hide them, and the core's expiry removes
+/// them.
 const EXPIRED_FIELDS_MAX: usize = 64;
 
-/// The shards that one command or batch holds.
+/// The shards that one command or batch holds, and what is gathered while it holds them.
 pub struct LockSet<'k> {
     keyspace: &'k Keyspace,
     held: Held<'k>,
+    /// The number that the locks of its shards show.
+    holder: Holder,
     /// The clock of what runs under these locks, in milliseconds since 1970.
     now_ms: i64,
     access: AccessClock,
@@ -94,47 +141,58 @@ pub struct LockSet<'k> {
     expired: RefCell<Vec<Expired>>,
     /// Values whose freeing takes long: freed elsewhere, after the locks are given back.
     garbage: RefCell<Vec<Box<dyn Any + Send>>>,
+    /// See [`LockSet::records`].
+    records: RefCell<Option<Vec<u8>>>,
 }
 
 enum Held<'k> {
     /// Locked, in ascending order. The gate cannot close meanwhile.
     Shards(ShardList, Entered<'k>),
-    /// None held, one locked at a time while it is looked at: a walk.
-    OneAtATime(Entered<'k>),
     /// All, by the gate.
     Whole(#[allow(dead_code, reason = "held for what its drop does")] Closed<'k>),
 }
 
 impl<'k> LockSet<'k> {
-    /// Locks the shards, which are sorted here and may repeat.
-    pub fn lock(keyspace: &'k Keyspace, entered: Entered<'k>, mut shards: ShardList) -> LockSet<'k> {
+    /// Locks the shards, which are sorted here and may repeat. Where one is held by another visit for longer than a moment, nothing is
+    /// locked, and the gate is left.
+    pub fn try_lock(keyspace: &'k Keyspace, entered: Entered<'k>, mut shards: ShardList) -> Result<LockSet<'k>, Busy> {
         make_ascending(&mut shards, keyspace.shards.len());
-        for &shard in &shards {
-            keyspace.shards[shard as usize].lock();
+        let holder = entered.holder();
+        let mut turns = 0;
+        for (at, &shard) in shards.iter().enumerate() {
+            if !lock_shard(&keyspace.shards[shard as usize], holder, &mut turns) {
+                // SAFETY: these were locked above.
+                shards[..at].iter().for_each(|&locked| unsafe { unlock_shard(keyspace, locked) });
+                return Err(Busy { shard });
+            }
         }
-        LockSet::new(keyspace, Held::Shards(shards, entered))
-    }
-
-    /// A set for a walk, which locks one shard at a time.
-    pub fn walking(keyspace: &'k Keyspace, entered: Entered<'k>) -> LockSet<'k> {
-        LockSet::new(keyspace, Held::OneAtATime(entered))
+        Ok(LockSet::new(keyspace, holder, Held::Shards(shards, entered)))
     }
 
     /// The whole keyspace, with the gate closed.
     pub fn whole(keyspace: &'k Keyspace, closed: Closed<'k>) -> LockSet<'k> {
-        LockSet::new(keyspace, Held::Whole(closed))
+        LockSet::new(keyspace, 0, Held::Whole(closed))
     }
 
-    fn new(keyspace: &'k Keyspace, held: Held<'k>) -> LockSet<'k> {
+    fn new(keyspace: &'k Keyspace, holder: Holder, held: Held<'k>) -> LockSet<'k> {
         LockSet {
             keyspace,
             held,
+            holder,
             now_ms: 0,
             access: AccessClock::lru(0),
             removes_expired: true,
             expired: RefCell::new(Vec::new()),
             garbage: RefCell::new(Vec::new()),
+            records: RefCell::new(None),
         }
+    }
+
+    /// The buffer in which the caller gathers the records of what was done under these locks, in a form of its own; none until the caller
+    /// puts one there. The keyspace only keeps it, so that the records go wherever the locks go.
+    #[inline]
+    pub fn records(&self) -> RefMut<'_, Option<Vec<u8>>> {
+        self.records.borrow_mut()
     }
 
     /// Sets the clock, which is read after the locks are taken.
@@ -179,8 +237,8 @@ impl<'k> LockSet<'k> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let entries = shard.database(database)?;
             let position = entries.find(tag_of(key.hash, self.keyspace.shard_bits), hint_of(key.hash), key.bytes)?;
-            // SAFETY: entries are removed and written to by who looks keys up or writes; the one caller does neither before it is done
-            // with the way, and nobody else holds the shard.
+            // SAFETY: only lookups and writes remove entries or write to them. The one caller does neither before it is done with the
+            // way, and nobody else holds the shard.
             unsafe { entries.entry(position).detached() }.approach(element)
         })
     }
@@ -195,9 +253,10 @@ impl<'k> LockSet<'k> {
         Writer { set: self, alone: PhantomData }
     }
 
-    /// The right to visit shard after shard.
+    /// The right to visit shard after shard. The gate is closed.
     pub fn walker(&self) -> Walker<'_> {
-        Walker { set: self }
+        assert!(matches!(self.held, Held::Whole(_)), "the gate is closed");
+        Walker::whole(self.keyspace, self.now_ms)
     }
 
     /// The right to everything at once. The gate is closed.
@@ -229,7 +288,7 @@ impl<'k> LockSet<'k> {
         self.garbage.borrow_mut().push(Box::new(value));
     }
 
-    /// Tells those who watch the key that it changed; whether somebody waits for it.
+    /// Tells the watchers of a key that it changed; whether a waiter waits for it.
     #[inline]
     pub fn touch(&self, database: usize, hash: u64, key: &[u8]) -> bool {
         self.with_shard(self.keyspace.shard_of(hash), |shard| shard.touch(database, key))
@@ -240,34 +299,22 @@ impl<'k> LockSet<'k> {
     #[inline(always)]
     fn with_shard<R>(&self, index: usize, visit: impl FnOnce(&mut ShardData) -> R) -> R {
         let shard = &self.keyspace.shards[index];
-        match &self.held {
-            Held::Shards(shards, _) => {
-                debug_assert!(shards.binary_search(&(index as u16)).is_ok(), "a key outside the lock set");
-                // SAFETY: the shard is locked by this set, whose methods make one reference at a time.
-                visit(unsafe { shard.data() })
-            }
-            Held::OneAtATime(_) => {
-                shard.lock();
-                // SAFETY: it was locked above.
-                let result = visit(unsafe { shard.data() });
-                // SAFETY: as above.
-                unsafe { shard.unlock() };
-                result
-            }
-            // SAFETY: with the gate closed nobody else is at the shards, and this set's methods make one reference at a time.
-            Held::Whole(_) => visit(unsafe { shard.data() }),
-        }
+        // A key outside of the set would be a race, so this is asserted in release builds too. The word lies beside the data.
+        assert!(self.holder == 0 || shard.lock.is_held_by(self.holder), "a key outside of the lock set");
+        // SAFETY: the shard is locked by this set, as was asserted, or the gate is closed, so that nobody else is at the shards. This set's
+        // methods make one reference at a time.
+        visit(unsafe { shard.data() })
     }
 
-    /// Counts keys that were added to a database, or removed where the number is negative.
+    /// The core's counts of a database.
     #[inline]
-    fn count(&self, database: usize, keys: i64) {
+    fn counts(&self, database: usize) -> &'k Counts {
         let core = match &self.held {
-            Held::Shards(_, entered) | Held::OneAtATime(entered) => entered.core(),
+            Held::Shards(_, entered) => entered.core(),
             // Alone with the gate closed, one may write any core's counts.
             Held::Whole(_) => 0,
         };
-        self.keyspace.sizes.add(core, database, keys);
+        self.keyspace.sizes.of(core, database)
     }
 
     fn publish_deadline(&self, shard: usize) {
@@ -275,8 +322,8 @@ impl<'k> LockSet<'k> {
         self.keyspace.deadline_changed(shard, first_ms);
     }
 
-    /// Finds a key that is alive. Where its time has come it is removed, or hidden only; who writes has it removed in any case, for the
-    /// key's place is wanted.
+    /// Finds a key that is alive. Where its time has come it is removed, or hidden only. A writer has it removed in any case, for it wants
+    /// the key's place.
     #[inline]
     fn find(
         &self,
@@ -315,23 +362,21 @@ impl<'k> LockSet<'k> {
         let view = shard.database(database)?.entry(position).hash_at(self.now_ms);
         let (is_empty, expired) = (view.is_empty(), view.at(i64::MIN).len() - view.len());
         if removes_expired && (is_empty || expired <= EXPIRED_FIELDS_MAX) {
-            let fields = shard.expire_fields(database, (tag, position), self.now_ms, EXPIRED_FIELDS_MAX);
+            let counts = self.counts(database);
+            let fields = shard.expire_fields(database, (tag, position), self.now_ms, EXPIRED_FIELDS_MAX, counts);
             self.note_expired_fields(database, hash, fields);
         }
         (!is_empty).then_some(position)
     }
 
     fn note_expired_fields(&self, database: usize, hash: u64, fields: ExpiredFields) {
-        if fields.emptied.is_some() {
-            self.count(database, -1);
-        }
         self.expired.borrow_mut().push(Expired { database, hash, what: ExpiredWhat::Fields(fields) });
     }
 
     #[cold]
     fn expire(&self, shard: &mut ShardData, database: usize, key: HashedKey<'_>, position: Position) {
-        let entry = shard.database_mut(database).remove(tag_of(key.hash, self.keyspace.shard_bits), position);
-        self.count(database, -1);
+        let tag = tag_of(key.hash, self.keyspace.shard_bits);
+        let entry = shard.database_mut(database).remove(tag, position, self.counts(database));
         shard.touch(database, key.bytes);
         self.expired.borrow_mut().push(Expired { database, hash: key.hash, what: ExpiredWhat::Key(entry) });
     }
@@ -359,9 +404,9 @@ impl<'k> LockSet<'k> {
                 // SAFETY: the shard is locked.
                 unsafe { entry.touch(self.access.touched(entry.access())) };
             }
-            // SAFETY: an entry is removed or written to by a Writer only, or because it or fields of it have expired, which this one has
-            // not, and all such fields have been removed or none is to be, by the clock that stands still for the set; a Writer
-            // borrows the set mutably.
+            // SAFETY: an entry is removed or written to by a Writer, which borrows the set mutably, or because it or fields of it have
+            // expired. This one has not, by the clock that stands still while the set is not borrowed mutably, and either all of its
+            // expired fields have been removed or none is to be.
             Some(unsafe { entry.detached() })
         })
     }
@@ -370,11 +415,8 @@ impl<'k> LockSet<'k> {
 impl Drop for LockSet<'_> {
     fn drop(&mut self) {
         if let Held::Shards(shards, _) = &self.held {
-            for &shard in shards {
-                let shard = &self.keyspace.shards[shard as usize];
-                // SAFETY: this set locked it.
-                unsafe { shard.unlock() };
-            }
+            // SAFETY: this set locked them.
+            shards.iter().for_each(|&shard| unsafe { unlock_shard(self.keyspace, shard) });
         }
         let garbage = self.garbage.get_mut();
         if !garbage.is_empty() {

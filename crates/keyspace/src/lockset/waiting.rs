@@ -1,4 +1,5 @@
-//! Waiting for keys: who waits is parked with the keys' shards, under their locks, and found there by who writes.
+//! Blocked commands: a waiter is kept with the shard of each key that it waits for, under the shard's lock, and found there by the
+//! writer.
 
 use smallvec::SmallVec;
 
@@ -11,21 +12,20 @@ impl LockSet<'_> {
     pub fn holds(&self, shard: usize) -> bool {
         match &self.held {
             super::Held::Shards(shards, _) => shards.binary_search(&(shard as u16)).is_ok(),
-            super::Held::OneAtATime(_) => false,
             super::Held::Whole(_) => true,
         }
     }
 
-    /// Gives the locks back, for others to be taken with them.
+    /// Gives the locks back, for a set of these shards and others to be locked instead.
     pub fn release(mut self) -> ShardList {
         match &mut self.held {
             super::Held::Shards(shards, _) => shards.clone(),
-            super::Held::OneAtATime(_) | super::Held::Whole(_) => ShardList::new(),
+            super::Held::Whole(_) => ShardList::new(),
         }
     }
 
-    /// Parks one who waits for a key. `ticket` is from [`crate::Keyspace::next_ticket`], taken under this set's locks; `for_removal` says
-    /// that he also wants to know when the key is gone.
+    /// Parks a waiter on a key. `ticket` is from [`crate::Keyspace::next_ticket`], taken under this set's locks; `for_removal` says that the
+    /// waiter also wants to know when the key is gone.
     pub fn park(&self, database: usize, key: HashedKey<'_>, ticket: u64, waiter: Waiter, for_removal: bool) {
         let change = self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             shard.observers_mut().waiters.add(database, key.bytes, ticket, waiter, for_removal)
@@ -33,7 +33,7 @@ impl LockSet<'_> {
         self.keyspace.count_awaited(change);
     }
 
-    /// Takes him away again, if he is there.
+    /// Takes a waiter off a key, if it is there.
     pub fn unpark(&self, database: usize, key: HashedKey<'_>, ticket: u64, for_removal: bool) {
         let change = self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let change = shard.observers_mut().waiters.remove(database, key.bytes, ticket, for_removal);
@@ -43,7 +43,7 @@ impl LockSet<'_> {
         self.keyspace.count_awaited(change);
     }
 
-    /// The first who waits for a key and came after the one with this ticket.
+    /// The first waiter on a key that came after the one with this ticket.
     pub fn next_waiter(&self, database: usize, key: HashedKey<'_>, ticket: u64) -> Option<(u64, Waiter)> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let queue = shard.observers.as_ref()?.waiters.queue(database, key.bytes)?;
@@ -51,7 +51,7 @@ impl LockSet<'_> {
         })
     }
 
-    /// Whether somebody who waits for the key wants to know that it is gone.
+    /// Whether a waiter on the key wants to know that it is gone.
     pub fn is_removal_awaited(&self, database: usize, key: HashedKey<'_>) -> bool {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let queue = shard.observers.as_ref().and_then(|it| it.waiters.queue(database, key.bytes));
@@ -59,7 +59,7 @@ impl LockSet<'_> {
         })
     }
 
-    /// The databases in which somebody waits for a key.
+    /// The databases in which a key has waiters.
     pub fn databases_awaiting(&self, key: HashedKey<'_>) -> SmallVec<[usize; 2]> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let queues = shard.observers.as_ref().map(|observers| observers.waiters.queues(key.bytes));
@@ -67,7 +67,7 @@ impl LockSet<'_> {
         })
     }
 
-    /// Visits those who wait for a key and came after the one with this ticket, in the order of their arrival, while `visit` says so.
+    /// Visits the waiters on a key that came after the one with this ticket, in order of arrival, for as long as `visit` returns true.
     pub fn visit_waiters(
         &self,
         database: usize,
@@ -81,7 +81,7 @@ impl LockSet<'_> {
         });
     }
 
-    /// The keys of a database that somebody waits for, of the whole keyspace.
+    /// The keys of a database that have waiters. The set is the whole keyspace.
     pub fn awaited_keys(&self, database: usize) -> Vec<Box<[u8]>> {
         let mut keys = Vec::new();
         if self.keyspace.is_awaited() {

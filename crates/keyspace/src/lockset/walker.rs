@@ -1,127 +1,157 @@
 //! The right to visit everything, a shard at a time.
 
-use std::ops::Range;
+use std::marker::PhantomData;
 
-use super::LockSet;
-use crate::{entry::EntryRef, scan::ScanPosition};
+use super::{Busy, LockSet, lock_shard, unlock_shard};
+use crate::{Keyspace, entry::EntryRef, gate::Entered, scan::ScanPosition, shard::ShardData, sync::Holder};
 
-/// The right to visit shard after shard, each locked while it is looked at.
+/// A visit of shard after shard, each of which is locked only while it is looked at. It holds no shard between two looks, so it gives no
+/// right to read keys: an entry would not outlive the look.
+pub struct Walk<'k> {
+    keyspace: &'k Keyspace,
+    entered: Entered<'k>,
+    now_ms: i64,
+}
+
+impl<'k> Walk<'k> {
+    /// A walk by a clock, in milliseconds since 1970.
+    pub fn new(keyspace: &'k Keyspace, entered: Entered<'k>, now_ms: i64) -> Walk<'k> {
+        Walk { keyspace, entered, now_ms }
+    }
+
+    /// The clock of the walk, in milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// The right to visit shards.
+    pub fn walker(&self) -> Walker<'_> {
+        Walker {
+            keyspace: self.keyspace,
+            holder: Some(self.entered.holder()),
+            now_ms: self.now_ms,
+            borrowed: PhantomData,
+        }
+    }
+}
+
+/// The right to visit shard after shard.
 #[derive(Clone, Copy)]
 pub struct Walker<'a> {
-    pub(super) set: &'a LockSet<'a>,
+    keyspace: &'a Keyspace,
+    /// The number under which a shard is locked while it is looked at; none is needed with the gate closed.
+    holder: Option<Holder>,
+    now_ms: i64,
+    /// The walk, or the set that has the keyspace to itself, lives meanwhile.
+    borrowed: PhantomData<&'a ()>,
+}
+
+/// Where a look at a shard ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visited {
+    /// Go on from here.
+    UpTo(ScanPosition),
+    /// That was the last.
+    All,
+    /// Nothing was visited, since the shard is locked: go on from the same position when it is free.
+    Busy(Busy),
 }
 
 impl<'a> Walker<'a> {
-    /// The set that it is a right to.
+    pub(super) fn whole(keyspace: &'a Keyspace, now_ms: i64) -> Walker<'a> {
+        Walker { keyspace, holder: None, now_ms, borrowed: PhantomData }
+    }
+
+    /// None: a walk makes no change that could have effects.
     pub fn lock_set(&self) -> Option<&LockSet<'a>> {
-        Some(self.set)
+        None
     }
 
+    /// The clock of the walk, in milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
-        self.set.now_ms
+        self.now_ms
     }
 
-    /// Visits the entries of a database that are alive, in the order of their hashes, from a position on. `visit` is asked after each
-    /// whether it goes on to the next hash. Returns where to go on; `None` at the end.
-    ///
-    /// At most one shard is looked at where it is not empty; so a walk can stop between any two.
+    /// Locks a shard for a look at it. `turns` counts the waiting of one caller.
+    fn look<R>(&self, shard: usize, turns: &mut u32, visit: impl FnOnce(&ShardData) -> R) -> Result<R, Busy> {
+        let index = shard as u16;
+        let shard = &self.keyspace.shards[shard];
+        let Some(holder) = self.holder else {
+            // SAFETY: the gate is closed, and this is the only reference.
+            return Ok(visit(unsafe { shard.data() }));
+        };
+        if !lock_shard(shard, holder, turns) {
+            return Err(Busy { shard: index });
+        }
+        // SAFETY: it was locked above.
+        let result = visit(unsafe { shard.data() });
+        // SAFETY: as above.
+        unsafe { unlock_shard(self.keyspace, index) };
+        Ok(result)
+    }
+
+    /// Visits the entries of a database that are alive, in the order of their hashes, from a position on. `enough` is asked after each
+    /// hash whether to stop before the next. At most one shard is looked at where it is not empty, so a walk can stop between any two.
     pub fn visit(
         &self,
         database: usize,
         from: ScanPosition,
         visit: &mut dyn FnMut(EntryRef<'_>),
         enough: &mut dyn FnMut() -> bool,
-    ) -> Option<ScanPosition> {
-        let now_ms = self.now_ms();
-        let bits = self.set.keyspace.shard_bits;
-        let (shard, tag) = from.shard_and_tag(bits);
-        let next_tag = self.set.with_shard(shard, |data| {
+    ) -> Visited {
+        let (shard, tag) = from.shard_and_tag(self.keyspace.shard_bits);
+        let next_tag = self.look(shard, &mut 0, |data| {
             let database = data.database(database)?;
             let visit = |entry: EntryRef<'_>| {
-                if !entry.is_gone(now_ms) {
+                if !entry.is_gone(self.now_ms) {
                     visit(entry);
                 }
             };
             database.table.visit_from(tag, visit, enough)
         });
         match next_tag {
-            Some(tag) => Some(ScanPosition::new(shard, tag)),
-            None if shard + 1 < self.set.keyspace.shards.len() => Some(ScanPosition::new(shard + 1, 0)),
-            None => None,
+            Err(busy) => Visited::Busy(busy),
+            Ok(Some(tag)) => Visited::UpTo(ScanPosition::new(shard, tag)),
+            Ok(None) if shard + 1 < self.keyspace.shards.len() => Visited::UpTo(ScanPosition::new(shard + 1, 0)),
+            Ok(None) => Visited::All,
         }
     }
 
-    /// How many keys a database holds, expired ones that nobody has removed yet among them.
-    pub fn key_count(&self, database: usize) -> usize {
-        self.set.keyspace.sizes.get(database).unwrap_or_else(|| self.database_size(database).keys)
-    }
-
-    /// What a database holds.
-    pub fn database_size(&self, database: usize) -> DatabaseSize {
-        self.database_sizes(database..database + 1).pop().unwrap_or_default()
-    }
-
-    /// What each of some databases holds.
-    pub fn database_sizes(&self, databases: Range<usize>) -> Vec<DatabaseSize> {
-        let mut sizes = vec![DatabaseSize::default(); databases.len()];
-        for shard in 0..self.set.keyspace.shards.len() {
-            self.set.with_shard(shard, |data| {
-                for (size, index) in sizes.iter_mut().zip(databases.clone()) {
-                    let Some(database) = data.database(index) else { continue };
-                    size.keys += database.table.len();
-                    size.expires += database.deadlines.len();
-                    size.with_expiring_fields += database.field_deadlines.as_ref().map_or(0, |it| it.len());
-                    size.slots += database.table.slots_len();
-                    size.expiry_sum_ms += database.deadlines.sum_ms();
-                }
-            });
-        }
-        sizes
-    }
-
-    /// A key of a database, each about as likely as any other; `random` draws 64 bits.
-    pub fn random_key(&self, database: usize, mut random: impl FnMut() -> u64) -> Option<Vec<u8>> {
-        let shards = self.set.keyspace.shards.len();
-        let now_ms = self.now_ms();
+    /// A key of a database, each about as likely as any other; `random` draws 64 bits. Where shards are locked the others are asked, and
+    /// only where these have no key either, one of the locked ones is to be waited for.
+    pub fn random_key(&self, database: usize, mut random: impl FnMut() -> u64) -> Result<Option<Vec<u8>>, Busy> {
+        let (shards, mut turns) = (self.keyspace.shards.len(), 0);
         // A random slot of a random shard: fair, but a miss where it is empty. Small databases have mostly empty shards.
         for _ in 0..4 * shards {
             let shard = (random() % shards as u64) as usize;
             let slot = random();
-            let found = self.set.with_shard(shard, |data| {
+            let found = self.look(shard, &mut turns, |data| {
                 let entry = data.database(database)?.table.at_random(slot)?;
-                (!entry.is_gone(now_ms)).then(|| entry.key().to_vec())
+                (!entry.is_gone(self.now_ms)).then(|| entry.key().to_vec())
             });
-            if found.is_some() {
-                return found;
+            if let Ok(Some(key)) = found {
+                return Ok(Some(key));
             }
         }
         // All but empty: look at everything once, from a random place.
         let start = (random() % shards as u64) as usize;
-        (0..shards).find_map(|i| {
+        let mut busy = None;
+        for shard in (start..shards).chain(0..start) {
             let mut found = None;
-            self.set.with_shard((start + i) % shards, |data| {
-                if let Some(database) = data.database(database) {
-                    let mut visit = |entry: EntryRef<'_>| {
-                        if found.is_none() && !entry.is_gone(now_ms) {
-                            found = Some(entry.key().to_vec());
-                        }
-                    };
-                    database.table.visit_from(0, &mut visit, || false);
-                }
+            let look = self.look(shard, &mut turns, |data| {
+                let Some(database) = data.database(database) else { return };
+                let mut visit = |entry: EntryRef<'_>| {
+                    if found.is_none() && !entry.is_gone(self.now_ms) {
+                        found = Some(entry.key().to_vec());
+                    }
+                };
+                database.table.visit_from(0, &mut visit, || false);
             });
-            found
-        })
+            if found.is_some() {
+                return Ok(found);
+            }
+            busy = busy.or(look.err());
+        }
+        busy.map_or(Ok(None), Err)
     }
-}
-
-/// What a database holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DatabaseSize {
-    pub keys: usize,
-    pub expires: usize,
-    /// The hashes some of whose fields expire.
-    pub with_expiring_fields: usize,
-    pub slots: usize,
-    /// About the sum of the deadlines, in milliseconds since 1970.
-    pub expiry_sum_ms: i128,
 }

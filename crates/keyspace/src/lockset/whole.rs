@@ -26,7 +26,7 @@ impl<'a> WholeKeyspace<'a> {
         self.set.walker()
     }
 
-    /// Takes all keys of a database away; how many there were. Freeing them is the graveyard's work.
+    /// Takes all keys of a database away, and returns how many there were. The graveyard's thread frees them.
     pub fn flush(&mut self, database: usize) -> usize {
         let mut removed = Vec::new();
         let mut keys = 0;
@@ -41,9 +41,18 @@ impl<'a> WholeKeyspace<'a> {
             });
             self.set.publish_deadline(index);
         }
-        self.set.count(database, -(keys as i64));
+        self.set.keyspace.sizes.clear(database);
         self.set.keyspace.graveyard.bury(removed);
         keys
+    }
+
+    /// The number of slots in the tables of a database, occupied or not.
+    pub fn slots(&self, database: usize) -> usize {
+        let shards = 0..self.set.keyspace.shards.len();
+        let slots = |shard| {
+            self.set.with_shard(shard, |data| data.database(database).map_or(0, |entries| entries.table.slots_len()))
+        };
+        shards.map(slots).sum()
     }
 
     /// Swaps two databases.
@@ -63,9 +72,6 @@ impl<'a> WholeKeyspace<'a> {
                 shard.swap_databases(a, b);
             });
         }
-        let sizes = &self.set.keyspace.sizes;
-        let more = sizes.get(b).unwrap_or(0) as i64 - sizes.get(a).unwrap_or(0) as i64;
-        self.set.count(a, more);
-        self.set.count(b, -more);
+        self.set.keyspace.sizes.swap(a, b);
     }
 }

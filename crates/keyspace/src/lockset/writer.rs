@@ -29,7 +29,8 @@ pub enum Missing {
     Skip,
 }
 
-/// An edit that was done.
+/// An edit that was done. Its effect is still to be made known.
+#[must_use = "an edit that nobody hears of is missing from the journal, from WATCH and from blocked clients"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edited<R> {
     pub result: R,
@@ -91,11 +92,11 @@ impl<'a> Writer<'a> {
             let initial = set.access;
             match set.find(shard, database, key, true) {
                 Some(position) => {
-                    let database = shard.database_mut(database);
-                    let before = database.entry(position);
+                    let entries = shard.database_mut(database);
+                    let before = entries.entry(position);
                     let value_type = before.value_type();
                     let (value, expiry) = decide(Some(before))?;
-                    database.update(tag, position, |entry| {
+                    entries.update(tag, position, set.counts(database), |entry| {
                         let before = entry.view();
                         let expiry_ms = match expiry {
                             ExpiryChange::Keep => before.expiry_ms(),
@@ -118,8 +119,7 @@ impl<'a> Writer<'a> {
                     let (value, expiry) = decide(None)?;
                     let expiry_ms = if let ExpiryChange::At(at_ms) = expiry { Some(at_ms) } else { None };
                     let entry = Entry::new(key.bytes, value, expiry_ms, initial.initial());
-                    shard.database_mut(database).insert(tag, entry);
-                    set.count(database, 1);
+                    shard.database_mut(database).insert(tag, entry, set.counts(database));
                     Ok(None)
                 }
             }
@@ -135,7 +135,7 @@ impl<'a> Writer<'a> {
     ) -> Option<R> {
         self.at(key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
-            Some(shard.database_mut(database).update(tag, position, |entry| entry.modify(change)))
+            Some(shard.database_mut(database).update(tag, position, set.counts(database), |entry| entry.modify(change)))
         })
     }
 
@@ -158,10 +158,10 @@ impl<'a> Writer<'a> {
                 }
                 // SAFETY: the shard is locked.
                 unsafe { entry.touch(access.touched(entry.access())) };
-                let (result, goes) = entries.update(tag, position, |entry| entry.edit(change));
+                let counts = set.counts(database);
+                let (result, goes) = entries.update(tag, position, counts, |entry| entry.edit(change));
                 if goes {
-                    set.count(database, -1);
-                    set.discard(shard.database_mut(database).remove(tag, position));
+                    set.discard(entries.remove(tag, position, counts));
                 }
                 return Ok(Some(Edited { result, created: false, removed: goes }));
             }
@@ -173,8 +173,7 @@ impl<'a> Writer<'a> {
             let created = !value.is_empty();
             if created {
                 let entry = Entry::with_collection(key.bytes, value, None, access.initial());
-                shard.database_mut(database).insert(tag, entry);
-                set.count(database, 1);
+                shard.database_mut(database).insert(tag, entry, set.counts(database));
             }
             Ok(Some(Edited { result, created, removed: false }))
         })
@@ -208,7 +207,7 @@ impl<'a> Writer<'a> {
             // SAFETY: the shard is locked.
             unsafe { entry.touch(set.access.touched(entry.access())) };
             check(entry)?;
-            Ok(Some(entries.update(tag, position, |entry| entry.modify(change))))
+            Ok(Some(entries.update(tag, position, set.counts(database), |entry| entry.modify(change))))
         })
     }
 
@@ -226,8 +225,7 @@ impl<'a> Writer<'a> {
             self.set.discard(before);
             value_type
         });
-        self.at(key, |_, shard, tag| shard.database_mut(database).insert(tag, entry));
-        self.set.count(database, 1);
+        self.at(key, |set, shard, tag| shard.database_mut(database).insert(tag, entry, set.counts(database)));
         before
     }
 
@@ -235,8 +233,7 @@ impl<'a> Writer<'a> {
     pub fn take(&mut self, database: usize, key: HashedKey<'_>) -> Option<Entry> {
         self.at(key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
-            set.count(database, -1);
-            Some(shard.database_mut(database).remove(tag, position))
+            Some(shard.database_mut(database).remove(tag, position, set.counts(database)))
         })
     }
 
@@ -255,7 +252,8 @@ impl<'a> Writer<'a> {
     pub fn set_expiry(&mut self, database: usize, key: HashedKey<'_>, expiry_ms: Option<i64>) -> bool {
         self.at(key, |set, shard, tag| {
             let Some(position) = set.find(shard, database, key, true) else { return false };
-            shard.database_mut(database).update(tag, position, |entry| entry.set_expiry(expiry_ms));
+            let set_expiry = |entry: &mut Entry| entry.set_expiry(expiry_ms);
+            shard.database_mut(database).update(tag, position, set.counts(database), set_expiry);
             true
         })
     }
@@ -275,15 +273,15 @@ impl<'a> Writer<'a> {
             let what = match due {
                 Due::Key(deadline_ms, tag) => {
                     let position = database.table.find_deadline(tag, |entry| is_due(deadline_ms, entry.expiry_ms()))?;
-                    let entry = database.remove(tag, position);
-                    set.count(index, -1);
+                    let entry = database.remove(tag, position, set.counts(index));
                     data.touch(index, entry.view().key());
                     ExpiredWhat::Key(entry)
                 }
                 Due::Field(deadline_ms, tag) => {
                     let is_due = |entry: EntryRef<'_>| is_due(deadline_ms, entry.first_field_expiry_ms());
                     let position = database.table.find_deadline(tag, is_due)?;
-                    ExpiredWhat::Fields(data.expire_fields(index, (tag, position), now_ms, EXPIRED_FIELDS_MAX))
+                    let place = (tag, position);
+                    ExpiredWhat::Fields(data.expire_fields(index, place, now_ms, EXPIRED_FIELDS_MAX, set.counts(index)))
                 }
             };
             Some((index, what))

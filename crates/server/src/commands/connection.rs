@@ -276,9 +276,8 @@ impl<K> Context<'_, K> {
     /// Writes the messages that wait for this client, so that they come before the reply. Inside EXEC, whose reply is one array, they
     /// come after it.
     pub fn deliver_mail(&mut self) {
-        let mailbox = &self.session.client.mailbox;
-        if !self.nested && mailbox.has_mail() {
-            mailbox.drain_into(self.reply.out());
+        if !self.nested {
+            self.session.take_mail(self.reply.out());
         }
     }
 }

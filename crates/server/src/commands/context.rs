@@ -4,13 +4,14 @@
 use std::borrow::Cow;
 
 use ochre_datatypes::{Collection, ValueType};
-use ochre_keyspace::{Edited, EntryRef, HashedKey, LockSet, Missing, Reader, Walker, WholeKeyspace, Writer};
+use ochre_keyspace::{Busy, Edited, EntryRef, HashedKey, LockSet, Missing, Reader, Walker, WholeKeyspace, Writer};
 use ochre_resp::{Args, ReplyWriter};
 
-use super::{effects::Effects, error::CommandError, registry::Command, table::CommandSpec};
+use super::{effects::Effects, error::CommandError, registry::Command};
 use crate::{
     core::Core,
     events::NotifyClass,
+    locked::Locked,
     session::{Block, Session},
 };
 
@@ -18,10 +19,8 @@ use crate::{
 pub struct Context<'a, K> {
     /// The request; `args[0]` is the command's name, `args[1]` the subcommand's where there is one.
     pub args: Args<'a>,
-    /// The command that is running: its row with its number and full name.
+    /// The command that is running (of a container: the subcommand): its row, its number and its full name.
     pub command: &'static Command,
-    /// The row that is running (of a subcommand: its own).
-    pub spec: &'static CommandSpec,
     pub keys: K,
     pub reply: ReplyWriter<'a>,
     pub session: &'a mut Session,
@@ -44,6 +43,7 @@ pub type KeyedWrite<'a> = Context<'a, Writer<'a>>;
 pub type SessionOnly<'a> = Context<'a, NoKeys>;
 pub type Walk<'a> = Context<'a, Walker<'a>>;
 pub type Whole<'a> = Context<'a, WholeKeyspace<'a>>;
+pub type Compound<'a, 'c> = Context<'a, Inner<'a, 'c>>;
 
 /// No right to any key.
 pub struct NoKeys;
@@ -51,6 +51,29 @@ pub struct NoKeys;
 impl NoKeys {
     pub(crate) fn lock_set(&self) -> Option<&LockSet<'_>> {
         None
+    }
+}
+
+/// The right of a command that runs other commands under its own locks.
+pub struct Inner<'a, 'c> {
+    /// The locks, of all keys that these commands may touch.
+    pub locked: &'a mut Locked<'c>,
+    /// Runs one of them, as [`Context::run`] says.
+    pub(crate) run: fn(&Core, &mut Session, &mut Locked<'_>, InnerCall<'_>, &mut Vec<u8>) -> bool,
+}
+
+/// A command that runs inside of another one.
+#[derive(Clone, Copy)]
+pub struct InnerCall<'a> {
+    pub command: &'static Command,
+    pub args: Args<'a>,
+    /// Its keys, which are locked: index among the arguments, and hash.
+    pub hashed: &'a [(u32, u64)],
+}
+
+impl<'a> Inner<'a, '_> {
+    pub(crate) fn lock_set(&self) -> Option<&LockSet<'_>> {
+        Some(self.locked)
     }
 }
 
@@ -68,8 +91,17 @@ pub enum Outcome {
     Block(Block),
     /// Nothing is written or changed: it would take too long under the locks of a batch. It runs again, alone.
     Alone,
-    /// Nothing is written yet: a walk that lets others run goes on later, with what it left in `session.walk`.
-    Continue,
+    /// Nothing is written yet: a walk goes on later, with what it left in `session.walk`.
+    Suspended(Suspended),
+}
+
+/// When a walk goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspended {
+    /// After the core's other connections have had their turn.
+    Slice,
+    /// When a shard is free that another visit has locked for long.
+    Busy(Busy),
 }
 
 impl<'a, K> Context<'a, K> {
@@ -154,6 +186,13 @@ impl<'a, K> Context<'a, K> {
         if self.core.server.journal.is_kept() {
             self.effects.record(words());
         }
+    }
+}
+
+impl Compound<'_, '_> {
+    /// Runs a command, and writes its reply; whether the connection closes after it.
+    pub fn run(&mut self, call: InnerCall<'_>) -> bool {
+        (self.keys.run)(self.core, self.session, self.keys.locked, call, self.reply.out())
     }
 }
 

@@ -18,7 +18,7 @@ use ochre_keyspace::{AccessClock, ExpiryChange, NewValue, ValueRef};
 use self::digest::Signature;
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{Context, KeyedRead, Outcome, Run, SessionOnly, Walk, Whole},
+    context::{Context, KeyedRead, Outcome, Run, SessionOnly, Whole},
     help,
     table::{Group, KeyFlags, KeySpec},
 };
@@ -78,7 +78,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
         session("error", 3, error),
         switch("hashtable-can-abort-shrink"),
         session("help", 2, help),
-        CommandSpec { name: "htstats", arity: -3, handler: Handler::Walk(table_statistics), ..DEBUG },
+        CommandSpec { name: "htstats", arity: -3, handler: Handler::Whole(table_statistics), ..DEBUG },
         keyed("htstats-key", -3, table_statistics_of_key),
         switch("keysizes-hist-assert"),
         session("leak", 3, accepted),
@@ -179,7 +179,7 @@ fn config_rewrite(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn crash(cx: &mut SessionOnly<'_>) -> Run {
-    tracing::error!("DEBUG {} asked for: the process ends", cx.spec.name.to_uppercase());
+    tracing::error!("DEBUG {} asked for: the process ends", cx.command.spec.name.to_uppercase());
     std::process::abort();
 }
 
@@ -326,12 +326,13 @@ fn table_statistics_of_key(cx: &mut KeyedRead<'_>) -> Run {
     Err(CommandError::text("ERR The value stored at the specified key is not represented using an hash table"))
 }
 
-fn table_statistics(cx: &mut Walk<'_>) -> Run {
+fn table_statistics(cx: &mut Whole<'_>) -> Run {
     let database = cx.integer(2)?;
     let databases = cx.core.config().databases;
     let database = usize::try_from(database).ok().filter(|&database| database < databases);
     let database = database.ok_or(CommandError::text("ERR Out of range database"))?;
-    let size = cx.keys.database_size(database);
+    let size = cx.core.server.keyspace.sizes(database..database + 1)[0];
+    let slots = cx.keys.slots(database);
     let table = |title: &str, slots: usize, elements: usize| {
         if elements == 0 {
             return format!("[{title} HT]\n");
@@ -340,13 +341,13 @@ fn table_statistics(cx: &mut Walk<'_>) -> Run {
             "[{title} HT]\nHash table 0 stats (main hash table):\n table size: {slots}\n number of elements: {elements}\n"
         )
     };
-    let text = table("Dictionary", size.slots, size.keys) + &table("Expires", size.expires, size.expires);
+    let text = table("Dictionary", slots, size.keys) + &table("Expires", size.expires, size.expires);
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(Outcome::Done)
 }
 
 fn digest(cx: &mut Whole<'_>) -> Run {
-    let signature = Signature::of_data_set(cx.keys.walker(), cx.core.config().databases);
+    let signature = Signature::of_data_set(&cx.core.server.keyspace, cx.keys.walker(), cx.core.config().databases);
     cx.reply.simple(&signature.to_hex());
     Ok(Outcome::Done)
 }

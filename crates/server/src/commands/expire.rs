@@ -156,7 +156,7 @@ fn expire(cx: &mut KeyedWrite<'_>, unit: Unit, absolute: bool) -> Run {
     let at_ms = amount
         .checked_mul(unit.0)
         .and_then(|ms| ms.checked_add(base_ms))
-        .ok_or_else(|| CommandError::invalid_expire(cx.spec.name))?;
+        .ok_or_else(|| CommandError::invalid_expire(cx.command.spec.name))?;
     let (key, database) = (cx.key(1), cx.db());
     let holds = cx.keys.get(database, key).is_some_and(|entry| conditions.hold(entry.expiry_ms(), at_ms));
     if holds && at_ms <= cx.now_ms {

@@ -2,7 +2,7 @@
 
 use super::{
     CommandSpec, Flags, Handler,
-    context::{Outcome, Run, Walk},
+    context::{Outcome, Run, SessionOnly},
     table::{Category, Group},
 };
 use crate::observe::info;
@@ -18,13 +18,13 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
     complexity: "O(1)",
     summary: "Tells figures of the server, in sections.",
     syntax: "[section...]",
-    handler: Handler::Walk(info),
+    handler: Handler::Session(info),
     ..CommandSpec::DEFAULT
 }];
 
-fn info(cx: &mut Walk<'_>) -> Run {
+fn info(cx: &mut SessionOnly<'_>) -> Run {
     let sections: Vec<&[u8]> = cx.args.slice(1..).iter().collect();
-    let text = info::text(cx.core, cx.keys, cx.now_ms, &sections);
+    let text = info::text(cx.core, cx.now_ms, &sections);
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(Outcome::Done)
 }

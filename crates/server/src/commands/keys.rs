@@ -5,7 +5,7 @@ use ochre_keyspace::{Entry, HashedKey};
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{KeyedRead, KeyedWrite, Outcome, Run, Walk},
+    context::{KeyedRead, KeyedWrite, Outcome, Run, Suspended, Walk},
     table::{Category, Group, KeyFlags, KeySpec},
 };
 use crate::{events::NotifyClass, session::DATABASES};
@@ -189,8 +189,9 @@ fn value_type(cx: &mut KeyedRead<'_>) -> Run {
 
 fn randomkey(cx: &mut Walk<'_>) -> Run {
     match cx.keys.random_key(cx.db(), || cx.core.random()) {
-        Some(key) => cx.reply.bulk(&key),
-        None => cx.reply.null(),
+        Ok(Some(key)) => cx.reply.bulk(&key),
+        Ok(None) => cx.reply.null(),
+        Err(busy) => return Ok(Outcome::Suspended(Suspended::Busy(busy))),
     }
     Ok(Outcome::Done)
 }

@@ -1,8 +1,10 @@
 //! MEMORY: what takes how much of it.
 
+use ochre_keyspace::SLOT_BYTES_PER_KEY;
+
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{KeyedRead, Outcome, Run, SessionOnly, Walk},
+    context::{KeyedRead, Outcome, Run, SessionOnly},
     help,
     table::{Group, KeyFlags, KeySpec},
 };
@@ -53,7 +55,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "stats",
             tips: REPORT,
             summary: "Tells what takes how much memory.",
-            handler: Handler::Walk(stats),
+            handler: Handler::Session(stats),
             ..MEMORY
         },
         CommandSpec {
@@ -82,25 +84,23 @@ fn usage(cx: &mut KeyedRead<'_>) -> Run {
         }
         index += 2;
     }
-    /// The entry's slot in its table, at the load that tables have on average.
-    const SLOT_BYTES: usize = 12;
     match cx.keys.peek(cx.db(), cx.key(2)) {
-        Some(entry) => cx.reply.integer((entry.memory_usage() + SLOT_BYTES) as i64),
+        Some(entry) => cx.reply.integer((entry.memory_usage() + SLOT_BYTES_PER_KEY) as i64),
         None => cx.reply.null(),
     }
     Ok(Outcome::Done)
 }
 
-fn stats(cx: &mut Walk<'_>) -> Run {
+fn stats(cx: &mut SessionOnly<'_>) -> Run {
     let server = &cx.core.server;
-    let sizes = cx.keys.database_sizes(0..cx.core.config().databases);
+    let sizes = server.keyspace.sizes(0..cx.core.config().databases);
     let used = server.used_memory() as i64;
     let (peak, _) = server.peak_memory();
     let initial = server.initial_memory() as i64;
     let allocator = memory::allocator();
     let resident = process_figures::resident_memory() as i64;
     let keys: i64 = sizes.iter().map(|size| size.keys as i64).sum();
-    let tables: i64 = sizes.iter().map(|size| size.slots as i64 * 8).sum();
+    let tables = keys * SLOT_BYTES_PER_KEY as i64;
     let clients = server.clients.len() as i64 * size_of::<crate::session::Client>() as i64;
     let overhead = (initial + tables + clients).min(used);
     let net = (used - initial).max(1);
@@ -127,7 +127,7 @@ fn stats(cx: &mut Walk<'_>) -> Run {
         add(name, Integer(0));
     }
     for (index, size) in sizes.iter().enumerate().filter(|(_, size)| size.keys > 0) {
-        add(&format!("db.{index}"), Database(size.slots as i64 * 8, size.expires as i64 * 8));
+        add(&format!("db.{index}"), Database((size.keys * SLOT_BYTES_PER_KEY) as i64, size.expires as i64 * 8));
     }
     add("overhead.db.hashtable.lut", Integer(tables));
     add("overhead.db.hashtable.rehashing", Integer(0));

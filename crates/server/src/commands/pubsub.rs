@@ -6,7 +6,7 @@ use super::{
     help,
     table::{Group, KeyFlags, KeySpec},
 };
-use crate::pubsub::Kind;
+use crate::{config::Config, core::Core, journal::Position, pubsub::Kind, session::delivery::Sending};
 
 /// Of the commands that change what a client listens to. Their confirmations are pushed messages, which CLIENT REPLY does not hold back.
 const LISTENING: Flags = Flags::PUBSUB
@@ -267,15 +267,21 @@ fn confirm(cx: &mut SessionOnly<'_>, kind: Kind, verb: &str, name: Option<&[u8]>
     cx.reply.integer(count as i64);
 }
 
+/// How a message of a client is sent: it depends on nothing in the journal.
+fn sending<'s>(core: &'s Core, config: &'s Config) -> Sending<'s> {
+    Sending { config, counters: &core.counters, position: Position::default() }
+}
+
 fn publish(cx: &mut SessionOnly<'_>) -> Run {
-    let receivers = cx.core.server.pubsub.publish(&cx.core.config(), &cx.core.counters, cx.args.get(1), cx.args.get(2));
+    let config = cx.core.config();
+    let receivers = cx.core.server.pubsub.publish(sending(cx.core, &config), cx.args.get(1), cx.args.get(2));
     cx.reply.integer(receivers as i64);
     Ok(Outcome::Done)
 }
 
 fn spublish(cx: &mut SessionOnly<'_>) -> Run {
-    let receivers =
-        cx.core.server.pubsub.publish_to_shard(&cx.core.config(), &cx.core.counters, cx.args.get(1), cx.args.get(2));
+    let config = cx.core.config();
+    let receivers = cx.core.server.pubsub.publish_to_shard(sending(cx.core, &config), cx.args.get(1), cx.args.get(2));
     cx.reply.integer(receivers as i64);
     Ok(Outcome::Done)
 }

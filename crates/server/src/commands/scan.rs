@@ -1,12 +1,12 @@
 //! Walks over the keys of a database: KEYS and SCAN. Both go in slices, between which their core serves others.
 
 use ochre_datatypes::{ValueType, glob};
-use ochre_keyspace::{EntryRef, ScanPosition};
+use ochre_keyspace::{Busy, EntryRef, ScanPosition, Visited};
 use ochre_resp::ReplyWriter;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{Context, Outcome, Run, Walk},
+    context::{Context, Outcome, Run, Suspended, Walk},
     keys::GENERIC,
     table::Category,
 };
@@ -158,12 +158,10 @@ fn walk(
 ) -> Run {
     let mut state =
         cx.session.walk.take().unwrap_or_else(|| Box::new(WalkState { position: start, ..WalkState::default() }));
-    if state.ended.is_none() {
-        visit(cx, &mut state, visited_max, filter);
-    }
+    let busy = if state.ended.is_none() { visit(cx, &mut state, visited_max, filter) } else { None };
     let Some(next) = state.ended else {
         cx.session.walk = Some(state);
-        return Ok(Outcome::Continue);
+        return Ok(Outcome::Suspended(busy.map_or(Suspended::Slice, Suspended::Busy)));
     };
     let count = state.count;
     let total: usize = state.found.iter().map(Vec::len).sum();
@@ -187,11 +185,11 @@ fn walk(
         reply.extend_from_slice(&piece);
     }
     cx.session.walk = Some(state);
-    Ok(Outcome::Continue)
+    Ok(Outcome::Suspended(Suspended::Slice))
 }
 
-/// Visits entries for a slice.
-fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &Filter<'_>) {
+/// Visits entries for a slice. Returns the shard that is to be waited for, where one is locked for long.
+fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &Filter<'_>) -> Option<Busy> {
     let (database, protocol) = (cx.db(), cx.reply.protocol());
     let mut shards = 0;
     let visited_before = state.visited;
@@ -218,18 +216,22 @@ fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &
             &mut || visited.get() >= visited_max.min(slice_end),
         );
         state.visited = visited.get();
-        let Some(next) = next else {
-            state.ended = Some(None);
-            return;
+        let next = match next {
+            Visited::UpTo(next) => next,
+            Visited::All => {
+                state.ended = Some(None);
+                return None;
+            }
+            Visited::Busy(busy) => return Some(busy),
         };
         if state.visited >= visited_max {
             state.ended = Some(Some(next));
-            return;
+            return None;
         }
         state.position = next;
         shards += 1;
         if !cx.nested && state.visited - visited_before + shards >= SLICE_MAX {
-            return;
+            return None;
         }
     }
 }

@@ -23,7 +23,7 @@ use super::{
     lists,
     table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
 };
-use crate::{core::Core, events::NotifyClass, notify};
+use crate::{core::Core, events::NotifyClass, journal::Position, notify};
 
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
@@ -277,7 +277,7 @@ impl<'v> Lookup<'v> {
         let found = self.keys.get(self.database, self.core.server.keyspace.hash(&key));
         self.core.counters.lookup(found.is_some());
         let Some(entry) = found else {
-            notify::publish(self.core, NotifyClass::KEY_MISS, "keymiss", self.database, &key);
+            notify::publish(self.core, Position::default(), NotifyClass::KEY_MISS, "keymiss", self.database, &key);
             return None;
         };
         match field {

@@ -7,8 +7,9 @@ use bitflags::bitflags;
 use ochre_datatypes::ValueType;
 use ochre_resp::Args;
 
-use super::context::{KeyedRead, KeyedWrite, Run, SessionOnly, Walk, Whole};
+use super::context::{Compound, KeyedRead, KeyedWrite, Run, SessionOnly, Walk, Whole};
 pub use crate::label::Flags;
+use crate::session::{Session, transaction::Queued};
 
 /// What is known of one command or subcommand.
 ///
@@ -106,9 +107,9 @@ impl CommandSpec {
             || self.flags.contains(Flags::BATCH_BARE) && arguments == self.arity.unsigned_abs() as usize
     }
 
-    /// Whether it needs the whole keyspace to itself with these arguments, whatever its handler's rights are.
+    /// Whether it needs the whole keyspace to itself with these arguments.
     pub fn needs_everything(&self, args: Args<'_>) -> bool {
-        self.touches_unnamed_keys.is_some_and(|touches| touches(args))
+        matches!(self.handler, Handler::Whole(_)) || self.touches_unnamed_keys.is_some_and(|touches| touches(args))
     }
 
     /// Whether some argument may be a key.
@@ -171,12 +172,23 @@ pub enum Handler {
     Write(fn(&mut KeyedWrite<'_>) -> Run),
     /// Touches no key.
     Session(fn(&mut SessionOnly<'_>) -> Run),
-    /// Visits shards one after the other, none held between two of them; may answer in slices with [`super::context::Outcome::Continue`].
+    /// Visits shards one after the other, none held between two of them; may answer in slices with [`super::context::Outcome::Suspended`].
     Walk(fn(&mut Walk<'_>) -> Run),
     /// Has the whole keyspace to itself, under the gate.
     Whole(fn(&mut Whole<'_>) -> Run),
+    /// Runs other commands, under one lock set that it is given.
+    Compound(CompoundHandler),
     /// Only its subcommands do something.
     Container,
+}
+
+/// See [`Handler::Compound`].
+#[derive(Clone, Copy)]
+pub struct CompoundHandler {
+    /// The commands that are known beforehand: their keys are locked beside those of the row.
+    pub queued: fn(&Session) -> &[Queued],
+    /// Runs with the locks.
+    pub run: fn(&mut Compound<'_, '_>) -> Run,
 }
 
 bitflags! {

@@ -2,10 +2,11 @@
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{KeyedRead, Outcome, Run, SessionOnly},
-    table::{Category, Group, KeyFlags, KeySpec},
+    context::{Compound, InnerCall, KeyedRead, Outcome, Run, SessionOnly},
+    registry,
+    table::{Category, CompoundHandler, Group, KeyFlags, KeySpec},
 };
-use crate::session::{ClientFlags, Transaction, Watch};
+use crate::session::{ClientFlags, Session, Transaction, Watch, transaction::Queued};
 
 const COMMON: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST);
 
@@ -37,7 +38,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "1.2.0",
         complexity: "that of the queued commands",
         summary: "Runs all queued commands of a transaction as one.",
-        handler: Handler::Read(exec_outside_transaction),
+        handler: Handler::Compound(CompoundHandler { queued, run: exec }),
         ..CommandSpec::DEFAULT
     },
     CommandSpec {
@@ -98,9 +99,45 @@ fn discard(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// EXEC inside a transaction is run by `request/execute.rs`, which runs what was queued.
-fn exec_outside_transaction(_cx: &mut KeyedRead<'_>) -> Run {
-    Err(CommandError::text("ERR EXEC without MULTI"))
+/// The commands of a session's transaction.
+fn queued(session: &Session) -> &[Queued] {
+    session.transaction.as_ref().map_or(&[], |transaction| &transaction.queued)
+}
+
+/// Runs what was queued as one, under the locks of all its keys and of the watched ones.
+fn exec(cx: &mut Compound<'_, '_>) -> Run {
+    if !cx.session.in_transaction() {
+        return Err(CommandError::text("ERR EXEC without MULTI"));
+    }
+    let keyspace = &cx.core.server.keyspace;
+    // A watched key whose time has come has changed, though nobody has looked at it since.
+    for (database, key) in cx.session.watch.iter().flat_map(|watch| &watch.keys) {
+        cx.keys.locked.reader().peek(*database, keyspace.hash(key));
+    }
+    let watch_failed = cx.session.watch.as_ref().is_some_and(|watch| watch.is_changed());
+    cx.session.release_watch(&cx.keys.locked.reader(), keyspace);
+    let transaction = cx.session.end_transaction().expect("the session is in a transaction");
+    if transaction.failed {
+        return Err(CommandError::text("EXECABORT Transaction discarded because of previous errors."));
+    }
+    if watch_failed {
+        cx.reply.null_array();
+        return Ok(Outcome::Done);
+    }
+    cx.reply.array(transaction.queued.len());
+    let mut outcome = Outcome::Done;
+    for queued in &transaction.queued {
+        let mark = cx.reply.position();
+        let command = registry::table().of(queued.command);
+        let closes = cx.run(InnerCall { command, args: queued.args(), hashed: &queued.hashed });
+        // Nothing is sent after the reply of the command that closes the connection.
+        if matches!(outcome, Outcome::Close) {
+            cx.reply.rewind(mark);
+        } else if closes {
+            outcome = Outcome::Close;
+        }
+    }
+    Ok(outcome)
 }
 
 fn watch(cx: &mut KeyedRead<'_>) -> Run {

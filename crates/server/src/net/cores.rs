@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, rc::Rc, sync::Arc, thread, time::Duration};
 
-use ochre_keyspace::{LockSet, ShardList};
+use ochre_keyspace::{ShardList, Visit};
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{Notify, mpsc},
@@ -13,8 +13,14 @@ use tokio::{
 use crate::{
     clock,
     core::Core,
+    journal::frame,
     mailroom::Arrival,
-    request::{connection, effects, execute, wake, worker::Worker},
+    request::{
+        chores, connection, effects,
+        locks::{self, Demand, Unavailable},
+        serving,
+        worker::Worker,
+    },
     server::Server,
     session::{Client, Session},
     sockets::stream::Stream,
@@ -50,7 +56,7 @@ async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedRec
     let worker = Rc::new(Worker::new(core.clone()));
     spawn_local(expire(core.clone(), deadline));
     spawn_local(housekeeping(core.clone()));
-    spawn_local(serve_waiters(core.clone()));
+    spawn_local(chores::serve(core.clone()));
     while let Some(arrival) = arrivals.recv().await {
         match arrival.stream.register() {
             Ok(stream) => welcome(&worker, stream, arrival.client, arrival.protocol),
@@ -105,37 +111,35 @@ async fn expire(core: Rc<Core>, earlier: Arc<Notify>) {
 
 /// Expires a few keys of a shard; whether none is left that is due.
 async fn expire_some(core: &Core, shard: usize) -> bool {
-    let keyspace = &core.server.keyspace;
-    let entered = loop {
-        match keyspace.gate().enter(core.index) {
-            Some(entered) => break entered,
-            None => poll_fn(|cx| keyspace.gate().poll_open(None, cx)).await,
-        }
-    };
-    let mut shards = ShardList::new();
-    shards.push(shard as u16);
-    let mut set = LockSet::lock(keyspace, entered, shards);
-    // A core without requests learns here which events are asked for.
-    core.refresh_config();
-    // What stops expiry may have begun since the shards that are due were counted.
-    if core.server.pause.stops_expiry() || !core.server.expires_actively() {
-        return true;
-    }
-    execute::prepare(core, &core.config(), Some(&mut set), clock::now_ms());
-    let finished = (0..EXPIRED_PER_LOCK).any(|_| !set.writer().expire_one(shard));
-    effects::publish_expired(core, &set);
-    wake::serve(core, &mut set, clock::now_ms());
-    finished
-}
-
-/// Serves those who wait for keys and could not be served by who changed these.
-async fn serve_waiters(core: Rc<Core>) {
+    let mut attempt = None;
     loop {
-        core.unserved_notify.notified().await;
-        let mut turn = None;
-        while !wake::serve_unserved(&core, &mut turn) {
-            poll_fn(|cx| core.server.pause.poll_end(cx)).await;
-            poll_fn(|cx| core.server.keyspace.gate().poll_open(turn.as_ref(), cx)).await;
+        // A core without requests learns here which events are asked for.
+        core.refresh_config();
+        // What stops expiry may have begun since the shards that are due were counted.
+        let is_stopped = || core.server.pause.stops_expiry() || !core.server.expires_actively();
+        if is_stopped() {
+            return true;
+        }
+        let demand = Demand {
+            shards: ShardList::from_slice(&[shard as u16]),
+            everything: false,
+            visit: Visit::Brief,
+            visit_written: &|_| {},
+            is_paused: &is_stopped,
+        };
+        match locks::lock(core, &core.config(), &mut attempt, demand) {
+            Ok(mut locked) => {
+                let mark = frame::mark(&locked.records());
+                let finished = (0..EXPIRED_PER_LOCK).any(|_| !locked.writer().expire_one(shard));
+                effects::publish_expired(core, &locked);
+                frame::end_record(&mut locked.records(), mark);
+                serving::serve(core, &mut locked);
+                return finished;
+            }
+            Err(Unavailable::Pause) => return true,
+            Err(unavailable) => {
+                poll_fn(|cx| locks::poll_available(core, attempt.as_deref(), unavailable, cx)).await;
+            }
         }
     }
 }

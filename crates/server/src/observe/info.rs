@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use ochre_keyspace::{DatabaseSize, Walker};
+use ochre_keyspace::{DatabaseSize, SLOT_BYTES_PER_KEY};
 
 use super::process_figures::{self, CpuSeconds};
 use crate::{
@@ -59,12 +59,11 @@ const SECTIONS: &[Section] = &[
 ];
 
 /// The text for the sections that were asked for; the usual ones if none was.
-pub fn text(core: &Core, keys: Walker<'_>, now_ms: i64, asked: &[&[u8]]) -> String {
+pub fn text(core: &Core, now_ms: i64, asked: &[&[u8]]) -> String {
     let config = core.config();
     let view = View {
         server: &core.server,
         config: &config,
-        keys,
         now_ms,
         clients: core.server.clients.all(),
         sizes: OnceCell::new(),
@@ -86,7 +85,6 @@ pub fn text(core: &Core, keys: Walker<'_>, now_ms: i64, asked: &[&[u8]]) -> Stri
 struct View<'a> {
     server: &'a Server,
     config: &'a Config,
-    keys: Walker<'a>,
     now_ms: i64,
     clients: Vec<Arc<Client>>,
     sizes: OnceCell<Vec<DatabaseSize>>,
@@ -107,15 +105,15 @@ impl View<'_> {
         String::from_utf8_lossy(&directive.show(self.config)).into_owned()
     }
 
-    /// What each database holds: all shards are visited for it, so once at most.
+    /// What each database holds.
     fn sizes(&self) -> &[DatabaseSize] {
-        self.sizes.get_or_init(|| self.keys.database_sizes(0..self.config.databases))
+        self.sizes.get_or_init(|| self.server.keyspace.sizes(0..self.config.databases))
     }
 
     /// Bytes of tables, and of what clients have in their buffers.
     fn overhead(&self) -> (u64, u64) {
-        let slots: usize = self.sizes().iter().map(|size| size.slots).sum();
-        (slots as u64 * 8, self.client_memory())
+        let keys: usize = self.sizes().iter().map(|size| size.keys).sum();
+        ((keys * SLOT_BYTES_PER_KEY) as u64, self.client_memory())
     }
 
     fn client_memory(&self) -> u64 {
@@ -459,8 +457,7 @@ fn cluster(_view: &View<'_>, text: &mut Text) {
 
 fn keyspace(view: &View<'_>, text: &mut Text) {
     for (index, size) in view.sizes().iter().enumerate().filter(|(_, size)| size.keys > 0) {
-        let expiry_ms = if size.expires == 0 { 0 } else { (size.expiry_sum_ms / size.expires as i128) as i64 };
-        let mean_ms = if size.expires == 0 { 0 } else { (expiry_ms - view.now_ms).max(0) };
+        let mean_ms = if size.expires == 0 { 0 } else { (size.mean_expiry_ms - view.now_ms).max(0) };
         text.field(
             &format!("db{index}"),
             format_args!(

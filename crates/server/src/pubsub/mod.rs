@@ -31,10 +31,10 @@ use smallvec::SmallVec;
 pub use crate::session::subscriptions::{Kind, Name};
 
 use self::message::Message;
-use crate::{
-    config::Config,
-    counters::Counters,
-    session::{Client, Session, delivery, subscriptions::Subscriptions},
+use crate::session::{
+    Client, Session,
+    delivery::{self, Sending},
+    subscriptions::Subscriptions,
 };
 
 /// See the module.
@@ -73,18 +73,18 @@ type Woken = SmallVec<[Arc<Client>; 8]>;
 impl PubSub {
     /// Sends a message to the subscribers of a channel and of the patterns that match it; how many got it, a client counting once for each
     /// of its subscriptions that match.
-    pub fn publish(&self, config: &Config, counters: &Counters, channel: &[u8], message: &[u8]) -> usize {
+    pub fn publish(&self, sending: Sending<'_>, channel: &[u8], message: &[u8]) -> usize {
         let mut woken = Woken::new();
         let channels = self.channels.lock(channel);
         let patterns = (self.pattern_count.load(Ordering::Acquire) > 0).then(|| self.patterns.lock());
         let mut receivers = 0;
         if let Some(subscribers) = channels.get(channel) {
-            receivers += subscribers.send(config, counters, Message::new(&[b"message", channel, message]), &mut woken);
+            receivers += subscribers.send(sending, Message::new(&[b"message", channel, message]), &mut woken);
         }
         for (pattern, subscribers) in patterns.iter().flat_map(|patterns| patterns.iter()) {
             if glob::matches(pattern, channel) {
                 let words: [&[u8]; 4] = [b"pmessage", pattern, channel, message];
-                receivers += subscribers.send(config, counters, Message::new(&words), &mut woken);
+                receivers += subscribers.send(sending, Message::new(&words), &mut woken);
             }
         }
         drop(patterns);
@@ -94,12 +94,10 @@ impl PubSub {
     }
 
     /// Sends a message to the subscribers of a shard channel; how many got it.
-    pub fn publish_to_shard(&self, config: &Config, counters: &Counters, channel: &[u8], message: &[u8]) -> usize {
+    pub fn publish_to_shard(&self, sending: Sending<'_>, channel: &[u8], message: &[u8]) -> usize {
         let mut woken = Woken::new();
         let receivers = match self.shard_channels.lock(channel).get(channel) {
-            Some(subscribers) => {
-                subscribers.send(config, counters, Message::new(&[b"smessage", channel, message]), &mut woken)
-            }
+            Some(subscribers) => subscribers.send(sending, Message::new(&[b"smessage", channel, message]), &mut woken),
             None => 0,
         };
         wake(woken);
@@ -237,9 +235,9 @@ impl Default for Topics {
 
 impl Subscribers {
     /// Sends a message to all of them; how many they are.
-    fn send(&self, config: &Config, counters: &Counters, mut message: Message<'_>, woken: &mut Woken) -> usize {
+    fn send(&self, sending: Sending<'_>, mut message: Message<'_>, woken: &mut Woken) -> usize {
         for client in &self.0 {
-            if delivery::put(config, counters, client, || message.rendered(client.protocol())) {
+            if delivery::put(sending, client, || message.rendered(client.protocol())) {
                 woken.push(client.clone());
             }
         }

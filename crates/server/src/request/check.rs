@@ -2,10 +2,11 @@
 
 use ochre_resp::{Args, Protocol};
 
+use super::{chores, keys};
 use crate::{
     commands::{Command, CommandError, Flags},
     config::{Config, EnableCommand},
-    core::Core,
+    core::{Chore, Core},
     session::{Session, transaction::Queued},
 };
 
@@ -65,7 +66,7 @@ pub fn check(
         return Verdict::Paused;
     }
     if session.in_transaction() && !flags.contains(Flags::IN_MULTI_AT_ONCE) {
-        return queue(session, command, args);
+        return queue(core, session, command, args);
     }
     Verdict::Run
 }
@@ -74,14 +75,9 @@ pub fn check(
 #[cold]
 fn abort_transaction(core: &Core, session: &mut Session, error: &CommandError) -> CommandError {
     session.end_transaction();
-    // Who has the gate closed runs on another core, and not for long.
-    let entered = loop {
-        match core.server.keyspace.gate().enter(core.index) {
-            Some(entered) => break entered,
-            None => std::thread::yield_now(),
-        }
-    };
-    session.leave_watch(&core.server.keyspace, entered);
+    if let Some(watch) = session.take_watch() {
+        chores::run_or_leave(core, Chore::Unwatch(watch));
+    }
     let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
     CommandError::composed([b"EXECABORT Transaction discarded because of: ", reason].concat())
 }
@@ -148,12 +144,14 @@ fn debug_is_allowed(config: &Config, session: &Session) -> bool {
     }
 }
 
-fn queue(session: &mut Session, command: &'static Command, args: Args<'_>) -> Verdict {
+fn queue(core: &Core, session: &mut Session, command: &'static Command, args: Args<'_>) -> Verdict {
     let Some(transaction) = &mut session.transaction else { return Verdict::Run };
-    // What is sure to fail already is not kept.
+    // Nothing is kept for a transaction that is sure to fail already.
     let watch_failed = session.watch.as_ref().is_some_and(|watch| watch.is_changed());
     if !transaction.failed && !watch_failed {
-        transaction.queued.push(Queued::new(command, args));
+        let mut hashed = Vec::new();
+        keys::hash_into(&core.server.keyspace, command.spec, args, &mut hashed);
+        transaction.queued.push(Queued::new(command, args, &hashed));
     } else {
         transaction.dropped += 1;
     }

@@ -17,13 +17,15 @@ use ochre_resp::{ReplyWriter, RequestParser};
 use tokio::{io::AsyncReadExt, time::Sleep};
 
 use super::{
-    batch::{self, Next},
-    wake,
+    chores,
+    locks::{self, Unavailable},
+    turn::{Next, Scratch, Turn, Workspace},
     worker::Worker,
 };
 use crate::{
     config::{Config, OutputLimit},
-    core::Core,
+    core::{Chore, Core},
+    journal::Position,
     session::{ClientFlags, ReplyMode, Session, wait::WaitEnd},
     sockets::stream::Stream,
 };
@@ -59,24 +61,17 @@ struct Connection {
     above_soft_limit_since: Option<Instant>,
     /// The deadline of what the session waits for.
     timer: Option<Pin<Box<Sleep>>>,
-    /// What holds its next request up.
-    held: Option<Held>,
+    /// What its next request waits for, which was read already. What is to be sent is sent meanwhile.
+    held: Option<Unavailable>,
     /// It ends once the output is sent.
     closing: bool,
     /// The client has sent all that it will.
     input_ended: bool,
 }
 
-/// What holds a request up that was read already. What is to be sent is sent meanwhile.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Held {
-    Gate,
-    Pause,
-}
-
-/// Why a turn of the connection is over.
-enum Turn {
-    /// There is more to do, but it is others' turn.
+/// Why the connection stops for now.
+enum Stop {
+    /// There is more to do, but other connections have their turn first.
     Yield,
     /// The connection has ended.
     End,
@@ -102,50 +97,42 @@ pub fn serve(worker: Rc<Worker>, stream: Stream, session: Session) -> impl Futur
         input_ended: false,
     };
     async move {
-        while let Turn::Yield = poll_fn(|cx| connection.poll(&worker, cx)).await {
+        while let Stop::Yield = poll_fn(|cx| connection.poll(&worker, cx)).await {
             tokio::task::yield_now().await;
         }
-        connection.end(&worker.core).await;
+        connection.end(&worker.core);
     }
 }
 
 impl Connection {
     /// Does what can be done, until there is nothing to do but wait.
-    fn poll(&mut self, worker: &Worker, cx: &mut Context<'_>) -> Poll<Turn> {
+    fn poll(&mut self, worker: &Worker, cx: &mut Context<'_>) -> Poll<Stop> {
         let core = &worker.core;
         self.session.client.waker.register(cx.waker());
         core.refresh_config();
         let config = core.config();
         let mut scratch = worker.scratch.borrow_mut();
-        let (input, output, mut work) = scratch.parts();
+        let Scratch { input, output, work } = &mut *scratch;
         let mut read_bytes = 0;
         loop {
             if self.session.client.is_killed() {
-                return Poll::Ready(Turn::End);
+                return Poll::Ready(Stop::End);
             }
             output.clear();
             // What was sent to it before it asked comes before what it is answered.
-            if self.session.client.mailbox.has_mail() {
-                self.session.client.mailbox.drain_into(output);
-            }
+            self.session.take_mail(output);
             self.poll_blocked(core, cx, output);
             self.poll_held(core, cx);
             let mut next = None;
             if !self.serves() {
                 // Reading only tells whether the client is still there.
             } else if self.unserved {
-                let (done, stopped) = batch::serve(
-                    core,
-                    &config,
-                    &mut self.session,
-                    &mut self.parser,
-                    &mut self.input,
-                    output,
-                    &mut work,
-                );
+                let (session, parser) = (&mut self.session, &mut self.parser);
+                let mut turn = Turn { core, config: &config, session, parser, out: output, work };
+                let (done, stopped) = turn.serve(&mut self.input);
                 self.input.drain(..done);
                 next = Some(stopped);
-            } else if let Poll::Ready(read) = self.poll_read(core, &config, cx, input, output, &mut work) {
+            } else if let Poll::Ready(read) = self.poll_read(core, &config, cx, input, output, work) {
                 match read {
                     Ok((read, stopped)) => {
                         read_bytes += read;
@@ -155,7 +142,7 @@ impl Connection {
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.close(),
                     Err(error) => {
                         tracing::trace!(client = self.session.client.id, %error, "connection lost");
-                        return Poll::Ready(Turn::End);
+                        return Poll::Ready(Stop::End);
                     }
                 }
             }
@@ -164,22 +151,20 @@ impl Connection {
                 // Nothing new may keep it from its end.
                 core.server.pubsub.leave(&mut self.session);
             }
-            if self.session.client.mailbox.has_mail() {
-                self.session.client.mailbox.drain_into(output);
-            }
+            self.session.take_mail(output);
             if self.poll_write(core, &config, cx, output).is_err() {
-                return Poll::Ready(Turn::End);
+                return Poll::Ready(Stop::End);
             }
             if self.closing && self.unsent() == 0 {
-                return Poll::Ready(Turn::End);
+                return Poll::Ready(Stop::End);
             }
             self.release_memory();
             if yields || read_bytes >= TURN_BYTES && self.serves() {
-                return Poll::Ready(Turn::Yield);
+                return Poll::Ready(Stop::Yield);
             }
             if next.is_none() || self.closing || self.session.blocked.is_some() {
                 if self.watch_for_end(core, &config, cx) {
-                    return Poll::Ready(Turn::End);
+                    return Poll::Ready(Stop::End);
                 }
                 if self.session.blocked.is_some() && self.arm_timer(cx) {
                     continue;
@@ -197,8 +182,8 @@ impl Connection {
     /// Takes over why serving stopped; whether others are to have their turn.
     fn follow(&mut self, next: Option<&Next>) -> bool {
         let Some(next) = next else { return false };
-        if !matches!(next, Next::Gate) {
-            self.session.gate_turn = None;
+        if !matches!(next, Next::Unavailable(Unavailable::Gate | Unavailable::Shard(_))) {
+            self.session.attempt = None;
         }
         self.unserved = match next {
             Next::Read { wanted } => {
@@ -206,13 +191,11 @@ impl Connection {
                 false
             }
             Next::Yield => true,
-            Next::Gate => {
-                self.held = Some(Held::Gate);
-                true
-            }
-            Next::Pause => {
-                self.held = Some(Held::Pause);
-                self.session.client.set_flag(ClientFlags::PAUSED, true);
+            Next::Unavailable(unavailable) => {
+                self.held = Some(*unavailable);
+                if *unavailable == Unavailable::Pause {
+                    self.session.client.set_flag(ClientFlags::PAUSED, true);
+                }
                 true
             }
             Next::Blocked => true,
@@ -239,7 +222,7 @@ impl Connection {
         cx: &mut Context<'_>,
         input: &mut Vec<u8>,
         output: &mut Vec<u8>,
-        work: &mut batch::Workspace<'_>,
+        work: &mut Workspace,
     ) -> Poll<io::Result<(usize, Next)>> {
         let in_place = self.input.len() > MOVED_BYTES_MAX;
         let (buffer, before) = if in_place {
@@ -270,7 +253,7 @@ impl Connection {
         self.session.client.mark_active();
 
         let (session, parser) = (&mut self.session, &mut self.parser);
-        let (done, next) = batch::serve(core, config, session, parser, buffer, output, work);
+        let (done, next) = Turn { core, config, session, parser, out: output, work }.serve(buffer);
         if in_place {
             self.input.drain(..done);
         } else {
@@ -397,11 +380,15 @@ impl Connection {
             waiting.wait.time_out();
         }
         let Some(end) = waiting.wait.end() else { return };
-        let is_served = matches!(end, WaitEnd::Served(_));
+        let is_served = matches!(end, WaitEnd::Served(..));
         let mark = output.len();
+        let mut served_at = Position::default();
         let mut reply = ReplyWriter::new(output, self.session.protocol);
         match end {
-            WaitEnd::Served(reply) => output.extend_from_slice(&reply),
+            WaitEnd::Served(reply, position) => {
+                output.extend_from_slice(&reply);
+                served_at = position;
+            }
             WaitEnd::Timeout => (waiting.on_timeout)(&mut reply),
             WaitEnd::UnblockedWithError => {
                 core.counters.error(b"UNBLOCKED");
@@ -419,47 +406,32 @@ impl Connection {
         if !is_served {
             self.stop_waiting(core);
         }
+        self.session.depends_on(served_at);
         self.session.blocked = None;
         self.timer = None;
         *self.session.client.wait.lock() = None;
         self.session.client.set_flag(ClientFlags::BLOCKED | ClientFlags::HAS_DEADLINE, false);
     }
 
-    /// Takes what is parked for it away from its keys; later, where the gate is closed.
-    fn stop_waiting(&mut self, core: &Rc<Core>) {
-        let Some(parked) = self.session.blocked.as_mut().and_then(|waiting| waiting.parked.take()) else { return };
-        if let Some(entered) = core.server.keyspace.gate().enter(core.index) {
-            wake::leave(core, entered, &parked);
-            return;
+    /// Takes its blocked command off the keys that it waits for.
+    fn stop_waiting(&mut self, core: &Core) {
+        let parked = self.session.blocked.as_mut().and_then(|waiting| waiting.parked.take());
+        if let Some(parked) = parked {
+            chores::run_or_leave(core, Chore::Unpark(parked));
         }
-        let core = core.clone();
-        tokio::task::spawn_local(async move {
-            let entered = loop {
-                let gate = core.server.keyspace.gate();
-                poll_fn(|cx| gate.poll_open(None, cx)).await;
-                if let Some(entered) = gate.enter(core.index) {
-                    break entered;
-                }
-            };
-            wake::leave(&core, entered, &parked);
-        });
     }
 
-    /// Lets the held request go where what held it is over; else the connection is woken then.
+    /// Lets the held request go where what it waits for is there; else the connection is woken then.
     fn poll_held(&mut self, core: &Core, cx: &mut Context<'_>) {
-        let over = match self.held {
-            None => return,
-            Some(Held::Gate) => core.server.keyspace.gate().poll_open(self.session.gate_turn.as_ref(), cx),
-            Some(Held::Pause) => core.server.pause.poll_end(cx),
-        };
-        if over.is_ready() {
+        let Some(unavailable) = self.held else { return };
+        if locks::poll_available(core, self.session.attempt.as_deref(), unavailable, cx).is_ready() {
             self.held = None;
             self.session.client.set_flag(ClientFlags::PAUSED, false);
         }
     }
 
-    /// Starts the timer of the session's wait; whether that is over already. Where its command is being run again just now, who does so
-    /// wakes it afterwards.
+    /// Starts the timer of the session's wait; whether that is over already. Where a writer is running its command again just now, the
+    /// writer wakes it afterwards.
     fn arm_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(waiting) = &self.session.blocked else { return false };
         let Some(deadline) = waiting.deadline else { return false };
@@ -469,18 +441,19 @@ impl Connection {
 
     /// While nothing is served: reads on, so that a client that has gone is noticed. Whether that ends the connection.
     fn watch_for_end(&mut self, core: &Core, config: &Config, cx: &mut Context<'_>) -> bool {
-        // A closed gate opens soon, and what came before the end of the input is still to be done.
-        if self.serves() || self.held == Some(Held::Gate) {
+        // A request that waits for its locks is run also where the input has ended behind it.
+        if self.serves() || matches!(self.held, Some(Unavailable::Gate | Unavailable::Shard(_))) {
             return false;
         }
-        // Of one that waits for a key the end must be seen, for it would take what another waits for; its limit is the query buffer's.
+        // A blocked client is still read from, so that its disconnect is noticed before an element is handed to it. Its limit is that of the
+        // query buffer.
         while !self.input_ended && (self.session.blocked.is_some() || self.input.len() <= GROWTH_BYTES) {
             match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Err(_)) => return true,
                 Poll::Ready(Ok(0)) => {
                     self.input_ended = true;
-                    // Who has closed one direction may still read its replies in the other.
+                    // A client that has closed one direction may still read its replies in the other.
                     return !self.closing;
                 }
                 Poll::Ready(Ok(_)) if self.closing => self.input.clear(),
@@ -492,19 +465,16 @@ impl Connection {
     }
 
     /// Takes the session out of everything that knows it.
-    async fn end(&mut self, core: &Rc<Core>) {
-        self.session.gate_turn = None;
-        // Who comes with what it waited for passes it by from now on.
+    fn end(&mut self, core: &Core) {
+        self.session.attempt = None;
+        // From here on a writer skips this waiter.
         if let Some(waiting) = &self.session.blocked {
             waiting.wait.time_out();
             self.stop_waiting(core);
         }
         core.server.pubsub.leave(&mut self.session);
-        while self.session.watch.is_some() {
-            match core.server.keyspace.gate().enter(core.index) {
-                Some(entered) => self.session.leave_watch(&core.server.keyspace, entered),
-                None => poll_fn(|cx| core.server.keyspace.gate().poll_open(None, cx)).await,
-            }
+        if let Some(watch) = self.session.take_watch() {
+            chores::run_or_leave(core, Chore::Unwatch(watch));
         }
         core.server.clients.remove(&self.session.client);
     }

@@ -1,14 +1,15 @@
-//! Step 7: the one place that makes a write known. A handler says what it did; what follows from that happens here, under the locks:
-//! the count of changes, WATCH, those who wait for the key, notifications, the journal.
+//! Step 8: the one place that makes a write known. A handler says what it did; what follows from that happens here, under the locks:
+//! the count of changes, WATCH, blocked clients, notifications, the journal.
 
 use ochre_keyspace::{Expired, ExpiredFields, ExpiredWhat, HashedKey, LockSet};
 use ochre_resp::Args;
 
-use super::wake;
+use super::serving;
 use crate::{
     commands::effects::{Concerned, Effects},
     core::Core,
     events::NotifyClass,
+    journal::{Position, frame::FrameWriter},
     notify,
 };
 
@@ -24,6 +25,8 @@ pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: &mut Effects<'_>
         return;
     }
     core.counters.changes.add(effects.changes);
+    // The frame is begun before anybody hears of the change, so that whatever they hear can carry its number.
+    let position = if effects.changes > 0 { record(core, set, effects, database, args) } else { Position::default() };
     for event in &effects.events {
         let is_awaited = match event.concerned {
             Concerned::Nobody => false,
@@ -31,16 +34,32 @@ pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: &mut Effects<'_>
             Concerned::WaitersAndWatchers => set.touch(event.database, event.key.hash, event.key.bytes),
         };
         if is_awaited {
-            wake::ready(core, event.database, event.key);
+            serving::note_ready(core, event.database, event.key);
         }
-        notify::publish(core, event.class, event.name, event.database, event.key.bytes);
+        notify::publish(core, position, event.class, event.name, event.database, event.key.bytes);
     }
     for &database in &effects.replaced {
-        wake::all_ready(core, database, set.awaited_keys(database));
+        serving::note_all_ready(core, database, set.awaited_keys(database));
     }
-    if effects.changes > 0 && core.server.journal.is_kept() {
-        let records = effects.records.take().unwrap_or_else(|| Box::new(vec![args.iter().map(Into::into).collect()]));
-        core.server.journal.append(database, &records);
+}
+
+/// Adds what a command did to the records of its lock set, where a journal is kept.
+#[inline]
+fn record(core: &Core, set: &LockSet<'_>, effects: &mut Effects<'_>, database: usize, args: Args<'_>) -> Position {
+    match &mut *set.records() {
+        None => Position::default(),
+        Some(buffer) => {
+            let mut frame = FrameWriter::resume(buffer, || core.server.journal.take_number());
+            match effects.records.take() {
+                None => frame.command(set.now_ms(), database, args.iter()),
+                Some(records) => {
+                    for words in records.iter() {
+                        frame.command(set.now_ms(), database, words.iter().map(|word| &**word));
+                    }
+                }
+            }
+            frame.position()
+        }
     }
 }
 
@@ -59,8 +78,9 @@ fn publish_each_expired(core: &Core, set: &LockSet<'_>) {
             ExpiredWhat::Key(entry) => {
                 let key = HashedKey { bytes: entry.view().key(), hash };
                 core.counters.expired_keys.add(1);
-                notify::publish(core, NotifyClass::EXPIRED, "expired", database, key.bytes);
-                removed_expired(core, set, database, key);
+                let position = record_removal(core, set, database, [&b"DEL"[..], key.bytes].into_iter());
+                notify::publish(core, position, NotifyClass::EXPIRED, "expired", database, key.bytes);
+                note_removed(core, set, database, key);
                 set.discard(entry);
             }
             ExpiredWhat::Fields(fields) => publish_expired_fields(core, set, database, hash, fields),
@@ -71,27 +91,37 @@ fn publish_each_expired(core: &Core, set: &LockSet<'_>) {
 fn publish_expired_fields(core: &Core, set: &LockSet<'_>, database: usize, hash: u64, fields: ExpiredFields) {
     let key = HashedKey { bytes: &fields.key, hash };
     core.counters.expired_fields.add(fields.count as u64);
-    notify::publish(core, NotifyClass::HASH, "hexpired", database, key.bytes);
-    match fields.emptied {
-        Some(entry) => {
-            notify::publish(core, NotifyClass::GENERIC, "del", database, key.bytes);
-            removed_expired(core, set, database, key);
-            set.discard(entry);
-        }
-        None if core.server.journal.is_kept() => {
-            let words = [b"HDEL", key.bytes].into_iter().chain(fields.names.iter().map(|name| &**name));
-            core.server.journal.append(database, &[words.map(Into::into).collect()]);
-        }
-        None => {}
+    let command = if fields.emptied.is_some() { &b"DEL"[..] } else { b"HDEL" };
+    let words = [command, key.bytes].into_iter().chain(fields.names.iter().map(|name| &**name));
+    let position = record_removal(core, set, database, words);
+    notify::publish(core, position, NotifyClass::HASH, "hexpired", database, key.bytes);
+    if let Some(entry) = fields.emptied {
+        notify::publish(core, position, NotifyClass::GENERIC, "del", database, key.bytes);
+        note_removed(core, set, database, key);
+        set.discard(entry);
     }
 }
 
-/// Makes known that a key is gone, to the journal and to those who wait for that.
-fn removed_expired(core: &Core, set: &LockSet<'_>, database: usize, key: HashedKey<'_>) {
-    if core.server.journal.is_kept() {
-        core.server.journal.append(database, &[vec![b"DEL".into(), key.bytes.into()]]);
+/// Records the removal of something that had expired.
+fn record_removal<'w>(
+    core: &Core,
+    set: &LockSet<'_>,
+    database: usize,
+    words: impl Iterator<Item = &'w [u8]> + Clone,
+) -> Position {
+    match &mut *set.records() {
+        None => Position::default(),
+        Some(buffer) => {
+            let mut frame = FrameWriter::resume(buffer, || core.server.journal.take_number());
+            frame.command(set.now_ms(), database, words);
+            frame.position()
+        }
     }
+}
+
+/// Has the waiters served that want to know that a key is gone.
+fn note_removed(core: &Core, set: &LockSet<'_>, database: usize, key: HashedKey<'_>) {
     if core.server.keyspace.is_awaited() && set.is_removal_awaited(database, key) {
-        wake::ready(core, database, key);
+        serving::note_ready(core, database, key);
     }
 }

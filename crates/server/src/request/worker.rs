@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use super::batch::Scratch;
+use super::turn::Scratch;
 use crate::core::Core;
 
 /// See the module.

@@ -3,15 +3,25 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{Client, ClientFlags};
-use crate::{config::Config, counters::Counters};
+use crate::{config::Config, counters::Counters, journal::Position};
+
+/// What a message is sent with.
+#[derive(Clone, Copy)]
+pub struct Sending<'s> {
+    pub config: &'s Config,
+    pub counters: &'s Counters,
+    /// How far in the journal the message depends on it.
+    pub position: Position,
+}
 
 /// Puts a message into a client's mailbox; whether its connection is to be woken. A client that already has more waiting than the hard
 /// limit of its class allows is ended instead, for one that never reads must not grow the memory.
-pub fn put(config: &Config, counters: &Counters, client: &Client, message: impl FnOnce() -> Arc<[u8]>) -> bool {
+pub fn put(sending: Sending<'_>, client: &Client, message: impl FnOnce() -> Arc<[u8]>) -> bool {
+    let Sending { config, counters, position } = sending;
     if client.is_killed() {
         return false;
     }
-    let wake = client.mailbox.put(message());
+    let wake = client.mailbox.put(message(), position);
     let limits = &config.client_output_buffer_limit;
     let subscribed = client.flags().contains(ClientFlags::PUBSUB);
     let limit = if subscribed { &limits.pubsub } else { &limits.normal };

@@ -10,22 +10,32 @@ use std::{
 
 use parking_lot::Mutex;
 
+use crate::journal::Position;
+
 /// See the module.
 #[derive(Default)]
 pub struct Mailbox {
     /// Messages as they are sent. A mutex of rank mailbox: taken under a channel's lock, and nothing is locked under it.
-    messages: Mutex<VecDeque<Arc<[u8]>>>,
+    mail: Mutex<Mail>,
     bytes: AtomicUsize,
     /// Whether there is mail that its core was told of.
     announced: AtomicBool,
 }
 
+#[derive(Default)]
+struct Mail {
+    messages: VecDeque<Arc<[u8]>>,
+    /// How far in the journal they depend on it.
+    position: Position,
+}
+
 impl Mailbox {
-    /// Puts a message in; whether its reader is to be woken.
-    pub fn put(&self, message: Arc<[u8]>) -> bool {
-        let mut messages = self.messages.lock();
+    /// Puts a message in, which depends on the journal up to `position`; whether the client is to be woken.
+    pub fn put(&self, message: Arc<[u8]>, position: Position) -> bool {
+        let mut mail = self.mail.lock();
         self.bytes.fetch_add(message.len(), Ordering::Relaxed);
-        messages.push_back(message);
+        mail.messages.push_back(message);
+        mail.position = mail.position.max(position);
         !self.announced.swap(true, Ordering::AcqRel)
     }
 
@@ -39,9 +49,10 @@ impl Mailbox {
         self.announced.load(Ordering::Acquire)
     }
 
-    /// Moves what is there to the end of `out`.
-    pub fn drain_into(&self, out: &mut Vec<u8>) {
-        let mut messages = self.messages.lock();
+    /// Moves what is there to the end of `out`. Returns how far in the journal it depends on it.
+    pub fn drain_into(&self, out: &mut Vec<u8>) -> Position {
+        let mut mail = self.mail.lock();
+        let Mail { messages, position } = &mut *mail;
         self.announced.store(false, Ordering::Release);
         for message in messages.drain(..) {
             out.extend_from_slice(&message);
@@ -50,5 +61,6 @@ impl Mailbox {
             messages.shrink_to(0);
         }
         self.bytes.store(0, Ordering::Relaxed);
+        *position
     }
 }

@@ -23,11 +23,12 @@ pub mod wait;
 
 use std::sync::{Arc, atomic::Ordering};
 
-use ochre_keyspace::{Entered, Keyspace, LockSet, Reader, ScanPosition, Turn};
+use ochre_keyspace::{Keyspace, Place, Reader, ScanPosition};
 use ochre_resp::Protocol;
 
 use subscriptions::Subscriptions;
 
+use crate::journal::Position;
 pub use client::{Client, ClientFlags};
 pub use transaction::{Transaction, Watch};
 pub use wait::{AwaitedKeys, Block};
@@ -55,8 +56,19 @@ pub struct Session {
     pub walk: Option<Box<WalkState>>,
     /// What it waits for, if it waits.
     pub blocked: Option<Box<wait::Waiting>>,
-    /// Its turn to close the gate, while a request waits for that.
-    pub gate_turn: Option<Turn>,
+    /// The attempt to lock what its request needs, while the request waits for that.
+    pub attempt: Option<Box<LockAttempt>>,
+    /// How far in the journal the replies that it was given depend on it.
+    pub position: Position,
+}
+
+/// What is kept of a request that could not be given its locks, from one try to the next.
+#[derive(Default)]
+pub struct LockAttempt {
+    /// Its place at the gate.
+    pub place: Option<Place>,
+    /// How often its shards were busy.
+    pub failures: u8,
 }
 
 /// CLIENT REPLY.
@@ -102,7 +114,8 @@ impl Session {
             subscriptions: None,
             walk: None,
             blocked: None,
-            gate_turn: None,
+            attempt: None,
+            position: Position::default(),
         }
     }
 
@@ -142,21 +155,32 @@ impl Session {
         figures.queued_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Stops watching keys, from outside of a command: the connection ends.
-    pub fn leave_watch(&mut self, keyspace: &Keyspace, entered: Entered<'_>) {
-        let keys = self.watch.iter().flat_map(|watch| &watch.keys);
-        let shards = keys.map(|(_, key)| keyspace.shard_of(keyspace.hash(key).hash) as u16).collect();
-        let set = LockSet::lock(keyspace, entered, shards);
-        self.release_watch(&set.reader(), keyspace);
-    }
-
     /// Stops watching keys. The lock set holds them (`Flags::RELEASES_WATCH`).
     pub fn release_watch(&mut self, keys: &Reader<'_>, keyspace: &Keyspace) {
-        if let Some(watch) = self.watch.take() {
-            for (database, key) in &watch.keys {
-                keys.unwatch(*database, keyspace.hash(key), &watch.changed);
-            }
-            self.client.figures.watched_keys.store(0, Ordering::Relaxed);
+        if let Some(watch) = self.take_watch() {
+            watch.release(keys, keyspace);
+        }
+    }
+
+    /// Takes the watch out of the session. Its keys are still to be released.
+    pub fn take_watch(&mut self) -> Option<Box<Watch>> {
+        let watch = self.watch.take()?;
+        self.client.figures.watched_keys.store(0, Ordering::Relaxed);
+        Some(watch)
+    }
+
+    /// Its replies depend on the journal up to here.
+    #[inline]
+    pub fn depends_on(&mut self, position: Position) {
+        self.position = self.position.max(position);
+    }
+
+    /// Moves what was sent to it by others to the end of `out`.
+    #[inline]
+    pub fn take_mail(&mut self, out: &mut Vec<u8>) {
+        if self.client.mailbox.has_mail() {
+            let position = self.client.mailbox.drain_into(out);
+            self.depends_on(position);
         }
     }
 

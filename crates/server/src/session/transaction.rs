@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use ochre_keyspace::{Keyspace, Reader};
 use ochre_resp::{Args, Span};
 
 use crate::label::CommandLabel;
@@ -24,22 +25,28 @@ pub struct Queued {
     pub command: &'static CommandLabel,
     buffer: Box<[u8]>,
     spans: Box<[Span]>,
+    /// Its keys: index among the arguments, and hash.
+    pub hashed: Box<[(u32, u64)]>,
 }
 
 impl Queued {
-    pub fn new(command: &'static CommandLabel, args: Args<'_>) -> Queued {
-        Queued::of(command, args.iter())
+    pub fn new(command: &'static CommandLabel, args: Args<'_>, hashed: &[(u32, u64)]) -> Queued {
+        Queued::of(command, args.iter(), hashed)
     }
 
     /// The command with these arguments.
-    pub fn of<'a>(command: &'static CommandLabel, args: impl Iterator<Item = &'a [u8]> + Clone) -> Queued {
+    pub fn of<'a>(
+        command: &'static CommandLabel,
+        args: impl Iterator<Item = &'a [u8]> + Clone,
+        hashed: &[(u32, u64)],
+    ) -> Queued {
         let mut buffer = Vec::with_capacity(args.clone().map(<[u8]>::len).sum());
         let mut spans = Vec::new();
         for arg in args {
             spans.push(Span { start: buffer.len() as u32, len: arg.len() as u32 });
             buffer.extend_from_slice(arg);
         }
-        Queued { command, buffer: buffer.into(), spans: spans.into() }
+        Queued { command, buffer: buffer.into(), spans: spans.into(), hashed: hashed.into() }
     }
 
     pub fn args(&self) -> Args<'_> {
@@ -48,7 +55,7 @@ impl Queued {
 
     /// The bytes that it takes, for CLIENT LIST.
     pub fn memory_usage(&self) -> usize {
-        size_of::<Queued>() + self.buffer.len() + size_of_val(&*self.spans)
+        size_of::<Queued>() + self.buffer.len() + size_of_val(&*self.spans) + size_of_val(&*self.hashed)
     }
 }
 
@@ -57,11 +64,18 @@ impl Queued {
 pub struct Watch {
     /// Database and key.
     pub keys: Vec<(usize, Box<[u8]>)>,
-    /// Set by who changes one of the keys.
+    /// Set by the writer that changes one of the keys.
     pub changed: Arc<AtomicBool>,
 }
 
 impl Watch {
+    /// Takes it off its keys, which are locked.
+    pub fn release(&self, keys: &Reader<'_>, keyspace: &Keyspace) {
+        for (database, key) in &self.keys {
+            keys.unwatch(*database, keyspace.hash(key), &self.changed);
+        }
+    }
+
     pub fn is_changed(&self) -> bool {
         self.changed.load(Ordering::Acquire)
     }

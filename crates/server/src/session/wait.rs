@@ -17,6 +17,7 @@ use ochre_resp::ReplyWriter;
 use parking_lot::Mutex;
 
 use super::{Client, client::Unblock, transaction::Queued};
+use crate::journal::Position;
 
 /// What a handler asks for that cannot answer yet.
 pub struct Block {
@@ -67,7 +68,7 @@ pub struct Waiting {
 pub struct Wait {
     state: AtomicU8,
     /// What it was answered, once it is served. A mutex of rank mailbox: nothing is locked under it.
-    reply: Mutex<Vec<u8>>,
+    reply: Mutex<(Vec<u8>, Position)>,
 }
 
 const WAITING: u8 = 0;
@@ -80,8 +81,8 @@ const UNBLOCKED_WITH_ERROR: u8 = 5;
 
 /// How a wait ended.
 pub enum WaitEnd {
-    /// With this reply.
-    Served(Vec<u8>),
+    /// With this reply, which depends on the journal up to here.
+    Served(Vec<u8>, Position),
     Timeout,
     UnblockedWithError,
 }
@@ -101,9 +102,9 @@ impl Wait {
         self.state.store(WAITING, Ordering::Release);
     }
 
-    /// Its command was run, and answers this.
-    pub fn serve(&self, reply: Vec<u8>) {
-        *self.reply.lock() = reply;
+    /// Its command was run, and answers this, which depends on the journal up to `position`.
+    pub fn serve(&self, reply: Vec<u8>, position: Position) {
+        *self.reply.lock() = (reply, position);
         self.state.store(SERVED, Ordering::Release);
     }
 
@@ -121,7 +122,10 @@ impl Wait {
     pub fn end(&self) -> Option<WaitEnd> {
         match self.state.load(Ordering::Acquire) {
             WAITING | SERVING => None,
-            SERVED => Some(WaitEnd::Served(std::mem::take(&mut *self.reply.lock()))),
+            SERVED => {
+                let (reply, position) = std::mem::take(&mut *self.reply.lock());
+                Some(WaitEnd::Served(reply, position))
+            }
             TIMED_OUT | UNBLOCKED => Some(WaitEnd::Timeout),
             _ => Some(WaitEnd::UnblockedWithError),
         }
@@ -133,9 +137,7 @@ pub struct Parked {
     pub client: Arc<Client>,
     pub wait: Arc<Wait>,
     pub request: Queued,
-    /// All keys of the request: index among the arguments, and hash.
-    pub hashed: Vec<(u32, u64)>,
-    /// Those of them that it waits for.
+    /// Those of its keys that it waits for.
     pub awaited: Vec<(u32, u64)>,
     /// The one to which it adds an element when it is served, where there is such a one.
     pub destination: Option<(u32, u64)>,

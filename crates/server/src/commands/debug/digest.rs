@@ -18,7 +18,7 @@ use ochre_datatypes::{
     sorted_set::{SortedSet, SortedSetView},
     stream::{Stream, StreamId},
 };
-use ochre_keyspace::{EntryRef, ScanPosition, Walker};
+use ochre_keyspace::{EntryRef, Keyspace, ScanPosition, Visited, Walker};
 use ochre_resp::double;
 use sha1::{Digest, Sha1};
 
@@ -40,10 +40,10 @@ fn type_number(value_type: ValueType) -> u32 {
 
 impl Signature {
     /// The signature of all that is held.
-    pub fn of_data_set(keys: Walker<'_>, databases: usize) -> Signature {
+    pub fn of_data_set(keyspace: &Keyspace, keys: Walker<'_>, databases: usize) -> Signature {
         let mut signature = Signature::default();
         for database in 0..databases {
-            if keys.key_count(database) == 0 {
+            if keyspace.len_of(database) == 0 {
                 continue;
             }
             signature.mix(&(database as u32).to_be_bytes());
@@ -51,7 +51,11 @@ impl Signature {
             while let Some(from) = position {
                 let now_ms = keys.now_ms();
                 let mut visit = |entry: EntryRef<'_>| signature.xor(&Signature::of_entry(entry, now_ms).0);
-                position = keys.visit(database, from, &mut visit, &mut || false);
+                position = match keys.visit(database, from, &mut visit, &mut || false) {
+                    Visited::UpTo(next) => Some(next),
+                    Visited::All => None,
+                    Visited::Busy(_) => unreachable!("the caller has the keyspace to itself"),
+                };
             }
         }
         signature

@@ -165,7 +165,7 @@ fn parse_expiry<K>(cx: &Context<'_, K>, index: usize, unit: Unit, absolute: bool
     }
     let base_ms = if absolute { 0 } else { cx.now_ms };
     let at_ms = amount.checked_mul(unit.0).and_then(|ms| ms.checked_add(base_ms));
-    at_ms.filter(|&at_ms| at_ms <= EXPIRY_MS_MAX).ok_or_else(|| CommandError::invalid_expire(cx.spec.name))
+    at_ms.filter(|&at_ms| at_ms <= EXPIRY_MS_MAX).ok_or_else(|| CommandError::invalid_expire(cx.command.spec.name))
 }
 
 /// The indices of the fields behind `FIELDS numfields` at an index, which are all the rest.

@@ -121,7 +121,7 @@ fn delex(cx: &mut KeyedWrite<'_>) -> Run {
         return delete_if(cx, key, true);
     }
     if cx.args.len() != 4 {
-        return Err(CommandError::wrong_arity(cx.spec.name));
+        return Err(CommandError::wrong_arity(cx.command.spec.name));
     }
     let holds = match cx.keys.get(database, key) {
         None => false,

@@ -330,7 +330,7 @@ fn set(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let options = Options::parse(cx.args, 3, Known::Set)?;
-    let expiry = options.expiry.change(cx.now_ms, cx.spec.name)?;
+    let expiry = options.expiry.change(cx.now_ms, cx.command.spec.name)?;
     if options.returns_old {
         reply_present_string(cx, key)?;
     }
@@ -353,7 +353,7 @@ fn setnx(cx: &mut KeyedWrite<'_>) -> Run {
 /// SETEX and PSETEX.
 fn set_for(cx: &mut KeyedWrite<'_>, unit: TimeUnit) -> Run {
     let deadline = Deadline { unit, absolute: false, amount: cx.args.get(2) };
-    let at_ms = deadline.at_ms(cx.now_ms, cx.spec.name)?;
+    let at_ms = deadline.at_ms(cx.now_ms, cx.command.spec.name)?;
     let (key, value) = (cx.key(1), cx.args.get(3));
     set_if(cx, key, value, Condition::None, ExpiryChange::At(at_ms))?;
     cx.reply.ok();
@@ -414,7 +414,7 @@ fn getex(cx: &mut KeyedWrite<'_>) -> Run {
     }
     match options.map(|options| options.expiry) {
         Some(ExpiryOption::At(deadline)) => {
-            let at_ms = deadline.at_ms(cx.now_ms, cx.spec.name)?;
+            let at_ms = deadline.at_ms(cx.now_ms, cx.command.spec.name)?;
             if deadline.absolute && at_ms <= cx.now_ms {
                 cx.keys.remove(database, key);
                 cx.changed(key, NotifyClass::GENERIC, "del");
@@ -440,7 +440,7 @@ fn getex(cx: &mut KeyedWrite<'_>) -> Run {
 
 /// Refuses keys without a value.
 fn check_pairs(cx: &KeyedWrite<'_>) -> Result<(), CommandError> {
-    if cx.args.len() % 2 == 1 { Ok(()) } else { Err(CommandError::wrong_arity(cx.spec.name)) }
+    if cx.args.len() % 2 == 1 { Ok(()) } else { Err(CommandError::wrong_arity(cx.command.spec.name)) }
 }
 
 /// Sets the keys of MSET and MSETNX.
@@ -481,7 +481,7 @@ fn msetex(cx: &mut KeyedWrite<'_>) -> Run {
         return Err(CommandError::SYNTAX);
     }
     let options = Options::parse(cx.args, after_pairs, Known::MultiSet)?;
-    let expiry = options.expiry.change(cx.now_ms, cx.spec.name)?;
+    let expiry = options.expiry.change(cx.now_ms, cx.command.spec.name)?;
     let database = cx.db();
     for index in (2..after_pairs).step_by(2) {
         let entry = cx.keys.get(database, cx.nth_key(index / 2 - 1, index));

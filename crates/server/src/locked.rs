@@ -1,0 +1,78 @@
+//! The locks of a request while it runs, its clock, and the records of what it does.
+
+use std::ops::{Deref, DerefMut};
+
+use ochre_keyspace::LockSet;
+
+use crate::{
+    clock,
+    config::Config,
+    core::Core,
+    journal::{Frame, Position, frame},
+    session::Session,
+};
+
+/// See the module. The records go to the journal before the locks are given back.
+pub struct Locked<'c> {
+    core: &'c Core,
+    set: LockSet<'c>,
+}
+
+impl<'c> Locked<'c> {
+    /// Reads the clock for a set that was just locked, and has its records gathered where a journal is kept.
+    pub fn new(core: &'c Core, config: &Config, set: LockSet<'c>) -> Locked<'c> {
+        let mut locked = Locked { core, set };
+        locked.read_clock(config);
+        locked.set.set_removes_expired(!core.server.pause.stops_expiry());
+        if core.server.journal.is_kept() {
+            *locked.set.records() = Some(core.take_record_buffer());
+        }
+        locked
+    }
+
+    /// Reads the clock, which stands still until this is called again.
+    pub fn read_clock(&mut self, config: &Config) {
+        let now_ms = clock::now_ms();
+        self.set.set_clock(now_ms, self.core.access_clock(config, now_ms));
+    }
+
+    /// How far in the journal an answer depends on it that is made of what these locks guard: on what was recorded under them, else on
+    /// all that others recorded before, which it may have read.
+    pub fn position(&self) -> Position {
+        match &*self.set.records() {
+            None => Position::default(),
+            Some(records) => frame::position(records).unwrap_or_else(|| self.core.server.journal.last_position()),
+        }
+    }
+
+    /// Gives the locks back. What the session answers depends on what was done under them.
+    pub fn release(self, session: &mut Session) {
+        session.depends_on(self.position());
+    }
+}
+
+impl<'c> Deref for Locked<'c> {
+    type Target = LockSet<'c>;
+
+    fn deref(&self) -> &LockSet<'c> {
+        &self.set
+    }
+}
+
+impl<'c> DerefMut for Locked<'c> {
+    fn deref_mut(&mut self) -> &mut LockSet<'c> {
+        &mut self.set
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let records = self.set.records().take();
+        if let Some(records) = records {
+            if !records.is_empty() {
+                self.core.server.journal.append(Frame::in_buffer(&records));
+            }
+            self.core.give_record_buffer(records);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Step 2: cuts the read buffer into requests, as many as may share a batch.
+
+use ochre_resp::{Args, Cut, Kind, Limits, Protocol, ProtocolError, Span};
+
+use super::{
+    check::{self, Verdict},
+    keys,
+    lookup::{Lookup, lookup},
+    turn::{Item, Turn},
+};
+use crate::commands::Command;
+
+/// The most requests of one batch.
+const BATCH_MAX: usize = 32;
+/// A request with more arguments runs alone.
+const BATCH_ARGS_MAX: usize = 64;
+/// How many keys lie between asking the processor for a key's shard and for its slots: enough for the shard to arrive meanwhile.
+pub(super) const SHARDS_AHEAD: usize = 4;
+
+/// In the plain protocol only: the seed's second word for ending a conversation.
+const PLAIN_ALIASES: &[(&str, &str)] = &[("stop", "quit")];
+
+/// Where cutting stopped.
+pub(super) struct CutBatch {
+    /// Where the batch's last request ends.
+    pub(super) batch_end: usize,
+    /// How many spans belong to the batch; those of a request to be run alone follow.
+    pub(super) spans: usize,
+    pub(super) stop: Stop,
+}
+
+pub(super) enum Stop {
+    /// The batch is full.
+    Full,
+    /// The next request shares no batch.
+    Single {
+        command: &'static Command,
+        end: usize,
+    },
+    Incomplete {
+        wanted: usize,
+    },
+    BadLine {
+        end: usize,
+        error: &'static str,
+    },
+    ProtocolError(ProtocolError),
+    CrossProtocol,
+}
+
+impl Turn<'_> {
+    /// Cuts requests off the input from `start` on, while they may share a batch.
+    pub(super) fn cut_batch(&mut self, input: &mut [u8], start: usize) -> CutBatch {
+        let Turn { core, config, session, parser, work, .. } = self;
+        work.clear();
+        let keyspace = &core.server.keyspace;
+        // A client may send less before it is authenticated.
+        let limits = Limits {
+            bulk_len_max: config.proto_max_bulk_len as usize,
+            unauthenticated: !session.authenticated,
+            plain: session.protocol == Protocol::Plain,
+            ..Limits::default()
+        };
+        let aliases = if limits.plain { PLAIN_ALIASES } else { &[] };
+        let is_plain = session.is_plain();
+        let questionable = check::questionable_flags(core, config, session);
+        // The command before and its name: pipelines repeat themselves.
+        let mut before: Option<(Span, &'static Command)> = None;
+        let mut at = start;
+        let mut slots_asked = 0;
+        loop {
+            let first_span = work.spans.len();
+            let stopped = |stop| CutBatch { batch_end: at, spans: first_span, stop };
+            if work.items.len() == BATCH_MAX {
+                return stopped(Stop::Full);
+            }
+            work.keep_quoted(input, at);
+            let end = match parser.cut(input, at, &limits, &mut work.spans) {
+                Ok(Cut::Request { consumed, kind }) => {
+                    // A client that speaks RESP to a listener of plain lines is answered in RESP.
+                    if kind == Kind::Multibulk && session.protocol == Protocol::Plain {
+                        session.speak(Protocol::Resp2);
+                    }
+                    at + consumed
+                }
+                Ok(Cut::Nothing { consumed }) => {
+                    at += consumed;
+                    continue;
+                }
+                Ok(Cut::Incomplete { wanted }) => return stopped(Stop::Incomplete { wanted }),
+                Ok(Cut::BadLine { consumed, reason }) => {
+                    return stopped(Stop::BadLine { end: at + consumed, error: reason });
+                }
+                Err(error) => return stopped(Stop::ProtocolError(error)),
+            };
+            let args = Args::new(input, &work.spans[first_span..]);
+            let found = match before {
+                Some((name, command)) if Args::new(input, &[name]).get(0) == args.get(0) => Lookup::Command(command),
+                _ => lookup(args, aliases),
+            };
+            let (command, refusal) = match found {
+                Lookup::Command(command) => {
+                    let flags = command.spec.flags;
+                    if !(command.spec.may_share_batch(args.len()) && is_plain && args.len() <= BATCH_ARGS_MAX) {
+                        return stopped(Stop::Single { command, end });
+                    }
+                    before = Some((work.spans[first_span], command));
+                    let verdict = if command.allows_arity(args.len()) && !flags.intersects(questionable) {
+                        Verdict::Run
+                    } else {
+                        check::check(core, config, session, command, args)
+                    };
+                    match verdict {
+                        Verdict::Run => {
+                            let first = work.hashed.len();
+                            keys::hash_into(keyspace, command.spec, args, &mut work.hashed);
+                            for &(_, hash) in &work.hashed[first..] {
+                                keyspace.prefetch_shard(hash);
+                            }
+                            // By now the shards of earlier keys have arrived.
+                            while slots_asked + SHARDS_AHEAD < work.hashed.len() {
+                                keyspace.prefetch_slot(work.hashed[slots_asked].1);
+                                slots_asked += 1;
+                            }
+                            (Some(command), None)
+                        }
+                        Verdict::Refused(error) => (Some(command), Some(error)),
+                        Verdict::Paused | Verdict::Queued => return stopped(Stop::Single { command, end }),
+                    }
+                }
+                Lookup::Unknown(error) => {
+                    check::refused(session);
+                    (None, Some(error))
+                }
+                Lookup::CrossProtocol => return stopped(Stop::CrossProtocol),
+            };
+            work.items.push(Item {
+                command,
+                spans_end: work.spans.len() as u32,
+                hashed_end: work.hashed.len() as u32,
+                end,
+                refusal,
+            });
+            at = end;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Blocked commands: parking one with the keys that it waits for, and taking it off them again.
+//!
+//! It is parked under the locks of its keys, so the next writer of one of them finds it. `serving.rs` is what the writer does then.
+
+use std::sync::Arc;
+
+use ochre_keyspace::{HashedKey, LockSet};
+
+use super::execute::Call;
+use crate::{
+    commands::{key_positions::positions, table::KeyFlags},
+    core::Core,
+    session::{
+        Block, ClientFlags, Session,
+        transaction::Queued,
+        wait::{Parked, Waiting},
+    },
+};
+
+/// Blocks a session. If it waits for keys, the set holds them.
+pub fn park(core: &Core, session: &mut Session, set: Option<&LockSet<'_>>, block: Block, call: Call<'_>) {
+    let wait = session.client.begin_wait();
+    session.client.set_flag(ClientFlags::BLOCKED, true);
+    session.client.set_flag(ClientFlags::HAS_DEADLINE, block.deadline.is_some());
+    let parked = block.keys.map(|wanted| {
+        let set = set.expect("a command that waits for keys has locked them");
+        let request = match &wanted.args {
+            None => Queued::new(call.command, call.args, call.hashed),
+            Some(args) => Queued::of(call.command, args.iter().map(Vec::as_slice), call.hashed),
+        };
+        let awaited = call.hashed.iter().filter(|(at, _)| wanted.keys.contains(&(*at as usize))).copied().collect();
+        let mut destination = None;
+        // The command was run, so its keys are as its row says.
+        let _ = positions(call.command.spec, call.args, |index, flags| {
+            if flags.contains(KeyFlags::INSERT) {
+                destination = call.hashed.iter().find(|(at, _)| *at as usize == index).copied();
+            }
+        });
+        let parked = Arc::new(Parked {
+            client: session.client.clone(),
+            wait: wait.clone(),
+            request,
+            awaited,
+            destination,
+            deadline: block.deadline,
+            database: session.database,
+            no_touch: session.no_touch,
+            value_type: wanted.value_type,
+            or_gone: wanted.or_gone,
+            ticket: core.server.keyspace.next_ticket(),
+        });
+        for key in awaited_keys(&parked) {
+            set.park(parked.database, key, parked.ticket, parked.clone(), parked.or_gone);
+        }
+        parked
+    });
+    session.blocked = Some(Box::new(Waiting { deadline: block.deadline, on_timeout: block.on_timeout, wait, parked }));
+}
+
+/// The keys that a blocked command waits for.
+pub fn awaited_keys(parked: &Parked) -> impl Iterator<Item = HashedKey<'_>> {
+    let args = parked.request.args();
+    parked.awaited.iter().map(move |&(at, hash)| HashedKey { bytes: args.get(at as usize), hash })
+}
+
+/// Takes a blocked command off its keys, which the set holds.
+pub fn unpark(set: &LockSet<'_>, parked: &Parked) {
+    for key in awaited_keys(parked) {
+        set.unpark(parked.database, key, parked.ticket, parked.or_gone);
+    }
+}

@@ -1,0 +1,121 @@
+//! Serving: a writer runs the blocked commands that wait for the keys it changed, under its own locks and before any other command sees
+//! these keys. The waiters are served in order of arrival; what their commands change is served in turn.
+
+use std::time::Instant;
+
+use ochre_keyspace::HashedKey;
+
+use super::{
+    execute::{self, Access, Call},
+    parking,
+};
+use crate::{
+    commands::{self, context::Outcome},
+    core::{Chore, Core, Ready},
+    journal::frame,
+    locked::Locked,
+    session::{ClientFlags, Session, wait::Parked},
+};
+
+/// Notes that a key changed for which a waiter waits.
+pub fn note_ready(core: &Core, database: usize, key: HashedKey<'_>) {
+    let mut ready = core.ready.borrow_mut();
+    let is_noted = |it: &Ready| it.database == database && *it.key == *key.bytes;
+    if !ready.iter().any(is_noted) {
+        ready.push_back(Ready { database, hash: key.hash, key: key.bytes.into() });
+    }
+}
+
+/// As [`note_ready`], for all keys of a database that have waiters.
+pub fn note_all_ready(core: &Core, database: usize, keys: Vec<Box<[u8]>>) {
+    let keyspace = &core.server.keyspace;
+    let ready = keys.into_iter().map(|key| Ready { database, hash: keyspace.hash(&key).hash, key });
+    core.ready.borrow_mut().extend(ready);
+}
+
+/// Serves the waiters on the keys that have changed since the last call.
+#[inline]
+pub fn serve(core: &Core, locked: &mut Locked<'_>) {
+    if !core.ready.borrow().is_empty() {
+        serve_ready(core, locked);
+    }
+}
+
+#[cold]
+fn serve_ready(core: &Core, locked: &mut Locked<'_>) {
+    // The command may have taken long. A key that has expired by now is not handed out.
+    locked.read_clock(&core.config());
+    let pop = || core.ready.borrow_mut().pop_front();
+    while let Some(ready) = pop() {
+        if !serve_key(core, locked, &ready) {
+            core.leave_chore(Chore::Serve(ready));
+        }
+    }
+}
+
+/// Serves the waiters on one key; `false` where that takes shards that are not locked.
+fn serve_key(core: &Core, locked: &mut Locked<'_>, ready: &Ready) -> bool {
+    let keyspace = &core.server.keyspace;
+    let key = HashedKey { bytes: &ready.key, hash: ready.hash };
+    if !locked.holds(keyspace.shard_of(key.hash)) {
+        return false;
+    }
+    let mut last = 0;
+    while let Some((ticket, waiter)) = locked.next_waiter(ready.database, key, last) {
+        last = ticket;
+        let value_type = locked.reader().peek(ready.database, key).map(|entry| entry.value_type());
+        if value_type.is_none() && !locked.is_removal_awaited(ready.database, key) {
+            break;
+        }
+        let Ok(parked) = waiter.downcast::<Parked>() else { continue };
+        if value_type != Some(parked.value_type) && !parked.or_gone {
+            continue;
+        }
+        if !parked.request.hashed.iter().all(|&(_, hash)| locked.holds(keyspace.shard_of(hash))) {
+            return false;
+        }
+        if !parked.client.is_killed() && parked.wait.claim() {
+            serve_waiter(core, locked, &parked);
+        }
+    }
+    true
+}
+
+/// Runs a blocked command again, as its client would.
+fn serve_waiter(core: &Core, locked: &mut Locked<'_>, parked: &Parked) {
+    let mut session = Session::new(parked.client.clone(), parked.client.protocol(), true);
+    session.database = parked.database;
+    session.no_touch = parked.no_touch;
+    let mut out = Vec::new();
+    let call = Call {
+        command: commands::table().of(parked.request.command),
+        args: parked.request.args(),
+        hashed: &parked.request.hashed,
+        now_ms: locked.now_ms(),
+        nested: false,
+        shares_batch: false,
+    };
+    let mark = frame::mark(&locked.records());
+    let result = execute::dispatch(core, &mut session, Access::Keys(locked), call, &mut out);
+    frame::end_record(&mut locked.records(), mark);
+    match result {
+        Ok(Outcome::Block(_)) => {
+            parked.wait.give_back();
+            // Its time may have come while it was claimed.
+            if parked.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                parked.client.wake();
+            }
+        }
+        result => {
+            if let Err(error) = result {
+                out.clear();
+                core.counters.of(call.command).failed.add(1);
+                execute::write_error(core, &session, &error, &mut out);
+            }
+            parking::unpark(locked, parked);
+            parked.client.set_flag(ClientFlags::BLOCKED | ClientFlags::HAS_DEADLINE, false);
+            parked.wait.serve(out, locked.position());
+            parked.client.wake();
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A request that shares no batch: it is checked, takes the locks that its row asks for, and runs alone.
+
+use std::{ops::Range, time::Duration};
+
+use ochre_keyspace::{ShardList, Visit};
+use ochre_resp::{Args, ReplyWriter};
+
+use super::{
+    batch::{answer_error, apply_reply_mode},
+    check::{self, Verdict},
+    execute::{self, Access, Call, Ended},
+    keys,
+    locks::{self, Demand, Unavailable},
+    turn::{Next, Turn},
+    widening::{self, Visitor},
+};
+use crate::{
+    clock,
+    commands::{self, Command, CommandError, Flags, Handler, context::Suspended},
+    config::Config,
+    core::Core,
+    session::{ReplyMode, Session, transaction::Queued},
+};
+
+/// How long the requests of one connection that run alone, or the slice of a walk, may take before others have their turn.
+pub const SLICE: Duration = Duration::from_micros(500);
+
+impl Turn<'_> {
+    /// Checks and runs a request; its arguments are among the spans. `None`: go on with the next one.
+    pub(super) fn run_single(&mut self, command: &'static Command, input: &[u8], spans: Range<usize>) -> Option<Next> {
+        let Turn { core, config, session, out, work, .. } = self;
+        let args = Args::new(input, &work.spans[spans]);
+        // A walk that goes on was checked when it began.
+        if session.walk.is_none() {
+            match check::check(core, config, session, command, args) {
+                Verdict::Run => {}
+                Verdict::Queued => {
+                    apply_reply_mode(session, out, |session, out| {
+                        ReplyWriter::new(out, session.protocol).simple("QUEUED");
+                    });
+                    return None;
+                }
+                Verdict::Refused(error) => {
+                    core.counters.of(command).rejected.add(1);
+                    answer_error(core, session, out, &error);
+                    return None;
+                }
+                Verdict::Paused => return Some(Next::Unavailable(Unavailable::Pause)),
+            }
+        }
+        let reply_mode = session.reply_mode;
+        let run = |session: &mut Session, out: &mut Vec<u8>| lock_and_run(core, config, session, command, args, out);
+        let ended = if matches!(command.spec.handler, Handler::Container) {
+            execute::write_error(core, session, &CommandError::wrong_arity(&command.full_name), out);
+            Ok(Ended::Done)
+        } else if command.spec.flags.contains(Flags::PUSHES) {
+            // What it writes are pushed messages, which CLIENT REPLY does not hold back; only what is skipped is used up.
+            let reply_mode = &mut session.reply_mode;
+            if matches!(reply_mode, ReplyMode::SkipNext | ReplyMode::Skip) {
+                *reply_mode = ReplyMode::On;
+            }
+            run(session, out)
+        } else {
+            apply_reply_mode(session, out, run)
+        };
+        // What it sent to itself follows its own reply.
+        session.take_mail(out);
+        match ended {
+            // It will be run again, as if for the first time.
+            Err(_) | Ok(Ended::Suspended(_)) => session.reply_mode = reply_mode,
+            // What it will be answered is skipped too.
+            Ok(Ended::Blocked) if reply_mode == ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
+            Ok(_) => {}
+        }
+        match ended {
+            Ok(Ended::Done) => None,
+            Ok(Ended::Close) => Some(Next::Close),
+            Ok(Ended::Blocked) => Some(Next::Blocked),
+            Ok(Ended::Suspended(Suspended::Slice)) => Some(Next::Yield),
+            Ok(Ended::Suspended(Suspended::Busy(busy))) => Some(Next::Unavailable(Unavailable::Shard(busy.shard))),
+            Ok(Ended::Alone) => unreachable!("it is alone already"),
+            Err(unavailable) => Some(Next::Unavailable(unavailable)),
+        }
+    }
+}
+
+/// Takes the locks that a request's row asks for, and runs it.
+fn lock_and_run(
+    core: &Core,
+    config: &Config,
+    session: &mut Session,
+    command: &'static Command,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Ended, Unavailable> {
+    let keyspace = &core.server.keyspace;
+    let mut hashed = Vec::new();
+    let mut attempt = session.attempt.take();
+    let is_paused = |session: &Session| core.server.pause.holds(command.spec.flags, session);
+    let (mut locked, mut walk) = (None, None);
+    match command.spec.handler {
+        Handler::Session(_) | Handler::Container => {}
+        Handler::Walk(_) => {
+            let goes_on = session.walk.is_some();
+            match locks::begin_walk(core, &mut attempt, || !goes_on && is_paused(session)) {
+                Ok(begun) => walk = Some(begun),
+                Err(unavailable) => {
+                    session.attempt = attempt;
+                    return Err(unavailable);
+                }
+            }
+        }
+        handler @ (Handler::Read(_) | Handler::Write(_) | Handler::Whole(_) | Handler::Compound(_)) => {
+            keys::hash_into(keyspace, command.spec, args, &mut hashed);
+            let queued: &[Queued] = match handler {
+                Handler::Compound(compound) => (compound.queued)(session),
+                _ => &[],
+            };
+            let shard_of = |&(_, hash): &(u32, u64)| keyspace.shard_of(hash) as u16;
+            let mut shards: ShardList = hashed.iter().map(shard_of).collect();
+            shards.extend(queued.iter().flat_map(|queued| &queued.hashed).map(shard_of));
+            if command.spec.flags.contains(Flags::RELEASES_WATCH) {
+                let watched = session.watch.iter().flat_map(|watch| &watch.keys);
+                shards.extend(watched.map(|(_, key)| keyspace.shard_of(keyspace.hash(key).hash) as u16));
+            }
+            let visit_written = |visit: &mut Visitor<'_>| {
+                widening::visit_written(command, args, &hashed, visit);
+                for queued in queued {
+                    let command = commands::table().of(queued.command);
+                    widening::visit_written(command, queued.args(), &queued.hashed, visit);
+                }
+            };
+            let demand = Demand {
+                shards,
+                everything: command.spec.needs_everything(args) || queued.iter().any(needs_everything),
+                visit: Visit::Lasting,
+                visit_written: &visit_written,
+                is_paused: &|| is_paused(session),
+            };
+            match locks::lock(core, config, &mut attempt, demand) {
+                Ok(set) => locked = Some(set),
+                Err(unavailable) => {
+                    session.attempt = attempt;
+                    return Err(unavailable);
+                }
+            }
+        }
+    }
+    let access = match (&mut locked, &walk) {
+        (Some(locked), _) => Access::Keys(locked),
+        (None, Some(walk)) => Access::Walk(walk),
+        (None, None) => Access::None,
+    };
+    let now_ms = match &access {
+        Access::Keys(locked) => locked.now_ms(),
+        Access::Walk(walk) => walk.now_ms(),
+        Access::None => clock::now_ms(),
+    };
+    let start = clock::ticks();
+    let call = Call { command, args, hashed: &hashed, now_ms, nested: false, shares_batch: false };
+    let ended = execute::run(core, session, access, call, out);
+    core.counters.ran(command, 1, clock::ticks() - start);
+    session.client.ran(command, 1, now_ms);
+    if let Some(locked) = locked {
+        locked.release(session);
+    }
+    Ok(ended)
+}
+
+/// Whether a queued command needs the whole keyspace to itself. A walk does, inside of another command: it must see one state of the data.
+fn needs_everything(queued: &Queued) -> bool {
+    let spec = commands::table().of(queued.command).spec;
+    matches!(spec.handler, Handler::Walk(_)) || spec.needs_everything(queued.args())
+}

@@ -1,0 +1,194 @@
+//! Widening: which further shards a lock set needs, so that the waiters that its writes may serve can be served under it.
+//!
+//! A blocked command is run again by the writer, under the writer's locks, and it may touch keys that the writer's own command does not:
+//! BLMOVE pushes onto a second list, whose own waiters are served in turn. So before a write runs, its lock set is widened. What is
+//! computed is the smallest set of shards that satisfies these rules:
+//!
+//! - A write of `n` elements to a key may serve the first `n` waiters on the key that take the type which the key has afterwards; of
+//!   several writes to one key the elements add up and the types are joined. It may serve all waiters that read a stream, since each of
+//!   them gets what was added, and all that also want to know when the key is gone.
+//! - Which database the key will be written in is not looked at: MOVE writes in another one than its session's.
+//! - A waiter that may be served needs the shards of all keys of its request. If its request pushes onto another list, that is a write of
+//!   one element there.
+//! - A key whose shard is not in the set needs that shard. Its waiters cannot be looked at before the set has it, so the search is run
+//!   again then.
+//!
+//! Waiters are visited in order of arrival, each at most once for each type and key, so the search takes time in proportion to the
+//! waiters that it finds.
+
+use std::collections::{HashMap, HashSet};
+
+use ochre_datatypes::ValueType;
+use ochre_keyspace::{HashedKey, Keyspace, LockSet, ShardList};
+use ochre_resp::Args;
+
+use crate::{
+    commands::{
+        Command, CommandSpec, Flags,
+        key_positions::positions,
+        table::{Group, KeyFlags},
+    },
+    session::wait::Parked,
+};
+
+/// A key that is about to be written, and what of it may be for waiters.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    pub key: HashedKey<'a>,
+    /// The most elements that the write adds: none, where it only takes elements away.
+    pub elements: usize,
+    /// The type that the key has afterwards; any, where it is not known.
+    pub value_type: Option<ValueType>,
+}
+
+/// Is shown the keys that are about to be written.
+pub type Visitor<'v> = dyn FnMut(Written<'_>) + 'v;
+
+/// Shows the keys that a request writes. A command of bounded time, or one that inserts, makes as many elements as it has arguments at
+/// most, another one any number; where its row says that it only takes elements away, it makes none.
+pub fn visit_written(command: &Command, args: Args<'_>, hashed: &[(u32, u64)], visit: &mut Visitor<'_>) {
+    const ADDS: KeyFlags = KeyFlags::INSERT.union(KeyFlags::UPDATE).union(KeyFlags::OW);
+    let CommandSpec { flags, group, .. } = *command.spec;
+    if !flags.contains(Flags::WRITE) || hashed.is_empty() {
+        return;
+    }
+    // A request whose arguments do not fit its row has no keys among the hashes.
+    let _ = positions(command.spec, args, |index, key_flags| {
+        let Ok(found) = hashed.binary_search_by_key(&(index as u32), |&(at, _)| at) else { return };
+        let key = HashedKey { bytes: args.get(index), hash: hashed[found].1 };
+        // A command that moves a key takes it away here and adds it in another database.
+        let moves = group == Group::Generic && key_flags.contains(KeyFlags::RW);
+        let elements = match () {
+            () if !key_flags.intersects(ADDS) && !moves => 0,
+            () if flags.contains(Flags::BATCH) || key_flags.contains(KeyFlags::INSERT) => args.len(),
+            () => usize::MAX,
+        };
+        visit(Written { key, elements, value_type: group.value_type() });
+    });
+}
+
+/// The shards that a set lacks, so that the waiters which the writes may serve can be served under it.
+pub fn missing_shards(keyspace: &Keyspace, set: &LockSet<'_>, visit_written: &dyn Fn(&mut Visitor<'_>)) -> ShardList {
+    let mut search = Search { keyspace, set, keys: HashMap::new(), found: Found::default() };
+    visit_written(&mut |written| search.written(written));
+    while let Some((hash, bytes)) = search.found.pushes.pop() {
+        // Only from one list to another does a blocked command move anything.
+        let value_type = Some(ValueType::List);
+        search.written(Written { key: HashedKey { bytes: &bytes, hash }, elements: 1, value_type });
+    }
+    search.found.missing
+}
+
+/// See the module.
+struct Search<'s, 'k> {
+    keyspace: &'s Keyspace,
+    set: &'s LockSet<'k>,
+    /// How far the waiters on a key of a database were visited.
+    keys: HashMap<(usize, Box<[u8]>), Reached>,
+    found: Found,
+}
+
+#[derive(Default)]
+struct Found {
+    missing: ShardList,
+    /// The tickets of the waiters that may be served.
+    served: HashSet<u64>,
+    /// The keys that these push onto, and whose own waiters are still to be visited.
+    pushes: Vec<(u64, Box<[u8]>)>,
+}
+
+/// How far the waiters on one key were visited.
+#[derive(Default)]
+struct Reached {
+    /// The elements of all writes to the key so far.
+    elements: usize,
+    /// For each type that the key may have: how far the waiters that take it were visited.
+    by_type: [Option<Cursor>; AWAITED_TYPES.len()],
+    /// Whether the waiters were visited that want to know when the key is gone.
+    for_removal: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Cursor {
+    /// The ticket of the last waiter that was visited.
+    ticket: u64,
+    /// How many waiters of the type may be served.
+    served: usize,
+}
+
+/// The types that a command can wait for.
+const AWAITED_TYPES: [ValueType; 3] = [ValueType::List, ValueType::SortedSet, ValueType::Stream];
+
+impl Search<'_, '_> {
+    fn written(&mut self, Written { key, elements, value_type }: Written<'_>) {
+        let shard = self.keyspace.shard_of(key.hash);
+        if !self.set.holds(shard) {
+            self.found.missing.push(shard as u16);
+            return;
+        }
+        for database in self.set.databases_awaiting(key) {
+            let reached = self.keys.entry((database, key.bytes.into())).or_default();
+            let (keyspace, set, found) = (self.keyspace, self.set, &mut self.found);
+            let mut may_be_served = |ticket: u64, parked: &Parked| found.add(keyspace, set, ticket, parked);
+            if elements > 0 {
+                reached.elements = reached.elements.saturating_add(elements);
+                for (awaited, cursor) in AWAITED_TYPES.into_iter().zip(&mut reached.by_type) {
+                    if value_type.is_none_or(|value_type| value_type == awaited) {
+                        cursor.get_or_insert_default();
+                    }
+                    if let Some(cursor) = cursor {
+                        cursor.advance(set, (database, key), awaited, reached.elements, &mut may_be_served);
+                    }
+                }
+            }
+            if !reached.for_removal && set.is_removal_awaited(database, key) {
+                reached.for_removal = true;
+                set.visit_waiters(database, key, 0, |ticket, waiter| {
+                    let parked = waiter.downcast_ref::<Parked>().filter(|parked| parked.or_gone);
+                    parked.into_iter().for_each(|parked| may_be_served(ticket, parked));
+                    true
+                });
+            }
+        }
+    }
+}
+
+impl Cursor {
+    /// Goes on to the waiters of its type that `elements` may serve.
+    fn advance(
+        &mut self,
+        set: &LockSet<'_>,
+        (database, key): (usize, HashedKey<'_>),
+        awaited: ValueType,
+        elements: usize,
+        may_be_served: &mut dyn FnMut(u64, &Parked),
+    ) {
+        set.visit_waiters(database, key, self.ticket, |ticket, waiter| {
+            let Some(parked) = waiter.downcast_ref::<Parked>() else { return true };
+            if parked.value_type == awaited {
+                if awaited != ValueType::Stream {
+                    if self.served >= elements {
+                        return false;
+                    }
+                    self.served += 1;
+                }
+                may_be_served(ticket, parked);
+            }
+            self.ticket = ticket;
+            true
+        });
+    }
+}
+
+impl Found {
+    /// Adds a waiter that may be served.
+    fn add(&mut self, keyspace: &Keyspace, set: &LockSet<'_>, ticket: u64, parked: &Parked) {
+        if !self.served.insert(ticket) {
+            return;
+        }
+        let shards = parked.request.hashed.iter().map(|&(_, hash)| keyspace.shard_of(hash));
+        self.missing.extend(shards.filter(|&shard| !set.holds(shard)).map(|shard| shard as u16));
+        let args = parked.request.args();
+        self.pushes.extend(parked.destination.map(|(at, hash)| (hash, args.get(at as usize).into())));
+    }
+}
