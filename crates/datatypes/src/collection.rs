@@ -4,7 +4,7 @@
 //! wherever its owner puts the bytes, inside a key's own entry if they are few; so there are two sides to each type: the owned value that
 //! is edited, and a view that reads packed bytes and objects alike.
 
-use crate::{Encoding, ValueType, prefetch::Approach};
+use crate::{Encoding, ValueType, element_prefetch::ElementPrefetch};
 
 /// A type of values with elements.
 ///
@@ -44,7 +44,7 @@ pub trait Collection: Default + Send + Sized + 'static {
     fn is_heavy(&self) -> bool;
 
     /// The way to an element, where it is long enough for asking the processor beforehand.
-    fn approach(&self, _element: &[u8]) -> Option<Approach<'_>> {
+    fn prefetch_element(&self, _element: &[u8]) -> Option<ElementPrefetch<'_>> {
         None
     }
 
@@ -101,11 +101,11 @@ macro_rules! collections {
                 }
             }
 
-            /// See [`Collection::approach`].
+            /// See [`Collection::prefetch_element`].
             #[inline]
-            pub fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+            pub fn prefetch_element(&self, element: &[u8]) -> Option<ElementPrefetch<'_>> {
                 match self {
-                    $(AnyCollection::$name(value) => value.approach(element),)*
+                    $(AnyCollection::$name(value) => value.prefetch_element(element),)*
                 }
             }
 

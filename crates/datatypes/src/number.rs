@@ -1,38 +1,9 @@
 //! Numbers as clients write them: integers, doubles, and the long doubles of INCRBYFLOAT.
 
+pub use ochre_resp::{I64_LEN_MAX, parse_i64};
+
 pub use crate::long_double::LongDouble;
 use crate::long_double::{Body, DOUBLE, Literal};
-
-/// The longest text of an `i64`: a sign and 19 digits.
-pub const I64_LEN_MAX: usize = 20;
-
-/// An integer, where `text` is exactly how that integer is written: no spaces, no plus, no leading zeros, no `-0`. So a value for which
-/// this answers can be stored as the integer, and read back as the same bytes. (Redis: `string2ll`)
-#[inline]
-pub fn parse_i64(text: &[u8]) -> Option<i64> {
-    if text.len() > I64_LEN_MAX {
-        return None;
-    }
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    match digits {
-        [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] => {}
-        _ => return None,
-    }
-    // 19 digits fit into an unsigned 64-bit number, and 20 do with a check.
-    let mut value = 0u64;
-    for &byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
-    }
-    if negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
-}
 
 /// A double: decimal or, after `0x`, hexadecimal, `inf`, `infinity`, with a sign or not. `None` for anything else, spaces and `nan` too, and
 /// for what is too great or, not being zero, too small. (Redis: `string2d`, which asks C's `strtod`)
@@ -105,45 +76,6 @@ pub fn write_general(out: &mut Vec<u8>, value: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn integers_are_read_strictly() {
-        for (text, value) in [
-            ("0", 0),
-            ("7", 7),
-            ("-1", -1),
-            ("9223372036854775807", i64::MAX),
-            ("-9223372036854775808", i64::MIN),
-            ("1234567890", 1234567890),
-        ] {
-            assert_eq!(parse_i64(text.as_bytes()), Some(value), "{text}");
-        }
-        for text in [
-            "",
-            "-",
-            "+",
-            "-0",
-            "00",
-            "01",
-            "-01",
-            "+1",
-            " 1",
-            "1 ",
-            "1.0",
-            "1e3",
-            "0x10",
-            "9223372036854775808",
-            "-9223372036854775809",
-            "18446744073709551615",
-            "18446744073709551616",
-            "99999999999999999999",
-            "12345678901234567890123",
-            "1\0",
-            "१",
-        ] {
-            assert_eq!(parse_i64(text.as_bytes()), None, "{text}");
-        }
-    }
 
     /// As C prints them.
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //!            packed                                       an object of its own
 //!  ┌──────────────────┐   ┌────────────────────────┐   ┌────────────────────────┐
-//!  │ integers, sorted │──▶│ listpack, as they came │──▶│ table (see `table.rs`) │
+//!  │ integers, sorted │──▶│ listpack, as they came │──▶│ table (see `hashtable.rs`) │
 //!  └────────┬─────────┘   └────────────────────────┘   └───────────▲────────────┘
 //!           └──────────────────────────────────────────────────────┘
 //! ```
@@ -15,12 +15,12 @@ use std::{collections::HashSet, ops::ControlFlow};
 
 use crate::{
     Collection, Encoding, ValueType, any_collection,
+    element_prefetch::ElementPrefetch,
+    hashtable::Hashtable,
     intset::{self, Intset, Width},
     listpack::{self, Element, Listpack},
     number::parse_i64,
-    prefetch::Approach,
     spine,
-    table::Table,
 };
 
 /// What decides about a set's form; from the configuration.
@@ -46,7 +46,7 @@ impl SetLimits {
 pub enum Set {
     Ints { width: Width, bytes: Vec<u8> },
     Listpack(Vec<u8>),
-    Table(Box<Table>),
+    Table(Box<Hashtable>),
 }
 
 /// A set to be read.
@@ -54,7 +54,7 @@ pub enum Set {
 pub enum SetView<'a> {
     Ints(Intset<'a>),
     Listpack(Listpack<'a>),
-    Table(&'a Table),
+    Table(&'a Hashtable),
 }
 
 /// The numbers of the packed forms.
@@ -242,8 +242,8 @@ impl Set {
         *self = Set::Ints { width, bytes };
     }
 
-    fn make_table(&mut self) -> &mut Table {
-        let mut table = Box::<Table>::default();
+    fn make_table(&mut self) -> &mut Hashtable {
+        let mut table = Box::<Hashtable>::default();
         let mut text = itoa::Buffer::new();
         for member in self.view().iter() {
             table.insert(member.as_bytes(&mut text), b"");
@@ -341,7 +341,7 @@ impl<'a> SetView<'a> {
         }
         let ints = ints.into_iter().flat_map(Intset::iter).map(Element::Int);
         let listpack = listpack.into_iter().flat_map(Listpack::iter).map(|(_, element)| element);
-        let table = table.into_iter().flat_map(Table::iter).map(|record| Element::Bytes(record.key));
+        let table = table.into_iter().flat_map(Hashtable::iter).map(|record| Element::Bytes(record.key));
         ints.chain(listpack).chain(table)
     }
 
@@ -409,7 +409,7 @@ impl<'a> SetView<'a> {
         }
     }
 
-    /// As [`Table::scan`]; a packed set is visited whole.
+    /// As [`Hashtable::scan`]; a packed set is visited whole.
     pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(Element<'a>)) -> u64 {
         match self {
             SetView::Table(table) => table.scan(cursor, count, |record| visit(Element::Bytes(record.key))),
@@ -519,7 +519,7 @@ impl Collection for Set {
     fn memory_usage(&self) -> usize {
         match self {
             Set::Ints { bytes, .. } | Set::Listpack(bytes) => bytes.capacity(),
-            Set::Table(table) => size_of::<Table>() + table.memory_usage(),
+            Set::Table(table) => size_of::<Hashtable>() + table.memory_usage(),
         }
     }
 
@@ -531,9 +531,9 @@ impl Collection for Set {
     }
 
     #[inline]
-    fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+    fn prefetch_element(&self, element: &[u8]) -> Option<ElementPrefetch<'_>> {
         match self {
-            Set::Table(table) => Some(Approach::Table(table.approach(element))),
+            Set::Table(table) => Some(ElementPrefetch::Table(table.prefetch_lookup(element))),
             _ => None,
         }
     }

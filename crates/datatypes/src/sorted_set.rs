@@ -14,8 +14,8 @@ use ochre_resp::double;
 
 use crate::{
     Collection, Encoding, ValueType, any_collection,
+    element_prefetch::ElementPrefetch,
     listpack::{self, Element, Encoded, Listpack},
-    prefetch::Approach,
     tree::{Tree, compare},
 };
 
@@ -570,9 +570,9 @@ impl Collection for SortedSet {
     }
 
     #[inline]
-    fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+    fn prefetch_element(&self, element: &[u8]) -> Option<ElementPrefetch<'_>> {
         match self {
-            SortedSet::Tree(tree) => Some(Approach::Tree(tree.approach(element))),
+            SortedSet::Tree(tree) => Some(ElementPrefetch::Tree(tree.prefetch_lookup(element))),
             _ => None,
         }
     }

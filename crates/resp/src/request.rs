@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Span, inline};
+use crate::{Span, inline, parse_i64};
 
 /// What a request may take. Lengths are in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -257,7 +257,7 @@ fn multibulk(
             Some((count, len)) => (count as i64, len + 1),
             None => match long_line(request, 0, progress.searched, limits, ProtocolError::TooBigMultibulkCount)? {
                 Line::Found { cr } => {
-                    (strict_number(&request[1..cr]).ok_or(ProtocolError::InvalidMultibulkLength)?, cr + 2)
+                    (parse_i64(&request[1..cr]).ok_or(ProtocolError::InvalidMultibulkLength)?, cr + 2)
                 }
                 Line::Incomplete { searched } => {
                     *progress = Progress { searched, ..Progress::default() };
@@ -346,7 +346,7 @@ fn long_header(
     match long_line(request, at, searched, limits, ProtocolError::TooBigBulkCount)? {
         Line::Incomplete { searched } => Ok(Err(searched)),
         Line::Found { .. } if request[at] != b'$' => Err(ProtocolError::ExpectedDollar { got: request[at] }),
-        Line::Found { cr } => match strict_number(&request[at + 1..cr]) {
+        Line::Found { cr } => match parse_i64(&request[at + 1..cr]) {
             Some(len @ 0..) => Ok(Ok((len as usize, cr + 2 - at))),
             _ => Err(ProtocolError::InvalidBulkLength),
         },
@@ -390,29 +390,6 @@ fn find_line_end(bytes: &[u8], from: usize, end: u8, nul_allowed: bool) -> Resul
         Some(found) => Err(from + found),
         None => Err(from.max(bytes.len())),
     }
-}
-
-/// An integer as Redis's `string2ll` takes it: no spaces, no plus, no leading zeros, no `-0`.
-fn strict_number(digits: &[u8]) -> Option<i64> {
-    let (negative, digits) = match digits {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    match digits {
-        [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] => {}
-        _ => return None,
-    }
-    let mut value = 0i64;
-    for digit in digits {
-        let digit = digit.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        // Counted downwards: the smallest number has no positive counterpart.
-        value = value.checked_mul(10)?.checked_sub(i64::from(digit))?;
-    }
-    if negative { Some(value) } else { value.checked_neg() }
 }
 
 #[cfg(test)]

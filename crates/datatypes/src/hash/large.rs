@@ -3,15 +3,15 @@
 use super::{Field, is_over};
 use crate::{
     deadlines::{Deadlines, TAG_BITS},
+    hashtable::{Hashtable, Record},
     listpack::Element,
     spine,
-    table::{Record, Table},
 };
 
 /// See the module.
 #[derive(Clone, Default)]
 pub struct LargeHash {
-    pub(super) table: Table,
+    pub(super) table: Hashtable,
     /// An item for each field that expires, by the lowest bits of its [`spine::hash`].
     pub(super) expiries: Option<Box<Deadlines>>,
 }

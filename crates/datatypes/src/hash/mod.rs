@@ -25,8 +25,8 @@ use self::{
 };
 use crate::{
     Collection, Encoding, ValueType, any_collection,
+    element_prefetch::ElementPrefetch,
     listpack::{self, Element, Listpack},
-    prefetch::Approach,
 };
 
 /// What a hash needs to know to be changed.
@@ -287,9 +287,9 @@ impl Collection for Hash {
     }
 
     #[inline]
-    fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+    fn prefetch_element(&self, element: &[u8]) -> Option<ElementPrefetch<'_>> {
         match self {
-            Hash::Large(large) => Some(Approach::Table(large.table.approach(element))),
+            Hash::Large(large) => Some(ElementPrefetch::Table(large.table.prefetch_lookup(element))),
             _ => None,
         }
     }

@@ -101,7 +101,7 @@ impl<'a> HashView<'a> {
         }
     }
 
-    /// Visits fields from a cursor on, as [`Table::scan`] does; all of a small hash at once.
+    /// Visits fields from a cursor on, as [`Hashtable::scan`] does; all of a small hash at once.
     pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(Field<'a>)) -> u64 {
         match self.fields {
             Fields::Packed(_) => {

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use crate::{
+    allocation::{ARC_HEADER, arc_len},
     prefetch,
     spine::{Chunk, Spine},
 };
@@ -92,11 +93,9 @@ impl Index {
     }
 
     pub fn memory_usage(&self) -> usize {
-        self.spine.memory_usage() + self.spine.iter().map(|items| ARC_LEN + size_of_val(&*items.0)).sum::<usize>()
+        self.spine.memory_usage() + self.spine.iter().map(|items| ARC_HEADER + size_of_val(&*items.0)).sum::<usize>()
     }
 }
-
-const ARC_LEN: usize = 16;
 
 /// The items of a chunk: the first word says how many of the others are in use.
 #[derive(Clone, Default)]
@@ -131,9 +130,7 @@ impl Items {
 
     /// So many items, in an allocation of one of the allocator's size classes.
     fn of(items: impl Iterator<Item = u64>, count: usize) -> Items {
-        let needed = ARC_LEN + 8 * (count + 1);
-        let step = if needed <= 128 { 16 } else { needed.next_power_of_two() / 8 };
-        let words = (needed.next_multiple_of(step) - ARC_LEN) / 8;
+        let words = arc_len(8 * (count + 1)) / 8;
         let unused = std::iter::repeat_n(0, words - count - 1);
         Items([count as u64].into_iter().chain(items).chain(unused).collect())
     }

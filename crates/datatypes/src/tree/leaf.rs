@@ -16,14 +16,16 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use crate::prefetch;
+use crate::{
+    allocation::{ARC_HEADER, arc_len},
+    prefetch,
+};
 
 /// A member longer than this has a leaf to itself.
 pub(super) const SHARED_LEN_MAX: usize = 512;
 
 /// The longest leaf of several elements: with the counters of its `Arc` an allocation of 2 KiB.
-const LEN_MAX: usize = 2048 - ARC_LEN;
-const ARC_LEN: usize = 16;
+const LEN_MAX: usize = 2048 - ARC_HEADER;
 const HEADER_LEN: usize = 8;
 /// What an element takes beside its record.
 const FIXED_LEN: usize = 8 + 2 + 1;
@@ -74,7 +76,7 @@ impl Leaf {
             assert_eq!(count, 1, "a long member has a leaf to itself");
             return Leaf::with_long(item);
         }
-        let len = class_len(HEADER_LEN + count * FIXED_LEN + records_len);
+        let len = arc_len(HEADER_LEN + count * FIXED_LEN + records_len);
         assert!(len <= LEN_MAX, "the elements fit into a leaf");
         let mut scratch = [0; LEN_MAX];
         let bytes = &mut scratch[..len];
@@ -113,7 +115,7 @@ impl Leaf {
 
     /// The bytes that its allocation takes.
     pub fn allocated_len(&self) -> usize {
-        ARC_LEN + self.0.len()
+        ARC_HEADER + self.0.len()
     }
 
     /// The bytes that its elements need.
@@ -344,16 +346,6 @@ impl Leaf {
         *self = Leaf::new(self.items().chain(right.items()));
         Ok(())
     }
-}
-
-/// The least length of a leaf that holds `needed` bytes and fills an allocation of one of the allocator's classes: four to a doubling.
-fn class_len(needed: usize) -> usize {
-    let allocated = needed + ARC_LEN;
-    if allocated <= 128 {
-        return allocated.next_multiple_of(16) - ARC_LEN;
-    }
-    let step = allocated.next_power_of_two() / 8;
-    allocated.next_multiple_of(step) - ARC_LEN
 }
 
 #[inline]

@@ -107,8 +107,8 @@ struct Place {
     at: usize,
 }
 
-/// See [`prefetch::Approach`](crate::prefetch::Approach).
-pub struct Approach<'a> {
+/// See [`prefetch::LookupPrefetch`](crate::prefetch::LookupPrefetch).
+pub struct LookupPrefetch<'a> {
     store: &'a Store,
     hash: u64,
     next: Step,
@@ -123,7 +123,7 @@ enum Step {
     Member(Place),
 }
 
-impl Approach<'_> {
+impl LookupPrefetch<'_> {
     #[inline]
     pub fn step(&mut self) -> bool {
         let Store { leaves, index } = self.store;
@@ -190,10 +190,10 @@ impl Tree {
 
     /// The way to the element of a member.
     #[inline]
-    pub fn approach(&self, member: &[u8]) -> Approach<'_> {
+    pub fn prefetch_lookup(&self, member: &[u8]) -> LookupPrefetch<'_> {
         let hash = hash(member);
         self.store.index.prefetch(hash);
-        Approach { store: &self.store, hash, next: Step::Items }
+        LookupPrefetch { store: &self.store, hash, next: Step::Items }
     }
 
     /// The score of a member.
@@ -685,7 +685,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::prefetch;
+    use crate::element_prefetch::ElementPrefetch;
 
     /// A generator of numbers that is the same everywhere.
     struct Numbers(u64);
@@ -719,7 +719,9 @@ mod tests {
         let order = in_order(model);
         assert_eq!(tree.len(), order.len());
         let members = order.iter().map(|(_, member)| &member[..]).chain([&b"none"[..]]);
-        prefetch::go(&mut members.map(|member| prefetch::Approach::Tree(tree.approach(member))).collect::<Vec<_>>());
+        ElementPrefetch::run_all(
+            &mut members.map(|member| ElementPrefetch::Tree(tree.prefetch_lookup(member))).collect::<Vec<_>>(),
+        );
         assert_eq!(elements(tree, 0..order.len(), false), order);
         for (rank, (score, member)) in order.iter().enumerate() {
             assert_eq!(tree.score(member), Some(*score));

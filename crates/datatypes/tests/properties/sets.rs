@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ochre_datatypes::{
     Collection, Encoding,
+    hashtable::Hashtable,
     set::{Set, SetLimits},
-    table::Table,
 };
 
 const LIMITS: SetLimits = SetLimits { intset_entries_max: 12, listpack_entries_max: 8, listpack_value_bytes_max: 10 };
@@ -48,7 +48,7 @@ pub fn sets(data: &[u8]) {
 
 /// Edits a table and a map alike, as the bytes say; each byte may stand for many keys, so that chunks come and go.
 pub fn tables(data: &[u8]) {
-    let (mut table, mut model) = (Table::default(), BTreeMap::<Vec<u8>, Vec<u8>>::new());
+    let (mut table, mut model) = (Hashtable::default(), BTreeMap::<Vec<u8>, Vec<u8>>::new());
     let mut frozen = (table.clone(), model.clone());
     for step in data.chunks_exact(4).take(60) {
         let numbers = u16::from(step[1])..=u16::from(step[1]) + u16::from(step[2]) / 2;

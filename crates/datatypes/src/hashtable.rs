@@ -20,6 +20,7 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use crate::{
+    allocation::{ARC_HEADER, arc_len},
     prefetch,
     spine::{self, Spine},
 };
@@ -33,14 +34,12 @@ const RECORD_INLINE_MAX: usize = 512;
 const CHUNK_BYTES_INLINE_MAX: usize = 24 * 1024;
 const SLOT: usize = 4;
 const INDEX: usize = 2;
-/// What an `Arc` takes beside its bytes.
-const ARC_HEADER: usize = 16;
 /// A table of so many bytes is freed where that holds nobody up.
 const HEAVY_MIN: usize = 64 * 1024;
 
 /// See the module's picture. Its clone shares all chunks, each until one of the two writes to it.
 #[derive(Clone, Default)]
-pub struct Table {
+pub struct Hashtable {
     spine: Spine<Chunk>,
     len: usize,
     /// What the chunks use for slots and records.
@@ -49,9 +48,9 @@ pub struct Table {
     allocated: usize,
 }
 
-/// See [`prefetch::Approach`].
-pub struct Approach<'a> {
-    table: &'a Table,
+/// See [`prefetch::LookupPrefetch`].
+pub struct LookupPrefetch<'a> {
+    table: &'a Hashtable,
     hash: u64,
     next: Step,
 }
@@ -62,7 +61,7 @@ enum Step {
     Record,
 }
 
-impl Approach<'_> {
+impl LookupPrefetch<'_> {
     #[inline]
     pub fn step(&mut self) -> bool {
         let chunk = self.table.spine.get(self.hash);
@@ -89,7 +88,7 @@ pub struct Record<'a> {
     pub payload: &'a [u8],
 }
 
-impl Table {
+impl Hashtable {
     pub fn len(&self) -> usize {
         self.len
     }
@@ -110,10 +109,10 @@ impl Table {
 
     /// The way to the record of a key.
     #[inline]
-    pub fn approach(&self, key: &[u8]) -> Approach<'_> {
+    pub fn prefetch_lookup(&self, key: &[u8]) -> LookupPrefetch<'_> {
         let hash = spine::hash(key);
         self.spine.prefetch(hash);
-        Approach { table: self, hash, next: Step::Slots }
+        LookupPrefetch { table: self, hash, next: Step::Slots }
     }
 
     #[inline]
@@ -121,7 +120,7 @@ impl Table {
         self.contains_hashed(spine::hash(key), key)
     }
 
-    /// As [`Table::contains`], of a key whose [`spine::hash`] is known already.
+    /// As [`Hashtable::contains`], of a key whose [`spine::hash`] is known already.
     #[inline]
     pub fn contains_hashed(&self, hash: u64, key: &[u8]) -> bool {
         self.spine.get(hash).find(hash, key).is_some()
@@ -141,7 +140,7 @@ impl Table {
         self.insert_hashed(spine::hash(key), key, payload)
     }
 
-    /// As [`Table::insert`], of a key whose [`spine::hash`] is known already.
+    /// As [`Hashtable::insert`], of a key whose [`spine::hash`] is known already.
     pub fn insert_hashed(&mut self, hash: u64, key: &[u8], payload: &[u8]) -> bool {
         let index = self.spine.index(hash);
         let found = self.spine.chunk(index).find(hash, key);
@@ -187,7 +186,7 @@ impl Table {
     /// one has lies in one chunk of the other, or in the few that a finer division makes of it, so no key is hashed.
     pub fn walk_common<'a>(
         &'a self,
-        other: &Table,
+        other: &Hashtable,
         mut visit: impl FnMut(Record<'a>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         for (index, chunk) in self.spine.iter().enumerate() {
@@ -388,15 +387,6 @@ fn read_varint(bytes: &[u8]) -> (u64, usize) {
     }
 }
 
-/// The length for an allocation of at least `len` bytes with an `Arc`'s header: as much as the allocator gives anyway (its classes are four
-/// to a doubling, and multiples of 16 below 128).
-fn roomy(len: usize) -> usize {
-    let size = len + ARC_HEADER;
-    let class =
-        if size <= 128 { size.next_multiple_of(16) } else { size.next_multiple_of(1 << ((size - 1).ilog2() - 2)) };
-    class - ARC_HEADER
-}
-
 fn tag(hash: u64) -> u16 {
     (hash >> 48) as u16
 }
@@ -530,7 +520,7 @@ impl Chunk {
 
     /// Takes other bytes with room for `len`, without those of removed records.
     fn reallocate(&mut self, len: usize) {
-        let size = roomy(len);
+        let size = arc_len(len);
         assert!(size <= u16::MAX as usize, "hashes spread keys over the chunks");
         let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
         let new = Arc::get_mut(&mut bytes).expect("it was just made");
@@ -664,8 +654,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::element_prefetch::ElementPrefetch;
 
-    impl Table {
+    impl Hashtable {
         fn assert_consistent(&self) {
             let used: usize = self.spine.iter().map(Chunk::used).sum();
             let allocated: usize = self.spine.iter().map(Chunk::allocated).sum();
@@ -689,7 +680,7 @@ mod tests {
     #[test]
     fn tables_of_any_sizes_have_in_common_what_both_have() {
         let table = |numbers: std::ops::Range<u32>| {
-            let mut table = Table::default();
+            let mut table = Hashtable::default();
             numbers.for_each(|number| _ = table.insert(format!("member:{number}").as_bytes(), b""));
             table
         };
@@ -751,7 +742,7 @@ mod tests {
     proptest! {
         #[test]
         fn does_what_a_map_does(steps in prop::collection::vec(step(), 1..120)) {
-            let mut table = Table::default();
+            let mut table = Hashtable::default();
             let mut model = HashMap::new();
             let mut frozen = (table.clone(), model.clone());
             for step in steps {
@@ -779,7 +770,7 @@ mod tests {
             for (table, model) in [(&table, &model), (&frozen.0, &frozen.1)] {
                 prop_assert_eq!(table.len(), model.len());
                 let keys: Vec<Vec<u8>> = (0..800).map(|number| key(number, key_len(number))).collect();
-                prefetch::go(&mut keys.iter().map(|key| prefetch::Approach::Table(table.approach(key))).collect::<Vec<_>>());
+                ElementPrefetch::run_all(&mut keys.iter().map(|key| ElementPrefetch::Table(table.prefetch_lookup(key))).collect::<Vec<_>>());
                 for number in 0..800 {
                     let key = key(number, key_len(number));
                     prop_assert_eq!(table.get(&key), model.get(&key).map(Vec::as_slice));
@@ -795,7 +786,7 @@ mod tests {
 
     #[test]
     fn members_take_few_bytes() {
-        let mut table = Table::default();
+        let mut table = Hashtable::default();
         for number in 0..200_000 {
             assert!(table.insert(format!("member:{number:010}").as_bytes(), b""));
             if [1000, 30_000, 60_000, 100_000, 150_000, 199_999].contains(&number) {
@@ -807,7 +798,7 @@ mod tests {
 
     #[test]
     fn a_table_that_loses_its_keys_gives_its_memory_back() {
-        let mut table = Table::default();
+        let mut table = Hashtable::default();
         (0..50_000u32).for_each(|number| assert!(table.insert(&number.to_le_bytes(), b"")));
         let mut random = random_numbers(1);
         while table.len() > 1 {
@@ -834,7 +825,7 @@ mod tests {
 
     #[test]
     fn a_scan_returns_what_stays() {
-        let mut table = Table::default();
+        let mut table = Hashtable::default();
         (0..5000u32).for_each(|number| assert!(table.insert(&number.to_le_bytes(), b"")));
         let (mut cursor, mut seen, mut step) = (0, std::collections::HashSet::new(), 0u32);
         loop {
