@@ -1,9 +1,13 @@
-//! What an allocation really takes: the allocator's size classes, and the header of an `Arc`.
+//! What an allocation really takes: the allocator's size classes, the header of an `Arc`, and how many bytes are slow to free.
 //!
 //! Chunks and leaves fill the size class that they would get anyway, so that they grow without another allocation.
 
 /// The two reference counts that an `Arc` keeps in front of its contents, in bytes.
 pub(crate) const ARC_HEADER: usize = 2 * size_of::<usize>();
+
+/// A value with this many bytes on the heap is freed by a thread of its own, where that holds up no client. See
+/// [`Collection::is_heavy`](crate::Collection::is_heavy).
+pub(crate) const HEAVY_BYTES_MIN: usize = 64 * 1024;
 
 /// The size of the block that the allocator returns for a request of `size` bytes: jemalloc's size classes, which are four to a doubling,
 /// and multiples of 16 up to 128. The smallest is 16.

@@ -25,7 +25,7 @@ pub use id::{IdText, NewId, StreamId};
 pub use item::Item;
 pub use trim::{Deletion, References, Trim, TrimTo};
 
-use crate::{Collection, Encoding, ValueType, any_collection};
+use crate::{Collection, Encoding, ValueType, collection::any_collection};
 
 /// A stream. See the module.
 #[derive(Default)]
