@@ -585,7 +585,8 @@ impl Back {
     }
 }
 
-/// So many bytes of an element, and the length of its back length. (Redis takes one byte more than it must for 16,383 and its like.)
+/// Returns the length of an element whose head and bytes have `inner` bytes, with its back length. As on Redis, the back length of 16,383 takes one
+/// byte more than it needs, and so do 2,097,151 and 268,435,455.
 #[inline]
 fn with_back(inner: usize) -> usize {
     inner
@@ -598,7 +599,7 @@ fn with_back(inner: usize) -> usize {
         }
 }
 
-/// Where the element begins that ends at `end`.
+/// Returns the offset of the element that ends at `end`.
 #[inline]
 fn start_of_last(bytes: &[u8], end: usize) -> usize {
     let last = bytes[end - 1];
@@ -617,7 +618,7 @@ fn start_of_last(bytes: &[u8], end: usize) -> usize {
     }
 }
 
-/// How long head and body of the element at an offset are.
+/// Returns the lengths of the head and of the bytes of the element at an offset.
 #[inline]
 fn lengths(bytes: &[u8], offset: usize) -> (usize, usize) {
     let first = bytes[offset];
@@ -635,7 +636,7 @@ fn lengths(bytes: &[u8], offset: usize) -> (usize, usize) {
     }
 }
 
-/// As [`lengths`], of the first element of any bytes.
+/// As [`lengths`], for the first element of bytes that may not be well formed.
 fn lengths_checked(bytes: &[u8]) -> Option<(usize, usize)> {
     let needed = match bytes.first()? {
         0xe0..0xf0 => 2,
@@ -647,7 +648,7 @@ fn lengths_checked(bytes: &[u8]) -> Option<(usize, usize)> {
     (bytes.len() >= head.checked_add(body)?).then_some((head, body))
 }
 
-/// The element at an offset, and where it ends.
+/// Returns the element at an offset, and its end.
 #[inline]
 fn decode(bytes: &[u8], offset: usize) -> (Element<'_>, usize) {
     let first = bytes[offset];
@@ -659,7 +660,7 @@ fn decode(bytes: &[u8], offset: usize) -> (Element<'_>, usize) {
     match first {
         ..0x80 => int(i64::from(first), 1),
         0x80..0xc0 => {
-            // The usual case: its back length is one byte.
+            // This is the usual case. The back length takes one byte.
             let (body, len) = (offset + 1, usize::from(first & 0x3f));
             (Element::Bytes(&bytes[body..body + len]), body + len + 1)
         }
@@ -683,7 +684,7 @@ fn decode(bytes: &[u8], offset: usize) -> (Element<'_>, usize) {
 
 #[inline]
 fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
-    bytes[offset..offset + N].try_into().expect("as long as that")
+    bytes[offset..offset + N].try_into().expect("the slice has N bytes")
 }
 
 #[cfg(test)]
@@ -730,7 +731,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_redis_reads_back() {
+    fn a_listpack_of_redis_reads_back() {
         // RPUSH of a, 1, -5000 and a string of 130 bytes, as DUMP writes it.
         let mut bytes = vec![0, 0, 0, 0, 4, 0];
         bytes.extend_from_slice(b"\x81a\x02\x01\x01\xf1\x78\xec\x03\xe0\x82");
@@ -744,7 +745,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_well_formed_is_refused() {
+    fn a_malformed_listpack_is_refused() {
         let good = Listpack(&run(&[b"hello", b"12345", &[b'z'; 200]])).to_redis();
         assert!(from_redis(&good).is_some());
         for len in 0..good.len() {

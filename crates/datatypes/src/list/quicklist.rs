@@ -551,6 +551,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
+/// An iterator over the elements of a node.
 #[derive(Clone)]
 enum NodeElements<'a> {
     Packed(listpack::Iter<'a>),
