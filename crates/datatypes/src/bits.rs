@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn overflow_is_as_in_redis() {
         let check = |field: &str, value, increment, [wrapped, saturated]: [i64; 2]| {
-            let field = Field::parse(field.as_bytes()).expect("a field");
+            let field = Field::parse(field.as_bytes()).expect("the name of a field's type");
             let sum = |overflow| field.sum(value, increment, overflow);
             assert_eq!([sum(Overflow::Wrap), sum(Overflow::Saturate)], [Some(wrapped), Some(saturated)], "{field:?}");
             assert_eq!(sum(Overflow::Fail).is_none(), wrapped != value.wrapping_add(increment), "{field:?}");
@@ -451,7 +451,7 @@ mod tests {
         check("u63", i64::MAX, 1, [0, i64::MAX]);
         check("u1", 1, 1, [0, 1]);
         check("u1", 1, i64::MIN, [1, 0]);
-        let widest = Field::parse(b"i64").expect("a field");
+        let widest = Field::parse(b"i64").expect("the name of a field's type");
         assert_eq!(widest.sum(i64::MAX, 1, Overflow::Wrap), Some(i64::MIN));
         assert_eq!(widest.sum(i64::MAX, 1, Overflow::Saturate), Some(i64::MAX));
         assert_eq!(widest.sum(i64::MIN, -1, Overflow::Saturate), Some(i64::MIN));
@@ -461,7 +461,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counting_and_seeking_are_as_bit_by_bit(
+        fn counts_and_positions_are_those_of_single_bits(
             bytes in prop::collection::vec(prop::sample::select(vec![0u8, 0, 0xff, 0xff, 0x10, 0xa7]), 1..600),
             from in 0u64..4800,
             len in 0u64..4800,
@@ -485,7 +485,7 @@ mod tests {
         }
 
         #[test]
-        fn operations_are_as_bit_by_bit(
+        fn operations_are_those_of_single_bits(
             strings in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6),
         ) {
             let len = strings.iter().map(Vec::len).max().unwrap_or(0);
@@ -510,7 +510,7 @@ mod tests {
         }
 
         #[test]
-        fn fields_are_read_as_written(
+        fn fields_read_back(
             mut bytes in prop::collection::vec(any::<u8>(), 20..30),
             bits in 1u8..=64,
             signed in any::<bool>(),
@@ -531,7 +531,7 @@ mod tests {
         }
 
         #[test]
-        fn beyond_the_end_there_are_zeros(bytes in prop::collection::vec(any::<u8>(), 0..12), offset in 0u64..200) {
+        fn bits_behind_the_end_are_zeros(bytes in prop::collection::vec(any::<u8>(), 0..12), offset in 0u64..200) {
             let field = Field { signed: false, bits: 63 };
             let mut longer = bytes.clone();
             grow(&mut longer, 40);

@@ -433,9 +433,9 @@ fn gather(value: u64) -> u32 {
 mod tests {
     use super::*;
 
-    /// What is passed over without a sine must be what the distance says.
+    /// The places that are excluded without a distance must be those whose distance is too great.
     #[test]
-    fn a_circle_has_the_places_that_are_near_enough() {
+    fn a_circle_has_the_places_within_its_radius() {
         let mut state = 1u64;
         let mut random = |max: f64| {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

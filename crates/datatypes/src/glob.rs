@@ -22,7 +22,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     Glob { pattern, ignores_case: false }.matches(text)
 }
 
-/// As [`matches`], without regard to the case of ASCII letters.
+/// As [`matches()`], without regard to the case of ASCII letters.
 pub fn matches_ignore_case(pattern: &[u8], text: &[u8]) -> bool {
     Glob { pattern, ignores_case: true }.matches(text)
 }

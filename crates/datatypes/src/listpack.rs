@@ -732,7 +732,7 @@ mod tests {
 
     #[test]
     fn a_listpack_of_redis_reads_back() {
-        // RPUSH of a, 1, -5000 and a string of 130 bytes, as DUMP writes it.
+        // The listpack that DUMP returns after RPUSH of a, 1, -5000 and a string of 130 bytes.
         let mut bytes = vec![0, 0, 0, 0, 4, 0];
         bytes.extend_from_slice(b"\x81a\x02\x01\x01\xf1\x78\xec\x03\xe0\x82");
         bytes.extend_from_slice(&[b'y'; 130]);
@@ -763,8 +763,8 @@ mod tests {
     }
 
     #[test]
-    fn equal_elements_are_the_same_bytes_whoever_wrote_them() {
-        // The integer 5 in three bytes, and as a string.
+    fn equal_elements_have_equal_bytes() {
+        // The integer 5 in a longer encoding, and as a string.
         let bytes = b"\x0e\0\0\0\x02\0\xf1\x05\x00\x03\x815\x02\xff";
         assert_eq!(from_redis(bytes), Some(run(&[b"5", b"5"])));
     }

@@ -565,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_great_or_too_small_is_no_number() {
+    fn numbers_that_are_too_great_or_too_small_are_refused() {
         for text in [
             "1.19e4932",
             "1e5000",
@@ -606,7 +606,7 @@ mod tests {
             assert_eq!(LongDouble::parse(value.to_string().as_bytes()), Some(LongDouble::from(value)));
         }
         for value in [0.1, -2.5, 1e300, 5e-324, f64::MAX, f64::MIN_POSITIVE] {
-            // Digits enough to tell the double exactly from all extended ones.
+            // So many digits identify the double exactly among all long doubles.
             assert_eq!(LongDouble::parse(format!("{value:.1100}").as_bytes()), Some(LongDouble::from(value)));
         }
         assert!(!LongDouble::from(f64::INFINITY).is_finite() && !LongDouble::from(f64::NAN).is_finite());

@@ -726,7 +726,7 @@ mod tests {
                 set.view().sample(4, &mut random, |member| *drawn.entry(member.to_vec()).or_insert(0) += 1);
             }
             assert_eq!(drawn.len(), size as usize);
-            // 2000 each, with a standard deviation of less than 45.
+            // 2000 draws of each are expected, with a standard deviation of less than 45.
             assert!(drawn.values().all(|count| (1780..2220).contains(count)), "{size}: {drawn:?}");
         }
     }

@@ -676,7 +676,7 @@ mod tests {
     }
 
     #[test]
-    fn as_a_plain_model() {
+    fn does_what_a_sorted_map_does() {
         let scores = [0.0, 1.0, -1.0, 0.5, 1e300, f64::INFINITY, f64::NEG_INFINITY, 3.0, 1e18, 5e18, 0.1 + 0.2];
         let mut random = 7u64;
         let mut below = |bound: usize| {
@@ -719,7 +719,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_packed_up_to_its_limits() {
+    fn a_set_is_packed_up_to_its_limits() {
         let is_packed = |set: &SortedSet| set.packed().is_some();
         let mut set = SortedSet::default();
         for number in 0..8 {
@@ -744,7 +744,7 @@ mod tests {
     }
 
     #[test]
-    fn members_between_two_others() {
+    fn ranges_of_members() {
         use LexBound::{Excluded, Highest, Included, Lowest};
         let members = ["a", "b", "c", "d"];
         let elements = || members.iter().map(|member| (0.0, *member)).collect::<Vec<_>>();

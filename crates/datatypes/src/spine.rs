@@ -342,7 +342,7 @@ mod tests {
             *drawn.entry(spine.chunk(chunk)[item]).or_insert(0) += 1;
         }
         assert_eq!(drawn.len(), 50);
-        // 2000 each, with a standard deviation of 44.
+        // 2000 draws of each are expected, with a standard deviation of 44.
         assert!(drawn.values().all(|count| (1750..2250).contains(count)), "{drawn:?}");
     }
 }

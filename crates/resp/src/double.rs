@@ -17,7 +17,7 @@ pub fn write(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// As [`write`], but whole numbers have no layout of their own, so that 10^11 is `1e+11`. (Redis: `fpconv_dtoa`)
+/// As [`write()`], but whole numbers have no layout of their own, so that 10^11 is `1e+11`. (Redis: `fpconv_dtoa`)
 pub fn write_shortest(out: &mut Vec<u8>, value: f64) {
     if value.is_nan() {
         out.extend_from_slice(b"nan");

@@ -11,7 +11,7 @@
 //! a listpackex. A hash never changes back.
 //!
 //! A field exists up to and including the millisecond of its expiry. After that it counts as absent, whether or not it was removed already. So a
-//! reader and a writer both pass the time: [`HashView::at`], [`HashRules::now_ms`]. All times are in milliseconds since 1970.
+//! reader and a writer both pass the time: [`HashView::at`], [`HashLimits::now_ms`]. All times are in milliseconds since 1970.
 
 mod large;
 mod packed;
@@ -33,7 +33,7 @@ use crate::{
 
 /// The settings that decide about a hash's form, and the time of the edit.
 #[derive(Clone, Copy, Debug)]
-pub struct HashRules {
+pub struct HashLimits {
     /// `hash-max-listpack-entries`: a hash with more fields becomes a table.
     pub entries_max: usize,
     /// `hash-max-listpack-value`: a hash with a longer field or value, in bytes, becomes a table.
@@ -79,25 +79,25 @@ impl Hash {
 
     /// Converts the hash to a table at once if `fields` fields, which are about to be set, are too many for a listpack. As on Redis, a field
     /// counts even if it is there already. (Redis: `hashTypeTryConversion`)
-    pub fn expect(&mut self, fields: usize, rules: &HashRules) {
-        if fields > rules.entries_max {
+    pub fn expect(&mut self, fields: usize, limits: &HashLimits) {
+        if fields > limits.entries_max {
             self.large();
         }
     }
 
     /// Sets the value of a field, and removes its expiry unless `keeps_expiry` is true. Returns whether the field is new; an expired one counts
     /// as new.
-    pub fn set(&mut self, field: &[u8], value: &[u8], keeps_expiry: bool, rules: &HashRules) -> bool {
+    pub fn set(&mut self, field: &[u8], value: &[u8], keeps_expiry: bool, limits: &HashLimits) -> bool {
         let Hash::Packed { expires, run } = self else {
-            return self.large().set(field, value, keeps_expiry, rules.now_ms);
+            return self.large().set(field, value, keeps_expiry, limits.now_ms);
         };
-        if field.len().max(value.len()) > rules.value_bytes_max {
-            return self.large().set(field, value, keeps_expiry, rules.now_ms);
+        if field.len().max(value.len()) > limits.value_bytes_max {
+            return self.large().set(field, value, keeps_expiry, limits.now_ms);
         }
         let fields = match (Packed { expires: *expires, run: Listpack(run) }).search(field) {
             Ok(at) => {
                 let Located { value_at, expiry_at, expiry_ms, .. } = at;
-                let is_new = is_over(expiry_ms, rules.now_ms);
+                let is_new = is_over(expiry_ms, limits.now_ms);
                 if expiry_ms.is_none() || keeps_expiry && !is_new {
                     listpack::replace(run, value_at, value);
                 } else {
@@ -116,7 +116,7 @@ impl Hash {
             listpack::push_back(run, field);
             listpack::push_back(run, value);
         }
-        if fields + 1 > rules.entries_max {
+        if fields + 1 > limits.entries_max {
             self.large();
         }
         true
@@ -388,7 +388,7 @@ mod tests {
         let mut fields = Model::new();
         view.for_each(|field| {
             let before = fields.insert(field.name.to_vec(), (field.value.to_vec(), field.expiry_ms));
-            assert_eq!(before, None, "a field comes once");
+            assert_eq!(before, None, "a field is visited once");
         });
         fields
     }
@@ -452,14 +452,14 @@ mod tests {
                     Ok((form, bytes)) => Hash::from_packed(form, bytes),
                     Err(hash) => hash,
                 };
-                let rules = HashRules { entries_max, value_bytes_max: 64, now_ms };
+                let limits = HashLimits { entries_max, value_bytes_max: 64, now_ms };
                 let is_alive = |model: &Model, field: &[u8]| {
                     model.get(field).is_some_and(|(_, expiry_ms)| !is_over(*expiry_ms, now_ms))
                 };
                 match step {
                     Step::Set { field, value: number, keeps_expiry } => {
                         let (field, value) = (name(field), value(number));
-                        let is_new = hash.set(&field, &value, keeps_expiry, &rules);
+                        let is_new = hash.set(&field, &value, keeps_expiry, &limits);
                         prop_assert_eq!(is_new, !is_alive(&model, &field));
                         let kept = model.get(&field).and_then(|(_, expiry_ms)| *expiry_ms);
                         let expiry_ms = kept.filter(|_| keeps_expiry && !is_new);
@@ -477,7 +477,7 @@ mod tests {
                         let alive = is_alive(&model, &field);
                         prop_assert_eq!(hash.set_expiry(&field, expiry_ms, now_ms), alive);
                         if alive {
-                            model.get_mut(&field).expect("it is alive").1 = expiry_ms;
+                            model.get_mut(&field).expect("the field is there").1 = expiry_ms;
                         }
                     }
                     Step::Expire { max } => {
@@ -486,7 +486,7 @@ mod tests {
                         let due = model.values().filter(|(_, expiry_ms)| is_over(*expiry_ms, now_ms)).count();
                         prop_assert_eq!((count, removed.len()), (due.min(max), due.min(max)));
                         for field in removed {
-                            let (_, expiry_ms) = model.remove(&field).expect("it was there");
+                            let (_, expiry_ms) = model.remove(&field).expect("the field was there");
                             prop_assert!(is_over(expiry_ms, now_ms));
                         }
                     }
@@ -498,7 +498,7 @@ mod tests {
         }
     }
 
-    const RULES: HashRules = HashRules { entries_max: 512, value_bytes_max: 64, now_ms: 0 };
+    const LIMITS: HashLimits = HashLimits { entries_max: 512, value_bytes_max: 64, now_ms: 0 };
 
     fn filled(fields: usize) -> Hash {
         let mut hash = Hash::default();
@@ -507,7 +507,7 @@ mod tests {
                 format!("field:{number:08}").as_bytes(),
                 format!("{number:06}x").as_bytes(),
                 false,
-                &RULES
+                &LIMITS
             ));
         }
         hash
@@ -520,16 +520,16 @@ mod tests {
         assert_eq!(encoding(&hash), Encoding::Listpack);
         hash.let_expire();
         assert_eq!(encoding(&hash), Encoding::ListpackEx);
-        hash.set(b"field:00000000", b"another", false, &RULES);
+        hash.set(b"field:00000000", b"another", false, &LIMITS);
         assert_eq!(encoding(&hash), Encoding::ListpackEx);
-        hash.set(b"one more", b"", false, &RULES);
+        hash.set(b"one more", b"", false, &LIMITS);
         assert_eq!(encoding(&hash), Encoding::Hashtable);
         assert_eq!(encoding(&filled(513)), Encoding::Hashtable);
         for (field, value, expected) in
             [(64, 64, Encoding::Listpack), (65, 1, Encoding::Hashtable), (1, 65, Encoding::Hashtable)]
         {
             let mut hash = Hash::default();
-            hash.set(&vec![b'f'; field], &vec![b'v'; value], false, &RULES);
+            hash.set(&vec![b'f'; field], &vec![b'v'; value], false, &LIMITS);
             assert_eq!(encoding(&hash), expected, "{field} and {value} bytes");
         }
     }
@@ -538,7 +538,7 @@ mod tests {
     fn fields_of_a_listpack_are_in_the_order_of_their_expiries() {
         let mut hash = Hash::default();
         for field in ["a", "b", "c", "d"] {
-            hash.set(field.as_bytes(), b"", false, &RULES);
+            hash.set(field.as_bytes(), b"", false, &LIMITS);
         }
         hash.let_expire();
         let check = |hash: &Hash, expected: &str| {
@@ -557,7 +557,7 @@ mod tests {
             assert!(hash.set_expiry(field.as_bytes(), expiry_ms, 0));
             check(&hash, expected);
         }
-        hash.set(b"c", b"", false, &RULES);
+        hash.set(b"c", b"", false, &LIMITS);
         check(&hash, "adbc");
     }
 
@@ -571,7 +571,7 @@ mod tests {
         assert_eq!(hash.at(1000).len(), 5000);
         let mut removed = HashSet::new();
         let mut steps = 0;
-        while hash.expire(1000, 16, |field| assert!(removed.insert(field.to_vec()), "it goes once")) > 0 {
+        while hash.expire(1000, 16, |field| assert!(removed.insert(field.to_vec()), "a field is removed once")) > 0 {
             steps += 1;
         }
         assert_eq!((removed.len(), hash.at(1000).len()), (15_000, 5000));

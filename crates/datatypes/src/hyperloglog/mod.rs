@@ -540,7 +540,7 @@ mod tests {
 
     const SPARSE_MAX: usize = 3000;
 
-    /// Adds elements to a string and to plain registers, and compares.
+    /// Adds elements to a string and to separate registers, and compares the two.
     fn check(elements: impl IntoIterator<Item = Element>, sparse_bytes_max: usize) -> Vec<u8> {
         let (mut bytes, mut model) = (empty(), Registers::default());
         for element in elements {
@@ -551,7 +551,7 @@ mod tests {
         }
         let view = HyperLogLog::new(&bytes).expect("a HyperLogLog");
         assert!(view.is_dense() || bytes.len() <= sparse_bytes_max.max(HEADER + 2));
-        assert_eq!(view.registers().expect("valid").0, model.0);
+        assert_eq!(view.registers().expect("the opcodes are valid").0, model.0);
         assert_eq!(view.count(), Ok(model.count()));
         bytes
     }
@@ -562,7 +562,7 @@ mod tests {
 
     #[test]
     fn hashes_are_murmur() {
-        // From a PFADD of a, b, c: PFDEBUG DECODE says Z:8436 v:1,1 Z:4274 v:2,1 Z:3068 v:1,1 Z:603.
+        // The reply of Redis to PFDEBUG DECODE after PFADD of a, b and c.
         let bytes = check([b"a", b"b", b"c"].map(|word| Element::new(word)), SPARSE_MAX);
         let view = HyperLogLog::new(&bytes).expect("a HyperLogLog");
         assert_eq!(view.decoded(), "Z:8436 v:1,1 Z:4274 v:2,1 Z:3068 v:1,1 Z:603");
@@ -571,11 +571,11 @@ mod tests {
     }
 
     #[test]
-    fn many_elements_make_it_dense_and_are_counted_nearly() {
+    fn many_elements_make_the_string_dense_and_are_estimated() {
         let mut bytes = vec![];
         for count in [0, 1, 10, 100, 1000, 5000, 30_000, 200_000] {
             bytes = check(words(0..count), SPARSE_MAX);
-            let counted = HyperLogLog::new(&bytes).expect("a HyperLogLog").count().expect("valid");
+            let counted = HyperLogLog::new(&bytes).expect("a HyperLogLog").count().expect("the opcodes are valid");
             assert!(counted.abs_diff(count.into()) <= u64::from(count) * 3 / 100, "{count}: {counted}");
         }
         assert_eq!(bytes.len(), DENSE_LEN);
@@ -590,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hyperloglog_is_refused() {
+    fn other_strings_are_refused() {
         let with = |start: &[u8], len: usize| {
             let mut bytes = start.to_vec();
             bytes.resize(len, 0);
@@ -606,7 +606,7 @@ mod tests {
     }
 
     fn elements() -> impl Strategy<Value = Vec<Element>> {
-        // Few registers, so that runs are split and joined.
+        // The elements have few different registers, so that runs are split and joined.
         let near = (0usize..40, 1u8..5);
         let far = (0usize..REGISTERS, 1u8..=51);
         let any = prop_oneof![8 => near, 1 => far];
@@ -620,28 +620,28 @@ mod tests {
         }
 
         #[test]
-        fn merging_is_as_adding(a in elements(), b in elements(), sparse_bytes_max in 16usize..300) {
+        fn merging_does_what_adding_does(a in elements(), b in elements(), sparse_bytes_max in 16usize..300) {
             let both = check(a.iter().chain(&b).copied(), sparse_bytes_max);
             let (mut a, b) = (check(a, sparse_bytes_max), check(b, sparse_bytes_max));
             let mut registers = Registers::default();
             let mut as_dense = false;
             for bytes in [&a, &b] {
                 let view = HyperLogLog::new(bytes).expect("a HyperLogLog");
-                registers.merge(view).expect("valid");
+                registers.merge(view).expect("the opcodes are valid");
                 as_dense |= view.is_dense();
             }
-            // As Redis merges: every register is added from the beginning.
+            // Redis merges so: each register is added by a walk from the beginning.
             let mut plain = a.clone();
             for (register, rank) in registers.iter().enumerate().filter(|(_, rank)| *rank > 0) {
-                add(&mut plain, Element { register, rank }, sparse_bytes_max).expect("valid");
+                add(&mut plain, Element { register, rank }, sparse_bytes_max).expect("the opcodes are valid");
             }
-            store(&mut a, &registers, as_dense, sparse_bytes_max).expect("valid");
+            store(&mut a, &registers, as_dense, sparse_bytes_max).expect("the opcodes are valid");
             if !as_dense {
                 outdate(&mut plain);
                 prop_assert_eq!(&a, &plain);
             }
-            let (merged, both) = (HyperLogLog::new(&a).expect("one"), HyperLogLog::new(&both).expect("one"));
-            prop_assert!(merged.registers().expect("valid").0 == both.registers().expect("valid").0);
+            let (merged, both) = (HyperLogLog::new(&a).expect("a HyperLogLog"), HyperLogLog::new(&both).expect("a HyperLogLog"));
+            prop_assert!(merged.registers().expect("the opcodes are valid").0 == both.registers().expect("the opcodes are valid").0);
             prop_assert_eq!(merged.count(), Ok(registers.count()));
         }
 
@@ -650,7 +650,7 @@ mod tests {
             let mut bytes = empty();
             bytes.truncate(HEADER);
             bytes.extend(opcodes);
-            let view = HyperLogLog::new(&bytes).expect("the form of one");
+            let view = HyperLogLog::new(&bytes).expect("the header is that of a HyperLogLog");
             let is_valid = view.count().is_ok();
             view.decoded();
             prop_assert_eq!(view.registers().is_ok(), is_valid);
