@@ -37,8 +37,8 @@ fn mask_of(offset: u64) -> u8 {
     0x80 >> (offset % 8)
 }
 
-/// Extends a shorter string with zeros to `len` bytes. Many zeros are allocated as zeroed memory, which the system provides page by page when it is
-/// first touched.
+/// Extends a shorter string with zeros to `len` bytes. Many zeros are allocated as zeroed memory, which the system provides page by page
+/// when it is first touched.
 pub fn grow(bytes: &mut Vec<u8>, len: usize) {
     const FRESH_MIN: usize = 1 << 20;
     if len <= bytes.len() {

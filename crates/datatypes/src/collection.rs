@@ -1,15 +1,15 @@
 //! Collections: the types of values that have elements, and the interface through which the keyspace stores them.
 //!
-//! A small collection is *packed*: it is one run of bytes. A large one is a structure of several allocations. The keyspace decides where packed
-//! bytes lie; if they are few, it puts them into the key's own entry. So each type has two sides: an owned value, for editing, and a view,
-//! which reads packed bytes and large structures alike.
+//! A small collection is *packed*: it is one run of bytes. A large one is a structure of several allocations. The keyspace decides where
+//! packed bytes lie; if they are few, it puts them into the key's own entry. So each type has two sides: an owned value, for editing, and a
+//! view, which reads packed bytes and large structures alike.
 
 use crate::{Encoding, ValueType, element_prefetch::ElementPrefetch};
 
 /// A type of values with elements. The default is an empty collection.
 ///
-/// To edit a packed value that lies in an entry, the keyspace calls `from_packed`, the type's own method, and `into_packed`. Both conversions
-/// are cheap: they keep the vector.
+/// To edit a packed value that lies in an entry, the keyspace calls `from_packed`, the type's own method, and `into_packed`. Both
+/// conversions are cheap: they keep the vector.
 pub trait Collection: Default + Send + Sized + 'static {
     /// The type of the value, as clients see it.
     const TYPE: ValueType;

@@ -1,5 +1,5 @@
-//! Expiry times in order, so that whatever is due is found without sampling. Each database of a shard keeps those of its keys, and a large hash keeps
-//! those of its fields.
+//! Expiry times in order, so that whatever is due is found without sampling. Each database of a shard keeps those of its keys, and a large
+//! hash keeps those of its fields.
 //!
 //! ```text
 //!  63                     20 19       0
@@ -8,9 +8,9 @@
 //! └─────────────────────────┴──────────┘
 //! ```
 //!
-//! A deadline refers to its owner, a key or a field, by *tag*, which is some bits of the owner's hash. It holds no address, so that the owner may
-//! move. The deadlines lie in sorted chunks of at most 128, like a B-tree of two levels. A deadline takes 8 bytes, and no step moves more than one
-//! chunk and the list of chunks.
+//! A deadline refers to its owner, a key or a field, by *tag*, which is some bits of the owner's hash. It holds no address, so that the
+//! owner may move. The deadlines lie in sorted chunks of at most 128, like a B-tree of two levels. A deadline takes 8 bytes, and no step
+//! moves more than one chunk and the list of chunks.
 
 /// The number of bits of a tag.
 pub const TAG_BITS: u32 = 20;
@@ -64,8 +64,8 @@ impl Deadlines {
         Some((self.chunks.first()?.first()? >> TAG_BITS) as i64)
     }
 
-    /// Returns about the sum of all deadlines, in milliseconds since 1970, estimated from one deadline of each chunk. INFO's `avg_ttl` needs no
-    /// more.
+    /// Returns about the sum of all deadlines, in milliseconds since 1970, estimated from one deadline of each chunk. INFO's `avg_ttl`
+    /// needs no more.
     pub fn sum_ms(&self) -> i128 {
         self.chunks.iter().map(|chunk| i128::from(chunk[chunk.len() / 2] >> TAG_BITS) * chunk.len() as i128).sum()
     }

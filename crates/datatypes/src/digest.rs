@@ -1,4 +1,5 @@
-//! The digest of a string, for DIGEST and for the conditions IFDEQ and IFDNE: the 64-bit XXH3 as 16 hexadecimal digits. (Redis 8.4: the DIGEST page)
+//! The digest of a string, for DIGEST and for the conditions IFDEQ and IFDNE: the 64-bit XXH3 as 16 hexadecimal digits. (Redis 8.4: the
+//! DIGEST page)
 
 /// The digest of a string value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,10 @@
 //! longitude, latitude ──▶ two numbers of 26 bits ──▶ their bits interleaved: … x1 y1 x0 y0
 //! ```
 //!
-//! All places whose geohashes have the same prefix lie in one cell of a grid, and a cell is a range of scores. A search chooses a grid whose cells are about
-//! as large as the searched shape. It looks at each place in the cell of the shape's middle and in the eight neighbours. All steps, and their
-//! order, are those of Redis (`geohash.c` and `geohash_helper.c`), since the digits of the replies depend on them.
+//! All places whose geohashes have the same prefix lie in one cell of a grid, and a cell is a range of scores. A search chooses a grid
+//! whose cells are about as large as the searched shape. It looks at each place in the cell of the shape's middle and in the eight
+//! neighbours. All steps, and their order, are those of Redis (`geohash.c` and `geohash_helper.c`), since the digits of the replies depend
+//! on them.
 
 use std::f64::consts::PI;
 
@@ -105,8 +106,8 @@ impl Place {
         }
     }
 
-    /// Returns the standard text of the geohash: eleven digits, of which the last is always `0`. Its latitudes range from pole to pole, unlike those of
-    /// a score.
+    /// Returns the standard text of the geohash: eleven digits, of which the last is always `0`. Its latitudes range from pole to pole,
+    /// unlike those of a score.
     pub fn to_geohash(self) -> [u8; 11] {
         let bits = Cell::around(self, LONGITUDES, Range { min: -90.0, max: 90.0 }, STEPS_MAX).bits;
         std::array::from_fn(|index| {
@@ -267,8 +268,8 @@ impl Shape {
             if cell == Cell::default() {
                 continue;
             }
-            // Neighbours of a very large cell may be the same cell. As on Redis, a neighbour that is the cell of the middle itself is searched
-            // again.
+            // Neighbours of a very large cell may be the same cell. As on Redis, a neighbour that is the cell of the middle itself is
+            // searched again.
             if last == Some(cell) {
                 continue;
             }

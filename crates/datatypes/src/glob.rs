@@ -34,8 +34,9 @@ struct Glob<'a> {
 }
 
 impl Glob<'_> {
-    /// Where the match fails, only the last star is tried with one more byte. The pattern before it has matched the shortest possible part of the
-    /// text, so that another choice of an earlier star would only leave less. So there are no more steps than the product of the lengths.
+    /// Where the match fails, only the last star is tried with one more byte. The pattern before it has matched the shortest possible part
+    /// of the text, so that another choice of an earlier star would only leave less. So there are no more steps than the product of the
+    /// lengths.
     fn matches(self, text: &[u8]) -> bool {
         let pattern = self.pattern;
         let (mut at, mut text_at) = (0, 0);

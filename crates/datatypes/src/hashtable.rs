@@ -1,5 +1,5 @@
-//! The hash table of large sets and hashes: it maps keys to payloads. A set's keys are its members, with empty payloads; a hash's keys are its
-//! fields, with their values as payloads.
+//! The hash table of large sets and hashes: it maps keys to payloads. A set's keys are its members, with empty payloads; a hash's keys are
+//! its fields, with their values as payloads.
 //!
 //! The table is a [`crate::spine`] of chunks. A chunk is a slotted page of about a kilobyte, in one allocation:
 //!
@@ -33,7 +33,8 @@ const CHUNK_BYTES_GROW: usize = 896;
 const CHUNK_BYTES_SHRINK: usize = 320;
 /// A longer record is kept in an allocation of its own, so that an edit of another record of its chunk does not copy it.
 const RECORD_INLINE_MAX: usize = 512;
-/// A chunk that uses more bytes than this keeps all new records outside, since offsets have 16 bits. Only colliding hashes fill a chunk so far.
+/// A chunk that uses more bytes than this keeps all new records outside, since offsets have 16 bits. A chunk only grows to this size if
+/// the hashes of its keys collide.
 const CHUNK_BYTES_INLINE_MAX: usize = 24 * 1024;
 /// The bytes of a slot.
 const SLOT: usize = 4;
@@ -215,16 +216,16 @@ impl Hashtable {
         ControlFlow::Continue(())
     }
 
-    /// Returns all records whose keys' [`spine::hash`] ends in the lowest `bits` bits of `hash`, among a few others. With it a key is found of
-    /// which only these bits were kept.
+    /// Returns all records whose keys' [`spine::hash`] ends in the lowest `bits` bits of `hash`, among a few others. With it a key is found
+    /// of which only these bits were kept.
     pub fn records_near(&self, hash: u64, bits: u32) -> impl Iterator<Item = Record<'_>> {
         let chunks = (self.spine.chunks().next_power_of_two() >> bits).max(1) as u64;
         (0..chunks).flat_map(move |high| self.spine.get(hash | high << bits).records())
     }
 
-    /// Visits records from a cursor on, until at least `count` were visited or the end is reached. Zero is the cursor of the start. Returns the
-    /// cursor to continue from, which is zero at the end. A record that is there throughout a scan is visited, however the table changes
-    /// between the calls.
+    /// Visits records from a cursor on, until at least `count` were visited or the end is reached. Zero is the cursor of the start. Returns
+    /// the cursor to continue from, which is zero at the end. A record that is there throughout a scan is visited, however the table
+    /// changes between the calls.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut visit: impl FnMut(Record<'a>)) -> u64 {
         let (mut visited, mut chunks) = (0, 0usize);
         self.spine.walk(cursor, |chunk| {

@@ -7,8 +7,8 @@
 //!   y  0  0  0  1  2
 //! ```
 //!
-//! Of several longest subsequences, the result is the one that Redis finds, with the matches in Redis's order: the last one first. (`lcsCommand`,
-//! t_string.c) Each pair of bytes takes 4 bytes of memory and one step.
+//! Of several longest subsequences, the result is the one that Redis finds, with the matches in Redis's order: the last one first.
+//! (`lcsCommand`, t_string.c) Each pair of bytes takes 4 bytes of memory and one step.
 
 use std::ops::Range;
 

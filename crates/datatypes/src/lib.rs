@@ -1,24 +1,25 @@
 //! The values of keys, and the computations on them. There are no locks, no clock and no I/O here: a caller that needs the time passes it in.
 //!
-//! A collection is packed into one run of bytes while it is small, and becomes a structure of many allocations when it grows. When it does so
-//! is Redis's rule to the letter, since clients see it through OBJECT ENCODING. From the top down:
+//! A collection is packed into one run of bytes while it is small, and becomes a structure of many allocations when it grows. When it does so is
+//! Redis's rule to the letter, since clients see it through OBJECT ENCODING.
 //!
 //! | module | what lies there |
 //! |---|---|
-//! | `collection.rs` | [`Collection`]: what the keyspace asks of every type with elements; [`AnyCollection`]: one value of any of these types |
+//! | `collection.rs` | [`Collection`], the trait of all types with elements, and [`AnyCollection`], a value of any of them |
+//! | [`hash`], [`list`], [`set`], [`sorted_set`], [`stream`] | the types: the operations of their commands, and when the encoding changes |
 //! | `types.rs` | [`ValueType`] and [`Encoding`]: the names that TYPE and OBJECT ENCODING reply |
-//! | [`hash`], [`list`], [`set`], [`sorted_set`], [`stream`] | the types: when they change their encoding, and the operations of their commands |
 //! | `element_prefetch.rs` | [`ElementPrefetch`]: prefetching elements of many large collections at once |
 //! | [`listpack`], [`intset`] | the packed encodings |
 //! | [`hashtable`] | large sets and hashes |
 //! | `tree/` | large sorted sets: a counted B-tree, and an index from members to its leaves |
 //! | [`spine`] | linear hashing of small chunks, on which the hash table and the tree's index stand |
-//! | [`deadlines`] | expiry times in order: those of keys and those of the fields of a hash |
+//! | [`deadlines`] | expiry times in order: those of keys, and those of the fields of a hash |
+//! | [`bits`], [`hyperloglog`], [`geo`] | bitmaps and HyperLogLogs, which are strings, and geo indexes, which are sorted sets |
+//! | [`lcs`], [`glob`], [`digest`] | the longest common subsequence, glob patterns, the digest of a string |
+//! | [`number`], `long_double.rs` | numbers, as Redis parses and prints them |
 //! | [`allocation`], [`prefetch`] | what an allocation really takes; asking the processor for memory beforehand |
-//! | [`bits`], [`hyperloglog`], [`geo`], [`lcs`], [`glob`], [`digest`] | the computations of the commands on bitmaps, HyperLogLogs, geo indexes, strings and patterns |
-//! | [`number`] | numbers as Redis parses and prints them, long doubles included |
 //!
-//! Imports go downwards in this table.
+//! Imports go downwards in this table. The one exception is that the types implement the trait of `collection.rs`, which lists them.
 
 #![warn(missing_docs)]
 

@@ -5,8 +5,8 @@
 //!   quicklist:  a deque of listpacks, see `quicklist.rs`
 //! ```
 //!
-//! A list is packed until it exceeds `list-max-listpack-size`, and is packed again when it has shrunk to half of that. Both rules are Redis's to
-//! the byte (t_list.c), since OBJECT ENCODING shows them.
+//! A list is packed until it exceeds `list-max-listpack-size`, and is packed again when it has shrunk to half of that. Both rules are
+//! Redis's to the byte (t_list.c), since OBJECT ENCODING shows them.
 
 mod quicklist;
 mod run;
@@ -181,7 +181,8 @@ impl List {
         count
     }
 
-    /// Replaces the element at an index. Returns whether there is such an element. As on Redis, the encoding may change even if there is none.
+    /// Replaces the element at an index. Returns whether there is such an element. As on Redis, the encoding may change even if there is
+    /// none.
     pub fn set(&mut self, index: usize, value: &[u8], limits: &ListLimits) -> bool {
         self.grow_for(value.len(), 1, limits);
         if index >= self.len() {
@@ -202,8 +203,8 @@ impl List {
         true
     }
 
-    /// Inserts a value before or after the first element that equals the pivot. Returns the new length, or `None` if no element equals it. As on
-    /// Redis, the encoding may change even then.
+    /// Inserts a value before or after the first element that equals the pivot. Returns the new length, or `None` if no element equals it.
+    /// As on Redis, the encoding may change even then.
     pub fn insert(&mut self, pivot: &Wanted<'_>, is_after: bool, value: &[u8], limits: &ListLimits) -> Option<usize> {
         self.grow_for(value.len(), 1, limits);
         match self {

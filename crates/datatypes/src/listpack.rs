@@ -12,15 +12,15 @@
 //!   11110001 … 11110100               2, 3, 4 or 8 bytes               a greater integer
 //! ```
 //!
-//! The back length is the length of head and bytes. It is read backwards: seven bits a byte, the lowest in the last byte, and the top bit says that
-//! another byte lies to the left. A string that is the text of an integer is stored as that integer, so that equal elements have equal
-//! bytes. A short string takes two bytes beside its own, and a small integer takes two in all.
+//! The back length is the length of head and bytes. It is read backwards: seven bits a byte, the lowest in the last byte, and the top bit
+//! says that another byte lies to the left. A string that is the text of an integer is stored as that integer, so that equal elements have
+//! equal bytes. A short string takes two bytes beside its own, and a small integer takes two in all.
 //!
-//! This is Redis's listpack (listpack.c) without its header and its end byte. They are added where a limit counts them ([`HEADER_AND_END`]), and
-//! where a listpack is written to a file ([`Listpack::to_redis`]).
+//! This is Redis's listpack (listpack.c) without its header and its end byte. They are added where a limit counts them
+//! ([`HEADER_AND_END`]), and where a listpack is written to a file ([`Listpack::to_redis`]).
 //!
-//! To read a run, wrap it in a [`Listpack`]; to edit it, pass the vector to a function of this module. An *offset* is the position at which an
-//! element begins. All functions take offsets of a well-formed run; other offsets may panic.
+//! To read a run, wrap it in a [`Listpack`]; to edit it, pass the vector to a function of this module. An *offset* is the position at which
+//! an element begins. All functions take offsets of a well-formed run; other offsets may panic.
 
 use crate::number::{I64_LEN_MAX, parse_i64};
 
@@ -208,8 +208,8 @@ impl<'a> Listpack<'a> {
     }
 }
 
-/// Returns the elements of a listpack of Redis's, or `None` if it is not well formed. Each element is encoded anew, so that equal elements have
-/// equal bytes whoever wrote the listpack.
+/// Returns the elements of a listpack of Redis's, or `None` if it is not well formed. Each element is encoded anew, so that equal elements
+/// have equal bytes whoever wrote the listpack.
 pub fn from_redis(bytes: &[u8]) -> Option<Vec<u8>> {
     let (header, rest) = bytes.split_at_checked(HEADER)?;
     let total = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
@@ -585,8 +585,8 @@ impl Back {
     }
 }
 
-/// Returns the length of an element whose head and bytes have `inner` bytes, with its back length. As on Redis, the back length of 16,383 takes one
-/// byte more than it needs, and so do 2,097,151 and 268,435,455.
+/// Returns the length of an element whose head and bytes have `inner` bytes, with its back length. As on Redis, the back length of 16,383
+/// takes one byte more than it needs, and so do 2,097,151 and 268,435,455.
 #[inline]
 fn with_back(inner: usize) -> usize {
     inner

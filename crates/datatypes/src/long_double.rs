@@ -5,9 +5,9 @@
 //!                                      exponent: −16,445 to 16,320
 //! ```
 //!
-//! Text is parsed as by C's `strtold`, and written as by `%.17Lf` without trailing zeros, so that 0.1 and 0.2 make 0.3. (Redis: `string2ld` and
-//! `ld2string`, util.c) Parsing, writing and adding compute exactly and round once, to the nearest number, and to the even one of two that are
-//! equally near.
+//! Text is parsed as by C's `strtold`, and written as by `%.17Lf` without trailing zeros, so that 0.1 and 0.2 make 0.3. (Redis: `string2ld`
+//! and `ld2string`, util.c) Parsing, writing and adding compute exactly and round once, to the nearest number, and to the even one of two
+//! that are equally near.
 
 use std::ops::{Add, Neg};
 
@@ -52,8 +52,8 @@ impl LongDouble {
         LongDouble { negative, magnitude: Magnitude::Finite { mantissa, exponent } }
     }
 
-    /// Parses a number: decimal, hexadecimal after `0x`, `inf` or `infinity`. Returns `None` for anything else, including spaces and `nan`, for a
-    /// number whose magnitude is too great, and for one other than zero that is too small.
+    /// Parses a number: decimal, hexadecimal after `0x`, `inf` or `infinity`. Returns `None` for anything else, including spaces and `nan`,
+    /// for a number whose magnitude is too great, and for one other than zero that is too small.
     pub fn parse(text: &[u8]) -> Option<LongDouble> {
         if text.len() > TEXT_LEN_MAX {
             return None;
@@ -73,8 +73,8 @@ impl LongDouble {
         matches!(self.magnitude, Magnitude::Finite { .. })
     }
 
-    /// Appends the number with as many digits behind the point as it needs, at most 17, and without an exponent. A great number has thousands of
-    /// digits.
+    /// Appends the number with as many digits behind the point as it needs, at most 17, and without an exponent. A great number has
+    /// thousands of digits.
     pub fn write(self, out: &mut Vec<u8>) {
         let Magnitude::Finite { mantissa, exponent } = self.magnitude else {
             out.extend_from_slice(match (self.magnitude, self.negative) {
@@ -192,8 +192,9 @@ impl Add for LongDouble {
 }
 
 impl Format {
-    /// Rounds `value × 2^exponent` to the nearest number of the format, and returns its normalized mantissa and its exponent. `sticky` says that the
-    /// exact value is slightly greater; `value` must then have more bits than the format. Returns `None` if the number is too great.
+    /// Rounds `value × 2^exponent` to the nearest number of the format, and returns its normalized mantissa and its exponent. `sticky` says
+    /// that the exact value is slightly greater; `value` must then have more bits than the format. Returns `None` if the number is too
+    /// great.
     pub(crate) fn round(self, value: u128, exponent: i32, sticky: bool) -> Option<(u64, i32)> {
         if value == 0 {
             return Some((0, self.exponent_min));
@@ -214,8 +215,8 @@ impl Format {
     }
 }
 
-/// Returns `value / 2^shift`, rounded to the nearest integer, and to the even one of two that are equally near. `sticky` says that the exact value is
-/// slightly greater.
+/// Returns `value / 2^shift`, rounded to the nearest integer, and to the even one of two that are equally near. `sticky` says that the
+/// exact value is slightly greater.
 fn shift_right_rounding(value: u128, shift: u32, sticky: bool) -> u128 {
     match shift {
         0 => value,
@@ -253,7 +254,8 @@ pub(crate) enum Body<'a> {
     },
 }
 
-/// Exponents are limited to this magnitude. A number of at most [`TEXT_LEN_MAX`] digits with such an exponent is too great or too small in any case.
+/// Exponents are limited to this magnitude. A number of at most [`TEXT_LEN_MAX`] digits with such an exponent is too great or too small in
+/// any case.
 const EXPONENT_MAX: i64 = 1 << 24;
 
 impl<'a> Literal<'a> {
@@ -299,7 +301,8 @@ fn hexadecimal(text: &[u8]) -> Option<Body<'_>> {
     Some(if mantissa == 0 { Body::Zero } else { Body::Hexadecimal { mantissa, exponent, sticky } })
 }
 
-/// Splits a text into the digits before the point, those behind it, and the rest. The point may be missing. Returns `None` if there are no digits.
+/// Splits a text into the digits before the point, those behind it, and the rest. The point may be missing. Returns `None` if there are no
+/// digits.
 #[allow(clippy::type_complexity)]
 fn split_digits(text: &[u8], is_digit: impl Fn(&u8) -> bool) -> Option<(&[u8], &[u8], &[u8])> {
     let digits_end = |text: &[u8]| text.iter().position(|byte| !is_digit(byte)).unwrap_or(text.len());
@@ -326,8 +329,8 @@ fn split_exponent(text: &[u8], letter: u8) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// Rounds `whole.fraction × 10^exponent`, which is not zero, to a long double. The mantissa is 0 if the number is too small. Returns `None` if the number is
-/// too great.
+/// Rounds `whole.fraction × 10^exponent`, which is not zero, to a long double. The mantissa is 0 if the number is too small. Returns `None`
+/// if the number is too great.
 fn round_decimal(whole: &[u8], fraction: &[u8], exponent: i64) -> Option<(u64, i32)> {
     let exponent = exponent - fraction.len() as i64;
     let mut digits: Vec<u8> = whole.iter().chain(fraction).copied().skip_while(|&digit| digit == b'0').collect();
@@ -446,8 +449,8 @@ impl Natural {
         (top, dropped as u32, third as u64 != 0 || self.0[..below].iter().any(|&limb| limb != 0))
     }
 
-    /// Divides by another number. Returns the first 66 or 67 bits of the quotient, the exponent of two of the lowest of them, and whether there is a
-    /// remainder.
+    /// Divides by another number. Returns the first 66 or 67 bits of the quotient, the exponent of two of the lowest of them, and whether
+    /// there is a remainder.
     fn quotient(self, divisor: Natural) -> (u128, i32, bool) {
         const BITS: u32 = 66;
         // Both numbers are shifted to the same width, so that the quotient lies between a half and two. Its bits are determined one by one.

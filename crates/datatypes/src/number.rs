@@ -5,8 +5,8 @@ pub use ochre_resp::{I64_LEN_MAX, parse_i64};
 pub use crate::long_double::LongDouble;
 use crate::long_double::{Body, DOUBLE, Literal};
 
-/// Parses a double: decimal, hexadecimal after `0x`, `inf` or `infinity`, with a sign or without. Returns `None` for anything else, including
-/// spaces and `nan`, for a number whose magnitude is too great for a double, and for one other than zero that is too small.
+/// Parses a double: decimal, hexadecimal after `0x`, `inf` or `infinity`, with a sign or without. Returns `None` for anything else,
+/// including spaces and `nan`, for a number whose magnitude is too great for a double, and for one other than zero that is too small.
 /// (Redis: `string2d`, which calls C's `strtod`)
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let Literal { negative, body } = Literal::parse(text)?;
@@ -29,8 +29,8 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
-/// Parses a bound of a range of scores, without its parenthesis: a double in decimal, `inf` or `infinity`. A number that is too great becomes
-/// infinite, and one that is too small becomes zero. The text ends at a zero byte; an empty text is 0. Returns `None` for anything
+/// Parses a bound of a range of scores, without its parenthesis: a double in decimal, `inf` or `infinity`. A number that is too great
+/// becomes infinite, and one that is too small becomes zero. The text ends at a zero byte; an empty text is 0. Returns `None` for anything
 /// else. (Redis: `zslParseRange`, which calls `fast_float_strtod`)
 pub fn parse_score_bound(text: &[u8]) -> Option<f64> {
     let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
@@ -40,8 +40,8 @@ pub fn parse_score_bound(text: &[u8]) -> Option<f64> {
     str::from_utf8(text).ok()?.parse::<f64>().ok().filter(|value| !value.is_nan())
 }
 
-/// Appends a double with 17 significant digits, without trailing zeros, as C's `printf` does for `%.17g`: with an exponent if that is below −4 or
-/// above 16.
+/// Appends a double with 17 significant digits, without trailing zeros, as C's `printf` does for `%.17g`: with an exponent if that is below
+/// −4 or above 16.
 pub fn write_general(out: &mut Vec<u8>, value: f64) {
     use std::io::Write;
     const DIGITS: i32 = 17;

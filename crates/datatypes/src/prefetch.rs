@@ -1,7 +1,7 @@
 //! Prefetching: asking the processor for memory before it is read, so that several cache misses are waited for at once.
 //!
-//! A batch asks for the memory of all its keys, and of the elements that its commands name, before the first command runs. This module has the
-//! primitives; `element_prefetch.rs` follows the pointers that lead to an element of a large collection.
+//! A batch asks for the memory of all its keys, and of the elements that its commands name, before the first command runs. This module has
+//! the primitives; `element_prefetch.rs` follows the pointers that lead to an element of a large collection.
 
 /// The size of a cache line in bytes.
 pub const LINE: usize = 64;

@@ -350,8 +350,8 @@ impl<'a> SetView<'a> {
         }
     }
 
-    /// Returns the members: those of an intset in ascending order, those of a listpack in the order of arrival, those of a table in an order that
-    /// changes when the table grows or shrinks.
+    /// Returns the members: those of an intset in ascending order, those of a listpack in the order of arrival, those of a table in an
+    /// order that changes when the table grows or shrinks.
     pub fn iter(self) -> impl Iterator<Item = Element<'a>> {
         let (mut ints, mut listpack, mut table) = (None, None, None);
         match self {
@@ -365,8 +365,8 @@ impl<'a> SetView<'a> {
         ints.chain(listpack).chain(table)
     }
 
-    /// Visits the members that the other set has too, until `visit` breaks. `visit` is given a [`Probe`], with which the member can be looked
-    /// up in further sets.
+    /// Visits the members that the other set has too, until `visit` breaks. `visit` is given a [`Probe`], with which the member can be
+    /// looked up in further sets.
     pub fn walk_common(
         self,
         other: SetView<'_>,

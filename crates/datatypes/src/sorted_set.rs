@@ -5,8 +5,8 @@
 //! tree     see tree/mod.rs
 //! ```
 //!
-//! In a listpack a score that is a whole number is an integer, and any other score is text. As on Redis, there is no -0 in a listpack. A sorted set
-//! that has become a tree stays one.
+//! In a listpack a score that is a whole number is an integer, and any other score is text. As on Redis, there is no -0 in a listpack. A
+//! sorted set that has become a tree stays one.
 
 use std::ops::{ControlFlow, Range};
 
@@ -154,8 +154,8 @@ impl SortedSet {
         SortedSet::Tree(Box::new(tree))
     }
 
-    /// Converts the set to a tree at once if `entries` elements, which are about to be set, or the longest of their members are too much for a
-    /// listpack. As on Redis, only the arguments of the request count: a member that is given twice counts twice.
+    /// Converts the set to a tree at once if `entries` elements, which are about to be set, or the longest of their members are too much
+    /// for a listpack. As on Redis, only the arguments of the request count: a member that is given twice counts twice.
     pub fn prepare(&mut self, entries: usize, member_len_max: usize, limits: &SortedSetLimits) {
         if entries > limits.entries_max || self.is_empty() && member_len_max > limits.member_len_max {
             self.unpack();
@@ -178,8 +178,8 @@ impl SortedSet {
         }
     }
 
-    /// Sets the score of a member, or inserts the member. `decide` is given the present score, or `None` if the member is not there. It returns
-    /// the new score, or `None` to change nothing, and a result that is passed on to the caller.
+    /// Sets the score of a member, or inserts the member. `decide` is given the present score, or `None` if the member is not there. It
+    /// returns the new score, or `None` to change nothing, and a result that is passed on to the caller.
     #[inline]
     pub fn set<R>(
         &mut self,
@@ -486,8 +486,8 @@ impl<'a> SortedSetView<'a> {
         });
     }
 
-    /// Visits about `count` elements from a cursor on. Zero is the cursor of the start. Returns the cursor to continue from, which is zero at the
-    /// end. A packed set is visited as a whole by one call.
+    /// Visits about `count` elements from a cursor on. Zero is the cursor of the start. Returns the cursor to continue from, which is zero
+    /// at the end. A packed set is visited as a whole by one call.
     pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(f64, Element<'_>)) -> u64 {
         match self {
             SortedSetView::Tree(tree) => tree.scan(cursor, count, |score, member| visit(score, Element::Bytes(member))),
@@ -499,7 +499,8 @@ impl<'a> SortedSetView<'a> {
     }
 }
 
-/// Walks a listpack as Redis does; see [`SortedSetView::lex_range`]. `None` is an empty range. (Redis: `zzlFirstInLexRange`, `zzlLastInLexRange`)
+/// Walks a listpack as Redis does; see [`SortedSetView::lex_range`]. `None` is an empty range. (Redis: `zzlFirstInLexRange`,
+/// `zzlLastInLexRange`)
 fn packed_lex_range(pack: Listpack<'_>, range: &LexRange<'_>, reverse: bool) -> Option<Range<usize>> {
     let mut buffer = itoa::Buffer::new();
     let mut compared = |offset: usize| {

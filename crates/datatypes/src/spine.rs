@@ -9,15 +9,16 @@
 //! ```
 //!
 //! To grow, a chunk is appended that takes its items from one other chunk. So a step moves the items of one chunk, never all items. With n
-//! chunks, let 2^b be the largest power of two that is not above n. The chunks below n − 2^b and those from 2^b on hold the hashes that end in the
-//! b + 1 bits of the chunk's number; the other chunks hold the hashes that end in the b bits of theirs. Shrinking is the same backwards.
+//! chunks, let 2^b be the largest power of two that is not above n. The chunks below n − 2^b and those from 2^b on hold the hashes that end
+//! in the b + 1 bits of the chunk's number; the other chunks hold the hashes that end in the b bits of theirs. Shrinking is the same
+//! backwards.
 //!
-//! Pages and chunks are shared when the spine is cloned, and copied when one of the owners writes to them. A clone copies the list of pages. A
-//! write after that copies one page, which is 256 references, and one chunk.
+//! Pages and chunks are shared when the spine is cloned, and copied when one of the owners writes to them. A clone copies the list of
+//! pages. A write after that copies one page, whose chunks still share what is large, and then one chunk.
 //!
-//! A walk visits the chunks in the order of their *positions*, which are the bits of the hash in reverse. A chunk holds all items of an interval of
-//! positions. Growing halves an interval, and shrinking joins two neighbours. So a walk that continues from a position misses no item that was
-//! there throughout, however the spine changed between the steps.
+//! A walk visits the chunks in the order of their *positions*, which are the bits of the hash in reverse. A chunk holds all items of an
+//! interval of positions. Growing halves an interval, and shrinking joins two neighbours. So a walk that continues from a position misses
+//! no item that was there throughout, however the spine changed between the steps.
 
 use std::sync::{Arc, OnceLock};
 
@@ -30,8 +31,8 @@ const PAGE: usize = 256;
 /// A cursor is a position without its lowest 11 bits, so that it stays below 2^53 and fits a double.
 const CURSOR_SHIFT: u32 = 11;
 
-/// Hashes the bytes of an item with SipHash-1-3, under a key that is drawn at random once a process. Clients choose the items and see the order
-/// of a walk; even so they cannot fill one chunk on purpose.
+/// Hashes the bytes of an item with SipHash-1-3, under a key that is drawn at random once a process. Clients choose the items and see the
+/// order of a walk; even so they cannot fill one chunk on purpose.
 #[inline]
 pub fn hash(bytes: &[u8]) -> u64 {
     static KEY: OnceLock<(u64, u64)> = OnceLock::new();
@@ -144,8 +145,8 @@ impl<C: Chunk> Spine<C> {
         &mut Arc::make_mut(&mut self.pages[index / PAGE])[index % PAGE]
     }
 
-    /// Appends a chunk. `split` is given one of the present chunks and a bit: it removes the items whose hashes have the bit set, and returns
-    /// them as the new chunk.
+    /// Appends a chunk. `split` is given one of the present chunks and a bit: it removes the items whose hashes have the bit set, and
+    /// returns them as the new chunk.
     pub fn grow(&mut self, split: impl FnOnce(&mut C, u64) -> C) {
         let index = self.chunks;
         let bit = 1 << index.ilog2();
@@ -195,8 +196,8 @@ impl<C: Chunk> Spine<C> {
         self.pages.iter().flat_map(|page| page.iter()).take(self.chunks)
     }
 
-    /// Visits chunks from a cursor on, until `visit` returns false or the last chunk was visited. Zero is the cursor of the start. Returns the
-    /// cursor to continue from, which is zero after the last chunk and below 2^53 always.
+    /// Visits chunks from a cursor on, until `visit` returns false or the last chunk was visited. Zero is the cursor of the start. Returns
+    /// the cursor to continue from, which is zero after the last chunk and below 2^53 always.
     pub fn walk<'a>(&'a self, cursor: u64, mut visit: impl FnMut(&'a C) -> bool) -> u64 {
         let mut position = cursor << CURSOR_SHIFT;
         loop {
@@ -225,7 +226,8 @@ impl<C: Chunk> Spine<C> {
         bits
     }
 
-    /// Draws a random item, each with the same probability. Returns the index of its chunk and its number in the chunk. There must be an item.
+    /// Draws a random item, each with the same probability. Returns the index of its chunk and its number in the chunk. There must be an
+    /// item.
     ///
     /// It draws a chunk, and a number below the length of the fullest chunk; if the chunk has no item of that number, it draws both again.
     /// The expected number of draws is the length of the fullest chunk divided by the average length. Only lengths are read.

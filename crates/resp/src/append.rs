@@ -1,5 +1,5 @@
-//! Appending a bulk string with a single check of the buffer's room. Most of what a server writes are short strings, for which three separate appends
-//! take longer than copying the bytes.
+//! Appending a bulk string with a single check of the buffer's room. Most of what a server writes are short strings, for which three
+//! separate appends take longer than copying the bytes.
 
 use std::ptr;
 

@@ -6,7 +6,8 @@
 //! 0.1  1e-7  1.5e+21        all others: digits that parse to the same double, in the layout of fpconv_dtoa
 //! ```
 
-/// An upper bound of the text's length in bytes. The longest texts are a sign, 17 digits, a point and `e-308`; or a sign, `0.`, 6 zeros and 17 digits.
+/// An upper bound of the text's length in bytes. The longest texts are a sign, 17 digits, a point and `e-308`; or a sign, `0.`, 6 zeros and
+/// 17 digits.
 pub const LEN_MAX: usize = 32;
 
 /// Appends the text of `value` to `out`.
@@ -64,9 +65,9 @@ struct Binary {
 
 /// Computes the digits of a finite positive number. Returns the number of digits, and the power of ten of the last one.
 ///
-/// The digits parse to the same double. Once in a few hundred numbers they are not the shortest or the closest such digits. They are Redis's, which
-/// clients can see. (Florian Loitsch, "Printing Floating-Point Numbers Quickly and Accurately with Integers", 2010, as in fpconv, which is
-/// Redis's deps/fpconv)
+/// The digits parse to the same double. Once in a few hundred numbers they are not the shortest or the closest such digits. They are
+/// Redis's, which clients can see. (Florian Loitsch, "Printing Floating-Point Numbers Quickly and Accurately with Integers", 2010, as in
+/// fpconv, which is Redis's deps/fpconv)
 fn grisu2(value: f64, digits: &mut [u8; DIGITS_MAX]) -> (usize, i32) {
     const HIDDEN_BIT: u64 = 1 << 52;
     let (raw_fraction, raw_exponent) = (value.to_bits() & (HIDDEN_BIT - 1), (value.to_bits() >> 52) as i32);
@@ -104,8 +105,8 @@ fn product(a: Binary, b: Binary) -> Binary {
     }
 }
 
-/// Computes the digits of a number between `lower` and `upper` with as few digits as possible, and of such numbers the nearest to `scaled`. All three are
-/// multiplied by `2^exponent`.
+/// Computes the digits of a number between `lower` and `upper` with as few digits as possible, and of such numbers the nearest to `scaled`.
+/// All three are multiplied by `2^exponent`.
 fn generate_digits(
     scaled: u64,
     upper: u64,
@@ -168,8 +169,8 @@ fn round_last(digits: &mut [u8], delta: u64, mut rest: u64, place: u64, distance
     }
 }
 
-/// Returns a power of ten, and its decimal exponent. The product of it and a number with this binary exponent has a binary exponent between −60 and
-/// −32.
+/// Returns a power of ten, and its decimal exponent. The product of it and a number with this binary exponent has a binary exponent between
+/// −60 and −32.
 fn cached_power(exponent: i32) -> (Binary, i32) {
     const LOG10_2: f64 = 0.301_029_995_663_981_14;
     let approximate = (-f64::from(exponent + POWERS.len() as i32) * LOG10_2) as i32;

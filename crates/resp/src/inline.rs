@@ -4,8 +4,8 @@
 //! SET  k"ey"  "a\x41\n"  'it\'s'\r\n      words: SET, key, aA⏎, it's
 //! ```
 //!
-//! White space separates words. Double quotes allow the escapes `\n \r \t \b \a` and `\xHH`, and `\` before any other byte stands for that byte. Single
-//! quotes allow `\'` only. A closing quote ends the word: white space or the end of the line must follow it.
+//! White space separates words. Double quotes allow the escapes `\n \r \t \b \a` and `\xHH`, and `\` before any other byte stands for that
+//! byte. Single quotes allow `\'` only. A closing quote ends the word: white space or the end of the line must follow it.
 
 use crate::Span;
 
@@ -13,8 +13,8 @@ use crate::Span;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UnbalancedQuotes;
 
-/// Splits the line `buffer[start..end]` into words, and pushes their spans. Words are unescaped in place, which never makes them longer. Offsets count
-/// from the start of `buffer`.
+/// Splits the line `buffer[start..end]` into words, and pushes their spans. Words are unescaped in place, which never makes them longer.
+/// Offsets count from the start of `buffer`.
 pub(crate) fn split(
     buffer: &mut [u8],
     start: usize,
@@ -56,8 +56,8 @@ pub(crate) fn split(
     }
 }
 
-/// Reads from behind a `"` to the closing one, and writes the unescaped bytes at `write`. Returns the positions behind the closing quote and behind the
-/// written bytes.
+/// Reads from behind a `"` to the closing one, and writes the unescaped bytes at `write`. Returns the positions behind the closing quote
+/// and behind the written bytes.
 fn double_quoted(line: &mut [u8], mut read: usize, mut write: usize) -> Result<(usize, usize), UnbalancedQuotes> {
     loop {
         let byte = match line[read..] {

@@ -2,7 +2,7 @@
 //!
 //! | module | what lies there |
 //! |---|---|
-//! | `request.rs` | [`RequestParser`] cuts requests off a read buffer, whole or piece by piece; [`Limits`] bound them, [`ProtocolError`] ends a connection |
+//! | `request.rs` | [`RequestParser`] cuts requests off a read buffer, within [`Limits`]; a [`ProtocolError`] ends the connection |
 //! | `inline.rs` | the words of an inline command, with their quotes and escapes |
 //! | `args.rs` | [`Args`]: a request's arguments, which stay where they lie in the buffer |
 //! | `reply.rs` | [`ReplyWriter`] writes replies in the client's [`Protocol`]: RESP2, RESP3 or plain lines |

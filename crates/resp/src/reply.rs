@@ -34,8 +34,8 @@ pub struct ReplyWriter<'a> {
     errors: u32,
 }
 
-/// The place of the header of an aggregate whose length is not known yet. Each mark must be closed once, the marks of inner aggregates before those of
-/// outer ones.
+/// The place of the header of an aggregate whose length is not known yet. Each mark must be closed once, the marks of inner aggregates
+/// before those of outer ones.
 #[derive(Debug)]
 #[must_use = "the header is written when the mark is closed"]
 pub struct LaterMark {
@@ -116,8 +116,8 @@ impl<'a> ReplyWriter<'a> {
         self.line(b"+", text.as_bytes());
     }
 
-    /// Writes an error. `text` begins with the error code. Line ends at the beginning and at the end of the text are removed, and others become
-    /// spaces. (Redis: `addReplyErrorFormatInternal`)
+    /// Writes an error. `text` begins with the error code. Line ends at the beginning and at the end of the text are removed, and others
+    /// become spaces. (Redis: `addReplyErrorFormatInternal`)
     pub fn error(&mut self, text: impl AsRef<[u8]>) {
         let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
         let text = text.as_ref();

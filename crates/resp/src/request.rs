@@ -5,9 +5,9 @@
 //! GET key:1\r\n                           inline: a line of words (crate::inline); the \r may be missing
 //! ```
 //!
-//! The rules are those of Redis's `processMultibulkBuffer` and `processInlineBuffer` (networking.c), including the lenient ones. The two bytes behind an
-//! argument, and the byte behind a `\r`, are not checked. A NUL byte stops the search for the end of a line, so that such a line is refused once
-//! it is too long.
+//! The rules are those of Redis's `processMultibulkBuffer` and `processInlineBuffer` (networking.c), including the lenient ones. The two
+//! bytes behind an argument, and the byte behind a `\r`, are not checked. A NUL byte stops the search for the end of a line, so that such a
+//! line is refused once it is too long.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,8 @@ pub struct Limits {
     pub inline_len_max: usize,
     /// Whether the client has not authenticated yet. Its requests are then limited to 10 arguments of 16 KiB.
     pub unauthenticated: bool,
-    /// Whether inline commands are plain lines. Unbalanced quotes then refuse the line, not the connection, and a NUL is a byte like any other.
+    /// Whether inline commands are plain lines. Unbalanced quotes then refuse the line, not the connection, and a NUL is a byte like any
+    /// other.
     pub plain: bool,
 }
 
@@ -85,7 +86,8 @@ pub enum Cut {
     },
 }
 
-/// An error of the protocol: no later bytes can be understood. The client gets the reply, and the connection is closed. The texts are Redis's.
+/// An error of the protocol: no later bytes can be understood. The client gets the reply, and the connection is closed. The texts are
+/// Redis's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
     /// The number of arguments is no integer, or too great.
@@ -167,17 +169,17 @@ impl RequestParser {
         RequestParser::default()
     }
 
-    /// Returns whether a request is incomplete. The next call of [`RequestParser::cut`] must then be given the same bytes again, at its `offset`, and
-    /// more behind them.
+    /// Returns whether a request is incomplete. The next call of [`RequestParser::cut`] must then be given the same bytes again, at its
+    /// `offset`, and more behind them.
     pub fn is_half_sent(&self) -> bool {
         self.half_sent.is_some()
     }
 
-    /// Cuts the next request off `buffer[offset..]`. The spans of its arguments, which count from the start of `buffer`, are pushed onto `spans`: a
-    /// batch of requests shares the vector. A complete inline command is unescaped in place.
+    /// Cuts the next request off `buffer[offset..]`. The spans of its arguments, which count from the start of `buffer`, are pushed onto
+    /// `spans`: a batch of requests shares the vector. A complete inline command is unescaped in place.
     ///
-    /// After [`Cut::Incomplete`] the caller keeps the bytes from `offset` on and calls again when there are more. The bytes may then lie at another
-    /// offset or in another buffer; nothing is parsed twice.
+    /// After [`Cut::Incomplete`] the caller keeps the bytes from `offset` on and calls again when there are more. The bytes may then lie at
+    /// another offset or in another buffer; nothing is parsed twice.
     ///
     /// # Errors
     /// See [`ProtocolError`]. The rest of the connection's bytes cannot be parsed after an error.
@@ -278,8 +280,8 @@ impl RequestParser {
     }
 }
 
-/// Parses a multibulk request from the point that `progress` describes, which is its first byte by default. `base` is added to the positions in `request`
-/// to make spans. For an incomplete request, `progress` is updated.
+/// Parses a multibulk request from the point that `progress` describes, which is its first byte by default. `base` is added to the
+/// positions in `request` to make spans. For an incomplete request, `progress` is updated.
 #[inline]
 fn multibulk(
     request: &[u8],
@@ -357,7 +359,8 @@ fn multibulk(
     Ok(Cut::Request { consumed: at, kind: Kind::Multibulk })
 }
 
-/// Parses a number of one to three digits and its line end. Returns the number, and the bytes of both. `None` says only that the general rules must decide.
+/// Parses a number of one to three digits and its line end. Returns the number, and the bytes of both. `None` says only that the general
+/// rules must decide.
 #[inline(always)]
 fn short_number(line: &[u8]) -> Option<(usize, usize)> {
     let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
@@ -371,8 +374,8 @@ fn short_number(line: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// Parses the header of the argument at `at` by the general rules. Returns the length of the argument and that of the header or, if the line is
-/// incomplete, the position up to which no line end was found.
+/// Parses the header of the argument at `at` by the general rules. Returns the length of the argument and that of the header or, if the
+/// line is incomplete, the position up to which no line end was found.
 #[cold]
 #[inline(never)]
 fn long_header(
@@ -416,8 +419,8 @@ fn long_line(
     }
 }
 
-/// Returns the position of the byte `end` from `from` on. If there is none, the error is the position up to which was searched. Unless `nul_allowed` is
-/// true, a NUL stops this search and all later ones, as it stops C's `strchr`.
+/// Returns the position of the byte `end` from `from` on. If there is none, the error is the position up to which was searched. Unless
+/// `nul_allowed` is true, a NUL stops this search and all later ones, as it stops C's `strchr`.
 fn find_line_end(bytes: &[u8], from: usize, end: u8, nul_allowed: bool) -> Result<usize, usize> {
     let rest = bytes.get(from..).unwrap_or_default();
     let found = if nul_allowed { memchr::memchr(end, rest) } else { memchr::memchr2(end, 0, rest) };

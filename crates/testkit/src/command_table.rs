@@ -1,7 +1,7 @@
 //! The commands of a server, as COMMAND and COMMAND DOCS describe them.
 //!
-//! The differential test draws its commands from this table, COMPAT.md is generated from it, and COMMAND INFO is compared through it. So a new row of
-//! Ochre's command table is tested without being named again.
+//! The differential test draws its commands from this table, COMPAT.md is generated from it, and COMMAND INFO is compared through it. So a
+//! new row of Ochre's command table is tested without being named again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -201,8 +201,8 @@ fn argument(reply: &Reply) -> Argument {
     }
 }
 
-/// Returns a reply as text with sorted maps and lists, which is the same for RESP2 and RESP3, and for servers with another order. The notes of key specs
-/// are left out.
+/// Returns a reply as text with sorted maps and lists, which is the same for RESP2 and RESP3, and for servers with another order. The notes
+/// of key specs are left out.
 fn canonical(reply: &Reply) -> String {
     let is_map = |reply: &Reply| {
         matches!(reply, Reply::Map(_))

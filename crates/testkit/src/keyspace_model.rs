@@ -45,8 +45,8 @@ pub enum Answer {
     Aborted,
 }
 
-/// How much the moment of an expiry may differ from the computed one, in microseconds. The server's clock counts whole milliseconds, which begin at other
-/// moments than those of our clock.
+/// How much the moment of an expiry may differ from the computed one, in microseconds. The server's clock counts whole milliseconds, which
+/// begin at other moments than those of our clock.
 const CLOCK_SLACK_US: u64 = 3_000;
 
 /// The state of the model.

@@ -1,8 +1,8 @@
 //! Checking whether a history of concurrent calls is linearizable.
 //!
-//! A history is linearizable if each call can be assigned a moment between its invocation and its return so that the calls, executed one by one in the
-//! order of these moments, return the answers of the history. The search is Wing and Gong's. As in Lowe's version, each pair of a set of executed
-//! calls and a state is explored only once.
+//! A history is linearizable if each call can be assigned a moment between its invocation and its return so that the calls, executed one by
+//! one in the order of these moments, return the answers of the history. The search is Wing and Gong's. As in Lowe's version, each pair of
+//! a set of executed calls and a state is explored only once.
 //!
 //! - J. M. Wing, C. Gong: Testing and Verifying Concurrent Objects, 1993
 //! - G. Lowe: Testing for Linearizability, 2017
@@ -23,8 +23,8 @@ pub trait Model {
     /// Returns the state before the first call.
     fn initial(&self) -> Self::State;
 
-    /// Returns the states that a call may lead to; none if the call cannot return its answer in this state. There may be several, since some changes, such
-    /// as an expiry, happen by themselves.
+    /// Returns the states that a call may lead to; none if the call cannot return its answer in this state. There may be several, since
+    /// some changes, such as an expiry, happen by themselves.
     fn step(&self, state: &Self::State, call: &Call<Self::Operation, Self::Answer>) -> Vec<Self::State>;
 }
 

@@ -13,8 +13,8 @@ type Order = (Command, Sender<io::Result<Child>>);
 
 /// Spawns a child process that the kernel kills when this process ends, in whatever way.
 ///
-/// The kernel kills the child when the thread that forked it ends. The thread of a test ends before a server that several tests share, so that all
-/// children are forked by one thread that lives as long as the process.
+/// The kernel kills the child when the thread that forked it ends. The thread of a test ends before a server that several tests share, so
+/// that all children are forked by one thread that lives as long as the process.
 pub fn spawn_bound(mut command: Command) -> io::Result<Child> {
     static SPAWNER: LazyLock<Mutex<Sender<Order>>> = LazyLock::new(|| {
         let (orders, inbox) = mpsc::channel::<Order>();

@@ -32,7 +32,8 @@ pub fn quote_command(arguments: &[Vec<u8>]) -> String {
     arguments.iter().map(|argument| quote_argument(argument)).collect::<Vec<_>>().join(" ")
 }
 
-/// Splits a line into arguments by the rules of redis-cli: words, `"…"` with escapes, and `'…'` with the escape `\'` only. The error is a message for people.
+/// Splits a line into arguments by the rules of redis-cli: words, `"…"` with escapes, and `'…'` with the escape `\'` only. The error is a
+/// message for people.
 pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let mut arguments = Vec::new();
     let mut rest = line.trim_ascii_start();

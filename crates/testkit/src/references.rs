@@ -22,8 +22,8 @@ pub struct References {
     pub redis: PathBuf,
 }
 
-/// Installs the environment if it is missing, incomplete or has other versions, and returns its programs. A call is quick if there is nothing to install.
-/// Several processes may call it at once. The error says what to do.
+/// Installs the environment if it is missing, incomplete or has other versions, and returns its programs. A call is quick if there is
+/// nothing to install. Several processes may call it at once. The error says what to do.
 pub fn set_up() -> Result<References, String> {
     let target = workspace::target_dir();
     let home = target.join("python");

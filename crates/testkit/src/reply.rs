@@ -113,8 +113,8 @@ impl Reply {
         self.pairs().into_iter().find(|(name, _)| name.as_bytes() == Some(key.as_bytes())).map(|(_, value)| value)
     }
 
-    /// Parses a reply at the front of `bytes`. Returns the reply and its length in bytes, or `None` if it is incomplete. The error is a message for
-    /// people.
+    /// Parses a reply at the front of `bytes`. Returns the reply and its length in bytes, or `None` if it is incomplete. The error is a
+    /// message for people.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Reply, usize)>, String> {
         let Some(line_end) = find_crlf(bytes) else {
             return Ok(None);
@@ -202,8 +202,8 @@ impl fmt::Display for Reply {
 }
 
 impl Reply {
-    /// Returns the notation in one line. `top` says that the reply is not part of another one: a simple string or an error then extends to the end of the
-    /// line, and seldom needs quotes.
+    /// Returns the notation in one line. `top` says that the reply is not part of another one: a simple string or an error then extends to
+    /// the end of the line, and seldom needs quotes.
     fn inline_notation(&self, top: bool) -> String {
         let bare = |text: &[u8]| {
             let clean = text.iter().all(|byte| (b' '..=b'~').contains(byte)) && !text.starts_with(b"\"");

@@ -35,8 +35,8 @@ impl Kind {
         }
     }
 
-    /// Returns the server under test. It is Ochre, unless the environment variable `OCHRE_SUBJECT` names a reference server: so the tests themselves are
-    /// tested.
+    /// Returns the server under test. It is Ochre, unless the environment variable `OCHRE_SUBJECT` names a reference server: so the tests
+    /// themselves are tested.
     ///
     /// # Panics
     /// If the variable has another value than `ochre`, `redis` or `valkey`.
@@ -49,8 +49,8 @@ impl Kind {
         }
     }
 
-    /// Returns the path of the server's program. Ochre is built, unless the environment variable `OCHRE_BIN` has the path of a program; the reference
-    /// servers are installed.
+    /// Returns the path of the server's program. Ochre is built, unless the environment variable `OCHRE_BIN` has the path of a program; the
+    /// reference servers are installed.
     ///
     /// # Panics
     /// If the program cannot be built or installed.
@@ -326,8 +326,8 @@ pub fn new_folder(kind: Kind) -> PathBuf {
     dir
 }
 
-/// Returns a TCP port on which no process listens. It lies below the range from which the kernel takes the ports of outgoing connections, so that none of
-/// these takes it in the meantime.
+/// Returns a TCP port on which no process listens. It lies below the range from which the kernel takes the ports of outgoing connections,
+/// so that none of these takes it in the meantime.
 pub fn free_port() -> u16 {
     static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(process::id().wrapping_mul(97)));
     for _ in 0..20_000 {

@@ -580,8 +580,8 @@ impl Notation<'_> {
     }
 }
 
-/// Rewrites a transcript with the replies of the server under test, and keeps its commands and comments. So a transcript is recorded from a reference server,
-/// with `OCHRE_SUBJECT=redis OCHRE_RECORD=1`.
+/// Rewrites a transcript with the replies of the server under test, and keeps its commands and comments. So a transcript is recorded from a
+/// reference server, with `OCHRE_SUBJECT=redis OCHRE_RECORD=1`.
 pub fn record(path: &Path) -> Result<(), String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut transcript = Transcript::parse(&text)?;

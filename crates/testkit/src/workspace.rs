@@ -9,8 +9,8 @@ pub fn root() -> PathBuf {
     manifest.ancestors().nth(2).expect("crates/testkit lies two folders below the root").to_path_buf()
 }
 
-/// Returns the target directory in which this program was built. It is found from the program's path, which is like `target/debug/deps/name-hash` for a
-/// test, and `target/debug/xtask` for the tools.
+/// Returns the target directory in which this program was built. It is found from the program's path, which is like
+/// `target/debug/deps/name-hash` for a test, and `target/debug/xtask` for the tools.
 pub fn target_dir() -> PathBuf {
     let program = env::current_exe().expect("a running program has a path");
     let built = |dir: &&Path| dir.join("CACHEDIR.TAG").exists() || dir.file_name().is_some_and(|name| name == "target");

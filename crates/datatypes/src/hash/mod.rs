@@ -7,11 +7,11 @@
 //!              and, while any field expires, the deadlines in order, 8 bytes each (see `deadlines.rs`)
 //! ```
 //!
-//! A hash is a listpack until it has too many fields, or one that is too long. The first command that may set a field's expiry makes the listpack
-//! a listpackex. A hash never changes back.
+//! A hash is a listpack until it has too many fields, or one that is too long. The first command that may set a field's expiry makes the
+//! listpack a listpackex. A hash never changes back.
 //!
-//! A field exists up to and including the millisecond of its expiry. After that it counts as absent, whether or not it was removed already. So a
-//! reader and a writer both pass the time: [`HashView::at`], [`HashLimits::now_ms`]. All times are in milliseconds since 1970.
+//! A field exists up to and including the millisecond of its expiry. After that it counts as absent, whether or not it was removed already.
+//! So a reader and a writer both pass the time: [`HashView::at`], [`HashLimits::now_ms`]. All times are in milliseconds since 1970.
 
 mod large;
 mod packed;
@@ -85,8 +85,8 @@ impl Hash {
         }
     }
 
-    /// Sets the value of a field, and removes its expiry unless `keeps_expiry` is true. Returns whether the field is new; an expired one counts
-    /// as new.
+    /// Sets the value of a field, and removes its expiry unless `keeps_expiry` is true. Returns whether the field is new; an expired one
+    /// counts as new.
     pub fn set(&mut self, field: &[u8], value: &[u8], keeps_expiry: bool, limits: &HashLimits) -> bool {
         let Hash::Packed { expires, run } = self else {
             return self.large().set(field, value, keeps_expiry, limits.now_ms);
@@ -135,8 +135,8 @@ impl Hash {
         }
     }
 
-    /// Converts a listpack to a listpackex. Commands that set expiries begin with this call, even if they set none in the end, since that is when
-    /// OBJECT ENCODING changes on Redis.
+    /// Converts a listpack to a listpackex. Commands that set expiries begin with this call, even if they set none in the end, since that
+    /// is when OBJECT ENCODING changes on Redis.
     pub fn let_expire(&mut self) {
         let Hash::Packed { expires: expires @ false, run } = self else { return };
         let mut with_expiries = Vec::with_capacity(run.len() + run.len() / 4);

@@ -1,5 +1,5 @@
-//! HyperLogLog: an estimate of the number of distinct elements, with a standard error of 0.81 %, in at most 12 KiB. The string is Redis's, byte for
-//! byte, so that it can be copied between servers. (Redis: `hyperloglog.c`)
+//! HyperLogLog: an estimate of the number of distinct elements, with a standard error of 0.81 %, in at most 12 KiB. The string is Redis's,
+//! byte for byte, so that it can be copied between servers. (Redis: `hyperloglog.c`)
 //!
 //! ```text
 //!   0      4          5         8              16
@@ -19,8 +19,8 @@
 //!            1vvvvvnn           VAL    n + 1 registers of v + 1
 //! ```
 //!
-//! In the dense form, adding an element costs a hash and one register, and counting costs a pass over the registers. In the sparse form, both cost a
-//! walk over the opcodes.
+//! In the dense form, adding an element costs a hash and one register, and counting costs a pass over the registers. In the sparse form,
+//! both cost a walk over the opcodes.
 
 mod registers;
 
@@ -212,8 +212,8 @@ pub fn make_dense(bytes: &mut Vec<u8>) -> Result<(), Corrupted> {
     Ok(())
 }
 
-/// Stores registers, none of which may be less than the string's own, and marks the cached count as stale. The string becomes dense if `as_dense` is
-/// true, or if the registers do not fit into the sparse form.
+/// Stores registers, none of which may be less than the string's own, and marks the cached count as stale. The string becomes dense if
+/// `as_dense` is true, or if the registers do not fit into the sparse form.
 pub fn store(
     bytes: &mut Vec<u8>,
     registers: &Registers,
@@ -397,9 +397,9 @@ fn find(bytes: &[u8], register: usize, from: Place) -> Option<Found> {
     }
 }
 
-/// Adds an element to a sparse string, which may become dense. The walk begins at the opcode `from`, which must not be behind the element's. Returns the
-/// result of [`add`], and the place of an opcode at which the walk for a later element may begin. Each step is Redis's, so that the bytes are the
-/// same. (`hllSparseSet`)
+/// Adds an element to a sparse string, which may become dense. The walk begins at the opcode `from`, which must not be behind the
+/// element's. Returns the result of [`add`], and the place of an opcode at which the walk for a later element may begin. Each step is
+/// Redis's, so that the bytes are the same. (`hllSparseSet`)
 fn add_sparse(
     bytes: &mut Vec<u8>,
     element: Element,
@@ -462,8 +462,8 @@ fn join_values(bytes: &mut Vec<u8>, mut at: usize) {
     }
 }
 
-/// Estimates the number of distinct elements. `histogram` has the number of registers with each value. (Otmar Ertl, "New cardinality estimation
-/// algorithms for HyperLogLog sketches", arXiv:1702.01284)
+/// Estimates the number of distinct elements. `histogram` has the number of registers with each value. (Otmar Ertl, "New cardinality
+/// estimation algorithms for HyperLogLog sketches", arXiv:1702.01284)
 fn estimate(histogram: &[u32; 64]) -> u64 {
     const ALPHA: f64 = 0.721_347_520_444_481_7;
     const RANKS: usize = RANK_BITS as usize;

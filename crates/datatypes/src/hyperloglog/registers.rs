@@ -5,8 +5,8 @@
 //!   registers  │00aaaaaa│00bbbbbb│00cccccc│00dddddd│
 //! ```
 //!
-//! The conversion works on four registers in one 32-bit word and, with AVX2, on eight such words at once. It is used by every count of a dense string,
-//! and by every command on several HyperLogLogs.
+//! The conversion works on four registers in one 32-bit word and, with AVX2, on eight such words at once. It is used by every count of a
+//! dense string, and by every command on several HyperLogLogs.
 
 use super::{HEADER, REGISTERS};
 
@@ -136,8 +136,8 @@ fn gather(registers: u32) -> u32 {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    //! The conversion of 32 registers at a time: 24 bytes of the dense form, twelve in each half of a vector. Both functions leave the last registers to
-    //! the caller, since they load and store whole vectors, beyond the bytes that they convert.
+    //! The conversion of 32 registers at a time: 24 bytes of the dense form, twelve in each half of a vector. Both functions leave the last
+    //! registers to the caller, since they load and store whole vectors, beyond the bytes that they convert.
 
     use std::arch::x86_64::*;
 
@@ -160,8 +160,8 @@ mod avx2 {
         );
         let field = |mask| _mm256_set1_epi32(mask);
         for index in 0..DONE / WIDE {
-            // SAFETY: the load begins in the header or later, since the header has more than four bytes. It ends within the string, since 24 bytes
-            // follow those of the last index.
+            // SAFETY: the load begins in the header or later, since the header has more than four bytes. It ends within the string, since
+            // 24 bytes follow those of the last index.
             let packed = unsafe {
                 let at = string.as_ptr().add(HEADER - 4 + index * WIDE_PACKED);
                 _mm256_loadu_si256(at.cast())
@@ -203,8 +203,8 @@ mod avx2 {
             let d = _mm256_srli_epi32::<6>(_mm256_and_si256(words, field(0x3f00_0000)));
             let packed = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
             let packed = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(packed, together), halves);
-            // SAFETY: the 32 bytes end within the string, since 24 bytes follow those of the last index. The eight bytes behind the packed ones
-            // are overwritten by the next index, or by the caller.
+            // SAFETY: the 32 bytes end within the string, since 24 bytes follow those of the last index. The eight bytes behind the packed
+            // ones are overwritten by the next index, or by the caller.
             unsafe {
                 let at = string.as_mut_ptr().add(HEADER + index * WIDE_PACKED);
                 _mm256_storeu_si256(at.cast(), packed);

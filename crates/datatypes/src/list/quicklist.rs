@@ -8,9 +8,9 @@
 //!           (packed)     (plain)      (packed)
 //! ```
 //!
-//! An element that is longer than a node may be has a *plain* node to itself. The number of a node's elements lies beside its pointer, so that an
-//! index is found without following the pointers of the nodes before it. A clone of the list copies the deque; a write after that copies
-//! one node.
+//! An element that is longer than a node may be has a *plain* node to itself. The number of a node's elements lies beside its pointer, so
+//! that an index is found without following the pointers of the nodes before it. A clone of the list copies the deque; a write after that
+//! copies one node.
 //!
 //! When nodes are made, split and joined is Redis's rule (quicklist.c), since the encoding shows when a list has shrunk to one node.
 
@@ -392,7 +392,8 @@ impl Quicklist {
         }
     }
 
-    /// Removes at most `count_max` elements for which `is_wanted` is true, from the beginning or from the end. Returns how many were removed.
+    /// Removes at most `count_max` elements for which `is_wanted` is true, from the beginning or from the end. Returns how many were
+    /// removed.
     pub fn remove_where(
         &mut self,
         is_reverse: bool,
@@ -495,8 +496,8 @@ impl Quicklist {
     }
 }
 
-/// Finds the elements of a listpack for which `is_wanted` is true, at most `count_max`, from the beginning or from the end. Their pairs of offsets
-/// replace the contents of `ranges`, in order.
+/// Finds the elements of a listpack for which `is_wanted` is true, at most `count_max`, from the beginning or from the end. Their pairs of
+/// offsets replace the contents of `ranges`, in order.
 pub fn wanted_ranges(
     bytes: &[u8],
     is_reverse: bool,

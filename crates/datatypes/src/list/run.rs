@@ -2,8 +2,8 @@
 
 use crate::listpack::{Encoded, Listpack};
 
-/// A run of at least this many bytes gets room in front for more than the one element that needs it. In a shorter run, moving all elements each time
-/// is as cheap.
+/// A run of at least this many bytes gets room in front for more than the one element that needs it. In a shorter run, moving all elements
+/// each time is as cheap.
 const ROOM_FROM: usize = 1024;
 
 /// The elements of a list or of a node: a listpack with room on both sides.
@@ -143,7 +143,8 @@ impl Run {
         }
     }
 
-    /// Removes the bytes between several pairs of offsets, which are in order and do not overlap. Each byte that stays is moved at most once.
+    /// Removes the bytes between several pairs of offsets, which are in order and do not overlap. Each byte that stays is moved at most
+    /// once.
     pub fn remove_all(&mut self, ranges: &[(usize, usize)]) {
         let Some(&(first, _)) = ranges.first() else { return };
         let mut end = self.start + first;
@@ -164,7 +165,8 @@ impl Run {
         tail
     }
 
-    /// Moves the elements to a smaller allocation if more than an eighth of this one is unused. For a run to which nothing is likely to be added.
+    /// Moves the elements to a smaller allocation if more than an eighth of this one is unused. For a run to which nothing is likely to be
+    /// added.
     pub fn fit(&mut self) {
         if self.capacity() - self.len() > self.len() / 8 {
             *self = self.clone();

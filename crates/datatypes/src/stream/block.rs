@@ -10,8 +10,8 @@
 //!          values, or fields and values
 //! ```
 //!
-//! Numbers are varints, of seven bits a byte; fields and values are encoded as in `item.rs`. An entry with the same fields as the first one holds
-//! values only: `temp 25 hum 31` takes four bytes. A deleted entry is marked and stays until all entries of its block are deleted.
+//! Numbers are varints, of seven bits a byte; fields and values are encoded as in `item.rs`. An entry with the same fields as the first one
+//! holds values only: `temp 25 hum 31` takes four bytes. A deleted entry is marked and stays until all entries of its block are deleted.
 //!
 //! A block also counts the bytes that it would take as a listpack, the form in which Redis keeps streams. This count decides when a block is
 //! full, and so what an approximate trim removes.
@@ -76,7 +76,8 @@ const SAME_SEQUENCE: u64 = 4;
 const FLAG_BITS: u32 = 3;
 
 impl Block {
-    /// Makes a block with its first entry. `pairs` are fields and values by turns, here and below. `capacity` is the expected length in bytes.
+    /// Makes a block with its first entry. `pairs` are fields and values by turns, here and below. `capacity` is the expected length in
+    /// bytes.
     pub(super) fn new(id: StreamId, pairs: &[&[u8]], capacity: usize) -> Block {
         let mut bytes = Vec::with_capacity(capacity);
         let mut listpack_bytes = LISTPACK_ENDS;

@@ -123,8 +123,8 @@ impl IdText {
     }
 }
 
-/// Splits a text into the milliseconds and what follows the first dash. As in C, the text ends at a zero byte. As on Redis, a text of 128 bytes or
-/// more is no ID.
+/// Splits a text into the milliseconds and what follows the first dash. As in C, the text ends at a zero byte. As on Redis, a text of 128
+/// bytes or more is no ID.
 fn split(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     const LEN_MAX: usize = 127;
     if text.len() > LEN_MAX {
@@ -138,8 +138,8 @@ fn split(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     })
 }
 
-/// Parses an unsigned number as C's `strtoull` does: spaces, a sign and leading zeros may precede it. A strict negative integer, such as `-7`, is
-/// refused. Any other negative number, such as `-07`, wraps around. (Redis: `string2ull`)
+/// Parses an unsigned number as C's `strtoull` does: spaces, a sign and leading zeros may precede it. A strict negative integer, such as
+/// `-7`, is refused. Any other negative number, such as `-07`, wraps around. (Redis: `string2ull`)
 fn parse_number(text: &[u8]) -> Option<u64> {
     if text.first() == Some(&b'-') && parse_i64(text).is_some() {
         return None;

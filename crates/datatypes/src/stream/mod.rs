@@ -6,8 +6,8 @@
 //!         └─ groups           name → group (`group.rs`)
 //! ```
 //!
-//! In a stream of a million entries of two small integers, an entry takes 5 bytes. Blocks are shared when a stream is cloned, and copied when one of the
-//! owners writes to them.
+//! In a stream of a million entries of two small integers, an entry takes 5 bytes. Blocks are shared when a stream is cloned, and copied
+//! when one of the owners writes to them.
 
 mod block;
 mod group;
@@ -115,8 +115,8 @@ impl Stream {
         Some((log, groups.get_mut(name)?))
     }
 
-    /// Appends an entry, and returns its ID. `pairs` are fields and values by turns; `now_ms` is the time for `*`, in milliseconds since 1970.
-    /// (Redis: `streamAppendItem`)
+    /// Appends an entry, and returns its ID. `pairs` are fields and values by turns; `now_ms` is the time for `*`, in milliseconds since
+    /// 1970. (Redis: `streamAppendItem`)
     #[inline]
     pub fn append(
         &mut self,
@@ -140,8 +140,8 @@ impl Stream {
         trim::trim(log, groups, trim)
     }
 
-    /// Adds a consumer group. Returns false, and changes nothing, if there is a group of this name. `entries_read` is limited to the number of
-    /// entries that were ever added.
+    /// Adds a consumer group. Returns false, and changes nothing, if there is a group of this name. `entries_read` is limited to the number
+    /// of entries that were ever added.
     pub fn create_group(&mut self, name: &[u8], last_id: StreamId, entries_read: Option<i64>) -> bool {
         let (log, groups) = self.parts_mut();
         match groups.entry(name.into()) {

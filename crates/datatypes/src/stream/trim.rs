@@ -98,8 +98,8 @@ pub(super) fn trim(log: &mut Log, groups: &mut Groups, trim: &Trim) -> u64 {
     removed
 }
 
-/// Trims within one block. Returns the number of entries that were removed. As on Redis, a block whose last entries were deleted before stays until
-/// a trim goes beyond these.
+/// Trims within one block. Returns the number of entries that were removed. As on Redis, a block whose last entries were deleted before
+/// stays until a trim goes beyond these.
 fn trim_block(log: &mut Log, groups: &mut Groups, key: StreamId, trim: &Trim, is_all_removed: bool) -> u64 {
     let block = log.blocks.get_mut(&key).expect("no block has this key");
     let mut doomed = Vec::new();

@@ -4,9 +4,9 @@
 //! a chunk of the spine:  count │ item │ item │ … │ unused        item: 32 bits of the member's hash, 32 bits of leaf number
 //! ```
 //!
-//! An item does not hold its member. An item with the right hash is a *candidate*, and its leaf decides; with 32 bits of hash, a wrong candidate
-//! is very rare. The highest byte of the same 32 bits is the member's tag in the leaf. An element takes 8 bytes, and about 2 more for its share of
-//! the chunks.
+//! An item does not hold its member. An item with the right hash is a *candidate*, and its leaf decides; with 32 bits of hash, a wrong
+//! candidate is very rare. The highest byte of the same 32 bits is the member's tag in the leaf. An element takes 8 bytes, and about 2 more
+//! for its share of the chunks.
 
 use std::sync::Arc;
 

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Tags, offsets and scores are in the order of the elements; records are in no order. In the header, `records` is the offset of the first
-//! record, and `used` counts the bytes of all records that are not removed. A tag is a byte of the member's hash: a member whose score is not known
-//! is found by its tag. So the tags come first, where one or two cache lines hold all of them. An allocation fills a size class, of 2 KiB at
-//! most, and grows from one class to the next.
+//! record, and `used` counts the bytes of all records that are not removed. A tag is a byte of the member's hash: a member whose score is
+//! not known is found by its tag. So the tags come first, where one or two cache lines hold all of them. An allocation fills a size class,
+//! of 2 KiB at most, and grows from one class to the next.
 //!
 //! A long member has a leaf to itself, of whatever size. Its bytes follow the score, without a record, and are never moved.
 
@@ -279,8 +279,8 @@ impl Leaf {
         Ok(())
     }
 
-    /// Splits the leaf, with one more element at an index, and returns the parts to its right. `at_end` says that this is the last leaf of the
-    /// tree: if the element is appended there, the left part stays full.
+    /// Splits the leaf, with one more element at an index, and returns the parts to its right. `at_end` says that this is the last leaf of
+    /// the tree: if the element is appended there, the left part stays full.
     pub fn split(&mut self, index: usize, item: Item<'_>, at_end: bool) -> Vec<Leaf> {
         let (count, is_long) = (self.len(), item.member.len() > SHARED_LEN_MAX);
         if self.is_long() || is_long || at_end && index == count {

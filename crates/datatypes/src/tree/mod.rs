@@ -15,13 +15,13 @@
 //!                     └───────────────────────────────────┘
 //! ```
 //!
-//! The counts make ranks cheap: from an element to its rank, or from a rank to its element, it takes one descent. A member is looked up through
-//! the index and one leaf, without the tree. With members of 17 bytes, an element takes about 43 bytes: 29 in its leaf, which is about nine tenths
-//! full, and 10 in the index.
+//! The counts make ranks cheap: from an element to its rank, or from a rank to its element, it takes one descent. A member is looked up
+//! through the index and one leaf, without the tree. With members of 17 bytes, an element takes about 43 bytes: 29 in its leaf, which is
+//! about nine tenths full, and 10 in the index.
 //!
-//! The tree and the index refer to a leaf by its number, which it keeps while elements are inserted and removed. When a leaf is split or joined,
-//! the index is updated for each element that moves, which are some tens. Nodes, leaves and the chunks of the index are shared when the tree
-//! is cloned, and each is copied when one of the owners writes to it.
+//! The tree and the index refer to a leaf by its number, which it keeps while elements are inserted and removed. When a leaf is split or
+//! joined, the index is updated for each element that moves, which are some tens. Nodes, leaves and the chunks of the index are shared when
+//! the tree is cloned, and each is copied when one of the owners writes to it.
 
 mod index;
 mod leaf;
@@ -209,8 +209,8 @@ impl Tree {
         self.find(hash(member), member).map(|place| self.store.leaves.get(place.leaf).score(place.at))
     }
 
-    /// Sets the score of a member, or inserts the member. `decide` is given the present score, or `None` if the member is not there. It returns
-    /// the new score, or `None` to change nothing, and a result that is passed on to the caller.
+    /// Sets the score of a member, or inserts the member. `decide` is given the present score, or `None` if the member is not there. It
+    /// returns the new score, or `None` to change nothing, and a result that is passed on to the caller.
     #[inline]
     pub fn set<R>(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> (Option<f64>, R)) -> R {
         let hash = hash(member);
@@ -384,9 +384,9 @@ impl Tree {
         ControlFlow::Continue(())
     }
 
-    /// Visits about `count` elements from a cursor on. Zero is the cursor of the start. Returns the cursor to continue from, which is zero at the
-    /// end. The order is that of the members' hashes, so that an element that is there throughout a scan is visited, however its score
-    /// changes.
+    /// Visits about `count` elements from a cursor on. Zero is the cursor of the start. Returns the cursor to continue from, which is zero
+    /// at the end. The order is that of the members' hashes, so that an element that is there throughout a scan is visited, however its
+    /// score changes.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(f64, &[u8])) -> u64 {
         let mut shown = 0;
         self.store.index.walk(cursor, |items| {
@@ -447,8 +447,8 @@ impl Node {
         self.separators.partition_point(|separator| separator.is_at_or_before(score, member))
     }
 
-    /// Inserts an element. A node that has become too large is split: it keeps its left part, and the separator and the right part are returned.
-    /// `at_end` says that this is the last node of its height.
+    /// Inserts an element. A node that has become too large is split: it keeps its left part, and the separator and the right part are
+    /// returned. `at_end` says that this is the last node of its height.
     fn insert(&mut self, store: &mut Store, item: Item<'_>, hash: u64, at_end: bool) -> Option<(Separator, Node)> {
         let child = self.child_of(item.score, item.member);
         let is_last = at_end && child + 1 >= self.counts.len();

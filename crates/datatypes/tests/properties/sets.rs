@@ -46,8 +46,8 @@ pub fn sets(data: &[u8]) {
     assert!(encoding != Encoding::Listpack || model.len() <= LIMITS.listpack_entries_max);
 }
 
-/// Applies the edits that the bytes choose to a hash table and to a map, and compares the two. An edit may be one of many keys, so that chunks are added
-/// and removed.
+/// Applies the edits that the bytes choose to a hash table and to a map, and compares the two. An edit may be one of many keys, so that
+/// chunks are added and removed.
 pub fn tables(data: &[u8]) {
     let (mut table, mut model) = (Hashtable::default(), BTreeMap::<Vec<u8>, Vec<u8>>::new());
     let mut frozen = (table.clone(), model.clone());

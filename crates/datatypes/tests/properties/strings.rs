@@ -5,9 +5,9 @@ use ochre_datatypes::{
     hyperloglog::{self, Element, HyperLogLog, Registers},
 };
 
-/// Arbitrary opcodes behind the header of a HyperLogLog are refused as corrupted by every function that walks them, or they are valid, and then the
-/// sparse and the dense form hold the same elements. The first byte is the number of bytes of opcodes, and the second one the limit of the sparse
-/// form. Then come the opcodes, and the elements.
+/// Arbitrary opcodes behind the header of a HyperLogLog are refused as corrupted by every function that walks them, or they are valid, and
+/// then the sparse and the dense form hold the same elements. The first byte is the number of bytes of opcodes, and the second one the
+/// limit of the sparse form. Then come the opcodes, and the elements.
 pub fn hyperloglogs(data: &[u8]) {
     let [opcodes_len, sparse_bytes_max, rest @ ..] = data else { return };
     let (opcodes, elements) = rest.split_at(usize::from(*opcodes_len).min(rest.len()));
@@ -52,8 +52,8 @@ pub fn hyperloglogs(data: &[u8]) {
     }
 }
 
-/// A field holds the value that was stored, and no other bit changes. The first byte is the width and the signedness of the field, the second one its
-/// offset, the next eight are a value, and the rest is the string.
+/// A field holds the value that was stored, and no other bit changes. The first byte is the width and the signedness of the field, the
+/// second one its offset, the next eight are a value, and the rest is the string.
 pub fn bit_fields(data: &[u8]) {
     let [kind, offset, rest @ ..] = data else { return };
     let Some((value, string)) = rest.split_first_chunk::<8>() else { return };

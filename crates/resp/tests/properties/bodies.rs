@@ -2,8 +2,8 @@
 
 use ochre_resp::{Cut, LaterMark, Limits, Protocol, ProtocolError, ReplyWriter, RequestParser, double};
 
-/// However a stream is cut into reads, the parser finds the requests that a simple model finds in the whole stream. The first two bytes choose the
-/// limits and the reads; the others are the stream.
+/// However a stream is cut into reads, the parser finds the requests that a simple model finds in the whole stream. The first two bytes
+/// choose the limits and the reads; the others are the stream.
 pub fn requests(data: &[u8]) {
     let [flags, seed, stream @ ..] = data else { return };
     let limits = Limits {
