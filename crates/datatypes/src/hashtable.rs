@@ -38,7 +38,7 @@ const RECORD_INLINE_MAX: usize = 512;
 const CHUNK_BYTES_INLINE_MAX: usize = 24 * 1024;
 /// The bytes of a slot.
 const SLOT: usize = 4;
-/// The bytes of the index that stands in the place of a long record.
+/// The bytes of the index that replaces key and payload of a long record.
 const INDEX: usize = 2;
 
 /// A hash table from keys to payloads; see the module's picture. A clone shares all chunks, and each is copied when one of the owners writes
@@ -216,9 +216,9 @@ impl Hashtable {
         ControlFlow::Continue(())
     }
 
-    /// Returns all records whose keys' [`spine::hash`] ends in the lowest `bits` bits of `hash`, among a few others. With it a key is found
-    /// of which only these bits were kept.
-    pub fn records_near(&self, hash: u64, bits: u32) -> impl Iterator<Item = Record<'_>> {
+    /// Returns the records whose keys may have a [`spine::hash`] that ends in the lowest `bits` bits of `hash`: all that do, and a few
+    /// others of the same chunks. It finds the keys that a [`Deadlines`](crate::deadlines::Deadlines) refers to by tag.
+    pub fn candidates(&self, hash: u64, bits: u32) -> impl Iterator<Item = Record<'_>> {
         let chunks = (self.spine.chunks().next_power_of_two() >> bits).max(1) as u64;
         (0..chunks).flat_map(move |high| self.spine.get(hash | high << bits).records())
     }

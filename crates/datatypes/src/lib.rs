@@ -1,7 +1,8 @@
-//! The values of keys, and the computations on them. There are no locks, no clock and no I/O here: a caller that needs the time passes it in.
+//! The values of keys, and the computations on them. There are no locks, no clock and no I/O here: a caller that needs the time passes it
+//! in.
 //!
-//! A collection is packed into one run of bytes while it is small, and becomes a structure of many allocations when it grows. When it does so is
-//! Redis's rule to the letter, since clients see it through OBJECT ENCODING.
+//! A collection is packed into one run of bytes while it is small, and becomes a structure of many allocations when it grows. When it does
+//! so is Redis's rule to the letter, since clients see it through OBJECT ENCODING.
 //!
 //! | module | what lies there |
 //! |---|---|

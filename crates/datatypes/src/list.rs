@@ -150,7 +150,7 @@ impl List {
     /// Removes `count` elements at an end, or all if there are fewer. `show` is called for each of them. Returns how many were removed.
     #[inline]
     pub fn pop(&mut self, end: End, count: usize, limits: &ListLimits, show: impl FnMut(Element<'_>)) -> usize {
-        let popped = self.pop_as_it_is(end, count, show);
+        let popped = self.pop_without_packing(end, count, show);
         if popped > 0 {
             self.shrink(limits);
         }
@@ -160,7 +160,7 @@ impl List {
     /// Moves the element at one end to the same or the other end, and calls `show` for it. There must be an element.
     pub fn rotate(&mut self, from: End, to: End, limits: &ListLimits, mut show: impl FnMut(Element<'_>)) {
         let (mut text, mut integer) = (Vec::new(), None);
-        self.pop_as_it_is(from, 1, |element| {
+        self.pop_without_packing(from, 1, |element| {
             show(element);
             integer = element.as_int();
             element.write_to(&mut text);
@@ -171,7 +171,7 @@ impl List {
 
     /// As [`List::pop`], without packing the list again.
     #[inline]
-    fn pop_as_it_is(&mut self, end: End, count: usize, show: impl FnMut(Element<'_>)) -> usize {
+    fn pop_without_packing(&mut self, end: End, count: usize, show: impl FnMut(Element<'_>)) -> usize {
         let len = self.len();
         let count = count.min(len);
         let is_reverse = end == End::Right;

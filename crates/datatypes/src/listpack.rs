@@ -14,7 +14,7 @@
 //!
 //! The back length is the length of head and bytes. It is read backwards: seven bits a byte, the lowest in the last byte, and the top bit
 //! says that another byte lies to the left. A string that is the text of an integer is stored as that integer, so that equal elements have
-//! equal bytes. A short string takes two bytes beside its own, and a small integer takes two in all.
+//! equal bytes. A short string takes two bytes more than its own, and a small integer takes two bytes in all.
 //!
 //! This is Redis's listpack (listpack.c) without its header and its end byte. They are added where a limit counts them
 //! ([`HEADER_AND_END`]), and where a listpack is written to a file ([`Listpack::to_redis`]).
@@ -24,7 +24,7 @@
 
 use crate::number::{I64_LEN_MAX, parse_i64};
 
-/// The bytes that a listpack takes on Redis beside its elements: size and count before them, and the end byte behind them.
+/// The bytes that a listpack takes on Redis in addition to its elements: size and count before them, and the end byte behind them.
 pub const HEADER_AND_END: usize = HEADER + 1;
 const HEADER: usize = 6;
 const END: u8 = 0xff;

@@ -103,7 +103,7 @@ impl Set {
 
     /// Converts the set to a hash table at once if `members` members, which are about to be added, are more than its packed form may have.
     /// (Redis: `setTypeMaybeConvert`)
-    pub fn expect(&mut self, members: usize, limits: &SetLimits) {
+    pub fn prepare(&mut self, members: usize, limits: &SetLimits) {
         let packed_max = match self {
             Set::Ints { .. } => limits.intset_entries_max(),
             Set::Listpack(_) => limits.listpack_entries_max,
@@ -240,7 +240,7 @@ impl Set {
     }
 
     /// Converts the set to an intset if all its members are integers and not too many. (Redis: `maybeConvertToIntset`)
-    pub fn make_ints_if_it_can(&mut self, limits: &SetLimits) {
+    pub fn convert_to_intset(&mut self, limits: &SetLimits) {
         let view = self.view();
         if matches!(view, SetView::Ints(_)) || view.len() > limits.intset_entries_max() {
             return;
@@ -622,14 +622,14 @@ mod tests {
         assert_eq!(encoding(&of(&["a", "01", "1"])), Encoding::Listpack);
         assert_eq!(encoding(&Set::suiting(b"1", 21, &LIMITS)), Encoding::Hashtable);
         assert_eq!(encoding(&Set::suiting(b"a", 10, &LIMITS)), Encoding::Listpack);
-        let mut expecting = of(&["a"]);
-        expecting.expect(11, &LIMITS);
-        assert_eq!((encoding(&expecting), expecting.view().len()), (Encoding::Hashtable, 1));
+        let mut prepared = of(&["a"]);
+        prepared.prepare(11, &LIMITS);
+        assert_eq!((encoding(&prepared), prepared.view().len()), (Encoding::Hashtable, 1));
         let mut result = of(&["a", "1", "2"]);
-        result.make_ints_if_it_can(&LIMITS);
+        result.convert_to_intset(&LIMITS);
         assert_eq!(encoding(&result), Encoding::Listpack);
         result.remove(b"a");
-        result.make_ints_if_it_can(&LIMITS);
+        result.convert_to_intset(&LIMITS);
         assert_eq!(encoding(&result), Encoding::Intset);
     }
 

@@ -140,7 +140,7 @@ impl LargeHash {
         while count < max {
             let Some((_, tag)) = self.expiries.as_ref().and_then(|expiries| expiries.first_due(now_ms)) else { break };
             // A tag finds a few records. All of them that are due are removed at once.
-            let near = self.table.records_near(tag.into(), TAG_BITS).map(field_of);
+            let near = self.table.candidates(tag.into(), TAG_BITS).map(field_of);
             let due = near.filter(|field| is_over(field.expiry_ms, now_ms)).take(max - count);
             let due: Vec<Vec<u8>> = due.map(|field| field.name.to_vec()).collect();
             assert!(!due.is_empty(), "a deadline has no field");

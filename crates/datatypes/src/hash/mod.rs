@@ -79,7 +79,7 @@ impl Hash {
 
     /// Converts the hash to a table at once if `fields` fields, which are about to be set, are too many for a listpack. As on Redis, a field
     /// counts even if it is there already. (Redis: `hashTypeTryConversion`)
-    pub fn expect(&mut self, fields: usize, limits: &HashLimits) {
+    pub fn prepare(&mut self, fields: usize, limits: &HashLimits) {
         if fields > limits.entries_max {
             self.large();
         }

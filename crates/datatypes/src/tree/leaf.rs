@@ -27,7 +27,7 @@ pub(super) const SHARED_LEN_MAX: usize = 512;
 /// The most bytes of a leaf of several elements: with the header of its `Arc`, an allocation of 2 KiB.
 const LEN_MAX: usize = 2048 - ARC_HEADER;
 const HEADER_LEN: usize = 8;
-/// What an element takes beside its record: score, offset and tag.
+/// The bytes that an element takes in addition to its record: score, offset and tag.
 const FIXED_LEN: usize = 8 + 2 + 1;
 /// Stands in the header in place of the offset of the records: the leaf is that of a long member.
 const LONG: u16 = u16::MAX;

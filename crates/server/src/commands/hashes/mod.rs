@@ -249,7 +249,7 @@ fn set_fields(cx: &mut KeyedWrite<'_>) -> Result<i64, CommandError> {
     let (key, args, rules) = (cx.key(1), cx.args, rules(cx));
     let fields = (args.len() - 2) / 2;
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        hash.expect(fields, &rules);
+        hash.prepare(fields, &rules);
         let set = |index: usize| i64::from(hash.set(args.get(index), args.get(index + 1), false, &rules));
         (2..args.len()).step_by(2).map(set).sum::<i64>()
     })?;
