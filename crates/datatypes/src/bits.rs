@@ -1,23 +1,26 @@
-//! Strings as rows of bits, for SETBIT, BITCOUNT, BITPOS, BITOP and BITFIELD.
+//! Strings as bitmaps: the computations of SETBIT, GETBIT, BITCOUNT, BITPOS, BITOP and BITFIELD.
 //!
 //! ```text
 //!   byte      0               1
-//!   bit    0 1 2 3 4 5 6 7 | 8 9 …      bit 0 is the highest of byte 0; bits beyond the end are 0
+//!   bit    0 1 2 3 4 5 6 7 | 8 9 …      bit 0 is the highest bit of byte 0; bits behind the end are 0
 //!
-//!   field  u5 at offset 6:      6 7 | 8 9 10         its highest bit comes first, as in the bytes
+//!   field  u5 at offset 6:      6 7 | 8 9 10         the highest bit comes first, as in the bytes
 //! ```
 //!
-//! What runs over whole strings goes by words, and with the processor's wide registers where it has them.
+//! Loops over whole strings work on words, and on the processor's vector registers if it has them.
 
 use std::ops::Range;
 
-/// Whether a bit is set.
+/// Returns whether a bit is set.
 #[inline]
 pub fn get(bytes: &[u8], offset: u64) -> bool {
     bytes.get((offset / 8) as usize).is_some_and(|byte| byte & mask_of(offset) != 0)
 }
 
-/// Sets or clears a bit, which lies inside. Returns what it was.
+/// Sets or clears a bit, and returns whether it was set.
+///
+/// # Panics
+/// If the bit lies behind the end of the string.
 #[inline]
 pub fn set(bytes: &mut [u8], offset: u64, on: bool) -> bool {
     let byte = &mut bytes[(offset / 8) as usize];
@@ -34,8 +37,8 @@ fn mask_of(offset: u64) -> u8 {
     0x80 >> (offset % 8)
 }
 
-/// Makes a string as long as `len` with zeros, if it is shorter. Many zeros are asked for as memory that is zero already, which the system
-/// gives when it is touched.
+/// Extends a shorter string with zeros to `len` bytes. Many zeros are allocated as zeroed memory, which the system provides page by page
+/// when it is first touched.
 pub fn grow(bytes: &mut Vec<u8>, len: usize) {
     const FRESH_MIN: usize = 1 << 20;
     if len <= bytes.len() {
@@ -50,7 +53,7 @@ pub fn grow(bytes: &mut Vec<u8>, len: usize) {
     }
 }
 
-/// How many bits of a range are set; the range lies inside.
+/// Counts the bits of a range that are set. The range must lie within the string.
 pub fn count(bytes: &[u8], bits: Range<u64>) -> u64 {
     if bits.is_empty() {
         return 0;
@@ -61,12 +64,12 @@ pub fn count(bytes: &[u8], bits: Range<u64>) -> u64 {
     count_all(&bytes[first..=last]) - outside
 }
 
-/// The bits of the byte of `bit` from that one on.
+/// Returns a mask of a bit's byte: the bit, and those behind it.
 fn from_bit(bit: u64) -> u8 {
     0xff >> (bit % 8)
 }
 
-/// The bits of its byte before the bit `end`, which is not the first of its string.
+/// Returns a mask of the byte in which a range ends: the bits before `end`, which must be above 0.
 fn until_bit(end: u64) -> u8 {
     0xff << (7 - (end - 1) % 8)
 }
@@ -75,7 +78,7 @@ fn count_all(bytes: &[u8]) -> u64 {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512vpopcntdq") && is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor was asked for what the function needs.
+            // SAFETY: the processor was asked for the features that the function is compiled for.
             return unsafe { count_with_avx512(bytes) };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") {
@@ -107,12 +110,12 @@ fn count_words(bytes: &[u8]) -> u64 {
     words + rest.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
 }
 
-/// The first bit of a range that is set, or clear; the range lies inside.
+/// Returns the first bit of a range that is set or, if `on` is false, clear. The range must lie within the string.
 pub fn position(bytes: &[u8], on: bool, bits: Range<u64>) -> Option<u64> {
     if bits.is_empty() {
         return None;
     }
-    // What is sought is a bit that is set, in the bytes or in their complement.
+    // A clear bit is a set bit of the complement.
     let flip = if on { 0x00 } else { 0xff };
     let (first, last) = ((bits.start / 8) as usize, ((bits.end - 1) / 8) as usize);
     let found = |at: usize, byte: u8| Some(at as u64 * 8 + u64::from(byte.leading_zeros()));
@@ -135,7 +138,7 @@ pub fn position(bytes: &[u8], on: bool, bits: Range<u64>) -> Option<u64> {
     if tail != 0 { found(last, tail) } else { None }
 }
 
-/// Where the first byte lies that is not this one.
+/// Returns the position of the first byte that is not this one.
 fn find_other_than(bytes: &[u8], byte: u8) -> Option<usize> {
     const BLOCK: usize = 128;
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
@@ -145,25 +148,29 @@ fn find_other_than(bytes: &[u8], byte: u8) -> Option<usize> {
     within.iter().position(|it| *it != byte).map(|at| from + at)
 }
 
-/// What BITOP makes of several strings.
+/// The operations of BITOP. (Redis: the BITOP page)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
+    /// The bits that all strings have.
     And,
+    /// The bits that at least one string has.
     Or,
+    /// The bits that an odd number of strings have.
     Xor,
-    /// Of one string only.
+    /// The bits that the string does not have. There is one string only.
     Not,
-    /// The bits of the first that none of the others has.
+    /// The bits that the first string has, but none of the others.
     Diff,
-    /// The bits that one of the others has, but not the first.
+    /// The bits that at least one of the others has, but not the first string.
     Diff1,
-    /// The bits of the first that one of the others has too.
+    /// The bits that the first string has, and at least one of the others.
     AndOr,
-    /// The bits that just one has.
+    /// The bits that exactly one string has.
     One,
 }
 
 impl Operation {
+    /// Parses the name of an operation, whose letters may be in any case.
     pub fn parse(word: &[u8]) -> Option<Operation> {
         const NAMES: [(&str, Operation); 8] = [
             ("AND", Operation::And),
@@ -178,14 +185,14 @@ impl Operation {
         NAMES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes())).map(|(_, operation)| *operation)
     }
 
-    /// The strings' bits combined; shorter ones are filled up with zeros to the longest.
+    /// Computes the operation on strings. Shorter strings count as extended with zeros to the length of the longest.
     ///
     /// # Panics
-    /// There is no string.
+    /// If there is no string.
     pub fn of(self, strings: &[&[u8]]) -> Vec<u8> {
-        // A block at a time, so that what was combined is still in the cache when the next string comes.
+        // The strings are combined block by block, so that the result's block stays in the cache.
         const BLOCK: usize = 8192;
-        let len = strings.iter().map(|string| string.len()).max().expect("one string at least");
+        let len = strings.iter().map(|string| string.len()).max().expect("there is at least one string");
         let mut result = Vec::with_capacity(len);
         let mut parts = Vec::with_capacity(strings.len());
         while result.len() < len {
@@ -197,11 +204,11 @@ impl Operation {
         result
     }
 
-    /// Appends the combined bits of parts of strings up to the length `end`.
+    /// Appends the result for parts of the strings, up to the length `end`.
     fn append_block(self, result: &mut Vec<u8>, end: usize, parts: &[&[u8]]) {
         const NOTHING: &[u8] = &[];
-        let (first, others) = parts.split_first().expect("one string at least");
-        // For some, the others are put together first, and then the first string against them.
+        let (first, others) = parts.split_first().expect("there is at least one string");
+        // Some operations combine the other strings first, and then the result with the first string.
         let first_comes_last = matches!(self, Operation::Diff | Operation::Diff1 | Operation::AndOr);
         let (begin, rest) =
             if first_comes_last { others.split_first().unwrap_or((&NOTHING, &[])) } else { (first, others) };
@@ -227,7 +234,7 @@ impl Operation {
     }
 }
 
-/// Combines the bytes with those of a string that may be shorter, and leaves the rest as it is.
+/// Combines bytes with those of another string, which may be shorter. The bytes behind its end are left as they are.
 #[inline]
 fn zip(bytes: &mut [u8], other: &[u8], combine: impl Fn(u8, u8) -> u8) {
     for (byte, other) in bytes.iter_mut().zip(other) {
@@ -235,14 +242,14 @@ fn zip(bytes: &mut [u8], other: &[u8], combine: impl Fn(u8, u8) -> u8) {
     }
 }
 
-/// As [`zip`], with the rest against zeros, which is zero for those who call it.
+/// As [`zip`], but clears the bytes behind the end of the other string. This is right for operations whose result with 0 is 0.
 #[inline]
 fn zip_all(bytes: &mut [u8], other: &[u8], combine: impl Fn(u8, u8) -> u8) {
     bytes[other.len()..].fill(0);
     zip(bytes, other, combine);
 }
 
-/// Leaves the bits that just one of all strings has, the first of which is in `bytes`.
+/// Keeps the bits that exactly one string has. The first string is in `bytes`.
 fn keep_ones(bytes: &mut [u8], others: &[&[u8]]) {
     let mut twice = vec![0; bytes.len()];
     for other in others {
@@ -254,27 +261,28 @@ fn keep_ones(bytes: &mut [u8], others: &[&[u8]]) {
     zip(bytes, &twice, |once, twice| once & !twice);
 }
 
-/// An integer of some bits: BITFIELD's `i8`, `u63`.
+/// The type of a field of BITFIELD: a signed or unsigned integer of some bits, such as `i8` or `u63`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     signed: bool,
-    /// 1 to 64; 63 at most without a sign, since replies are signed.
+    /// 1 to 64; at most 63 for an unsigned field, since replies are signed.
     bits: u8,
 }
 
-/// What becomes of a value that a field has not the bits for.
+/// What happens if a value does not fit into a field. (Redis: the BITFIELD page)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
-    /// The low bits stay.
+    /// WRAP: the low bits of the value are stored.
     #[default]
     Wrap,
-    /// The greatest value that there is, or the least.
+    /// SAT: the greatest or the least value of the field is stored.
     Saturate,
-    /// It is not stored.
+    /// FAIL: nothing is stored.
     Fail,
 }
 
 impl Overflow {
+    /// Parses WRAP, SAT or FAIL, in letters of any case.
     pub fn parse(word: &[u8]) -> Option<Overflow> {
         match word {
             _ if word.eq_ignore_ascii_case(b"WRAP") => Some(Overflow::Wrap),
@@ -286,7 +294,7 @@ impl Overflow {
 }
 
 impl Field {
-    /// `i` or `u` and the number of bits. A zero byte ends the number, as it ends C's strings.
+    /// Parses `i` or `u` and a number of bits. As in C, a zero byte ends the number.
     pub fn parse(word: &[u8]) -> Option<Field> {
         let (signed, bits_max) = match word.first()? {
             b'i' => (true, 64),
@@ -298,11 +306,12 @@ impl Field {
         Some(Field { signed, bits: bits as u8 })
     }
 
+    /// Returns the number of bits.
     pub fn bits(self) -> u8 {
         self.bits
     }
 
-    /// The field at a bit offset; bits beyond the end are 0.
+    /// Reads the field at a bit offset. Bits behind the end of the string are 0.
     pub fn get(self, bytes: &[u8], offset: u64) -> i64 {
         let first = usize::try_from(offset / 8).unwrap_or(usize::MAX).min(bytes.len());
         let mut window = [0; 16];
@@ -313,7 +322,10 @@ impl Field {
         if self.signed { (from_field as i128 >> unused) as i64 } else { (from_field >> unused) as i64 }
     }
 
-    /// Stores the low bits of a value in the field at a bit offset, which lies inside.
+    /// Stores the low bits of a value in the field at a bit offset.
+    ///
+    /// # Panics
+    /// If the field does not lie within the string.
     pub fn set(self, bytes: &mut [u8], offset: u64, value: i64) {
         let first = (offset / 8) as usize;
         let last = ((offset + u64::from(self.bits) - 1) / 8) as usize;
@@ -326,15 +338,15 @@ impl Field {
         span.copy_from_slice(&changed.to_be_bytes()[..span.len()]);
     }
 
-    /// What is stored for a value that SET gives; `None` where it overflows and must not.
+    /// Returns what BITFIELD's SET stores for a value, or `None` if it overflows and must not.
     pub fn fit(self, value: i64, overflow: Overflow) -> Option<i64> {
         self.sum(value, 0, overflow)
     }
 
-    /// What is stored for a value of the field and an increment; `None` where it overflows and must not.
+    /// Returns what BITFIELD's INCRBY stores for a value of the field and an increment, or `None` if the sum overflows and must not.
     ///
-    /// A value below the least that a signed field holds may saturate to the greatest, where their distance has no 64-bit number: so Redis
-    /// does. (`checkSignedBitfieldOverflow`, bitops.c)
+    /// As on Redis, a value far below the least one of a signed field saturates to the greatest one, if their distance is no 64-bit number.
+    /// (`checkSignedBitfieldOverflow`, bitops.c)
     pub fn sum(self, value: i64, increment: i64, overflow: Overflow) -> Option<i64> {
         if self.signed {
             self.signed_sum(value, increment, overflow)
@@ -365,7 +377,7 @@ impl Field {
 
     fn unsigned_sum(self, value: i64, increment: i64, overflow: Overflow) -> Option<i64> {
         let max = i64::MAX >> (63 - self.bits);
-        // A negative value that SET gives is one above all others.
+        // A negative value of SET counts as one that is too great.
         let above = value < 0 || value > max || increment > 0 && increment > max - value;
         let below = !above && increment < 0 && increment < -value;
         match overflow {
@@ -422,7 +434,7 @@ mod tests {
     #[test]
     fn overflow_is_as_in_redis() {
         let check = |field: &str, value, increment, [wrapped, saturated]: [i64; 2]| {
-            let field = Field::parse(field.as_bytes()).expect("a field");
+            let field = Field::parse(field.as_bytes()).expect("the name of a field's type");
             let sum = |overflow| field.sum(value, increment, overflow);
             assert_eq!([sum(Overflow::Wrap), sum(Overflow::Saturate)], [Some(wrapped), Some(saturated)], "{field:?}");
             assert_eq!(sum(Overflow::Fail).is_none(), wrapped != value.wrapping_add(increment), "{field:?}");
@@ -439,7 +451,7 @@ mod tests {
         check("u63", i64::MAX, 1, [0, i64::MAX]);
         check("u1", 1, 1, [0, 1]);
         check("u1", 1, i64::MIN, [1, 0]);
-        let widest = Field::parse(b"i64").expect("a field");
+        let widest = Field::parse(b"i64").expect("the name of a field's type");
         assert_eq!(widest.sum(i64::MAX, 1, Overflow::Wrap), Some(i64::MIN));
         assert_eq!(widest.sum(i64::MAX, 1, Overflow::Saturate), Some(i64::MAX));
         assert_eq!(widest.sum(i64::MIN, -1, Overflow::Saturate), Some(i64::MIN));
@@ -449,7 +461,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counting_and_seeking_are_as_bit_by_bit(
+        fn counts_and_positions_are_those_of_single_bits(
             bytes in prop::collection::vec(prop::sample::select(vec![0u8, 0, 0xff, 0xff, 0x10, 0xa7]), 1..600),
             from in 0u64..4800,
             len in 0u64..4800,
@@ -473,7 +485,7 @@ mod tests {
         }
 
         #[test]
-        fn operations_are_as_bit_by_bit(
+        fn operations_are_those_of_single_bits(
             strings in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6),
         ) {
             let len = strings.iter().map(Vec::len).max().unwrap_or(0);
@@ -498,7 +510,7 @@ mod tests {
         }
 
         #[test]
-        fn fields_are_read_as_written(
+        fn fields_read_back(
             mut bytes in prop::collection::vec(any::<u8>(), 20..30),
             bits in 1u8..=64,
             signed in any::<bool>(),
@@ -519,7 +531,7 @@ mod tests {
         }
 
         #[test]
-        fn beyond_the_end_there_are_zeros(bytes in prop::collection::vec(any::<u8>(), 0..12), offset in 0u64..200) {
+        fn bits_behind_the_end_are_zeros(bytes in prop::collection::vec(any::<u8>(), 0..12), offset in 0u64..200) {
             let field = Field { signed: false, bits: 63 };
             let mut longer = bytes.clone();
             grow(&mut longer, 40);

@@ -1,93 +1,97 @@
-//! Collections: the values that have elements, and what the keyspace asks of each of them.
+//! Collections: the types of values that have elements, and the interface through which the keyspace stores them.
 //!
-//! A collection is *packed*, one run of bytes, while it is small, and an object with parts on the heap when it is not. A packed one lies
-//! wherever its owner puts the bytes, inside a key's own entry if they are few; so there are two sides to each type: the owned value that
-//! is edited, and a view that reads packed bytes and objects alike.
+//! A small collection is *packed*: it is one run of bytes. A large one is a structure of several allocations. The keyspace decides where
+//! packed bytes lie; if they are few, it puts them into the key's own entry. So each type has two sides: an owned value, for editing, and a
+//! view, which reads packed bytes and large structures alike.
 
-use crate::{Encoding, ValueType, prefetch::Approach};
+use crate::{Encoding, ValueType, element_prefetch::ElementPrefetch};
 
-/// A type of values with elements.
+/// A type of values with elements. The default is an empty collection.
 ///
-/// Editing a packed value that lies inside an entry goes `from_packed`, a method of the type, `into_packed`: the two are cheap, and keep
-/// the vector.
+/// To edit a packed value that lies in an entry, the keyspace calls `from_packed`, the type's own method, and `into_packed`. Both
+/// conversions are cheap: they keep the vector.
 pub trait Collection: Default + Send + Sized + 'static {
+    /// The type of the value, as clients see it.
     const TYPE: ValueType;
-    /// Whether it goes when its last element goes: all but streams do.
+    /// Whether the key is deleted with the last element of its value. Streams are the only type that may be empty.
     const GOES_WHEN_EMPTY: bool = true;
 
-    /// For reading: of the value, or of packed bytes wherever they lie.
+    /// A view for reading, of an owned value or of packed bytes wherever they lie.
     type View<'a>: Copy;
 
+    /// Returns the view of an owned value.
     fn view(&self) -> Self::View<'_>;
 
-    /// The view of packed bytes; `form` tells the packed forms of one type apart (0 to 3).
+    /// Returns the view of packed bytes. `form`, 0 to 3, tells the packed forms of one type apart.
     fn view_packed(form: u8, bytes: &[u8]) -> Self::View<'_>;
 
-    /// Form and bytes where the whole value is one run of bytes.
+    /// Returns the form and the bytes of a packed value, or `None` if it is not packed.
     fn packed(&self) -> Option<(u8, &[u8])>;
 
-    /// Takes packed bytes over.
+    /// Makes a value of packed bytes, which must be what a value of this type gave.
     fn from_packed(form: u8, bytes: Vec<u8>) -> Self;
 
-    /// Gives the packed bytes back, or itself where it is not packed.
+    /// Returns the form and the bytes of a packed value, or the value itself if it is not packed.
     fn into_packed(self) -> Result<(u8, Vec<u8>), Self>;
 
-    /// Whether it has no elements; of a stream, whether nothing was ever done to it.
+    /// Returns whether there are no elements; for a stream, whether nothing was ever done to it.
     fn is_empty(&self) -> bool;
 
+    /// Returns the reply of OBJECT ENCODING.
     fn encoding(view: Self::View<'_>) -> Encoding;
 
-    /// The bytes on the heap beyond `size_of::<Self>()`.
+    /// Returns the bytes on the heap, beyond `size_of::<Self>()`.
     fn memory_usage(&self) -> usize;
 
-    /// Whether freeing it takes long, so that it is better done by a thread of its own: about 64 KiB, or 100 allocations.
+    /// Returns whether freeing the value takes long, so that a thread of its own should do it: about 64 KiB, or 100 allocations.
     fn is_heavy(&self) -> bool;
 
-    /// The way to an element, where it is long enough for asking the processor beforehand.
-    fn approach(&self, _element: &[u8]) -> Option<Approach<'_>> {
+    /// Starts to prefetch an element. Returns `None` if the value is packed, or if its elements are not looked up by name.
+    fn prefetch_element(&self, _element: &[u8]) -> Option<ElementPrefetch<'_>> {
         None
     }
 
-    /// A copy of its own.
+    /// Returns an independent copy.
     fn duplicate(view: Self::View<'_>) -> Self;
 
-    /// The value as one of any type.
+    /// Wraps the value in the enum of all types.
     fn into_any(self) -> AnyCollection;
 
-    /// The value where it is of this type.
+    /// Returns the value in `any` if it is of this type.
     fn of(any: &AnyCollection) -> Option<&Self>;
 
-    /// The value where it is of this type, to be edited.
+    /// Returns the value in `any`, for editing, if it is of this type.
     fn of_mut(any: &mut AnyCollection) -> Option<&mut Self>;
 }
 
-/// The key holds a value of another type than the command is for.
+/// The key holds a value of another type than the command works on: Redis's WRONGTYPE error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType;
 
-/// One row a type: [`AnyCollection`] and what is the same for all types.
+/// Defines [`AnyCollection`] and the functions over all types. There is one row for each type.
 macro_rules! collections {
     ($($name:ident => $type:ty,)*) => {
         /// A collection of any type.
         pub enum AnyCollection {
-            $($name($type),)*
+            $(#[doc = concat!("A ", stringify!($name), ".")] $name($type),)*
         }
 
         impl AnyCollection {
+            /// Returns the reply of TYPE.
             pub fn value_type(&self) -> ValueType {
                 match self {
                     $(AnyCollection::$name(_) => <$type>::TYPE,)*
                 }
             }
 
-            /// What OBJECT ENCODING says.
+            /// Returns the reply of OBJECT ENCODING.
             pub fn encoding(&self) -> Encoding {
                 match self {
                     $(AnyCollection::$name(value) => <$type>::encoding(value.view()),)*
                 }
             }
 
-            /// The bytes that it takes.
+            /// Returns the bytes that the value takes, on the heap and for itself.
             pub fn memory_usage(&self) -> usize {
                 size_of::<AnyCollection>() + match self {
                     $(AnyCollection::$name(value) => value.memory_usage(),)*
@@ -101,15 +105,15 @@ macro_rules! collections {
                 }
             }
 
-            /// See [`Collection::approach`].
+            /// See [`Collection::prefetch_element`].
             #[inline]
-            pub fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+            pub fn prefetch_element(&self, element: &[u8]) -> Option<ElementPrefetch<'_>> {
                 match self {
-                    $(AnyCollection::$name(value) => value.approach(element),)*
+                    $(AnyCollection::$name(value) => value.prefetch_element(element),)*
                 }
             }
 
-            /// A copy of its own.
+            /// Returns an independent copy.
             pub fn duplicate(&self) -> AnyCollection {
                 match self {
                     $(AnyCollection::$name(value) => AnyCollection::$name(<$type>::duplicate(value.view())),)*
@@ -117,19 +121,21 @@ macro_rules! collections {
             }
         }
 
-        /// What OBJECT ENCODING says of packed bytes.
+        /// Returns the reply of OBJECT ENCODING for packed bytes; see [`Collection::view_packed`].
+        ///
+        /// # Panics
+        /// If the type is never packed: strings have no packed form of this kind, and streams none at all.
         pub fn packed_encoding(value_type: ValueType, form: u8, bytes: &[u8]) -> Encoding {
             match value_type {
                 $(<$type>::TYPE => <$type>::encoding(<$type>::view_packed(form, bytes)),)*
                 #[allow(unreachable_patterns)]
-                other => unreachable!("a packed value of type {other:?}"),
+                other => unreachable!("a value of type {other:?} is not a collection"),
             }
         }
     };
 }
 
-/// The conversions of one type to and from [`AnyCollection`].
-#[macro_export]
+/// Implements the methods of [`Collection`] that convert one type to and from [`AnyCollection`].
 macro_rules! any_collection {
     ($name:ident) => {
         fn into_any(self) -> $crate::AnyCollection {
@@ -147,6 +153,8 @@ macro_rules! any_collection {
         }
     };
 }
+
+pub(crate) use any_collection;
 
 collections! {
     Hash => crate::hash::Hash,

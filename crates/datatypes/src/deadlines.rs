@@ -1,79 +1,88 @@
-//! The deadlines of some items, in order: what makes expiry exact without sampling. Those of the keys of a shard's database are kept so, and
-//! those of the fields of a large hash.
+//! Expiry times in order, so that whatever is due is found without sampling. Each database of a shard keeps those of its keys, and a large
+//! hash keeps those of its fields.
 //!
 //! ```text
 //!  63                     20 19       0
-//! ┌─────────────────────────┬──────────┐     A deadline of 44 bits of milliseconds lasts until the year 2527; a later one is kept
-//! │ milliseconds since 1970 │   tag    │     as the last of them, and the item's own expiry decides.
+//! ┌─────────────────────────┬──────────┐     44 bits of milliseconds last until the year 2527. A later deadline
+//! │ milliseconds since 1970 │   tag    │     is kept as the greatest one, and the expiry of its owner decides.
 //! └─────────────────────────┴──────────┘
 //! ```
 //!
-//! What a deadline is for it names by tag, some bits of its hash, not by address, so that it may move. The deadlines lie in sorted chunks of at most 128, a
-//! B-tree of two levels: 8 bytes each, and no step moves more than one chunk and the row of chunks.
+//! A deadline refers to its owner, a key or a field, by *tag*, which is some bits of the owner's hash. It holds no address, so that the
+//! owner may move. The deadlines lie in sorted chunks of at most 128, like a B-tree of two levels. A deadline takes 8 bytes, and no step
+//! moves more than one chunk and the list of chunks.
 
-/// How many bits a tag has.
+/// The number of bits of a tag.
 pub const TAG_BITS: u32 = 20;
+/// The most deadlines of a chunk.
 const CHUNK_MAX: usize = 128;
+/// The greatest time that a deadline can hold.
 const MILLISECONDS_MAX: u64 = (1 << (64 - TAG_BITS)) - 1;
 
-/// See the module.
+/// Deadlines, in order; see the module's picture. The same deadline may be there several times.
 #[derive(Clone, Default)]
 pub struct Deadlines {
-    /// Sorted, and none of them empty.
+    /// The chunks are sorted, and none is empty.
     chunks: Vec<Vec<u64>>,
     len: usize,
 }
 
+/// Returns a deadline as it lies in a chunk. A time before 1970 counts as 1970.
 fn item(expiry_ms: i64, tag: u32) -> u64 {
     (u64::try_from(expiry_ms).unwrap_or(0).min(MILLISECONDS_MAX) << TAG_BITS) | u64::from(tag)
 }
 
 impl Deadlines {
+    /// Returns the number of deadlines.
     pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Returns whether there are no deadlines.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The bytes on the heap.
+    /// Returns the bytes on the heap.
     pub fn memory_usage(&self) -> usize {
         let chunks: usize = self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<u64>()).sum();
         self.chunks.capacity() * size_of::<Vec<u64>>() + chunks
     }
 
-    /// How many are due. It takes a step for every chunk that is due, and a few for the one that is partly.
+    /// Returns the number of deadlines before `now_ms`. It takes one step for each chunk that is due as a whole, and a binary search in the
+    /// next one.
     pub fn due(&self, now_ms: i64) -> usize {
-        // None with a deadline before `now_ms`, whatever its tag, is larger.
+        // Every deadline before `now_ms` is smaller than this, whatever its tag.
         let bound = item(now_ms, 0);
         let whole = self.chunk_of(bound);
         let due: usize = self.chunks[..whole].iter().map(Vec::len).sum();
         due + self.chunks.get(whole).map_or(0, |chunk| chunk.partition_point(|&other| other < bound))
     }
 
-    /// The earliest deadline, in milliseconds since 1970.
+    /// Returns the earliest deadline, in milliseconds since 1970.
     pub fn first_ms(&self) -> Option<i64> {
         Some((self.chunks.first()?.first()? >> TAG_BITS) as i64)
     }
 
-    /// About the sum of all deadlines, from one of each chunk: for averages that nobody needs to be exact.
+    /// Returns about the sum of all deadlines, in milliseconds since 1970, estimated from one deadline of each chunk. INFO's `avg_ttl`
+    /// needs no more.
     pub fn sum_ms(&self) -> i128 {
         self.chunks.iter().map(|chunk| i128::from(chunk[chunk.len() / 2] >> TAG_BITS) * chunk.len() as i128).sum()
     }
 
-    /// The earliest of them, where it is due, and its tag.
+    /// Returns the earliest deadline, in milliseconds since 1970, and its tag, if it is before `now_ms`.
     pub fn first_due(&self, now_ms: i64) -> Option<(i64, u32)> {
         let first = *self.chunks.first()?.first()?;
         let deadline_ms = (first >> TAG_BITS) as i64;
         (now_ms > deadline_ms).then_some((deadline_ms, (first & ((1 << TAG_BITS) - 1)) as u32))
     }
 
-    /// Whether what has this expiry is what a deadline stands for.
+    /// Returns whether a deadline may be that of an owner with this expiry: they are the same, or both are later than a deadline can hold.
     pub fn stands_for(deadline_ms: i64, expiry_ms: i64) -> bool {
         item(expiry_ms, 0) == item(deadline_ms, 0)
     }
 
+    /// Inserts a deadline.
     pub fn insert(&mut self, expiry_ms: i64, tag: u32) {
         let item = item(expiry_ms, tag);
         self.len += 1;
@@ -86,12 +95,12 @@ impl Deadlines {
         let position = chunk.partition_point(|&other| other < item);
         if chunk.len() < CHUNK_MAX {
             if chunk.len() == chunk.capacity() {
-                // A quarter more rather than twice as much: there is one of these for every shard.
+                // A quarter more rather than twice as much, since each of thousands of shards has such a chunk.
                 chunk.reserve_exact((chunk.len() / 4).max(2));
             }
             chunk.insert(position, item);
         } else if position == CHUNK_MAX && is_last {
-            // Deadlines mostly come in order: a full last chunk stays full.
+            // Deadlines mostly come in order, so that a full last chunk is not split.
             self.chunks.push(vec![item]);
         } else {
             let mut high = chunk.split_off(CHUNK_MAX / 2);
@@ -105,13 +114,13 @@ impl Deadlines {
         }
     }
 
-    /// Takes one away, which must be there.
+    /// Removes a deadline, which must be there.
     pub fn remove(&mut self, expiry_ms: i64, tag: u32) {
         let item = item(expiry_ms, tag);
         let at = self.chunk_of(item);
         let found = self.chunks.get(at).and_then(|chunk| chunk.binary_search(&item).ok());
         let Some(position) = found else {
-            debug_assert!(false, "every expiry has its deadline");
+            debug_assert!(false, "the deadline of an expiry is missing");
             return;
         };
         self.chunks[at].remove(position);
@@ -123,9 +132,9 @@ impl Deadlines {
         }
     }
 
-    /// The first chunk that ends at the item or after it: where the item is, if it is.
+    /// Returns the index of the first chunk that ends at the item or after it. If the item is there, it is in this chunk.
     fn chunk_of(&self, item: u64) -> usize {
-        self.chunks.partition_point(|chunk| *chunk.last().expect("no chunk is empty") < item)
+        self.chunks.partition_point(|chunk| *chunk.last().expect("a chunk is empty") < item)
     }
 }
 
@@ -156,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_due_are_counted() {
+    fn due_deadlines_are_counted() {
         let mut deadlines = Deadlines::default();
         for number in 0..1000 {
             deadlines.insert(number / 3, number as u32 % 7);
@@ -168,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_beyond_the_clock_is_the_last() {
+    fn a_time_that_is_too_great_is_the_last_deadline() {
         let mut deadlines = Deadlines::default();
         deadlines.insert(i64::MAX, 7);
         deadlines.insert(5, 1);

@@ -1,18 +1,20 @@
-//! The digest of a string, for DIGEST, IFDEQ and IFDNE: XXH3 of 64 bits as 16 hexadecimal digits. (Redis 8.4: the DIGEST page)
+//! The digest of a string, for DIGEST and for the conditions IFDEQ and IFDNE: the 64-bit XXH3 as 16 hexadecimal digits. (Redis 8.4: the
+//! DIGEST page)
 
 /// The digest of a string value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(u64);
 
 impl Digest {
-    /// The length of its text.
+    /// The length of a digest's text in bytes.
     pub const TEXT_LEN: usize = 16;
 
+    /// Computes the digest of a value.
     pub fn of(value: &[u8]) -> Digest {
         Digest(xxhash_rust::xxh3::xxh3_64(value))
     }
 
-    /// Reads 16 hexadecimal digits, in any case of their letters.
+    /// Parses 16 hexadecimal digits, whose letters may be in any case. Returns `None` for anything else.
     pub fn parse(text: &[u8]) -> Option<Digest> {
         if text.len() != Digest::TEXT_LEN || !text.iter().all(u8::is_ascii_hexdigit) {
             return None;
@@ -20,7 +22,7 @@ impl Digest {
         u64::from_str_radix(str::from_utf8(text).ok()?, 16).ok().map(Digest)
     }
 
-    /// 16 hexadecimal digits, in lower case.
+    /// Returns the digest as 16 hexadecimal digits in lower case.
     pub fn to_text(self) -> [u8; Digest::TEXT_LEN] {
         let mut text = [0; Digest::TEXT_LEN];
         for (index, digit) in text.iter_mut().enumerate() {

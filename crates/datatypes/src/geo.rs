@@ -1,65 +1,81 @@
-//! Places on the earth as scores of a sorted set: geohashes of 52 bits, and the search around a place.
+//! Geo indexes: places on the earth as scores of a sorted set, which are geohashes of 52 bits, and searches around a place.
 //!
 //! ```text
-//! longitude, latitude ──▶ two numbers of 26 bits ──▶ their bits in turn: … x1 y1 x0 y0
+//! longitude, latitude ──▶ two numbers of 26 bits ──▶ their bits interleaved: … x1 y1 x0 y0
 //! ```
 //!
-//! Places whose geohashes begin alike lie in one box, and a box is a range of scores. A search takes boxes about as large as what is searched
-//! for, the one with the middle and its eight neighbours, and looks at each place in them. All steps are those of Redis (`geohash.c` and
-//! `geohash_helper.c`), in its order of operations: the digits of its answers depend on it.
+//! All places whose geohashes have the same prefix lie in one cell of a grid, and a cell is a range of scores. A search chooses a grid
+//! whose cells are about as large as the searched shape. It looks at each place in the cell of the shape's middle and in the eight
+//! neighbours. All steps, and their order, are those of Redis (`geohash.c` and `geohash_helper.c`), since the digits of the replies depend
+//! on them.
 
 use std::f64::consts::PI;
 
+/// The greatest longitude of a place, in degrees. The least is its negative.
 pub const LONGITUDE_MAX: f64 = 180.0;
-/// The limit of the Mercator projection.
+/// The greatest latitude of a place, in degrees: the limit of the Mercator projection. The least is its negative.
 pub const LATITUDE_MAX: f64 = 85.05112878;
 
 const EARTH_RADIUS_METERS: f64 = 6372797.560856;
+/// Half the width of the Mercator projection, in meters.
 const MERCATOR_MAX: f64 = 20037726.37;
-/// The bits of each coordinate in a score.
+/// The bits of each coordinate in a score. (Redis: `GEO_STEP_MAX`)
 const STEPS_MAX: u32 = 26;
+/// The digits of a geohash's text.
 const ALPHABET: &[u8; 32] = b"0123456789bcdefghjkmnpqrstuvwxyz";
+/// A degree in radians.
 const DEGREE: f64 = PI / 180.0;
 
 /// A place, in degrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
+    /// The longitude, in degrees to the east.
     pub longitude: f64,
+    /// The latitude, in degrees to the north.
     pub latitude: f64,
 }
 
-/// What is searched, in meters.
+/// The shape of a search. Lengths are in meters. (Redis: the GEOSEARCH page)
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
+    /// BYRADIUS.
     Circle {
+        /// The circle's middle.
         middle: Place,
+        /// The circle's radius.
         radius: f64,
     },
+    /// BYBOX.
     Box {
+        /// The box's middle.
         middle: Place,
+        /// The length from west to east.
         width: f64,
+        /// The length from south to north.
         height: f64,
     },
-    /// Of three corners at least, on a flat map of longitudes and latitudes.
+    /// A polygon on a flat map of longitudes and latitudes.
     Polygon {
+        /// The corners, in order; at least three.
         corners: Vec<Place>,
     },
 }
 
-/// A box of the grid: so many bits of each coordinate.
+/// A cell of the grid with `steps` bits for each coordinate. `bits` has those of both, interleaved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cell {
     bits: u64,
     steps: u32,
 }
 
+/// A range of longitudes or of latitudes, in degrees.
 #[derive(Clone, Copy, Debug)]
 struct Range {
     min: f64,
     max: f64,
 }
 
-/// What a cell covers.
+/// The area that a cell covers, or that encloses a shape.
 #[derive(Clone, Copy, Debug)]
 struct Area {
     longitude: Range,
@@ -70,18 +86,18 @@ const LONGITUDES: Range = Range { min: -LONGITUDE_MAX, max: LONGITUDE_MAX };
 const LATITUDES: Range = Range { min: -LATITUDE_MAX, max: LATITUDE_MAX };
 
 impl Place {
-    /// Whether it can be a score.
+    /// Returns whether the place can be kept as a score.
     pub fn is_valid(self) -> bool {
         (-LONGITUDE_MAX..=LONGITUDE_MAX).contains(&self.longitude)
             && (-LATITUDE_MAX..=LATITUDE_MAX).contains(&self.latitude)
     }
 
-    /// Its geohash, as a score.
+    /// Returns the place's geohash, as a score.
     pub fn to_score(self) -> f64 {
         Cell::around(self, LONGITUDES, LATITUDES, STEPS_MAX).bits as f64
     }
 
-    /// The middle of the cell that a score stands for, which may be any number.
+    /// Returns the middle of the cell of a score. The score may be any number.
     pub fn from_score(score: f64) -> Place {
         let Area { longitude, latitude } = Cell { bits: unsigned(score), steps: STEPS_MAX }.area();
         Place {
@@ -90,7 +106,8 @@ impl Place {
         }
     }
 
-    /// The usual text of a geohash: eleven letters, of which the last carries nothing. It counts latitudes from pole to pole.
+    /// Returns the standard text of the geohash: eleven digits, of which the last is always `0`. Its latitudes range from pole to pole,
+    /// unlike those of a score.
     pub fn to_geohash(self) -> [u8; 11] {
         let bits = Cell::around(self, LONGITUDES, Range { min: -90.0, max: 90.0 }, STEPS_MAX).bits;
         std::array::from_fn(|index| {
@@ -99,17 +116,17 @@ impl Place {
         })
     }
 
-    /// The distance in meters, on a sphere (haversine).
+    /// Returns the distance between two places in meters, on a sphere, by the haversine formula.
     pub fn distance(self, other: Place) -> f64 {
         self.distance_with(other, || (self.latitude * DEGREE).cos())
     }
 
-    /// As [`Place::distance`], where the cosine of its own latitude may be known already.
+    /// As [`Place::distance`], for a caller that may know the cosine of the place's own latitude already.
     #[inline]
     fn distance_with(self, other: Place, own_cosine: impl FnOnce() -> f64) -> f64 {
         let (from, to) = (self.longitude * DEGREE, other.longitude * DEGREE);
         let v = ((to - from) / 2.0).sin();
-        // On one meridian, the cheaper way.
+        // Both places are on one meridian.
         if v == 0.0 {
             return latitude_distance(self.latitude, other.latitude);
         }
@@ -120,24 +137,27 @@ impl Place {
     }
 }
 
-/// A shape whose places are looked for, with what is the same for all of them.
+/// A shape, with the values that are computed once for all places that are compared with it.
 pub struct Inside<'s> {
     shape: &'s Shape,
     middle: Place,
-    /// Of a circle: the cosine of the middle's latitude, and how many degrees its places may be from the middle.
+    /// The cosine of the middle's latitude.
     cosine: f64,
+    /// For a circle, how many degrees a place inside may be away from the middle; else infinity.
     reach: Place,
 }
 
 impl<'s> Inside<'s> {
+    /// Prepares a shape.
     pub fn of(shape: &'s Shape) -> Inside<'s> {
         let (middle, cosine) = (shape.middle(), (shape.middle().latitude * DEGREE).cos());
         let mut reach = Place { longitude: f64::INFINITY, latitude: f64::INFINITY };
         if let Shape::Circle { radius, .. } = *shape {
-            // Somewhat more than it is: what is near the edge is looked at closely.
+            // The radius is taken slightly too large, so that places near the edge are compared exactly.
             let radius = radius * (1.0 + 1e-9) + 1e-3;
             reach.latitude = radius / EARTH_RADIUS_METERS / DEGREE;
-            // The haversine of a distance is at least that of the longitudes alone, on the circle's parallel nearest to a pole.
+            // The haversine of a distance is at least that of the difference in longitude on the parallel of the circle that is nearest to a
+            // pole.
             let latitude_max = middle.latitude.abs() + reach.latitude;
             let half = (radius / EARTH_RADIUS_METERS / 2.0).sin();
             let haversine = half * half / (cosine * (latitude_max * DEGREE).cos());
@@ -148,7 +168,7 @@ impl<'s> Inside<'s> {
         Inside { shape, middle, cosine, reach }
     }
 
-    /// The distance of a place from the middle where it is inside.
+    /// Returns the distance of a place from the middle in meters, if the place is inside the shape.
     #[inline]
     pub fn distance(&self, place: Place) -> Option<f64> {
         let apart = (place.longitude - self.middle.longitude).abs();
@@ -177,11 +197,12 @@ impl<'s> Inside<'s> {
     }
 }
 
+/// Returns the distance of two places on one meridian in meters.
 fn latitude_distance(from: f64, to: f64) -> f64 {
     EARTH_RADIUS_METERS * (to * DEGREE - from * DEGREE).abs()
 }
 
-/// As C converts a double to an unsigned integer on x86, whatever it is.
+/// Converts a double to an unsigned integer as C does on x86, for any double.
 fn unsigned(score: f64) -> u64 {
     const TOP: f64 = 9223372036854775808.0;
     let truncated = |value: f64| {
@@ -198,7 +219,7 @@ impl Shape {
         }
     }
 
-    /// What surrounds it.
+    /// Returns an area that encloses the shape.
     fn bounds(&self) -> Area {
         let Place { longitude, latitude } = self.middle();
         let (width, height) = match *self {
@@ -223,6 +244,7 @@ impl Shape {
         }
     }
 
+    /// Returns the radius of a circle that encloses the shape, in meters.
     fn radius(&self) -> f64 {
         match *self {
             Shape::Circle { radius, .. } => radius,
@@ -238,7 +260,7 @@ impl Shape {
         }
     }
 
-    /// The ranges of scores, the first of each included and the last not, in which all places inside are.
+    /// Returns ranges of scores that have all places inside the shape. The lower bound of a range belongs to it, the upper one does not.
     pub fn score_ranges(&self) -> Vec<(f64, f64)> {
         let mut found: Vec<(f64, f64)> = Vec::with_capacity(9);
         let mut last: Option<Cell> = None;
@@ -246,7 +268,8 @@ impl Shape {
             if cell == Cell::default() {
                 continue;
             }
-            // Of a very large shape, neighbours may be the same cell; one that is the same as the middle is looked at again, as on Redis.
+            // Neighbours of a very large cell may be the same cell. As on Redis, a neighbour that is the cell of the middle itself is
+            // searched again.
             if last == Some(cell) {
                 continue;
             }
@@ -257,7 +280,7 @@ impl Shape {
         found
     }
 
-    /// The cell of the middle and its neighbours; those that are of no use are empty.
+    /// Returns the cell of the middle and its neighbours. A neighbour that does not touch the shape is the default cell.
     fn cells(&self) -> [Cell; 9] {
         let (middle, bounds) = (self.middle(), self.bounds());
         let mut steps = steps_for(self.radius(), middle.latitude);
@@ -285,7 +308,7 @@ impl Shape {
     }
 }
 
-/// The middle of places on a sphere: the direction of the sum of their directions.
+/// Returns the centroid of places on a sphere: the direction of the mean of their directions.
 fn mean(places: &[Place]) -> Place {
     let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
     for place in places {
@@ -299,7 +322,7 @@ fn mean(places: &[Place]) -> Place {
     Place { longitude: y.atan2(x) / DEGREE, latitude: z.atan2((x * x + y * y).sqrt()) / DEGREE }
 }
 
-/// Whether a ray from the place to the east crosses the polygon's sides an odd number of times.
+/// Returns whether a place is inside a polygon: a ray to the east crosses its sides an odd number of times.
 fn is_inside(corners: &[Place], place: Place) -> bool {
     let before = corners.last().into_iter().chain(corners);
     let crossings = corners.iter().zip(before).filter(|(corner, before)| {
@@ -312,7 +335,7 @@ fn is_inside(corners: &[Place], place: Place) -> bool {
     crossings.count() % 2 == 1
 }
 
-/// How many bits of each coordinate make boxes that are about as large as the radius. (Redis: `geohashEstimateStepsByRadius`)
+/// Returns the number of bits for each coordinate with which cells are about as large as the radius. (Redis: `geohashEstimateStepsByRadius`)
 fn steps_for(mut radius: f64, latitude: f64) -> u32 {
     if radius == 0.0 {
         return STEPS_MAX;
@@ -323,7 +346,7 @@ fn steps_for(mut radius: f64, latitude: f64) -> u32 {
         steps += 1;
     }
     steps -= 2;
-    // Meridians come together near the poles.
+    // Cells are narrower near the poles, where the meridians converge.
     if !(-66.0..=66.0).contains(&latitude) {
         steps -= 1;
         if !(-80.0..=80.0).contains(&latitude) {
@@ -334,6 +357,7 @@ fn steps_for(mut radius: f64, latitude: f64) -> u32 {
 }
 
 impl Cell {
+    /// Returns the cell of a place.
     fn around(place: Place, longitudes: Range, latitudes: Range, steps: u32) -> Cell {
         let offset = |value: f64, range: Range| {
             let scaled = (value - range.min) / (range.max - range.min) * (1u64 << steps) as f64;
@@ -343,6 +367,7 @@ impl Cell {
         Cell { bits, steps }
     }
 
+    /// Returns the area that the cell covers.
     fn area(self) -> Area {
         let (latitude, longitude) = (gather(self.bits), gather(self.bits >> 1));
         let part =
@@ -354,14 +379,14 @@ impl Cell {
         Area { longitude: range(LONGITUDES, longitude), latitude: range(LATITUDES, latitude) }
     }
 
-    /// A neighbour, around the edges of the world.
+    /// Returns a neighbour; `x` and `y` are −1, 0 or 1. The grid wraps around at its edges.
     fn moved(self, x: i8, y: i8) -> Cell {
         const LONGITUDE_BITS: u64 = 0xaaaa_aaaa_aaaa_aaaa;
         const LATITUDE_BITS: u64 = 0x5555_5555_5555_5555;
         let unused = 64 - self.steps * 2;
         let step = |own: u64, other: u64, by: i8| match by {
             0 => self.bits & own,
-            // A carry runs through the other coordinate's bits.
+            // The other coordinate's bits are all set, so that a carry passes through them.
             1 => (self.bits & own).wrapping_add((other >> unused) + 1) & (own >> unused),
             _ => (self.bits & own | other >> unused).wrapping_sub((other >> unused) + 1) & (own >> unused),
         };
@@ -370,12 +395,12 @@ impl Cell {
     }
 }
 
-/// The bits of two numbers in turn, `even` in the lowest.
+/// Interleaves the bits of two numbers; the lowest bit is one of `even`.
 fn interleave(even: u32, odd: u32) -> u64 {
     spread(even) | spread(odd) << 1
 }
 
-/// The bits of a number, each followed by a zero.
+/// Puts a zero above each bit of a number.
 fn spread(value: u32) -> u64 {
     let mut value = u64::from(value);
     for (shift, mask) in [
@@ -390,7 +415,7 @@ fn spread(value: u32) -> u64 {
     value
 }
 
-/// Every second bit.
+/// Returns every second bit of a number, beginning with the lowest.
 fn gather(value: u64) -> u32 {
     let mut value = value & 0x5555_5555_5555_5555;
     for (shift, mask) in [
@@ -409,9 +434,9 @@ fn gather(value: u64) -> u32 {
 mod tests {
     use super::*;
 
-    /// What is passed over without a sine must be what the distance says.
+    /// The places that are excluded without a distance must be those whose distance is too great.
     #[test]
-    fn a_circle_has_the_places_that_are_near_enough() {
+    fn a_circle_has_the_places_within_its_radius() {
         let mut state = 1u64;
         let mut random = |max: f64| {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

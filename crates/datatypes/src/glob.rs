@@ -1,24 +1,28 @@
-//! Glob patterns, of KEYS, SCAN, PSUBSCRIBE, CONFIG GET and many more, by the rules of Redis's `stringmatchlen` (util.c).
+//! Glob patterns: those of KEYS, SCAN, PSUBSCRIBE, CONFIG GET and others, by the rules of Redis's `stringmatchlen` (util.c).
 //!
 //! ```text
-//! *          any bytes, none too          ?          any byte
+//! *          any number of bytes          ?          any byte
 //! [a-cx]     a, b, c or x                 [^a-c]     any byte but those
 //! \*         a star                       [a\]]      a or ]
 //! ```
 //!
-//! The rules have corners that clients can see: a class that is not closed ends with the pattern, a range may be written backwards, bytes
-//! from 128 on sort before the others in a range, an escape in a class heeds case always, nothing but the empty pattern matches the empty
-//! text, and more than 1,000 stars match nothing.
+//! Clients can see some corner cases:
+//!
+//! - A class that is not closed ends with the pattern.
+//! - A range may be written backwards. In a range, the bytes from 128 on come before the others.
+//! - An escaped byte in a class is compared with case, even if the pattern ignores case.
+//! - The empty text is matched by the empty pattern only.
+//! - A pattern of more than 1,000 stars matches nothing.
 
-/// More stars than this, neighbours counted once and one at the end not at all, match nothing.
+/// A pattern with more stars than this matches nothing. Neighbouring stars count as one, and stars at the end do not count.
 const STARS_MAX: usize = 1_000;
 
-/// Whether `pattern` matches all of `text`.
+/// Returns whether `pattern` matches the whole of `text`.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     Glob { pattern, ignores_case: false }.matches(text)
 }
 
-/// As [`matches`], where the case of ASCII letters does not count.
+/// As [`matches()`], without regard to the case of ASCII letters.
 pub fn matches_ignore_case(pattern: &[u8], text: &[u8]) -> bool {
     Glob { pattern, ignores_case: true }.matches(text)
 }
@@ -30,12 +34,13 @@ struct Glob<'a> {
 }
 
 impl Glob<'_> {
-    /// Where a match fails, only the last star may take a byte more: what stands before it matched as early as could be, so that no other
-    /// choice of theirs leaves more of the text. That bounds the steps by the product of the lengths.
+    /// Where the match fails, only the last star is tried with one more byte. The pattern before it has matched the shortest possible part
+    /// of the text, so that another choice of an earlier star would only leave less. So there are no more steps than the product of the
+    /// lengths.
     fn matches(self, text: &[u8]) -> bool {
         let pattern = self.pattern;
         let (mut at, mut text_at) = (0, 0);
-        // Where the pattern goes on behind the last star, and where in the text that was tried.
+        // The positions in the pattern behind the last star, and in the text at which the rest of the pattern was tried last.
         let mut last_star = None;
         let mut stars = 0;
         loop {
@@ -75,7 +80,7 @@ impl Glob<'_> {
         }
     }
 
-    /// What the pattern says at `at` about this byte; `None` is a refusal.
+    /// Matches one byte with the pattern at `at`. `None` says that they do not match.
     #[inline]
     fn step(self, at: usize, byte: u8) -> Option<Step> {
         match self.pattern[at] {
@@ -91,7 +96,7 @@ impl Glob<'_> {
         (self.folded(self.pattern[at]) == self.folded(byte)).then_some(Step::Byte { next: at + 1 })
     }
 
-    /// A class, from behind its bracket.
+    /// Matches one byte with a class; `at` is the position behind its bracket.
     fn class(self, mut at: usize, byte: u8) -> Option<Step> {
         let negated = self.pattern.get(at) == Some(&b'^');
         at += usize::from(negated);
@@ -108,7 +113,7 @@ impl Glob<'_> {
                 }
                 [] => break,
                 [start, b'-', end, ..] => {
-                    // C's char is signed. The order is settled before the case is.
+                    // C's char is signed. As on Redis, the bounds are put in order before their case is folded.
                     let (start, end) = if start as i8 <= end as i8 { (start, end) } else { (end, start) };
                     let range = self.folded(start) as i8..=self.folded(end) as i8;
                     found |= range.contains(&(self.folded(byte) as i8));
@@ -130,11 +135,10 @@ impl Glob<'_> {
 }
 
 enum Step {
+    /// The pattern has a star.
     Star,
-    /// The byte is taken; the pattern goes on at `next`.
-    Byte {
-        next: usize,
-    },
+    /// The byte matches; the pattern continues at `next`.
+    Byte { next: usize },
 }
 
 #[cfg(test)]
@@ -200,7 +204,7 @@ mod tests {
             ("[^a]", "A", false),
             (r"[\a]", "A", false),
             (r"\a", "A", true),
-            // Swapped before their case is: what lies between Z and a is lost.
+            // The bounds are swapped before their case is folded, so that the range is empty but for its ends.
             ("[a-Z]", "m", false),
             ("[a-Z]", "z", false),
         ] {

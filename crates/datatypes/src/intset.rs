@@ -1,26 +1,29 @@
-//! Sets of integers, packed: the members in ascending order, all of one width.
+//! Intsets: packed sets of integers, in ascending order and all of one width.
 //!
 //! ```text
 //!  0        2        4        6
 //! ┌────────┬────────┬────────┬────────┐
-//! │ -7     │ 1      │ 300    │ 9000   │   little-endian, 2, 4 or 8 bytes each: the least that holds them all
+//! │ -7     │ 1      │ 300    │ 9000   │   little-endian, 2, 4 or 8 bytes each: the smallest width that holds all
 //! └────────┴────────┴────────┴────────┘
 //! ```
 //!
-//! The width is kept by the owner of the bytes. As in Redis (`intset.c`), it grows when a member needs it, and never shrinks.
+//! The owner of the bytes keeps the width. As in Redis (`intset.c`), the width grows when a member needs it, and never shrinks.
 
 use std::cmp::Ordering;
 
-/// How many bytes each member takes.
+/// The number of bytes that each member takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Width {
+    /// 16 bits.
     Two,
+    /// 32 bits.
     Four,
+    /// 64 bits.
     Eight,
 }
 
 impl Width {
-    /// The least that holds the integer.
+    /// Returns the smallest width that holds the integer.
     pub fn of(integer: i64) -> Width {
         if i16::try_from(integer).is_ok() {
             Width::Two
@@ -31,6 +34,7 @@ impl Width {
         }
     }
 
+    /// Returns the width as a number of bytes.
     pub fn bytes(self) -> usize {
         match self {
             Width::Two => 2,
@@ -40,7 +44,7 @@ impl Width {
     }
 }
 
-/// A view of such a set.
+/// A view of an intset.
 #[derive(Clone, Copy, Debug)]
 pub struct Intset<'a> {
     width: Width,
@@ -48,31 +52,36 @@ pub struct Intset<'a> {
 }
 
 impl<'a> Intset<'a> {
+    /// Views `bytes`, which are members of this width in ascending order.
     pub fn new(width: Width, bytes: &'a [u8]) -> Intset<'a> {
         debug_assert!(bytes.len().is_multiple_of(width.bytes()));
         Intset { width, bytes }
     }
 
+    /// Returns the width of the members.
     pub fn width(self) -> Width {
         self.width
     }
 
+    /// Returns the members as they lie in memory.
     pub fn bytes(self) -> &'a [u8] {
         self.bytes
     }
 
+    /// Returns the number of members.
     pub fn len(self) -> usize {
         self.bytes.len() / self.width.bytes()
     }
 
+    /// Returns whether there are no members.
     pub fn is_empty(self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// The member of this rank.
+    /// Returns the member of a rank; the smallest member has rank 0.
     ///
     /// # Panics
-    /// There are not so many.
+    /// If the rank is not below the number of members.
     #[inline]
     pub fn get(self, rank: usize) -> i64 {
         fn at<const N: usize>(bytes: &[u8], rank: usize) -> [u8; N] {
@@ -85,11 +94,11 @@ impl<'a> Intset<'a> {
         }
     }
 
-    /// The rank of a member; where it is none, the rank that it would have.
+    /// Returns the rank of a member. For an integer that is no member, the error is the rank that it would have.
     #[inline]
     pub fn find(self, integer: i64) -> Result<usize, usize> {
         let (mut low, mut high) = (0, self.len());
-        // What is appended in order is found at once.
+        // Members that are added in ascending order need no search.
         if high == 0 || self.get(high - 1) < integer {
             return Err(high);
         }
@@ -104,17 +113,18 @@ impl<'a> Intset<'a> {
         Err(low)
     }
 
+    /// Returns whether the integer is a member.
     pub fn contains(self, integer: i64) -> bool {
         self.find(integer).is_ok()
     }
 
-    /// The members in ascending order.
+    /// Returns the members in ascending order.
     pub fn iter(self) -> impl Iterator<Item = i64> + 'a {
         (0..self.len()).map(move |rank| self.get(rank))
     }
 }
 
-/// Adds a member; whether it is new. The width grows where it must.
+/// Adds a member, and makes all members wider if it needs that. Returns whether the member is new.
 pub fn insert(width: &mut Width, bytes: &mut Vec<u8>, integer: i64) -> bool {
     let needed = Width::of(integer);
     if needed > *width {
@@ -139,7 +149,7 @@ fn widen(set: Intset<'_>, width: Width) -> Vec<u8> {
     bytes
 }
 
-/// Takes a member out; whether it was one.
+/// Removes a member. Returns whether it was there.
 pub fn remove(width: Width, bytes: &mut Vec<u8>, integer: i64) -> bool {
     let found = Intset::new(width, bytes).find(integer);
     if let Ok(rank) = found {
@@ -148,7 +158,10 @@ pub fn remove(width: Width, bytes: &mut Vec<u8>, integer: i64) -> bool {
     found.is_ok()
 }
 
-/// Takes the member of this rank out.
+/// Removes the member of a rank.
+///
+/// # Panics
+/// If the rank is not below the number of members.
 pub fn remove_at(width: Width, bytes: &mut Vec<u8>, rank: usize) {
     bytes.drain(rank * width.bytes()..(rank + 1) * width.bytes());
 }

@@ -1,42 +1,46 @@
 //! The longest common subsequence of two strings, for LCS.
 //!
 //! ```text
-//!         o  h  m  y        table[i][j]: the longest of a[..i] and b[..j]
+//!         o  h  m  y        table[i][j]: the length of the LCS of a[..i] and b[..j]
 //!      0  0  0  0  0
-//!   m  0  0  0  1  1        walked back from the corner, one step up or left, or both where the bytes are the same
+//!   m  0  0  0  1  1        walked back from the last cell: up and left if the bytes are equal, else up or left
 //!   y  0  0  0  1  2
 //! ```
 //!
-//! Of several subsequences as long Redis's is found, and its matches in Redis's order, the last one first. (`lcsCommand`, t_string.c)
-//! It costs 4 bytes and a step for each pair of bytes.
+//! Of several longest subsequences, the result is the one that Redis finds, with the matches in Redis's order: the last one first.
+//! (`lcsCommand`, t_string.c) Each pair of bytes takes 4 bytes of memory and one step.
 
 use std::ops::Range;
 
-/// Two strings whose subsequence was sought.
+/// The table for the longest common subsequence of two strings.
 pub struct Lcs<'a> {
     a: &'a [u8],
     b: &'a [u8],
     table: Vec<u32>,
 }
 
-/// A run of bytes that the strings share, which is part of their subsequence.
+/// A run of bytes that both strings have, and that is part of the subsequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
+    /// The run's place in the first string.
     pub a: Range<usize>,
+    /// The run's place in the second string.
     pub b: Range<usize>,
 }
 
-/// Why no subsequence is sought.
+/// Why the subsequence cannot be computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LcsError {
+    /// A string is too long.
     TooLong,
-    /// The table would take more bytes than is allowed.
+    /// The table would take more bytes than are allowed.
     ExceedsMemoryMax,
+    /// The table cannot be allocated.
     OutOfMemory,
 }
 
 impl LcsError {
-    /// The error reply's text, its code included.
+    /// Returns the text of the error reply, with its code.
     pub const fn reply(self) -> &'static str {
         match self {
             LcsError::TooLong => "ERR String too long for LCS",
@@ -48,7 +52,7 @@ impl LcsError {
     }
 }
 
-/// The length alone, which needs one row of the table. The errors are those of [`Lcs::new`].
+/// Computes the length of the subsequence. This needs one row of the table only, but has the same limits and errors as [`Lcs::new`].
 pub fn length(a: &[u8], b: &[u8], memory_max: usize) -> Result<usize, LcsError> {
     table_len(a, b, memory_max)?;
     let mut row = vec![0u32; b.len() + 1];
@@ -64,7 +68,7 @@ pub fn length(a: &[u8], b: &[u8], memory_max: usize) -> Result<usize, LcsError> 
     Ok(row[b.len()] as usize)
 }
 
-/// How many cells the table has, if it may have as many.
+/// Returns the number of cells of the table, if it may take `memory_max` bytes.
 fn table_len(a: &[u8], b: &[u8], memory_max: usize) -> Result<usize, LcsError> {
     const LEN_MAX: usize = u32::MAX as usize - 1;
     if a.len() >= LEN_MAX || b.len() >= LEN_MAX {
@@ -79,7 +83,7 @@ fn table_len(a: &[u8], b: &[u8], memory_max: usize) -> Result<usize, LcsError> {
 }
 
 impl<'a> Lcs<'a> {
-    /// Fills the table, which may take `memory_max` bytes: Redis allows `proto-max-bulk-len`.
+    /// Computes the table, which may take at most `memory_max` bytes. On Redis this is `proto-max-bulk-len`.
     pub fn new(a: &'a [u8], b: &'a [u8], memory_max: usize) -> Result<Lcs<'a>, LcsError> {
         let len = table_len(a, b, memory_max)?;
         let mut table = Vec::new();
@@ -98,15 +102,17 @@ impl<'a> Lcs<'a> {
         Ok(Lcs { a, b, table })
     }
 
+    /// Returns the length of the subsequence in bytes.
     pub fn len(&self) -> usize {
         self.cell(self.a.len(), self.b.len()) as usize
     }
 
+    /// Returns whether the strings have no byte in common.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The subsequence itself.
+    /// Returns the subsequence.
     pub fn string(&self) -> Vec<u8> {
         let mut string = Vec::with_capacity(self.len());
         for found in self.matches(0) {
@@ -116,7 +122,7 @@ impl<'a> Lcs<'a> {
         string
     }
 
-    /// The runs of at least `len_min` bytes that make up the subsequence, the last one first.
+    /// Returns the runs that make up the subsequence, the last one first. Runs of fewer than `len_min` bytes are left out.
     pub fn matches(&self, len_min: usize) -> Vec<Match> {
         let mut found = Vec::new();
         let (mut i, mut j) = (self.a.len(), self.b.len());
@@ -153,7 +159,7 @@ mod tests {
 
     const MEMORY_MAX: usize = 1 << 20;
 
-    /// The subsequence, and the matches as LCS with IDX writes them: inclusive ends.
+    /// Checks the subsequence, and the matches with inclusive ends, as LCS with IDX replies them.
     #[track_caller]
     fn check(a: &str, b: &str, string: &str, matches: &[[usize; 4]]) {
         let lcs = Lcs::new(a.as_bytes(), b.as_bytes(), MEMORY_MAX).expect("short strings");

@@ -1,12 +1,12 @@
-//! Lists: elements in order, with short ways to both ends.
+//! Lists: elements in order, with quick access to both ends.
 //!
 //! ```text
-//!   packed:     count, 2 bytes | listpack                (65,535: as many or more, to be counted)
-//!   quicklist:  a row of listpacks, see `quicklist.rs`
+//!   packed:     count, 2 bytes | listpack                (a count of 65,535 says that the elements must be counted)
+//!   quicklist:  a deque of listpacks, see `quicklist.rs`
 //! ```
 //!
-//! A list is packed until `list-max-listpack-size` is exceeded, and becomes packed again when it has come down to half of that: both as
-//! in Redis (t_list.c), to the byte, since OBJECT ENCODING shows it.
+//! A list is packed until it exceeds `list-max-listpack-size`, and is packed again when it has shrunk to half of that. Both rules are
+//! Redis's to the byte (t_list.c), since OBJECT ENCODING shows them.
 
 mod quicklist;
 mod run;
@@ -20,55 +20,68 @@ use self::{
 pub use quicklist::Elements;
 
 use crate::{
-    Collection, Encoding, ValueType, any_collection,
+    Collection, Encoding, ValueType,
+    allocation::HEAVY_BYTES_MIN,
+    collection::any_collection,
     listpack::{Element, Encoded, HEADER_AND_END, Listpack},
     number::parse_i64,
 };
 
-/// A list, to be edited.
+/// A list, for editing. The left end is the beginning.
 pub enum List {
+    /// A count and a listpack.
     Packed(Run),
+    /// A quicklist.
     Quick(Box<Quicklist>),
 }
 
-/// A list, to be read.
+/// A list, for reading.
 #[derive(Clone, Copy)]
 pub enum ListView<'a> {
+    /// A count and a listpack.
     Packed(&'a [u8]),
+    /// A quicklist.
     Quick(&'a Quicklist),
 }
 
-/// The settings that lists depend on.
+/// The settings that decide about a list's form.
 #[derive(Clone, Copy, Debug)]
 pub struct ListLimits {
-    /// `list-max-listpack-size`: the size of a listpack, as so many elements or, negative, one of five sizes in bytes.
+    /// `list-max-listpack-size`: the most elements of a listpack or, if negative, one of five sizes in bytes: −1 is 4 KiB, −5 is 64 KiB.
     pub listpack_size_max: i32,
-    /// From which length on an element of a long list lies alone; by default, where it is longer than a listpack may be.
+    /// An element of at least this many bytes has a node of a quicklist to itself. `None`: an element that is longer than a listpack may be.
+    /// (Redis: `DEBUG QUICKLIST-PACKED-THRESHOLD`)
     pub plain_len_min: Option<usize>,
 }
 
-/// An end of a list: the left one is the beginning.
+/// An end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
+    /// The beginning, where index 0 is.
     Left,
+    /// The end of the list.
     Right,
 }
 
-/// An element that others are compared with: whether it is the text of an integer is found once.
+/// An element to search for. Whether it is the text of an integer is determined once, not for each comparison.
 #[derive(Clone, Copy)]
 pub struct Wanted<'a> {
     bytes: &'a [u8],
     integer: Option<i64>,
 }
 
+/// The bytes of the count of a packed list.
 const COUNT_LEN: usize = 2;
+/// The count of a packed list whose elements must be counted.
 const COUNT_UNKNOWN: u16 = u16::MAX;
 
 impl List {
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.view().len()
     }
 
+    /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
         match self {
             List::Packed(run) => run.len() <= COUNT_LEN,
@@ -76,7 +89,7 @@ impl List {
         }
     }
 
-    /// A list of these elements. (Redis: a long list that is converted at the end, `LIST_CONV_AUTO`)
+    /// Makes a list of elements, in their order. As on Redis, it is filled as a quicklist and packed at the end. (Redis: `LIST_CONV_AUTO`)
     pub fn from_elements<'v>(elements: impl Iterator<Item = Element<'v>>, limits: &ListLimits) -> List {
         let mut list = Quicklist::new(NodeSize::new(limits.listpack_size_max));
         let mut text = itoa::Buffer::new();
@@ -86,7 +99,7 @@ impl List {
         list
     }
 
-    /// Pushes values one after the other, so that the last one is outermost. Returns the new length.
+    /// Pushes values one by one, so that the last value is at the end of the list. Returns the new length.
     #[inline]
     pub fn push<'v>(
         &mut self,
@@ -111,7 +124,7 @@ impl List {
         }
     }
 
-    /// As [`List::push`], for an element that was popped from a list: integers count for nothing against the limit, as in Redis.
+    /// As [`List::push`], for an element that was popped from a list. As on Redis, an integer does not count against the limit.
     pub fn push_element(&mut self, end: End, element: Element<'_>, limits: &ListLimits) -> usize {
         let added = match element {
             Element::Int(_) => 0,
@@ -134,20 +147,20 @@ impl List {
         }
     }
 
-    /// Removes so many elements at an end, or all there are, each of them shown before. Returns how many.
+    /// Removes `count` elements at an end, or all if there are fewer. `show` is called for each of them. Returns how many were removed.
     #[inline]
     pub fn pop(&mut self, end: End, count: usize, limits: &ListLimits, show: impl FnMut(Element<'_>)) -> usize {
-        let popped = self.pop_as_it_is(end, count, show);
+        let popped = self.pop_without_packing(end, count, show);
         if popped > 0 {
             self.shrink(limits);
         }
         popped
     }
 
-    /// Moves the element at an end to an end, after it was shown. There must be one.
+    /// Moves the element at one end to the same or the other end, and calls `show` for it. There must be an element.
     pub fn rotate(&mut self, from: End, to: End, limits: &ListLimits, mut show: impl FnMut(Element<'_>)) {
         let (mut text, mut integer) = (Vec::new(), None);
-        self.pop_as_it_is(from, 1, |element| {
+        self.pop_without_packing(from, 1, |element| {
             show(element);
             integer = element.as_int();
             element.write_to(&mut text);
@@ -156,8 +169,9 @@ impl List {
         self.shrink(limits);
     }
 
+    /// As [`List::pop`], without packing the list again.
     #[inline]
-    fn pop_as_it_is(&mut self, end: End, count: usize, show: impl FnMut(Element<'_>)) -> usize {
+    fn pop_without_packing(&mut self, end: End, count: usize, show: impl FnMut(Element<'_>)) -> usize {
         let len = self.len();
         let count = count.min(len);
         let is_reverse = end == End::Right;
@@ -167,7 +181,8 @@ impl List {
         count
     }
 
-    /// Puts a value in place of the element at an index. Returns whether there is one; the encoding may change nevertheless.
+    /// Replaces the element at an index. Returns whether there is such an element. As on Redis, the encoding may change even if there is
+    /// none.
     pub fn set(&mut self, index: usize, value: &[u8], limits: &ListLimits) -> bool {
         self.grow_for(value.len(), 1, limits);
         if index >= self.len() {
@@ -176,7 +191,9 @@ impl List {
         match self {
             List::Packed(run) => edit_packed(run, |run, count| {
                 let listpack = run.listpack();
-                let Some(from) = listpack.nth_of(index, *count) else { unreachable!("there is an element {index}") };
+                let Some(from) = listpack.nth_of(index, *count) else {
+                    unreachable!("the list has an element {index}")
+                };
                 let to = listpack.end_of(from);
                 run.replace(from, to, &Encoded::new(value));
             }),
@@ -186,8 +203,8 @@ impl List {
         true
     }
 
-    /// Puts a value beside the first element that equals the pivot. Returns the new length, or `None` where there is no such element; the
-    /// encoding may change nevertheless.
+    /// Inserts a value before or after the first element that equals the pivot. Returns the new length, or `None` if no element equals it.
+    /// As on Redis, the encoding may change even then.
     pub fn insert(&mut self, pivot: &Wanted<'_>, is_after: bool, value: &[u8], limits: &ListLimits) -> Option<usize> {
         self.grow_for(value.len(), 1, limits);
         match self {
@@ -207,7 +224,7 @@ impl List {
         }
     }
 
-    /// Removes elements that equal the wanted one, of so many at most, from an end on. Returns how many.
+    /// Removes at most `count_max` elements that equal the wanted one, searching from an end. Returns how many were removed.
     pub fn remove(&mut self, from: End, count_max: usize, wanted: &Wanted<'_>, limits: &ListLimits) -> usize {
         let is_reverse = from == End::Right;
         let removed = match self {
@@ -226,7 +243,7 @@ impl List {
         removed
     }
 
-    /// Leaves only so many elements from an index on.
+    /// Removes all elements but the `kept` ones from an index on. They must be there.
     pub fn trim(&mut self, from: usize, kept: usize, limits: &ListLimits) {
         let len = self.len();
         self.remove_range(from + kept, len - from - kept);
@@ -250,7 +267,8 @@ impl List {
         }
     }
 
-    /// Becomes a quicklist where so many more bytes and elements are too many for a listpack. (Redis: `listTypeTryConversionAppend`)
+    /// Converts a packed list to a quicklist if `bytes` more bytes in `elements` more elements are too much for a listpack.
+    /// (Redis: `listTypeTryConversionAppend`)
     #[inline]
     fn grow_for(&mut self, bytes: usize, elements: usize, limits: &ListLimits) {
         let List::Packed(run) = self else { return };
@@ -264,13 +282,13 @@ impl List {
         *self = List::Quick(Box::new(list));
     }
 
-    /// Becomes packed where it is well below the limit. (Redis: `listTypeTryConversion` with `LIST_CONV_SHRINKING`)
+    /// Packs a quicklist that is at most half as large as the limit. (Redis: `listTypeTryConversion` with `LIST_CONV_SHRINKING`)
     #[inline]
     fn shrink(&mut self, limits: &ListLimits) {
         self.pack_within(limits, 2);
     }
 
-    /// Becomes packed where it is one node of no more than that part of the limit.
+    /// Packs a quicklist that has a single node of at most the limit divided by `part`.
     #[inline]
     fn pack_within(&mut self, limits: &ListLimits, part: usize) {
         let List::Quick(list) = self else { return };
@@ -284,6 +302,7 @@ impl List {
 }
 
 impl<'a> ListView<'a> {
+    /// Returns the number of elements.
     #[inline]
     pub fn len(self) -> usize {
         match self {
@@ -292,10 +311,12 @@ impl<'a> ListView<'a> {
         }
     }
 
+    /// Returns whether there are no elements.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
+    /// Returns the element at an index, or `None` if there are not enough elements.
     #[inline]
     pub fn get(self, index: usize) -> Option<Element<'a>> {
         match self {
@@ -307,12 +328,13 @@ impl<'a> ListView<'a> {
         }
     }
 
+    /// Returns all elements in order.
     #[inline]
     pub fn iter(self) -> Elements<'a> {
         self.iter_from(0, false)
     }
 
-    /// Shows so many elements from an index on, as many as there are at most, until `visit` breaks off.
+    /// Visits at most `count` elements from an index on, until `visit` breaks.
     #[inline]
     pub fn walk(
         self,
@@ -326,7 +348,7 @@ impl<'a> ListView<'a> {
         }
     }
 
-    /// The elements from an index on, forwards or backwards.
+    /// Returns the elements from an index on, forwards or backwards.
     #[inline]
     pub fn iter_from(self, index: usize, is_reverse: bool) -> Elements<'a> {
         match self {
@@ -349,10 +371,12 @@ impl<'a> ListView<'a> {
 }
 
 impl<'a> Wanted<'a> {
+    /// Makes an element to search for.
     pub fn new(bytes: &'a [u8]) -> Wanted<'a> {
         Wanted { bytes, integer: parse_i64(bytes) }
     }
 
+    /// Returns whether an element equals the wanted one.
     #[inline]
     pub fn is(&self, element: Element<'_>) -> bool {
         match element {
@@ -428,7 +452,7 @@ impl Collection for List {
 
     fn is_heavy(&self) -> bool {
         match self {
-            List::Packed(run) => run.capacity() > 64 * 1024,
+            List::Packed(run) => run.capacity() > HEAVY_BYTES_MIN,
             List::Quick(list) => list.is_heavy(),
         }
     }
@@ -441,13 +465,13 @@ impl Collection for List {
     }
 }
 
-/// The listpack of packed bytes.
+/// Returns the listpack in the bytes of a packed list.
 #[inline]
 fn listpack_of(packed: &[u8]) -> Listpack<'_> {
     Listpack(packed.get(COUNT_LEN..).unwrap_or_default())
 }
 
-/// How many elements there are in packed bytes.
+/// Returns the number of elements in the bytes of a packed list.
 #[inline]
 fn count_of(packed: &[u8]) -> usize {
     match packed.first_chunk().map(|count| u16::from_le_bytes(*count)) {
@@ -457,7 +481,7 @@ fn count_of(packed: &[u8]) -> usize {
     }
 }
 
-/// Changes the listpack of packed bytes, and the number of its elements.
+/// Edits the listpack of a packed list. `change` must keep the count right.
 #[inline]
 fn edit_packed<R>(packed: &mut Run, change: impl FnOnce(&mut Run, &mut usize) -> R) -> R {
     let (mut run, mut count) = opened(std::mem::take(packed));
@@ -466,6 +490,7 @@ fn edit_packed<R>(packed: &mut Run, change: impl FnOnce(&mut Run, &mut usize) ->
     result
 }
 
+/// Takes a packed list apart, into listpack and count.
 #[inline]
 fn opened(mut packed: Run) -> (Run, usize) {
     if packed.len() == 0 {
@@ -477,6 +502,7 @@ fn opened(mut packed: Run) -> (Run, usize) {
     (packed, count)
 }
 
+/// Puts a packed list together, of listpack and count.
 #[inline]
 fn closed(mut run: Run, count: usize) -> Run {
     run.prepend(&u16::try_from(count).unwrap_or(COUNT_UNKNOWN).to_le_bytes());
@@ -487,7 +513,7 @@ fn closed(mut run: Run, count: usize) -> Run {
 fn push_packed(run: &mut Run, end: End, element: &Encoded<'_>) {
     match end {
         End::Left => {
-            // With the count, which is put there next.
+            // The room is for the count too, which is put before the elements again.
             run.make_room(element.len() + COUNT_LEN);
             run.push_front(element);
         }

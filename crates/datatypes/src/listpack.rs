@@ -1,32 +1,34 @@
-//! Listpacks: a run of elements, each as short as it can be, that is walked from either end.
+//! Listpacks: runs of elements in a compact encoding, which can be walked from either end.
 //!
 //! ```text
-//!   element:  head | bytes of a string, where it is one | back length
+//!   element:  head | bytes, of a string | back length
 //!
-//!   head, and what follows it                                          element
+//!   head              then                                             element
 //!   0xxxxxxx                                                           0 to 127
 //!   10xxxxxx                          bytes                            a string of up to 63 bytes
 //!   110xxxxx xxxxxxxx                                                  −4,096 to 4,095
 //!   1110xxxx xxxxxxxx                 bytes                            a string of up to 4,095 bytes
-//!   11110000, length in 4 bytes       bytes                            a longer string
-//!   11110001 … 11110100, then         2, 3, 4 or 8 bytes               greater integers
+//!   11110000          length in 4 bytes, bytes                         a longer string
+//!   11110001 … 11110100               2, 3, 4 or 8 bytes               a greater integer
 //! ```
 //!
-//! The back length is how long all before it is, seven bits a byte, to be read backwards: its last byte has the lowest bits, and the top bit
-//! says that there is another byte to the left. A string that is the text of an integer becomes that integer, so that what is equal is
-//! the same bytes. A short string costs two bytes, a small number two in all.
+//! The back length is the length of head and bytes. It is read backwards: seven bits a byte, the lowest in the last byte, and the top bit
+//! says that another byte lies to the left. A string that is the text of an integer is stored as that integer, so that equal elements have
+//! equal bytes. A short string takes two bytes more than its own, and a small integer takes two bytes in all.
 //!
-//! This is Redis's listpack (listpack.c) without its header and its end, which are added where a limit counts them
-//! ([`HEADER_AND_END`]) and where one is written to a file. What reads takes a [`Listpack`], a slice that knows how; what edits takes
-//! the vector. *Offsets* are where elements begin, and are those of a well-formed run: others may panic.
+//! This is Redis's listpack (listpack.c) without its header and its end byte. They are added where a limit counts them
+//! ([`HEADER_AND_END`]), and where a listpack is written to a file ([`Listpack::to_redis`]).
+//!
+//! To read a run, wrap it in a [`Listpack`]; to edit it, pass the vector to a function of this module. An *offset* is the position at which
+//! an element begins. All functions take offsets of a well-formed run; other offsets may panic.
 
 use crate::number::{I64_LEN_MAX, parse_i64};
 
-/// What Redis's listpack has more than its elements: size and count before them, a mark behind them.
+/// The bytes that a listpack takes on Redis in addition to its elements: size and count before them, and the end byte behind them.
 pub const HEADER_AND_END: usize = HEADER + 1;
 const HEADER: usize = 6;
 const END: u8 = 0xff;
-/// What the count says where there are too many to say.
+/// The count in the header of a listpack with more elements than 16 bits can count.
 const COUNT_UNKNOWN: u16 = u16::MAX;
 
 const STRING_32: u8 = 0xf0;
@@ -35,27 +37,30 @@ const INT_24: u8 = 0xf2;
 const INT_32: u8 = 0xf3;
 const INT_64: u8 = 0xf4;
 
-/// The longest string that fits; far longer ones are of no use here.
+/// The longest string that an element can hold, in bytes. A collection is no longer packed long before that.
 pub const STRING_LEN_MAX: usize = 1 << 31;
 
-/// A run of elements, to be read.
+/// A run of elements, for reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listpack<'a>(pub &'a [u8]);
 
-/// An element as it lies there: a string that is the text of an integer is that integer.
+/// An element. A string that is the text of an integer is that integer, so that equal elements are equal values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element<'a> {
+    /// A string that is exactly how the integer is written; see [`parse_i64`].
     Int(i64),
+    /// Any other string.
     Bytes(&'a [u8]),
 }
 
 impl<'a> Listpack<'a> {
+    /// Returns whether there are no elements.
     #[inline]
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many elements there are, by walking over them.
+    /// Counts the elements, by walking over them.
     pub fn len(self) -> usize {
         let mut count = 0;
         let mut offset = 0;
@@ -66,55 +71,57 @@ impl<'a> Listpack<'a> {
         count
     }
 
-    /// Offsets and elements, from either end.
+    /// Returns the offsets and the elements, from either end.
     #[inline]
     pub fn iter(self) -> Iter<'a> {
         Iter { bytes: self.0, front: 0, back: self.0.len() }
     }
 
-    /// Offsets and elements from the one at an offset on; the offset may be the end.
+    /// Returns the offsets and the elements from an offset on, which may be the end.
     #[inline]
     pub fn iter_from(self, offset: usize) -> Iter<'a> {
         Iter { bytes: self.0, front: offset, back: self.0.len() }
     }
 
+    /// Returns the offset of the first element.
     #[inline]
     pub fn first(self) -> Option<usize> {
         (!self.0.is_empty()).then_some(0)
     }
 
+    /// Returns the offset of the last element.
     #[inline]
     pub fn last(self) -> Option<usize> {
         self.prev(self.0.len())
     }
 
-    /// The element after the one at an offset.
+    /// Returns the offset of the element after the one at an offset.
     #[inline]
     pub fn next(self, offset: usize) -> Option<usize> {
         let end = self.end_of(offset);
         (end < self.0.len()).then_some(end)
     }
 
-    /// The element before the one at an offset; the offset may be the end.
+    /// Returns the offset of the element before an offset, which may be the end.
     #[inline]
     pub fn prev(self, offset: usize) -> Option<usize> {
         (offset > 0).then(|| start_of_last(self.0, offset))
     }
 
-    /// The element at an offset.
+    /// Returns the element at an offset.
     #[inline]
     pub fn get(self, offset: usize) -> Element<'a> {
         decode(self.0, offset).0
     }
 
-    /// Where the element at an offset ends, and the next one begins.
+    /// Returns the end of the element at an offset, which is the offset of the next element, or the end of the run.
     #[inline]
     pub fn end_of(self, offset: usize) -> usize {
         let (head, body) = lengths(self.0, offset);
         offset + with_back(head + body)
     }
 
-    /// The offset of an element by its number.
+    /// Returns the offset of the element at an index, or `None` if there are not enough elements.
     #[inline]
     pub fn nth(self, index: usize) -> Option<usize> {
         let mut offset = 0;
@@ -127,7 +134,7 @@ impl<'a> Listpack<'a> {
         (offset < self.0.len()).then_some(offset)
     }
 
-    /// As [`Listpack::nth`], counted from the last element, which is number zero.
+    /// As [`Listpack::nth`], where index 0 is the last element.
     #[inline]
     pub fn nth_back(self, index: usize) -> Option<usize> {
         let mut offset = self.last()?;
@@ -137,7 +144,7 @@ impl<'a> Listpack<'a> {
         Some(offset)
     }
 
-    /// As [`Listpack::nth`], from the nearer end, where it is known how many elements there are.
+    /// As [`Listpack::nth`], for a run of `count` elements: it walks from the nearer end.
     #[inline]
     pub fn nth_of(self, index: usize, count: usize) -> Option<usize> {
         if index >= count {
@@ -149,13 +156,13 @@ impl<'a> Listpack<'a> {
         }
     }
 
-    /// The first element that equals the bytes, where `skip` elements after each that is compared are not.
+    /// Returns the offset of the first element that equals the bytes. After each element that is compared, `skip` elements are not.
     #[inline]
     pub fn find(self, bytes: &[u8], skip: usize) -> Option<usize> {
         self.find_from(0, bytes, skip)
     }
 
-    /// As [`Listpack::find`], from the element at an offset on; the offset may be the end.
+    /// As [`Listpack::find`], from an offset on, which may be the end.
     #[inline]
     pub fn find_from(self, offset: usize, bytes: &[u8], skip: usize) -> Option<usize> {
         let wanted = Encoded::new(bytes);
@@ -174,23 +181,26 @@ impl<'a> Listpack<'a> {
         None
     }
 
-    /// Whether the element at an offset equals the encoded bytes: for loops that compare many with one.
+    /// Returns whether the element at an offset equals an encoded one. For loops that compare many elements with one.
     #[inline]
     pub fn equals(self, offset: usize, wanted: &Encoded<'_>) -> bool {
         wanted.is_at(self.0, offset)
     }
 
-    /// How many bytes of it are the first so many elements.
+    /// Returns the bytes that the first `elements` elements take, or all if there are fewer.
     #[inline]
     pub fn len_of(self, elements: usize) -> usize {
         self.nth(elements).unwrap_or(self.0.len())
     }
 
-    /// It as Redis has it, with header and end.
+    /// Returns the listpack as Redis has it, with header and end.
+    ///
+    /// # Panics
+    /// If the run has 4 GiB or more.
     pub fn to_redis(self) -> Vec<u8> {
         let total = self.0.len() + HEADER_AND_END;
         let mut bytes = Vec::with_capacity(total);
-        bytes.extend_from_slice(&u32::try_from(total).expect("a listpack of less than 4 GiB").to_le_bytes());
+        bytes.extend_from_slice(&u32::try_from(total).expect("a listpack has less than 4 GiB").to_le_bytes());
         bytes.extend_from_slice(&u16::try_from(self.len()).unwrap_or(COUNT_UNKNOWN).to_le_bytes());
         bytes.extend_from_slice(self.0);
         bytes.push(END);
@@ -198,7 +208,8 @@ impl<'a> Listpack<'a> {
     }
 }
 
-/// The elements of one of Redis's, or `None` where it is not well formed. Whoever wrote it, what is equal is the same bytes afterwards.
+/// Returns the elements of a listpack of Redis's, or `None` if it is not well formed. Each element is encoded anew, so that equal elements
+/// have equal bytes whoever wrote the listpack.
 pub fn from_redis(bytes: &[u8]) -> Option<Vec<u8>> {
     let (header, rest) = bytes.split_at_checked(HEADER)?;
     let total = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
@@ -239,19 +250,19 @@ pub fn push_back_int(run: &mut Vec<u8>, value: i64) {
     Encoded::of_int(value).push_to(run);
 }
 
-/// Puts an element before all others.
+/// Inserts an element in front of all others.
 #[inline]
 pub fn push_front(run: &mut Vec<u8>, bytes: &[u8]) {
     insert(run, 0, bytes);
 }
 
-/// Puts an element before the one at an offset, or at the end where the offset is.
+/// Inserts an element at an offset, which may be the end.
 #[inline]
 pub fn insert(run: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
     Encoded::new(bytes).put(run, offset, 0);
 }
 
-/// Puts an element in place of the one at an offset.
+/// Replaces the element at an offset.
 #[inline]
 pub fn replace(run: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
     let before = Listpack(run).end_of(offset) - offset;
@@ -264,20 +275,20 @@ pub fn insert_int(run: &mut Vec<u8>, offset: usize, value: i64) {
     Encoded::of_int(value).put(run, offset, 0);
 }
 
-/// As [`replace`], by an integer.
+/// As [`replace`], for an integer.
 #[inline]
 pub fn replace_int(run: &mut Vec<u8>, offset: usize, value: i64) {
     let before = Listpack(run).end_of(offset) - offset;
     Encoded::of_int(value).put(run, offset, before);
 }
 
-/// Removes the element at an offset: the next one is there then.
+/// Removes the element at an offset. The next element is then at this offset.
 #[inline]
 pub fn remove(run: &mut Vec<u8>, offset: usize) {
     remove_range(run, offset, 1);
 }
 
-/// Removes so many elements from an offset on, or as many as there are.
+/// Removes `elements` elements from an offset on, or all if there are fewer.
 #[inline]
 pub fn remove_range(run: &mut Vec<u8>, offset: usize, elements: usize) {
     let mut end = offset;
@@ -290,7 +301,7 @@ pub fn remove_range(run: &mut Vec<u8>, offset: usize, elements: usize) {
     remove_bytes(run, offset, end);
 }
 
-/// Removes the elements that lie between two offsets, of which the second may be the end.
+/// Removes the elements between two offsets, of which the second may be the end.
 #[inline]
 pub fn remove_bytes(run: &mut Vec<u8>, from: usize, to: usize) {
     let len = run.len();
@@ -298,20 +309,20 @@ pub fn remove_bytes(run: &mut Vec<u8>, from: usize, to: usize) {
     run.truncate(len - (to - from));
 }
 
-/// How many bytes an element takes.
+/// Returns the bytes that an element takes.
 #[inline]
 pub fn encoded_len(bytes: &[u8]) -> usize {
     Encoded::new(bytes).len()
 }
 
-/// How many bytes an integer takes.
+/// Returns the bytes that an integer takes as an element.
 #[inline]
 pub fn encoded_len_int(value: i64) -> usize {
     Encoded::of_int(value).len()
 }
 
 impl<'a> Element<'a> {
-    /// The element that stands for these bytes.
+    /// Makes the element of these bytes.
     #[inline]
     pub fn of(bytes: &'a [u8]) -> Element<'a> {
         match parse_i64(bytes) {
@@ -320,7 +331,7 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// Its bytes; those of an integer are written into the buffer.
+    /// Returns the element's bytes. Those of an integer are written to the buffer.
     #[inline]
     pub fn as_bytes<'b>(&self, buffer: &'b mut itoa::Buffer) -> &'b [u8]
     where
@@ -332,17 +343,18 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// Appends its bytes.
+    /// Appends the element's bytes.
     #[inline]
     pub fn write_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.as_bytes(&mut itoa::Buffer::new()));
     }
 
+    /// Returns the element's bytes as a vector.
     pub fn to_vec(&self) -> Vec<u8> {
         self.as_bytes(&mut itoa::Buffer::new()).to_vec()
     }
 
-    /// How many bytes it stands for.
+    /// Returns the length of the element's bytes.
     #[inline]
     pub fn len(&self) -> usize {
         match self {
@@ -351,12 +363,13 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// Returns whether the element is the empty string.
     #[inline]
     pub fn is_empty(&self) -> bool {
         matches!(self, Element::Bytes([]))
     }
 
-    /// Whether it stands for these bytes.
+    /// Returns whether the element equals these bytes.
     #[inline]
     pub fn is(&self, bytes: &[u8]) -> bool {
         match *self {
@@ -365,7 +378,7 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// The integer that it is.
+    /// Returns the integer, if the element is one.
     #[inline]
     pub fn as_int(&self) -> Option<i64> {
         match *self {
@@ -375,7 +388,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// Offsets and elements of a listpack, from either end.
+/// An iterator over the offsets and the elements of a listpack, from either end.
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
     bytes: &'a [u8],
@@ -384,7 +397,7 @@ pub struct Iter<'a> {
 }
 
 impl Iter<'_> {
-    /// Where the next element begins, or the end.
+    /// Returns the offset of the next element, or the end.
     #[inline]
     pub fn offset(&self) -> usize {
         self.front
@@ -417,7 +430,7 @@ impl DoubleEndedIterator for Iter<'_> {
     }
 }
 
-/// An element to be: what stands before its bytes, and they. Made once where one element is compared with many.
+/// An encoded element, to be written or compared: its head, and its bytes.
 pub struct Encoded<'a> {
     head: [u8; 9],
     head_len: u8,
@@ -425,6 +438,10 @@ pub struct Encoded<'a> {
 }
 
 impl<'a> Encoded<'a> {
+    /// Encodes a string.
+    ///
+    /// # Panics
+    /// If it has more than [`STRING_LEN_MAX`] bytes.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Encoded<'a> {
         if let Some(value) = parse_i64(bytes) {
@@ -442,7 +459,7 @@ impl<'a> Encoded<'a> {
                 2
             }
             len => {
-                assert!(len <= STRING_LEN_MAX, "a string of {len} bytes is no element of a listpack");
+                assert!(len <= STRING_LEN_MAX, "a string of {len} bytes is too long for a listpack");
                 head[0] = STRING_32;
                 head[1..5].copy_from_slice(&(len as u32).to_le_bytes());
                 5
@@ -451,6 +468,7 @@ impl<'a> Encoded<'a> {
         Encoded { head, head_len, body: bytes }
     }
 
+    /// Encodes an integer.
     #[inline]
     pub fn of_int(value: i64) -> Encoded<'a> {
         let bytes = value.to_le_bytes();
@@ -478,17 +496,18 @@ impl<'a> Encoded<'a> {
         Encoded { head, head_len, body: &[] }
     }
 
-    /// How many bytes it takes.
+    /// Returns the bytes that the element takes, with its back length.
     #[inline]
     pub fn len(&self) -> usize {
         with_back(self.inner_len())
     }
 
-    /// It takes one byte at least, and one for the back length.
+    /// Returns false: an element takes at least two bytes.
     pub fn is_empty(&self) -> bool {
         false
     }
 
+    /// Appends the element to a run.
     #[inline]
     pub fn push_to(&self, run: &mut Vec<u8>) {
         run.extend_from_slice(self.head());
@@ -496,7 +515,7 @@ impl<'a> Encoded<'a> {
         run.extend_from_slice(Back::new(self.inner_len()).bytes());
     }
 
-    /// Puts it in place of so many bytes at an offset.
+    /// Writes the element in the place of the `before` bytes at an offset; 0 inserts it.
     #[inline]
     pub fn put(&self, run: &mut Vec<u8>, offset: usize, before: usize) {
         let len = self.len();
@@ -510,7 +529,7 @@ impl<'a> Encoded<'a> {
         self.write_to(&mut run[offset..offset + len]);
     }
 
-    /// Writes it to bytes that are as long as it is.
+    /// Writes the element to a slice of exactly [`Encoded::len`] bytes.
     #[inline]
     pub fn write_to(&self, out: &mut [u8]) {
         let (head, rest) = out.split_at_mut(usize::from(self.head_len));
@@ -522,7 +541,7 @@ impl<'a> Encoded<'a> {
 
     #[inline]
     fn is_at(&self, run: &[u8], offset: usize) -> bool {
-        // The first byte tells most elements apart: it has the type, and the length of a short string.
+        // The first byte differs for most elements, since it has the type, and the length of a short string or the value of a small integer.
         if run[offset] != self.head[0] {
             return false;
         }
@@ -541,7 +560,7 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// A back length.
+/// An encoded back length.
 struct Back {
     bytes: [u8; 5],
     len: usize,
@@ -553,7 +572,7 @@ impl Back {
         let len = with_back(inner) - inner;
         let mut bytes = [0; 5];
         for (at, byte) in bytes[..len].iter_mut().rev().enumerate() {
-            // Only the first byte has nothing to its left.
+            // The first byte is the only one without another byte to its left.
             let more = if at + 1 < len { 0x80 } else { 0 };
             *byte = (inner >> (7 * at)) as u8 & 0x7f | more;
         }
@@ -566,7 +585,8 @@ impl Back {
     }
 }
 
-/// So many bytes of an element, and the length of its back length. (Redis takes one byte more than it must for 16,383 and its like.)
+/// Returns the length of an element whose head and bytes have `inner` bytes, with its back length. As on Redis, the back length of 16,383
+/// takes one byte more than it needs, and so do 2,097,151 and 268,435,455.
 #[inline]
 fn with_back(inner: usize) -> usize {
     inner
@@ -579,7 +599,7 @@ fn with_back(inner: usize) -> usize {
         }
 }
 
-/// Where the element begins that ends at `end`.
+/// Returns the offset of the element that ends at `end`.
 #[inline]
 fn start_of_last(bytes: &[u8], end: usize) -> usize {
     let last = bytes[end - 1];
@@ -598,7 +618,7 @@ fn start_of_last(bytes: &[u8], end: usize) -> usize {
     }
 }
 
-/// How long head and body of the element at an offset are.
+/// Returns the lengths of the head and of the bytes of the element at an offset.
 #[inline]
 fn lengths(bytes: &[u8], offset: usize) -> (usize, usize) {
     let first = bytes[offset];
@@ -616,7 +636,7 @@ fn lengths(bytes: &[u8], offset: usize) -> (usize, usize) {
     }
 }
 
-/// As [`lengths`], of the first element of any bytes.
+/// As [`lengths`], for the first element of bytes that may not be well formed.
 fn lengths_checked(bytes: &[u8]) -> Option<(usize, usize)> {
     let needed = match bytes.first()? {
         0xe0..0xf0 => 2,
@@ -628,7 +648,7 @@ fn lengths_checked(bytes: &[u8]) -> Option<(usize, usize)> {
     (bytes.len() >= head.checked_add(body)?).then_some((head, body))
 }
 
-/// The element at an offset, and where it ends.
+/// Returns the element at an offset, and its end.
 #[inline]
 fn decode(bytes: &[u8], offset: usize) -> (Element<'_>, usize) {
     let first = bytes[offset];
@@ -640,7 +660,7 @@ fn decode(bytes: &[u8], offset: usize) -> (Element<'_>, usize) {
     match first {
         ..0x80 => int(i64::from(first), 1),
         0x80..0xc0 => {
-            // The usual case: its back length is one byte.
+            // This is the usual case. The back length takes one byte.
             let (body, len) = (offset + 1, usize::from(first & 0x3f));
             (Element::Bytes(&bytes[body..body + len]), body + len + 1)
         }
@@ -664,7 +684,7 @@ fn decode(bytes: &[u8], offset: usize) -> (Element<'_>, usize) {
 
 #[inline]
 fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
-    bytes[offset..offset + N].try_into().expect("as long as that")
+    bytes[offset..offset + N].try_into().expect("the slice has N bytes")
 }
 
 #[cfg(test)]
@@ -711,8 +731,8 @@ mod tests {
     }
 
     #[test]
-    fn one_of_redis_reads_back() {
-        // RPUSH of a, 1, -5000 and a string of 130 bytes, as DUMP writes it.
+    fn a_listpack_of_redis_reads_back() {
+        // The listpack that DUMP returns after RPUSH of a, 1, -5000 and a string of 130 bytes.
         let mut bytes = vec![0, 0, 0, 0, 4, 0];
         bytes.extend_from_slice(b"\x81a\x02\x01\x01\xf1\x78\xec\x03\xe0\x82");
         bytes.extend_from_slice(&[b'y'; 130]);
@@ -725,7 +745,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_well_formed_is_refused() {
+    fn a_malformed_listpack_is_refused() {
         let good = Listpack(&run(&[b"hello", b"12345", &[b'z'; 200]])).to_redis();
         assert!(from_redis(&good).is_some());
         for len in 0..good.len() {
@@ -743,8 +763,8 @@ mod tests {
     }
 
     #[test]
-    fn equal_elements_are_the_same_bytes_whoever_wrote_them() {
-        // The integer 5 in three bytes, and as a string.
+    fn equal_elements_have_equal_bytes() {
+        // The integer 5 in a longer encoding, and as a string.
         let bytes = b"\x0e\0\0\0\x02\0\xf1\x05\x00\x03\x815\x02\xff";
         assert_eq!(from_redis(bytes), Some(run(&[b"5", b"5"])));
     }

@@ -1,22 +1,23 @@
-//! The extended doubles of the x86, in which Redis computes INCRBYFLOAT and HINCRBYFLOAT.
+//! Long doubles: the 80-bit floating-point numbers of the x86, in which Redis computes INCRBYFLOAT and HINCRBYFLOAT.
 //!
 //! ```text
-//! value = ± mantissa × 2^exponent      mantissa: 64 bits, the top one set unless the exponent is the least
-//!                                      exponent: -16445 ..= 16320
+//! value = ± mantissa × 2^exponent      mantissa: 64 bits; the highest is set unless the exponent is the least
+//!                                      exponent: −16,445 to 16,320
 //! ```
 //!
-//! Text is read as C's `strtold` does and written as `%.17Lf` without the trailing zeros (Redis: `string2ld` and `ld2string`, util.c), so
-//! that 0.1 and 0.2 make 0.3. Both are exact before they round, to the nearest and to the even one of two as near.
+//! Text is parsed as by C's `strtold`, and written as by `%.17Lf` without trailing zeros, so that 0.1 and 0.2 make 0.3. (Redis: `string2ld`
+//! and `ld2string`, util.c) Parsing, writing and adding compute exactly and round once, to the nearest number, and to the even one of two
+//! that are equally near.
 
 use std::ops::{Add, Neg};
 
-/// The longest text that is read. (Redis: `MAX_LONG_DOUBLE_CHARS`)
+/// The longest text that is parsed, in bytes. (Redis: `MAX_LONG_DOUBLE_CHARS`)
 const TEXT_LEN_MAX: usize = 5 * 1024 - 1;
 
-/// How many digits are written behind the point, at most.
+/// The most digits that are written behind the point.
 const FRACTION_DIGITS: u32 = 17;
 
-/// An extended double.
+/// A long double.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LongDouble {
     negative: bool,
@@ -30,7 +31,7 @@ enum Magnitude {
     NotANumber,
 }
 
-/// How a binary format rounds: its bits, and the exponents of its lowest bit.
+/// A binary floating-point format: the bits of the mantissa, and the range of the exponent of its lowest bit.
 #[derive(Clone, Copy)]
 pub(crate) struct Format {
     bits: u32,
@@ -38,18 +39,21 @@ pub(crate) struct Format {
     exponent_max: i32,
 }
 
+/// The format of long doubles.
 const EXTENDED: Format = Format { bits: 64, exponent_min: -16445, exponent_max: 16320 };
+/// The format of doubles.
 pub(crate) const DOUBLE: Format = Format { bits: 53, exponent_min: -1074, exponent_max: 971 };
 
 impl LongDouble {
+    /// Zero.
     pub const ZERO: LongDouble = LongDouble::finite(false, 0, EXTENDED.exponent_min);
 
     const fn finite(negative: bool, mantissa: u64, exponent: i32) -> LongDouble {
         LongDouble { negative, magnitude: Magnitude::Finite { mantissa, exponent } }
     }
 
-    /// Reads a number: decimal or, after `0x`, hexadecimal, `inf`, `infinity`. `None` for anything else, spaces and `nan` too, and for what
-    /// is too great or, not being zero, too small.
+    /// Parses a number: decimal, hexadecimal after `0x`, `inf` or `infinity`. Returns `None` for anything else, including spaces and `nan`,
+    /// for a number whose magnitude is too great, and for one other than zero that is too small.
     pub fn parse(text: &[u8]) -> Option<LongDouble> {
         if text.len() > TEXT_LEN_MAX {
             return None;
@@ -64,12 +68,13 @@ impl LongDouble {
         (mantissa != 0).then_some(LongDouble::finite(negative, mantissa, exponent))
     }
 
+    /// Returns whether the number is neither infinite nor NaN.
     pub fn is_finite(self) -> bool {
         matches!(self.magnitude, Magnitude::Finite { .. })
     }
 
-    /// Appends the number with as many digits behind the point as it needs, 17 at most, and never an exponent: thousands of digits where
-    /// the number is so great.
+    /// Appends the number with as many digits behind the point as it needs, at most 17, and without an exponent. A great number has
+    /// thousands of digits.
     pub fn write(self, out: &mut Vec<u8>) {
         let Magnitude::Finite { mantissa, exponent } = self.magnitude else {
             out.extend_from_slice(match (self.magnitude, self.negative) {
@@ -86,7 +91,7 @@ impl LongDouble {
         if exponent >= 0 {
             Natural::from(mantissa).shifted_left(exponent as u32).write_decimal(out);
         } else {
-            // 121 bits at most, so a shift by more leaves less than a half.
+            // The scaled value has at most 121 bits, so that a shift by more than 122 leaves less than a half.
             let scaled = u128::from(mantissa) * 10u128.pow(FRACTION_DIGITS);
             let rounded =
                 if exponent < -122 { 0 } else { shift_right_rounding(scaled, exponent.unsigned_abs(), false) };
@@ -102,7 +107,7 @@ impl LongDouble {
         }
     }
 
-    /// The number as [`LongDouble::write`] writes it.
+    /// Returns the text that [`LongDouble::write`] appends.
     pub fn to_text(self) -> Vec<u8> {
         let mut text = Vec::new();
         self.write(&mut text);
@@ -160,8 +165,8 @@ impl Add for LongDouble {
             (_, Infinite) => other,
             (Finite { exponent: a, .. }, Finite { exponent: b, .. }) if a < b => other + self,
             (Finite { mantissa: a, exponent }, Finite { mantissa: b, exponent: b_exponent }) => {
-                // Room for the carry above, and for 62 bits of the lesser operand below; of what lies lower it matters only whether there
-                // is any, since the greater operand's top bit is set then.
+                // 62 bits below are kept of the operand with the smaller exponent, and there is room for a carry above. Of the lower bits it
+                // matters only whether one is set, since the other operand's highest bit is set then.
                 const ROOM: u32 = 62;
                 let distance = exponent.abs_diff(b_exponent);
                 let (a, b) = (u128::from(a) << ROOM, u128::from(b) << ROOM);
@@ -187,8 +192,9 @@ impl Add for LongDouble {
 }
 
 impl Format {
-    /// The number of this format that is nearest to `value * 2^exponent`, plus a little where `sticky` says so: its mantissa, normalized,
-    /// and its exponent. `None` where it is too great. A sticky `value` must have more bits than the format.
+    /// Rounds `value × 2^exponent` to the nearest number of the format, and returns its normalized mantissa and its exponent. `sticky` says
+    /// that the exact value is slightly greater; `value` must then have more bits than the format. Returns `None` if the number is too
+    /// great.
     pub(crate) fn round(self, value: u128, exponent: i32, sticky: bool) -> Option<(u64, i32)> {
         if value == 0 {
             return Some((0, self.exponent_min));
@@ -196,7 +202,7 @@ impl Format {
         let width = 128 - value.leading_zeros();
         let shift = (width as i32 - self.bits as i32).max(self.exponent_min - exponent);
         let (mut mantissa, mut exponent) = if shift <= 0 {
-            debug_assert!(!sticky, "bits were lost that are needed");
+            debug_assert!(!sticky, "bits that the result needs were lost");
             (value << shift.unsigned_abs(), exponent + shift)
         } else {
             (shift_right_rounding(value, shift as u32, sticky), exponent + shift)
@@ -209,7 +215,8 @@ impl Format {
     }
 }
 
-/// `value / 2^shift`, rounded to the nearest, or to the even one of two as near; `sticky` says that the value is a little more.
+/// Returns `value / 2^shift`, rounded to the nearest integer, and to the even one of two that are equally near. `sticky` says that the
+/// exact value is slightly greater.
 fn shift_right_rounding(value: u128, shift: u32, sticky: bool) -> u128 {
     match shift {
         0 => value,
@@ -223,12 +230,13 @@ fn shift_right_rounding(value: u128, shift: u32, sticky: bool) -> u128 {
     }
 }
 
-/// A number as it is written, taken apart.
+/// The parts of a number's text.
 pub(crate) struct Literal<'a> {
     pub negative: bool,
     pub body: Body<'a>,
 }
 
+/// The magnitude in a number's text.
 pub(crate) enum Body<'a> {
     Infinite,
     Zero,
@@ -238,7 +246,7 @@ pub(crate) enum Body<'a> {
         fraction: &'a [u8],
         exponent: i64,
     },
-    /// `mantissa × 2^exponent`, not zero, and a little more if `sticky`.
+    /// `mantissa × 2^exponent`, not zero. `sticky` says that the exact value is slightly greater.
     Hexadecimal {
         mantissa: u128,
         exponent: i32,
@@ -246,11 +254,12 @@ pub(crate) enum Body<'a> {
     },
 }
 
-/// Beyond this an exponent makes any number of [`TEXT_LEN_MAX`] digits too great or too small, and so does its sum with their count.
+/// Exponents are limited to this magnitude. A number of at most [`TEXT_LEN_MAX`] digits with such an exponent is too great or too small in
+/// any case.
 const EXPONENT_MAX: i64 = 1 << 24;
 
 impl<'a> Literal<'a> {
-    /// What C's `strtod` takes, all of it, but for spaces and `nan`.
+    /// Parses a whole text as C's `strtod` does, but without spaces and `nan`.
     pub fn parse(text: &'a [u8]) -> Option<Literal<'a>> {
         let (negative, rest) = match text {
             [b'-', rest @ ..] => (true, rest),
@@ -292,7 +301,8 @@ fn hexadecimal(text: &[u8]) -> Option<Body<'_>> {
     Some(if mantissa == 0 { Body::Zero } else { Body::Hexadecimal { mantissa, exponent, sticky } })
 }
 
-/// Digits with a point among them or not, at least one: those before and behind the point, and what follows.
+/// Splits a text into the digits before the point, those behind it, and the rest. The point may be missing. Returns `None` if there are no
+/// digits.
 #[allow(clippy::type_complexity)]
 fn split_digits(text: &[u8], is_digit: impl Fn(&u8) -> bool) -> Option<(&[u8], &[u8], &[u8])> {
     let digits_end = |text: &[u8]| text.iter().position(|byte| !is_digit(byte)).unwrap_or(text.len());
@@ -304,7 +314,7 @@ fn split_digits(text: &[u8], is_digit: impl Fn(&u8) -> bool) -> Option<(&[u8], &
     (whole.len() + fraction.len() > 0).then_some((whole, fraction, rest))
 }
 
-/// An exponent behind its letter, or nothing.
+/// Parses an exponent behind its letter. An empty text is the exponent 0.
 fn split_exponent(text: &[u8], letter: u8) -> Option<i64> {
     let (negative, digits) = match text {
         [] => return Some(0),
@@ -319,14 +329,15 @@ fn split_exponent(text: &[u8], letter: u8) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// The extended double that is nearest to `whole.fraction × 10^exponent`, which is not zero; its mantissa is 0 where that is too small.
+/// Rounds `whole.fraction × 10^exponent`, which is not zero, to a long double. The mantissa is 0 if the number is too small. Returns `None`
+/// if the number is too great.
 fn round_decimal(whole: &[u8], fraction: &[u8], exponent: i64) -> Option<(u64, i32)> {
     let exponent = exponent - fraction.len() as i64;
     let mut digits: Vec<u8> = whole.iter().chain(fraction).copied().skip_while(|&digit| digit == b'0').collect();
     let significant = digits.iter().rposition(|&digit| digit != b'0').map_or(0, |last| last + 1);
     let exponent = exponent + (digits.len() - significant) as i64;
     digits.truncate(significant);
-    // The greatest number is 1.2e4932, the least 3.6e-4951.
+    // The greatest long double is 1.2e4932, and the least above zero is 3.6e-4951.
     let magnitude = digits.len() as i64 + exponent;
     if magnitude > 4_940 {
         return None;
@@ -340,7 +351,7 @@ fn round_decimal(whole: &[u8], fraction: &[u8], exponent: i64) -> Option<(u64, i
         if exponent >= 0 {
             return EXTENDED.round(u128::from(digits) * u128::from(power), 0, false);
         }
-        // The quotient has 67 bits at least, since the power has 60 at most.
+        // The quotient has at least 67 bits, since the power has at most 60.
         let shift = u128::from(digits).leading_zeros();
         let scaled = u128::from(digits) << shift;
         let (quotient, rest) = (scaled / u128::from(power), scaled % u128::from(power));
@@ -356,7 +367,7 @@ fn round_decimal(whole: &[u8], fraction: &[u8], exponent: i64) -> Option<(u64, i
     EXTENDED.round(quotient, scale, sticky)
 }
 
-/// A natural number of any size: its 64-bit limbs, the lowest first, none on top that is zero.
+/// A natural number of any size, as 64-bit limbs, the lowest first. The last limb is not zero.
 struct Natural(Vec<u64>);
 
 impl From<u64> for Natural {
@@ -422,9 +433,9 @@ impl Natural {
         self.0.last().map_or(0, |top| self.0.len() as u32 * 64 - top.leading_zeros())
     }
 
-    /// The two limbs on top, how many bits are below, and whether any of those is set.
+    /// Returns the highest 128 bits, the number of bits below them, and whether one of those is set.
     fn top_bits(&self) -> (u128, u32, bool) {
-        // Three limbs, so that the upper 128 bits are full whatever the top one holds.
+        // The highest 128 bits lie in three limbs, since the top limb may have leading zeros.
         let limb = |from_top: usize| self.0.len().checked_sub(from_top).map_or(0, |index| self.0[index]);
         let unused = limb(1).leading_zeros();
         let two = u128::from(limb(1)) << 64 | u128::from(limb(2));
@@ -438,10 +449,11 @@ impl Natural {
         (top, dropped as u32, third as u64 != 0 || self.0[..below].iter().any(|&limb| limb != 0))
     }
 
-    /// `self / divisor`, to 66 bits or one more: those bits, the exponent of two of the lowest, and whether anything is left.
+    /// Divides by another number. Returns the first 66 or 67 bits of the quotient, the exponent of two of the lowest of them, and whether
+    /// there is a remainder.
     fn quotient(self, divisor: Natural) -> (u128, i32, bool) {
         const BITS: u32 = 66;
-        // The quotient of both brought to the same width lies between a half and two; its bits are found one by one.
+        // Both numbers are shifted to the same width, so that the quotient lies between a half and two. Its bits are determined one by one.
         let (width, divisor_width) = (self.bits(), divisor.bits());
         let scale = divisor_width as i32 - width as i32;
         let mut rest = self.shifted_left(scale.max(0) as u32);
@@ -463,7 +475,7 @@ impl Natural {
         compared.then_with(|| self.0.iter().rev().cmp(other.0.iter().rev())).is_ge()
     }
 
-    /// Takes away a number that is not greater.
+    /// Subtracts a number, which must not be greater.
     fn subtract(&mut self, other: &Natural) {
         let mut borrow = false;
         for (index, limb) in self.0.iter_mut().enumerate() {
@@ -472,7 +484,7 @@ impl Natural {
             *limb = difference;
             borrow = under || under_again;
         }
-        debug_assert!(!borrow, "the number taken away was greater");
+        debug_assert!(!borrow, "the subtracted number is greater");
         self.trim();
     }
 
@@ -503,7 +515,7 @@ mod tests {
         Some(LongDouble::parse(a.as_bytes())? + LongDouble::parse(b.as_bytes())?)
     }
 
-    /// The right column is what Redis 8.2 answers to INCRBYFLOAT of the left two.
+    /// The right column is Redis 8.2's reply to INCRBYFLOAT with the other two.
     #[test]
     fn sums_are_those_of_redis() {
         for (a, b, expected) in [
@@ -556,7 +568,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_great_or_too_small_is_no_number() {
+    fn numbers_that_are_too_great_or_too_small_are_refused() {
         for text in [
             "1.19e4932",
             "1e5000",
@@ -597,7 +609,7 @@ mod tests {
             assert_eq!(LongDouble::parse(value.to_string().as_bytes()), Some(LongDouble::from(value)));
         }
         for value in [0.1, -2.5, 1e300, 5e-324, f64::MAX, f64::MIN_POSITIVE] {
-            // Digits enough to tell the double exactly from all extended ones.
+            // So many digits identify the double exactly among all long doubles.
             assert_eq!(LongDouble::parse(format!("{value:.1100}").as_bytes()), Some(LongDouble::from(value)));
         }
         assert!(!LongDouble::from(f64::INFINITY).is_finite() && !LongDouble::from(f64::NAN).is_finite());

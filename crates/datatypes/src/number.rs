@@ -1,41 +1,13 @@
-//! Numbers as clients write them: integers, doubles, and the long doubles of INCRBYFLOAT.
+//! Parsing and printing numbers as Redis does: integers, doubles, and the long doubles of INCRBYFLOAT and HINCRBYFLOAT.
+
+pub use ochre_resp::{I64_LEN_MAX, parse_i64};
 
 pub use crate::long_double::LongDouble;
 use crate::long_double::{Body, DOUBLE, Literal};
 
-/// The longest text of an `i64`: a sign and 19 digits.
-pub const I64_LEN_MAX: usize = 20;
-
-/// An integer, where `text` is exactly how that integer is written: no spaces, no plus, no leading zeros, no `-0`. So a value for which
-/// this answers can be stored as the integer, and read back as the same bytes. (Redis: `string2ll`)
-#[inline]
-pub fn parse_i64(text: &[u8]) -> Option<i64> {
-    if text.len() > I64_LEN_MAX {
-        return None;
-    }
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    match digits {
-        [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] => {}
-        _ => return None,
-    }
-    // 19 digits fit into an unsigned 64-bit number, and 20 do with a check.
-    let mut value = 0u64;
-    for &byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
-    }
-    if negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
-}
-
-/// A double: decimal or, after `0x`, hexadecimal, `inf`, `infinity`, with a sign or not. `None` for anything else, spaces and `nan` too, and
-/// for what is too great or, not being zero, too small. (Redis: `string2d`, which asks C's `strtod`)
+/// Parses a double: decimal, hexadecimal after `0x`, `inf` or `infinity`, with a sign or without. Returns `None` for anything else,
+/// including spaces and `nan`, for a number whose magnitude is too great for a double, and for one other than zero that is too small.
+/// (Redis: `string2d`, which calls C's `strtod`)
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let Literal { negative, body } = Literal::parse(text)?;
     let magnitude = match body {
@@ -43,7 +15,7 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
         Body::Zero => 0.0,
         Body::Hexadecimal { mantissa, exponent, sticky } => {
             let (mantissa, exponent) = DOUBLE.round(mantissa, exponent, sticky)?;
-            // Both factors are exact, and so is the product: it is a double's mantissa and its exponent.
+            // All factors are exact, and so is the product, since mantissa and exponent are those of a double.
             (mantissa as f64) * 2f64.powi(exponent.div_euclid(2)) * 2f64.powi(exponent - exponent.div_euclid(2))
         }
         Body::Decimal { .. } => {
@@ -57,8 +29,9 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
-/// An end of a range of scores: a double in decimal, `inf`, `infinity`. Too great ones are infinite, too small ones zero; what follows a
-/// zero byte is not looked at, and nothing at all is 0. (Redis: `zslParseRange`, which asks `fast_float_strtod`)
+/// Parses a bound of a range of scores, without its parenthesis: a double in decimal, `inf` or `infinity`. A number that is too great
+/// becomes infinite, and one that is too small becomes zero. The text ends at a zero byte; an empty text is 0. Returns `None` for anything
+/// else. (Redis: `zslParseRange`, which calls `fast_float_strtod`)
 pub fn parse_score_bound(text: &[u8]) -> Option<f64> {
     let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
     if text.is_empty() {
@@ -67,7 +40,8 @@ pub fn parse_score_bound(text: &[u8]) -> Option<f64> {
     str::from_utf8(text).ok()?.parse::<f64>().ok().filter(|value| !value.is_nan())
 }
 
-/// Appends a double with 17 digits, without trailing zeros, in the shorter of two ways. (C: `%.17g`)
+/// Appends a double with 17 significant digits, without trailing zeros, as C's `printf` does for `%.17g`: with an exponent if that is below
+/// −4 or above 16.
 pub fn write_general(out: &mut Vec<u8>, value: f64) {
     use std::io::Write;
     const DIGITS: i32 = 17;
@@ -82,11 +56,11 @@ pub fn write_general(out: &mut Vec<u8>, value: f64) {
         return;
     }
     let text = format!("{value:.16e}");
-    let (mantissa, exponent) = text.split_once('e').expect("a number with an exponent");
-    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
+    let (mantissa, exponent) = text.split_once('e').expect("the format has an exponent");
+    let exponent: i32 = exponent.parse().expect("the exponent is an integer");
     let mut fixed;
     let digits = if (-4..DIGITS).contains(&exponent) {
-        let decimals = usize::try_from(DIGITS - 1 - exponent).expect("the exponent is below the digits");
+        let decimals = usize::try_from(DIGITS - 1 - exponent).expect("the exponent is below the number of digits");
         fixed = format!("{value:.decimals$}");
         if decimals > 0 {
             fixed.truncate(fixed.trim_end_matches('0').trim_end_matches('.').len());
@@ -98,7 +72,7 @@ pub fn write_general(out: &mut Vec<u8>, value: f64) {
     out.extend_from_slice(digits.as_bytes());
     if !(-4..DIGITS).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
-        write!(out, "e{sign}{:02}", exponent.unsigned_abs()).expect("a vector takes all");
+        write!(out, "e{sign}{:02}", exponent.unsigned_abs()).expect("writing to a vector cannot fail");
     }
 }
 
@@ -106,48 +80,9 @@ pub fn write_general(out: &mut Vec<u8>, value: f64) {
 mod tests {
     use super::*;
 
+    /// The texts are what C's `printf` writes.
     #[test]
-    fn integers_are_read_strictly() {
-        for (text, value) in [
-            ("0", 0),
-            ("7", 7),
-            ("-1", -1),
-            ("9223372036854775807", i64::MAX),
-            ("-9223372036854775808", i64::MIN),
-            ("1234567890", 1234567890),
-        ] {
-            assert_eq!(parse_i64(text.as_bytes()), Some(value), "{text}");
-        }
-        for text in [
-            "",
-            "-",
-            "+",
-            "-0",
-            "00",
-            "01",
-            "-01",
-            "+1",
-            " 1",
-            "1 ",
-            "1.0",
-            "1e3",
-            "0x10",
-            "9223372036854775808",
-            "-9223372036854775809",
-            "18446744073709551615",
-            "18446744073709551616",
-            "99999999999999999999",
-            "12345678901234567890123",
-            "1\0",
-            "१",
-        ] {
-            assert_eq!(parse_i64(text.as_bytes()), None, "{text}");
-        }
-    }
-
-    /// As C prints them.
-    #[test]
-    fn doubles_with_all_their_digits() {
+    fn doubles_are_printed_as_c_prints_them() {
         for (value, text) in [
             (0.0, "0"),
             (-0.0, "-0"),
@@ -172,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_of_ranges_of_scores() {
+    fn score_bounds_are_parsed_as_redis_parses_them() {
         for (text, value) in [
             ("", 0.0),
             ("+1", 1.0),
@@ -192,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn doubles_are_read_as_c_does() {
+    fn doubles_are_parsed_as_c_parses_them() {
         for (text, value) in [
             ("1", 1.0),
             ("+1", 1.0),

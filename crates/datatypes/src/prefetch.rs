@@ -1,15 +1,12 @@
-//! Prefetching: a batch asks for the memory of all its keys, and of the elements that it names, before it looks at the first.
+//! Prefetching: asking the processor for memory before it is read, so that several cache misses are waited for at once.
 //!
-//! An element of a large collection lies behind several addresses, each of which is read from what the one before leads to. Whoever wants
-//! to have many of them goes all their ways at once ([`Approach`]): what one step asked for has arrived when the next reads it, for the
-//! steps on the other ways lie between.
+//! A batch asks for the memory of all its keys, and of the elements that its commands name, before the first command runs. This module has
+//! the primitives; `element_prefetch.rs` follows the pointers that lead to an element of a large collection.
 
-use crate::{table, tree};
-
-/// The bytes of a cache line.
+/// The size of a cache line in bytes.
 pub const LINE: usize = 64;
 
-/// Asks for the cache line of a value.
+/// Prefetches the cache line that `value` points to. The address is never dereferenced, so that it may dangle.
 #[inline(always)]
 pub fn read<T>(value: *const T) {
     #[cfg(target_arch = "x86_64")]
@@ -21,43 +18,10 @@ pub fn read<T>(value: *const T) {
     let _ = value;
 }
 
-/// Asks for so many cache lines from an address on.
+/// Prefetches `lines` consecutive cache lines, beginning with the one at `address`. As in [`read`], the address may dangle.
 #[inline(always)]
 pub fn read_lines(address: *const u8, lines: usize) {
     for line in 0..lines {
         read(address.wrapping_add(line * LINE));
-    }
-}
-
-/// The way to an element of a large collection.
-pub enum Approach<'a> {
-    Table(table::Approach<'a>),
-    Tree(tree::Approach<'a>),
-}
-
-/// Goes all these ways to their ends, a step on each at a time. Their order is lost.
-pub fn go(ways: &mut [Approach<'_>]) {
-    let mut left = ways.len();
-    while left > 0 {
-        let mut way = 0;
-        while way < left {
-            if ways[way].step() {
-                way += 1;
-            } else {
-                left -= 1;
-                ways.swap(way, left);
-            }
-        }
-    }
-}
-
-impl Approach<'_> {
-    /// Asks the processor for what lies next on the way. Whether there is more.
-    #[inline]
-    fn step(&mut self) -> bool {
-        match self {
-            Approach::Table(approach) => approach.step(),
-            Approach::Tree(approach) => approach.step(),
-        }
     }
 }

@@ -1,40 +1,46 @@
-//! Sets: members of which none is there twice.
+//! Sets: members without order, each once.
 //!
 //! ```text
-//!            packed                                       an object of its own
-//!  ┌──────────────────┐   ┌────────────────────────┐   ┌────────────────────────┐
-//!  │ integers, sorted │──▶│ listpack, as they came │──▶│ table (see `table.rs`) │
-//!  └────────┬─────────┘   └────────────────────────┘   └───────────▲────────────┘
-//!           └──────────────────────────────────────────────────────┘
+//!                      packed                                      large
+//!  ┌────────────────────┐   ┌────────────────────────┐   ┌────────────────────────────┐
+//!  │ intset, sorted     │──▶│ listpack, in the order │──▶│ hash table                 │
+//!  │ (see `intset.rs`)  │   │ of arrival             │   │ (see `hashtable.rs`)       │
+//!  └────────┬───────────┘   └────────────────────────┘   └─────────────▲──────────────┘
+//!           └──────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! When a set goes from one form to the next are Redis's rules to the letter (`t_set.c`), since OBJECT ENCODING shows it; it never goes
-//! back, but for results that are stored and turn out to be integers only.
+//! When a set changes its form is Redis's rule to the letter (`t_set.c`), since OBJECT ENCODING shows it. A set never changes back, with one
+//! exception: a stored result that has only integers becomes an intset.
 
 use std::{collections::HashSet, ops::ControlFlow};
 
 use crate::{
-    Collection, Encoding, ValueType, any_collection,
+    Collection, Encoding, ValueType,
+    allocation::HEAVY_BYTES_MIN,
+    collection::any_collection,
+    element_prefetch::ElementPrefetch,
+    hashtable::Hashtable,
     intset::{self, Intset, Width},
     listpack::{self, Element, Listpack},
     number::parse_i64,
-    prefetch::Approach,
     spine,
-    table::Table,
 };
 
-/// What decides about a set's form; from the configuration.
+/// The settings that decide about a set's form. Their names in the configuration are `set-max-…`.
 #[derive(Clone, Copy, Debug)]
 pub struct SetLimits {
+    /// `set-max-intset-entries`: the most members of an intset.
     pub intset_entries_max: usize,
+    /// `set-max-listpack-entries`: the most members of a listpack.
     pub listpack_entries_max: usize,
+    /// `set-max-listpack-value`: the longest member of a listpack, in bytes.
     pub listpack_value_bytes_max: usize,
 }
 
 impl SetLimits {
-    /// Redis has the same bound above the configured one.
+    /// An intset never has more members than this, whatever the configuration says. (Redis: `intsetMaxEntries`)
     const INTSET_ENTRIES_MAX: usize = 1 << 30;
-    /// Listpacks do not grow beyond this, whatever the configuration says (Redis: `LISTPACK_MAX_SAFETY_LIMIT`).
+    /// A listpack never grows beyond this, whatever the configuration says. (Redis: `LISTPACK_MAX_SAFETY_LIMIT`)
     const LISTPACK_BYTES_MAX: usize = 1 << 30;
 
     fn intset_entries_max(&self) -> usize {
@@ -42,26 +48,35 @@ impl SetLimits {
     }
 }
 
-/// A set.
+/// A set, for editing.
 pub enum Set {
-    Ints { width: Width, bytes: Vec<u8> },
+    /// An intset.
+    Ints {
+        /// The width of the members.
+        width: Width,
+        /// The members; see [`Intset`].
+        bytes: Vec<u8>,
+    },
+    /// A listpack of members.
     Listpack(Vec<u8>),
-    Table(Box<Table>),
+    /// A hash table whose keys are the members.
+    Table(Box<Hashtable>),
 }
 
-/// A set to be read.
+/// A set, for reading.
 #[derive(Clone, Copy)]
 pub enum SetView<'a> {
+    /// An intset.
     Ints(Intset<'a>),
+    /// A listpack of members.
     Listpack(Listpack<'a>),
-    Table(&'a Table),
+    /// A hash table whose keys are the members.
+    Table(&'a Hashtable),
 }
 
-/// The numbers of the packed forms.
+/// The packed form of a listpack; see [`Collection::view_packed`]. The forms of intsets are indices into [`WIDTHS`].
 const LISTPACK_FORM: u8 = 3;
 const WIDTHS: [Width; 3] = [Width::Two, Width::Four, Width::Eight];
-/// A packed set of so many bytes is freed where that holds nobody up.
-const HEAVY_MIN: usize = 64 * 1024;
 
 impl Default for Set {
     fn default() -> Set {
@@ -70,7 +85,7 @@ impl Default for Set {
 }
 
 impl Set {
-    /// An empty set that suits so many members, of which this is the first (Redis: `setTypeCreate`).
+    /// Makes an empty set in the form that suits `members` members, of which `first` is the first. (Redis: `setTypeCreate`)
     pub fn suiting(first: &[u8], members: usize, limits: &SetLimits) -> Set {
         if members <= limits.intset_entries_max() && parse_i64(first).is_some() {
             Set::default()
@@ -81,14 +96,14 @@ impl Set {
         }
     }
 
-    /// An empty set as a listpack.
+    /// Makes an empty set that is a listpack.
     pub fn empty_listpack() -> Set {
         Set::Listpack(Vec::new())
     }
 
-    /// Makes a packed set a table at once where more members are about to be added than a packed one may have
-    /// (Redis: `setTypeMaybeConvert`).
-    pub fn expect(&mut self, members: usize, limits: &SetLimits) {
+    /// Converts the set to a hash table at once if `members` members, which are about to be added, are more than its packed form may have.
+    /// (Redis: `setTypeMaybeConvert`)
+    pub fn prepare(&mut self, members: usize, limits: &SetLimits) {
         let packed_max = match self {
             Set::Ints { .. } => limits.intset_entries_max(),
             Set::Listpack(_) => limits.listpack_entries_max,
@@ -99,7 +114,7 @@ impl Set {
         }
     }
 
-    /// Adds a member; whether it is new.
+    /// Adds a member. Returns whether it is new.
     pub fn add(&mut self, member: &[u8], limits: &SetLimits) -> bool {
         match self {
             Set::Table(table) => table.insert(member, b""),
@@ -133,12 +148,12 @@ impl Set {
         }
     }
 
-    /// Adds a member of another set.
+    /// Adds a member of another set. Returns whether it is new.
     pub fn add_element(&mut self, member: Element<'_>, limits: &SetLimits) -> bool {
         self.add(member.as_bytes(&mut itoa::Buffer::new()), limits)
     }
 
-    /// Takes a member out; whether it was one.
+    /// Removes a member. Returns whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match self {
             Set::Table(table) => table.remove(member),
@@ -155,7 +170,7 @@ impl Set {
         }
     }
 
-    /// Takes a random member out, each with the same chance, after `take` saw it.
+    /// Removes a random member, each with the same probability. Returns what `take` made of it, or `None` if the set is empty.
     pub fn pop_random<R>(
         &mut self,
         random: &mut impl FnMut() -> u64,
@@ -183,7 +198,7 @@ impl Set {
         }
     }
 
-    /// Takes so many random members out, or all if there are not so many.
+    /// Removes `count` random members, or all if there are fewer. `take` is called for each of them.
     pub fn pop_many(&mut self, count: usize, random: &mut impl FnMut() -> u64, mut take: impl FnMut(Element<'_>)) {
         match self {
             Set::Table(table) => {
@@ -191,7 +206,7 @@ impl Set {
                     table.pop_random(random, |record| take(Element::Bytes(record.key)));
                 }
             }
-            // One pass, whatever the count.
+            // One pass over the listpack, whatever the count.
             Set::Listpack(bytes) => {
                 let set = Listpack(bytes);
                 let mut kept = Vec::with_capacity(bytes.len());
@@ -224,8 +239,8 @@ impl Set {
         }
     }
 
-    /// Makes it a set of integers where it has only such, and not too many (Redis: `maybeConvertToIntset`).
-    pub fn make_ints_if_it_can(&mut self, limits: &SetLimits) {
+    /// Converts the set to an intset if all its members are integers and not too many. (Redis: `maybeConvertToIntset`)
+    pub fn convert_to_intset(&mut self, limits: &SetLimits) {
         let view = self.view();
         if matches!(view, SetView::Ints(_)) || view.len() > limits.intset_entries_max() {
             return;
@@ -242,14 +257,14 @@ impl Set {
         *self = Set::Ints { width, bytes };
     }
 
-    fn make_table(&mut self) -> &mut Table {
-        let mut table = Box::<Table>::default();
+    fn make_table(&mut self) -> &mut Hashtable {
+        let mut table = Box::<Hashtable>::default();
         let mut text = itoa::Buffer::new();
         for member in self.view().iter() {
             table.insert(member.as_bytes(&mut text), b"");
         }
         *self = Set::Table(table);
-        let Set::Table(table) = self else { unreachable!("it was just made one") };
+        let Set::Table(table) = self else { unreachable!("the set was just made a table") };
         table
     }
 
@@ -262,21 +277,21 @@ impl Set {
             }
         }
         *self = Set::Listpack(bytes);
-        let Set::Listpack(bytes) = self else { unreachable!("it was just made one") };
+        let Set::Listpack(bytes) = self else { unreachable!("the set was just made a listpack") };
         bytes
     }
 }
 
-/// Whether a listpack may have another member.
+/// Returns whether a listpack may take another member.
 fn listpack_admits(bytes: &[u8], member: &[u8], limits: &SetLimits) -> bool {
-    // An element takes two bytes at least: most listpacks need not be counted.
+    // An element takes at least two bytes, so that the elements of most listpacks need not be counted.
     let has_room = bytes.len() / 2 < limits.listpack_entries_max || Listpack(bytes).len() < limits.listpack_entries_max;
     has_room
         && member.len() <= limits.listpack_value_bytes_max
         && bytes.len() + member.len() < SetLimits::LISTPACK_BYTES_MAX
 }
 
-/// Whether integers may become a listpack with another member.
+/// Returns whether an intset may become a listpack with another member, which is no integer.
 fn ints_admit(set: Intset<'_>, member: &[u8], limits: &SetLimits) -> bool {
     let text_len = |rank: usize| itoa::Buffer::new().format(set.get(rank)).len();
     let longest = if set.is_empty() { 0 } else { text_len(0).max(text_len(set.len() - 1)) };
@@ -285,7 +300,8 @@ fn ints_admit(set: Intset<'_>, member: &[u8], limits: &SetLimits) -> bool {
         && set.len() * longest + member.len() < SetLimits::LISTPACK_BYTES_MAX
 }
 
-/// Draws `wanted` of `left` items that come one after the other, each choice of them with the same chance (Knuth's algorithm S).
+/// Selection sampling: draws `wanted` of `left` items that come one after the other. All selections have the same probability. (Knuth's
+/// algorithm S)
 struct Draw {
     wanted: usize,
     left: usize,
@@ -296,7 +312,7 @@ impl Draw {
         Draw { wanted: wanted.min(left), left }
     }
 
-    /// Whether the next item is drawn.
+    /// Returns whether the next item is drawn.
     fn draws(&mut self, random: &mut impl FnMut() -> u64) -> bool {
         let draws = spine::below(self.left, random()) < self.wanted;
         self.wanted -= usize::from(draws);
@@ -306,6 +322,7 @@ impl Draw {
 }
 
 impl<'a> SetView<'a> {
+    /// Returns the number of members.
     pub fn len(self) -> usize {
         match self {
             SetView::Ints(set) => set.len(),
@@ -314,6 +331,7 @@ impl<'a> SetView<'a> {
         }
     }
 
+    /// Returns whether there are no members.
     pub fn is_empty(self) -> bool {
         match self {
             SetView::Ints(set) => set.is_empty(),
@@ -322,6 +340,7 @@ impl<'a> SetView<'a> {
         }
     }
 
+    /// Returns whether the set has the member.
     #[inline]
     pub fn contains(self, member: &[u8]) -> bool {
         match self {
@@ -331,7 +350,8 @@ impl<'a> SetView<'a> {
         }
     }
 
-    /// The members: integers in order, a listpack's as they came, a table's in no order that lasts.
+    /// Returns the members: those of an intset in ascending order, those of a listpack in the order of arrival, those of a table in an
+    /// order that changes when the table grows or shrinks.
     pub fn iter(self) -> impl Iterator<Item = Element<'a>> {
         let (mut ints, mut listpack, mut table) = (None, None, None);
         match self {
@@ -341,17 +361,18 @@ impl<'a> SetView<'a> {
         }
         let ints = ints.into_iter().flat_map(Intset::iter).map(Element::Int);
         let listpack = listpack.into_iter().flat_map(Listpack::iter).map(|(_, element)| element);
-        let table = table.into_iter().flat_map(Table::iter).map(|record| Element::Bytes(record.key));
+        let table = table.into_iter().flat_map(Hashtable::iter).map(|record| Element::Bytes(record.key));
         ints.chain(listpack).chain(table)
     }
 
-    /// Shows the members that another set has too, to be looked for in further ones, until `visit` breaks off.
+    /// Visits the members that the other set has too, until `visit` breaks. `visit` is given a [`Probe`], with which the member can be
+    /// looked up in further sets.
     pub fn walk_common(
         self,
         other: SetView<'_>,
         mut visit: impl FnMut(&mut Probe<'a>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        /// With more chunks of the other table to each of its own, members are better looked up one by one.
+        /// If the other table has more chunks than this for each of its own, it is quicker to look the members up one by one.
         const CHUNKS_MAX: usize = 4;
         match (self, other) {
             (SetView::Table(own), SetView::Table(other)) if other.chunks() <= CHUNKS_MAX * own.chunks() => {
@@ -363,7 +384,7 @@ impl<'a> SetView<'a> {
         }
     }
 
-    /// A random member, each with the same chance.
+    /// Returns a random member, each with the same probability, or `None` if the set is empty.
     pub fn random(self, random: &mut impl FnMut() -> u64) -> Option<Element<'a>> {
         match self {
             SetView::Table(table) => table.random(random).map(|record| Element::Bytes(record.key)),
@@ -376,9 +397,9 @@ impl<'a> SetView<'a> {
         }
     }
 
-    /// Visits so many different random members, or all if there are not so many.
+    /// Visits `count` different random members, or all if there are fewer.
     pub fn sample(self, count: usize, random: &mut impl FnMut() -> u64, mut visit: impl FnMut(Element<'a>)) {
-        /// A table is gone through unless it is so many times larger than what is wanted.
+        /// A table that has more members than this for each wanted one is drawn from at random; a smaller one is walked over.
         const SPARSE: usize = 8;
         match self {
             SetView::Table(table) if count < table.len() / SPARSE => {
@@ -397,10 +418,10 @@ impl<'a> SetView<'a> {
         }
     }
 
-    /// Visits so many random members, each time all with the same chance.
+    /// Visits `count` random members, each drawn from all, so that one may be visited several times.
     pub fn sample_repeated(self, count: usize, random: &mut impl FnMut() -> u64, mut visit: impl FnMut(Element<'a>)) {
         match self {
-            // An element is found by going through those before it: once is enough.
+            // An element of a listpack is found by walking over those before it. The walk is done once for all draws.
             SetView::Listpack(set) if count > 1 => {
                 let members: Vec<Element<'a>> = set.iter().map(|(_, member)| member).collect();
                 (0..count).for_each(|_| visit(members[spine::below(members.len(), random())]));
@@ -409,7 +430,7 @@ impl<'a> SetView<'a> {
         }
     }
 
-    /// As [`Table::scan`]; a packed set is visited whole.
+    /// As [`Hashtable::scan`]. A packed set is visited as a whole by one call.
     pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(Element<'a>)) -> u64 {
         match self {
             SetView::Table(table) => table.scan(cursor, count, |record| visit(Element::Bytes(record.key))),
@@ -421,7 +442,7 @@ impl<'a> SetView<'a> {
     }
 }
 
-/// A member that is looked for in several sets: what that takes is worked out once.
+/// A member that is looked up in several sets. Its text and its hash are computed once.
 pub struct Probe<'a> {
     member: Element<'a>,
     text: itoa::Buffer,
@@ -429,15 +450,17 @@ pub struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
+    /// Makes a probe for a member.
     pub fn new(member: Element<'a>) -> Probe<'a> {
         Probe { member, text: itoa::Buffer::new(), hash: None }
     }
 
+    /// Returns the member.
     pub fn member(&self) -> Element<'a> {
         self.member
     }
 
-    /// Whether a set has the member.
+    /// Returns whether a set has the member.
     #[inline]
     pub fn is_in(&mut self, set: SetView<'_>) -> bool {
         match set {
@@ -519,21 +542,21 @@ impl Collection for Set {
     fn memory_usage(&self) -> usize {
         match self {
             Set::Ints { bytes, .. } | Set::Listpack(bytes) => bytes.capacity(),
-            Set::Table(table) => size_of::<Table>() + table.memory_usage(),
+            Set::Table(table) => size_of::<Hashtable>() + table.memory_usage(),
         }
     }
 
     fn is_heavy(&self) -> bool {
         match self {
-            Set::Ints { bytes, .. } | Set::Listpack(bytes) => bytes.capacity() >= HEAVY_MIN,
+            Set::Ints { bytes, .. } | Set::Listpack(bytes) => bytes.capacity() >= HEAVY_BYTES_MIN,
             Set::Table(table) => table.is_heavy(),
         }
     }
 
     #[inline]
-    fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+    fn prefetch_element(&self, element: &[u8]) -> Option<ElementPrefetch<'_>> {
         match self {
-            Set::Table(table) => Some(Approach::Table(table.approach(element))),
+            Set::Table(table) => Some(ElementPrefetch::Table(table.prefetch_lookup(element))),
             _ => None,
         }
     }
@@ -599,14 +622,14 @@ mod tests {
         assert_eq!(encoding(&of(&["a", "01", "1"])), Encoding::Listpack);
         assert_eq!(encoding(&Set::suiting(b"1", 21, &LIMITS)), Encoding::Hashtable);
         assert_eq!(encoding(&Set::suiting(b"a", 10, &LIMITS)), Encoding::Listpack);
-        let mut expecting = of(&["a"]);
-        expecting.expect(11, &LIMITS);
-        assert_eq!((encoding(&expecting), expecting.view().len()), (Encoding::Hashtable, 1));
+        let mut prepared = of(&["a"]);
+        prepared.prepare(11, &LIMITS);
+        assert_eq!((encoding(&prepared), prepared.view().len()), (Encoding::Hashtable, 1));
         let mut result = of(&["a", "1", "2"]);
-        result.make_ints_if_it_can(&LIMITS);
+        result.convert_to_intset(&LIMITS);
         assert_eq!(encoding(&result), Encoding::Listpack);
         result.remove(b"a");
-        result.make_ints_if_it_can(&LIMITS);
+        result.convert_to_intset(&LIMITS);
         assert_eq!(encoding(&result), Encoding::Intset);
     }
 
@@ -703,7 +726,7 @@ mod tests {
                 set.view().sample(4, &mut random, |member| *drawn.entry(member.to_vec()).or_insert(0) += 1);
             }
             assert_eq!(drawn.len(), size as usize);
-            // 2000 each, with a standard deviation of less than 45.
+            // 2000 draws of each are expected, with a standard deviation of less than 45.
             assert!(drawn.values().all(|count| (1780..2220).contains(count)), "{size}: {drawn:?}");
         }
     }

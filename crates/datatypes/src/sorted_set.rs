@@ -1,75 +1,95 @@
-//! Sorted sets: members, each once, in the order of their scores; those of the same score in the order of their bytes.
+//! Sorted sets: members, each once, in the order of their scores. Members of the same score are in the order of their bytes.
 //!
 //! ```text
-//! packed   member score member score …     a listpack, in order, while it is small
+//! packed   member score member score …     a listpack in the order of the set, while it is small
 //! tree     see tree/mod.rs
 //! ```
 //!
-//! In a listpack a whole number is an integer, another score its text; there is no -0 in it, as on Redis. A sorted set that has become a tree
-//! stays one.
+//! In a listpack a score that is a whole number is an integer, and any other score is text. As on Redis, there is no -0 in a listpack. A
+//! sorted set that has become a tree stays one.
 
 use std::ops::{ControlFlow, Range};
 
 use ochre_resp::double;
 
 use crate::{
-    Collection, Encoding, ValueType, any_collection,
+    Collection, Encoding, ValueType,
+    allocation::HEAVY_BYTES_MIN,
+    collection::any_collection,
+    element_prefetch::ElementPrefetch,
     listpack::{self, Element, Encoded, Listpack},
-    prefetch::Approach,
     tree::{Tree, compare},
 };
 
+/// A sorted set, for editing.
 pub enum SortedSet {
+    /// A listpack of members and scores.
     Packed(Vec<u8>),
+    /// A tree.
     Tree(Box<Tree>),
 }
 
+/// A sorted set, for reading. The *rank* of an element is its index in the order of the set.
 #[derive(Clone, Copy)]
 pub enum SortedSetView<'a> {
+    /// A listpack of members and scores.
     Packed(Listpack<'a>),
+    /// A tree.
     Tree(&'a Tree),
 }
 
-/// Up to where a sorted set is packed: `zset-max-listpack-entries` and `-value`.
+/// The settings up to which a sorted set is packed.
 #[derive(Clone, Copy, Debug)]
 pub struct SortedSetLimits {
+    /// `zset-max-listpack-entries`: the most elements of a listpack.
     pub entries_max: usize,
+    /// `zset-max-listpack-value`: the longest member of a listpack, in bytes.
     pub member_len_max: usize,
 }
 
-/// Scores between two others, each of which is included or not.
+/// A range of scores. Each of the two bounds belongs to the range or not.
 #[derive(Clone, Copy, Debug)]
 pub struct ScoreRange {
+    /// The lower bound.
     pub min: f64,
+    /// The upper bound.
     pub max: f64,
+    /// Whether the lower bound does not belong to the range.
     pub excludes_min: bool,
+    /// Whether the upper bound does not belong to the range.
     pub excludes_max: bool,
 }
 
-/// Members between two others.
+/// A range of members, in the order of their bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct LexRange<'a> {
+    /// The lower bound.
     pub min: LexBound<'a>,
+    /// The upper bound.
     pub max: LexBound<'a>,
 }
 
-/// An end of a [`LexRange`].
+/// A bound of a [`LexRange`]. (Redis: the ZRANGE page)
 #[derive(Clone, Copy, Debug)]
 pub enum LexBound<'a> {
-    /// Before all members.
+    /// `-`: below all members.
     Lowest,
-    /// Behind all members.
+    /// `+`: above all members.
     Highest,
+    /// `[member`: the member belongs to the range.
     Included(&'a [u8]),
+    /// `(member`: the member does not belong to the range.
     Excluded(&'a [u8]),
 }
 
 impl ScoreRange {
+    /// Returns whether a score is below the range.
     #[inline]
     pub fn is_below(&self, score: f64) -> bool {
         if self.excludes_min { score <= self.min } else { score < self.min }
     }
 
+    /// Returns whether a score is above the range.
     #[inline]
     pub fn is_above(&self, score: f64) -> bool {
         if self.excludes_max { score >= self.max } else { score > self.max }
@@ -97,7 +117,7 @@ impl LexRange<'_> {
         }
     }
 
-    /// Whether no member can be in it.
+    /// Returns whether no member can be in the range. (Redis: `zslIsInLexRange`)
     fn is_empty(&self) -> bool {
         match (self.min, self.max) {
             (LexBound::Lowest, LexBound::Lowest) | (LexBound::Highest, _) | (_, LexBound::Lowest) => true,
@@ -117,7 +137,7 @@ impl Default for SortedSet {
 }
 
 impl SortedSet {
-    /// A sorted set of these elements, in any order, whose members are all different.
+    /// Makes a sorted set of elements, which may come in any order. Their members must all be different.
     pub fn from_elements<M: AsRef<[u8]>>(mut elements: Vec<(f64, M)>, limits: &SortedSetLimits) -> SortedSet {
         elements.sort_unstable_by(|left, right| compare((left.0, left.1.as_ref()), (right.0, right.1.as_ref())));
         let len_max = elements.iter().map(|(_, member)| member.as_ref().len()).max().unwrap_or(0);
@@ -134,14 +154,15 @@ impl SortedSet {
         SortedSet::Tree(Box::new(tree))
     }
 
-    /// Becomes a tree where so many elements are about to be set, one of them so long. (Redis looks at a request's arguments only, so that a
-    /// member that is given many times counts as often.)
+    /// Converts the set to a tree at once if `entries` elements, which are about to be set, or the longest of their members are too much
+    /// for a listpack. As on Redis, only the arguments of the request count: a member that is given twice counts twice.
     pub fn prepare(&mut self, entries: usize, member_len_max: usize, limits: &SortedSetLimits) {
         if entries > limits.entries_max || self.is_empty() && member_len_max > limits.member_len_max {
             self.unpack();
         }
     }
 
+    /// Converts the set to a tree, if it is not one.
     fn unpack(&mut self) -> &mut Tree {
         if let SortedSet::Packed(run) = self {
             let mut tree = Tree::default();
@@ -153,12 +174,12 @@ impl SortedSet {
         }
         match self {
             SortedSet::Tree(tree) => tree,
-            SortedSet::Packed(_) => unreachable!("it was unpacked above"),
+            SortedSet::Packed(_) => unreachable!("the set was converted above"),
         }
     }
 
-    /// Sets a member's score to what `decide` makes of the one it has, none where it is not there. `None` leaves all as it is. Returns
-    /// what was decided on.
+    /// Sets the score of a member, or inserts the member. `decide` is given the present score, or `None` if the member is not there. It
+    /// returns the new score, or `None` to change nothing, and a result that is passed on to the caller.
     #[inline]
     pub fn set<R>(
         &mut self,
@@ -202,7 +223,7 @@ impl SortedSet {
         result
     }
 
-    /// Removes a member. Whether it was there.
+    /// Removes a member. Returns whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match self {
             SortedSet::Tree(tree) => tree.remove(member),
@@ -214,7 +235,7 @@ impl SortedSet {
         }
     }
 
-    /// Removes the elements of a range of ranks, each of which is shown before.
+    /// Removes the elements of a range of ranks. `removed` is called for each of them.
     pub fn remove_range(&mut self, range: Range<usize>, mut removed: impl FnMut(f64, Element<'_>)) {
         match self {
             SortedSet::Tree(tree) => tree.remove_range(range, |score, member| removed(score, Element::Bytes(member))),
@@ -233,7 +254,7 @@ impl SortedSet {
     }
 }
 
-/// A score as a listpack has it.
+/// A score in the form that it has in a listpack.
 enum ScoreText {
     Integer(i64),
     Text(Vec<u8>),
@@ -242,7 +263,7 @@ enum ScoreText {
 impl ScoreText {
     #[inline]
     fn of(score: f64) -> ScoreText {
-        /// Half the range of 64 bits. (Redis: `double2ll`)
+        /// The greatest score that is kept as an integer: half the range of 64 bits. (Redis: `double2ll`)
         const INTEGER_MAX: f64 = (i64::MAX / 2) as f64;
         let integer = score as i64;
         if score.abs() <= INTEGER_MAX && integer as f64 == score {
@@ -270,7 +291,7 @@ fn score_of(element: Element<'_>) -> f64 {
 }
 
 fn parse_score(text: &[u8]) -> f64 {
-    str::from_utf8(text).ok().and_then(|text| text.parse().ok()).expect("a listpack's scores are numbers")
+    str::from_utf8(text).ok().and_then(|text| text.parse().ok()).expect("a score in a listpack is not a number")
 }
 
 #[inline]
@@ -278,7 +299,7 @@ fn score_at(pack: Listpack<'_>, offset: usize) -> f64 {
     score_of(pack.get(offset))
 }
 
-/// Offsets, scores and members.
+/// Returns the offset, the score and the member of each element.
 #[inline]
 fn entries(pack: Listpack<'_>) -> impl Iterator<Item = (usize, f64, Element<'_>)> {
     entries_from(pack, 0)
@@ -289,15 +310,15 @@ fn entries_from(pack: Listpack<'_>, offset: usize) -> impl Iterator<Item = (usiz
     let mut elements = pack.iter_from(offset);
     std::iter::from_fn(move || {
         let (offset, member) = elements.next()?;
-        let (_, score) = elements.next().expect("a score behind each member");
+        let (_, score) = elements.next().expect("a member in a listpack has no score");
         Some((offset, score_of(score), member))
     })
 }
 
-/// Puts a member that is not there where it belongs.
+/// Inserts an element at its place in the order. Its member must not be there.
 fn insert_packed(run: &mut Vec<u8>, score: f64, member: &[u8], encoded: &Encoded<'_>) {
     let pack = Listpack(run);
-    // Many are the greatest when they come.
+    // Elements are often inserted in ascending order.
     let is_last = pack.last().is_none_or(|last| score > score_at(pack, last));
     let offset = if is_last { run.len() } else { place_packed(pack, score, member) };
     let text = ScoreText::of(score);
@@ -313,6 +334,7 @@ fn place_packed(pack: Listpack<'_>, score: f64, member: &[u8]) -> usize {
 }
 
 impl<'a> SortedSetView<'a> {
+    /// Returns the number of elements.
     pub fn len(self) -> usize {
         match self {
             SortedSetView::Packed(pack) => pack.len() / 2,
@@ -320,11 +342,12 @@ impl<'a> SortedSetView<'a> {
         }
     }
 
+    /// Returns whether there are no elements.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// The score of a member.
+    /// Returns the score of a member, or `None` if it is not there.
     #[inline]
     pub fn score(self, member: &[u8]) -> Option<f64> {
         match self {
@@ -336,7 +359,7 @@ impl<'a> SortedSetView<'a> {
         }
     }
 
-    /// The rank and the score of a member.
+    /// Returns the rank and the score of a member, or `None` if it is not there.
     pub fn rank(self, member: &[u8]) -> Option<(usize, f64)> {
         match self {
             SortedSetView::Packed(pack) => {
@@ -353,7 +376,7 @@ impl<'a> SortedSetView<'a> {
         }
     }
 
-    /// The ranks of the elements whose scores are in a range.
+    /// Returns the ranks of the elements whose scores are in a range.
     pub fn score_range(self, range: &ScoreRange) -> Range<usize> {
         match self {
             SortedSetView::Packed(pack) => {
@@ -376,8 +399,8 @@ impl<'a> SortedSetView<'a> {
         }
     }
 
-    /// The ranks of the elements whose members are in a range, all scores being the same. Where they are not, a packed one is walked as
-    /// Redis does it, from either end: up to the first element that is outside.
+    /// Returns the ranks of the elements whose members are in a range. All scores should be the same. If they are not, the result is that of
+    /// Redis: a listpack is walked, from the end if `reverse` is true, from the first element in the range to the first one outside.
     pub fn lex_range(self, range: &LexRange<'_>, reverse: bool) -> Range<usize> {
         if range.is_empty() {
             return 0..0;
@@ -392,7 +415,7 @@ impl<'a> SortedSetView<'a> {
         }
     }
 
-    /// Shows the elements whose scores are in a range, in order, until `visit` breaks off.
+    /// Visits the elements whose scores are in a range, in order, until `visit` breaks.
     pub fn walk_scores(
         self,
         range: &ScoreRange,
@@ -413,7 +436,7 @@ impl<'a> SortedSetView<'a> {
         result
     }
 
-    /// The element of a rank.
+    /// Returns the element of a rank, or `None` if there are not enough elements.
     pub fn get(self, rank: usize) -> Option<(f64, Element<'a>)> {
         let mut found = None;
         if rank < self.len() {
@@ -425,7 +448,7 @@ impl<'a> SortedSetView<'a> {
         found
     }
 
-    /// Shows the elements of a range of ranks in order, or in reverse order, until `visit` breaks off.
+    /// Visits the elements of a range of ranks, in order or in reverse, until `visit` breaks. The range must lie within the set.
     pub fn walk(
         self,
         range: Range<usize>,
@@ -455,7 +478,7 @@ impl<'a> SortedSetView<'a> {
         }
     }
 
-    /// Shows all elements in order.
+    /// Visits all elements in order.
     pub fn for_each(self, mut visit: impl FnMut(f64, Element<'a>)) {
         let _ = self.walk(0..self.len(), false, |score, member| {
             visit(score, member);
@@ -463,8 +486,8 @@ impl<'a> SortedSetView<'a> {
         });
     }
 
-    /// Shows elements from a cursor on, zero for the start, about `count` of them and all that are packed; returns the cursor to go on from,
-    /// zero at the end.
+    /// Visits about `count` elements from a cursor on. Zero is the cursor of the start. Returns the cursor to continue from, which is zero
+    /// at the end. A packed set is visited as a whole by one call.
     pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(f64, Element<'_>)) -> u64 {
         match self {
             SortedSetView::Tree(tree) => tree.scan(cursor, count, |score, member| visit(score, Element::Bytes(member))),
@@ -476,12 +499,14 @@ impl<'a> SortedSetView<'a> {
     }
 }
 
+/// Walks a listpack as Redis does; see [`SortedSetView::lex_range`]. `None` is an empty range. (Redis: `zzlFirstInLexRange`,
+/// `zzlLastInLexRange`)
 fn packed_lex_range(pack: Listpack<'_>, range: &LexRange<'_>, reverse: bool) -> Option<Range<usize>> {
     let mut buffer = itoa::Buffer::new();
     let mut compared = |offset: usize| {
         let element = pack.get(offset);
         let member = element.as_bytes(&mut buffer);
-        // Both of a member may hold where scores differ, so that the range's ends meet in the wrong order.
+        // Whether the member is below the range, and whether it is above. If scores differ, members are not in ascending order.
         (range.is_below(member), range.is_above(member))
     };
     let last = pack.prev(pack.last()?)?;
@@ -564,15 +589,15 @@ impl Collection for SortedSet {
 
     fn is_heavy(&self) -> bool {
         match self {
-            SortedSet::Packed(run) => run.capacity() > 64 * 1024,
+            SortedSet::Packed(run) => run.capacity() > HEAVY_BYTES_MIN,
             SortedSet::Tree(tree) => tree.allocations() > 100,
         }
     }
 
     #[inline]
-    fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+    fn prefetch_element(&self, element: &[u8]) -> Option<ElementPrefetch<'_>> {
         match self {
-            SortedSet::Tree(tree) => Some(Approach::Tree(tree.approach(element))),
+            SortedSet::Tree(tree) => Some(ElementPrefetch::Tree(tree.prefetch_lookup(element))),
             _ => None,
         }
     }
@@ -652,7 +677,7 @@ mod tests {
     }
 
     #[test]
-    fn as_a_plain_model() {
+    fn does_what_a_sorted_map_does() {
         let scores = [0.0, 1.0, -1.0, 0.5, 1e300, f64::INFINITY, f64::NEG_INFINITY, 3.0, 1e18, 5e18, 0.1 + 0.2];
         let mut random = 7u64;
         let mut below = |bound: usize| {
@@ -695,7 +720,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_packed_up_to_its_limits() {
+    fn a_set_is_packed_up_to_its_limits() {
         let is_packed = |set: &SortedSet| set.packed().is_some();
         let mut set = SortedSet::default();
         for number in 0..8 {
@@ -720,7 +745,7 @@ mod tests {
     }
 
     #[test]
-    fn members_between_two_others() {
+    fn ranges_of_members() {
         use LexBound::{Excluded, Highest, Included, Lowest};
         let members = ["a", "b", "c", "d"];
         let elements = || members.iter().map(|member| (0.0, *member)).collect::<Vec<_>>();

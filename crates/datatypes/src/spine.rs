@@ -1,23 +1,24 @@
-//! The spine of large hashed collections: small chunks of items, found by the low bits of the items' hashes.
+//! The spine of large hashed collections: linear hashing of small chunks. The low bits of an item's hash say in which chunk it lies.
 //!
 //! ```text
-//!                      pages, 256 chunks each             chunks, whatever their owner makes of them
+//!                      pages, 256 chunks each             chunks, whose form is their owner's choice
 //!  ┌─────────────┐     ┌────────┬────────┬────────┐       ┌───────────────────────────────┐
 //!  │ page 0    ──┼───▶ │ 0    ──┼───▶    │ …      │   ──▶ │ items whose hash ends in 0…00 │
 //!  │ page 1    ──┼─▶   └────────┴────────┴────────┘       └───────────────────────────────┘
 //!  └─────────────┘
 //! ```
 //!
-//! Growing is linear hashing: the new chunk is appended at the end and takes its items from one other, so that a step moves the items of
-//! one chunk, never all. With n chunks, of which the largest power of two below is 2^b, the chunks before n − 2^b and from 2^b on hold
-//! the hashes that end in their b + 1 bits, the rest those that end in their b bits. Shrinking is the same backwards.
+//! To grow, a chunk is appended that takes its items from one other chunk. So a step moves the items of one chunk, never all items. With n
+//! chunks, let 2^b be the largest power of two that is not above n. The chunks below n − 2^b and those from 2^b on hold the hashes that end
+//! in the b + 1 bits of the chunk's number; the other chunks hold the hashes that end in the b bits of theirs. Shrinking is the same
+//! backwards.
 //!
-//! Pages and chunks are shared when the spine is cloned, and copied when one of the owners writes to them: a snapshot copies the upper
-//! row of the picture, and a write after that one page's references and one chunk.
+//! Pages and chunks are shared when the spine is cloned, and copied when one of the owners writes to them. A clone copies the list of
+//! pages. A write after that copies one page, whose chunks still share what is large, and then one chunk.
 //!
-//! A walk visits chunks in the order of their *positions*: the bits of the hash, reversed. A chunk holds all items of an interval of
-//! positions, and growing and shrinking only halve and join neighbouring intervals; so a walk that goes on from a position after any
-//! number of changes misses nothing that was there throughout.
+//! A walk visits the chunks in the order of their *positions*, which are the bits of the hash in reverse. A chunk holds all items of an
+//! interval of positions. Growing halves an interval, and shrinking joins two neighbours. So a walk that continues from a position misses
+//! no item that was there throughout, however the spine changed between the steps.
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,13 +26,13 @@ use siphasher::sip::SipHasher13;
 
 use crate::prefetch;
 
-/// Chunks a page. What a write after a snapshot copies, and what growing moves at most.
+/// The number of chunks in a page: the most that a write after a clone copies, and the most that growing moves.
 const PAGE: usize = 256;
-/// Cursors are positions without so many low bits: they stay below 2^53, which fits a double.
+/// A cursor is a position without its lowest 11 bits, so that it stays below 2^53 and fits a double.
 const CURSOR_SHIFT: u32 = 11;
 
-/// The hash of items that clients choose: keyed at random, once a process, so that nobody can aim at one chunk, and safe when the order of a
-/// walk is seen (SipHash-1-3).
+/// Hashes the bytes of an item with SipHash-1-3, under a key that is drawn at random once a process. Clients choose the items and see the
+/// order of a walk; even so they cannot fill one chunk on purpose.
 #[inline]
 pub fn hash(bytes: &[u8]) -> u64 {
     static KEY: OnceLock<(u64, u64)> = OnceLock::new();
@@ -43,29 +44,31 @@ pub fn hash(bytes: &[u8]) -> u64 {
     SipHasher13::new_with_keys(key.0, key.1).hash(bytes)
 }
 
-/// A number below `bound`, of random bits: fair but for one part in 2^64 / `bound`.
+/// Maps 64 random bits to a number below `bound`. The numbers' probabilities differ by less than `bound` / 2^64 of each.
 #[inline]
 pub fn below(bound: usize, random: u64) -> usize {
     ((u128::from(random) * bound as u128) >> 64) as usize
 }
 
-/// Some items whose hashes end in the same bits. Its clone shares what is large, and copies it when it is written to.
+/// The items whose hashes end in the same bits. The default is an empty chunk. A clone should share what is large, and copy it when it is
+/// written to.
 pub trait Chunk: Clone + Default {
-    /// How many items it has.
+    /// Returns the number of items.
     fn len(&self) -> usize;
 
+    /// Returns whether there are no items.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// See the module's picture.
+/// A growing list of chunks, indexed by hash; see the module's picture. The default has one empty chunk.
 #[derive(Clone)]
 pub struct Spine<C> {
-    /// All of the same size but where there is only one, whose size is a power of two. What lies beyond `chunks` is empty.
+    /// Each page has [`PAGE`] chunks, except that a single page has a power of two of them. The chunks from `chunks` on are empty.
     pages: Vec<Arc<[C]>>,
     chunks: usize,
-    /// No chunk has more items than this: what the choice of a random item starts from.
+    /// No chunk ever had more items than this. [`Spine::random`] draws below it.
     items_max: usize,
 }
 
@@ -76,18 +79,18 @@ impl<C: Chunk> Default for Spine<C> {
 }
 
 impl<C: Chunk> Spine<C> {
-    /// How many chunks there are: one at least.
+    /// Returns the number of chunks, which is at least one.
     pub fn chunks(&self) -> usize {
         self.chunks
     }
 
-    /// The bytes of the pages; what chunks own is theirs to count.
+    /// Returns the bytes of the pages. What a chunk owns is for the chunk to count.
     pub fn memory_usage(&self) -> usize {
         self.pages.capacity() * size_of::<Arc<[C]>>()
             + self.pages.iter().map(|page| 2 * size_of::<usize>() + size_of_val(&**page)).sum::<usize>()
     }
 
-    /// Where the items of this hash are.
+    /// Returns the index of the chunk for the items of this hash.
     #[inline]
     pub fn index(&self, hash: u64) -> usize {
         let mask = self.chunks.next_power_of_two() - 1;
@@ -95,25 +98,29 @@ impl<C: Chunk> Spine<C> {
         if index < self.chunks { index } else { index & (mask >> 1) }
     }
 
+    /// Returns a chunk by its index.
+    ///
+    /// # Panics
+    /// If there is no chunk of this index.
     #[inline]
     pub fn chunk(&self, index: usize) -> &C {
         assert!(index < self.chunks);
         &self.pages[index / PAGE][index % PAGE]
     }
 
-    /// The chunk for the items of this hash.
+    /// Returns the chunk for the items of this hash.
     #[inline]
     pub fn get(&self, hash: u64) -> &C {
         self.chunk(self.index(hash))
     }
 
-    /// Asks the processor for the chunk for the items of this hash, not for what it refers to.
+    /// Prefetches the chunk for the items of this hash, but not the memory that the chunk refers to.
     #[inline]
     pub fn prefetch(&self, hash: u64) {
         prefetch::read(self.get(hash));
     }
 
-    /// The chunks that may have items of the hashes of another spine's chunk, each once.
+    /// Returns the chunks that may have items with the hashes of the chunk at `index` of another spine, each chunk once.
     pub fn counterparts<D: Chunk>(&self, other: &Spine<D>, index: usize) -> impl Iterator<Item = &C> {
         let bits = other.bits(index);
         let parts = self.chunks.next_power_of_two() >> bits;
@@ -122,7 +129,7 @@ impl<C: Chunk> Spine<C> {
         indices.map(index_of).filter(|&index| index < self.chunks).map(|index| self.chunk(index))
     }
 
-    /// Changes one chunk.
+    /// Edits one chunk, and returns what `change` returns.
     #[inline]
     pub fn edit<R>(&mut self, index: usize, change: impl FnOnce(&mut C) -> R) -> R {
         let chunk = self.chunk_mut(index);
@@ -138,7 +145,8 @@ impl<C: Chunk> Spine<C> {
         &mut Arc::make_mut(&mut self.pages[index / PAGE])[index % PAGE]
     }
 
-    /// Appends a chunk: `split` takes the items whose hash has the bit set out of the chunk that it is given, and returns them.
+    /// Appends a chunk. `split` is given one of the present chunks and a bit: it removes the items whose hashes have the bit set, and
+    /// returns them as the new chunk.
     pub fn grow(&mut self, split: impl FnOnce(&mut C, u64) -> C) {
         let index = self.chunks;
         let bit = 1 << index.ilog2();
@@ -167,7 +175,8 @@ impl<C: Chunk> Spine<C> {
         self.pages[0] = resized.take(size).collect();
     }
 
-    /// Takes the last chunk away: `join` puts its items, the second argument, into the first. There must be more than one.
+    /// Removes the last chunk. `join` moves the items of its second argument, the last chunk, into its first. There must be at least two
+    /// chunks.
     pub fn shrink(&mut self, join: impl FnOnce(&mut C, C)) {
         let index = self.chunks - 1;
         let last = std::mem::take(self.chunk_mut(index));
@@ -182,13 +191,13 @@ impl<C: Chunk> Spine<C> {
         }
     }
 
-    /// All chunks, in no order that lasts.
+    /// Returns all chunks, in the order of their indices.
     pub fn iter(&self) -> impl Iterator<Item = &C> {
         self.pages.iter().flat_map(|page| page.iter()).take(self.chunks)
     }
 
-    /// Visits chunks from a cursor on, zero for the start, while `visit` says to go on. The cursor to go on from, which is zero after the
-    /// last chunk.
+    /// Visits chunks from a cursor on, until `visit` returns false or the last chunk was visited. Zero is the cursor of the start. Returns
+    /// the cursor to continue from, which is zero after the last chunk and below 2^53 always.
     pub fn walk<'a>(&'a self, cursor: u64, mut visit: impl FnMut(&'a C) -> bool) -> u64 {
         let mut position = cursor << CURSOR_SHIFT;
         loop {
@@ -207,22 +216,23 @@ impl<C: Chunk> Spine<C> {
         }
     }
 
-    /// How many bits the hashes in a chunk share.
+    /// Returns how many low bits the hashes of a chunk have in common.
     fn bits(&self, index: usize) -> u32 {
         let whole = self.chunks.next_power_of_two();
         let half = whole / 2;
         let is_split = index >= half || index < self.chunks - half;
         let bits = if is_split { whole.ilog2() } else { half.ilog2() };
-        assert!(bits < 64 - CURSOR_SHIFT, "so many chunks fit no memory");
+        assert!(bits < 64 - CURSOR_SHIFT, "2^53 chunks fit no memory");
         bits
     }
 
-    /// The chunk and the number of one item, each with the same chance. There must be one.
+    /// Draws a random item, each with the same probability. Returns the index of its chunk and its number in the chunk. There must be an
+    /// item.
     ///
-    /// A chunk is drawn, and a number below what the fullest chunk has: where the chunk has fewer items, both are drawn again. So it takes
-    /// as many draws as the fullest chunk has more than the average, and reads the lengths only.
+    /// It draws a chunk, and a number below the length of the fullest chunk; if the chunk has no item of that number, it draws both again.
+    /// The expected number of draws is the length of the fullest chunk divided by the average length. Only lengths are read.
     pub fn random(&self, random: &mut impl FnMut() -> u64) -> (usize, usize) {
-        debug_assert!(self.items_max > 0, "there is an item");
+        debug_assert!(self.items_max > 0, "the spine has no item to draw");
         loop {
             let chunk = below(self.chunks, random());
             let item = below(self.items_max, random());
@@ -287,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_misses_nothing_that_stays() {
+    fn a_walk_misses_no_item_that_stays() {
         let hashes: Vec<u64> = (0..2000u64).map(|n| hash(&n.to_le_bytes())).collect();
         for pattern in 0..4 {
             let mut spine = Spine::default();
@@ -334,7 +344,7 @@ mod tests {
             *drawn.entry(spine.chunk(chunk)[item]).or_insert(0) += 1;
         }
         assert_eq!(drawn.len(), 50);
-        // 2000 each, with a standard deviation of 44.
+        // 2000 draws of each are expected, with a standard deviation of 44.
         assert!(drawn.values().all(|count| (1750..2250).contains(count)), "{drawn:?}");
     }
 }

@@ -1,21 +1,28 @@
-//! The types of values and of their encodings, under the names that clients see.
+//! The types of values and their encodings, with the names that clients see.
 
-/// What kind of value a key holds.
+/// The type of the value that a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ValueType {
+    /// A string of bytes; bitmaps, HyperLogLogs and numbers are strings too.
     String,
+    /// A list of elements in order.
     List,
+    /// A set of members.
     Set,
+    /// A set of members in the order of their scores; a geo index is a sorted set too.
     SortedSet,
+    /// A map from fields to values.
     Hash,
+    /// A log of entries, with consumer groups.
     Stream,
 }
 
 impl ValueType {
+    /// All types.
     pub const ALL: [ValueType; 6] =
         [ValueType::String, ValueType::List, ValueType::Set, ValueType::SortedSet, ValueType::Hash, ValueType::Stream];
 
-    /// The answer of TYPE, which is what SCAN's TYPE takes.
+    /// Returns the type's name: the reply of TYPE, and the argument of SCAN's TYPE option.
     pub const fn name(self) -> &'static str {
         match self {
             ValueType::String => "string",
@@ -27,30 +34,39 @@ impl ValueType {
         }
     }
 
-    /// The type of that name, in any case of its letters.
+    /// Returns the type of a name, whose letters may be in any case.
     pub fn from_name(name: &[u8]) -> Option<ValueType> {
         ValueType::ALL.into_iter().find(|kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))
     }
 }
 
-/// How a value lies in memory, as far as clients can tell.
+/// How a value lies in memory, as far as OBJECT ENCODING tells clients. (Redis: `OBJ_ENCODING_*`)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
+    /// A string of more than 44 bytes, or one that was edited in place.
     Raw,
+    /// A string that is an integer.
     Int,
+    /// A string of at most 44 bytes.
     Embstr,
+    /// A small hash, list, set or sorted set.
     Listpack,
-    /// A listpack of a hash some of whose fields expire.
+    /// A small hash of which a field expires, or did.
     ListpackEx,
+    /// A large list.
     Quicklist,
+    /// A large hash or set.
     Hashtable,
+    /// A set of integers.
     Intset,
+    /// A large sorted set. Ochre keeps it as a tree, and calls it by Redis's name.
     Skiplist,
+    /// A stream.
     Stream,
 }
 
 impl Encoding {
-    /// The answer of OBJECT ENCODING. (Redis: `strEncoding`, object.c)
+    /// Returns the reply of OBJECT ENCODING. (Redis: `strEncoding`, object.c)
     pub const fn name(self) -> &'static str {
         match self {
             Encoding::Raw => "raw",

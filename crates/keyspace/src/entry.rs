@@ -28,10 +28,10 @@ use std::{
 };
 
 use ochre_datatypes::{
-    AnyCollection, Collection, Encoding, ValueType, WrongType,
+    AnyCollection, Collection, ElementPrefetch, Encoding, ValueType, WrongType,
+    allocation::size_class,
     hash::{Hash, HashView},
-    packed_encoding,
-    prefetch::{self, Approach},
+    packed_encoding, prefetch,
 };
 
 /// The longest value that lies inside the entry; a longer one has an allocation of its own that can grow in place.
@@ -142,15 +142,6 @@ impl<'a> ValueRef<'a> {
     pub fn is_empty(self) -> bool {
         self == ValueRef::Bytes(b"")
     }
-}
-
-/// The size of the block that holds `size` bytes: jemalloc's size classes (four to a doubling, multiples of 16 below 128).
-pub(crate) fn size_class(size: usize) -> usize {
-    if size <= 128 {
-        return size.max(1).next_multiple_of(16);
-    }
-    let step = 1 << ((size - 1).ilog2() - 2);
-    size.next_multiple_of(step)
 }
 
 /// An owned entry.
@@ -785,11 +776,11 @@ impl<'a> EntryRef<'a> {
 
     /// The way to an element of the collection that it holds; of a packed one all is asked for at once.
     #[inline]
-    pub(crate) fn approach(self, element: &[u8]) -> Option<Approach<'a>> {
+    pub(crate) fn approach(self, element: &[u8]) -> Option<ElementPrefetch<'a>> {
         /// More of a packed collection than the processor asks for by itself when it is walked over.
         const LINES_MAX: usize = 6;
         match self.kind() {
-            Kind::Boxed => self.boxed().approach(element),
+            Kind::Boxed => self.boxed().prefetch_element(element),
             Kind::Packed => {
                 let lines = (self.block_size() / prefetch::LINE + 1).min(LINES_MAX);
                 // Two were asked for with the entry.

@@ -16,9 +16,9 @@
 
 use std::ptr::NonNull;
 
-use ochre_datatypes::prefetch;
+use ochre_datatypes::{allocation::size_class, prefetch};
 
-use crate::entry::{Entry, EntryRef, size_class};
+use crate::entry::{Entry, EntryRef};
 
 /// How many hash bits a slot holds, and a deadline.
 pub(crate) use ochre_datatypes::deadlines::TAG_BITS;

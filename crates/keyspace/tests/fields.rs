@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ochre_datatypes::hash::{Hash, HashRules};
+use ochre_datatypes::hash::{Hash, HashLimits};
 use ochre_keyspace::{
     AccessClock, Entered, Entry, ExpiredWhat, Keyspace, LockSet, Missing, ScanPosition, ShardList, Visit, Visited,
 };
@@ -106,7 +106,7 @@ fn fields_at(entry: ochre_keyspace::EntryRef<'_>, now_ms: i64) -> BTreeMap<Vec<u
 }
 
 fn run(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
-    let rules = HashRules { entries_max: 30, value_bytes_max: 64, now_ms: *now_ms };
+    let rules = HashLimits { entries_max: 30, value_bytes_max: 64, now_ms: *now_ms };
     let mut set = whole(keyspace, *now_ms);
     match step {
         Step::Set { key, from, count, expires } => {

@@ -1,19 +1,20 @@
-//! Appending a reply's pieces with one look at the buffer's room. Replies of many short strings are most of what a server writes, and three
-//! calls for each string take longer than the copying.
+//! Appending a bulk string with a single check of the buffer's room. Most of what a server writes are short strings, for which three
+//! separate appends take longer than copying the bytes.
 
 use std::ptr;
 
-/// The most bytes of a length, its mark and its line end: 20 digits and three.
+/// The most bytes of a bulk string's header: `$`, 20 digits and the line end.
 const HEAD_MAX: usize = 23;
+/// The end of a line in RESP.
 const LINE_END: [u8; 2] = *b"\r\n";
 
-/// Appends `$`, the length, the bytes and the two line ends.
+/// Appends a bulk string: `$`, the length, the bytes and both line ends.
 #[inline]
 pub(crate) fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     out.reserve(HEAD_MAX + bytes.len() + LINE_END.len());
     let len = bytes.len();
-    // SAFETY: the buffer was just made to have room for everything that is written here, one piece behind the other from its end on, and
-    // its length is set to where they end. `bytes` is borrowed, so it is no part of the room.
+    // SAFETY: the buffer was just given room for everything that is written here. The pieces are written one behind the other from the
+    // buffer's end on, and the length is set to the end of the last one. `bytes` is a borrowed slice, so that it does not overlap the room.
     unsafe {
         let start = out.as_mut_ptr().add(out.len());
         let mut at = start;
@@ -41,17 +42,17 @@ pub(crate) fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Copies bytes; short ones in two pieces that may overlap, which is quicker than a loop or a call.
+/// Copies bytes. Up to 32 bytes are copied as two pieces that may overlap, which is quicker than a loop or a call.
 ///
 /// # Safety
-/// There is room for them at `to`, and they are no part of it.
+/// `to` must have room for the bytes, and must not overlap them.
 #[inline]
 unsafe fn copy(bytes: &[u8], to: *mut u8) {
     let (from, len) = (bytes.as_ptr(), bytes.len());
     macro_rules! ends {
         ($piece:ty) => {{
             const LEN: usize = size_of::<$piece>();
-            // SAFETY: there are `LEN` bytes at least, so that the first and the last so many are among them and have room.
+            // SAFETY: there are at least `LEN` bytes, so that the first `LEN` and the last `LEN` lie within them and within the room.
             unsafe {
                 let (first, last) =
                     (from.cast::<$piece>().read_unaligned(), from.add(len - LEN).cast::<$piece>().read_unaligned());
@@ -65,7 +66,7 @@ unsafe fn copy(bytes: &[u8], to: *mut u8) {
         8..16 => ends!(u64),
         4..8 => ends!(u32),
         2..4 => ends!(u16),
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises room, and no overlap.
         _ => unsafe { ptr::copy_nonoverlapping(from, to, len) },
     }
 }

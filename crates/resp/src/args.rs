@@ -1,15 +1,17 @@
-//! The arguments of a request, as spans of the buffer that it was read into.
+//! The arguments of a request, as spans of the buffer that the request was read into.
 
 use std::ops::{Index, RangeFrom};
 
-/// Where one argument lies in its buffer.
+/// The place of one argument in its buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
+    /// The offset of the argument's first byte.
     pub start: u32,
+    /// The argument's length in bytes.
     pub len: u32,
 }
 
-/// The arguments of one request; the first is the command's name.
+/// The arguments of one request. The first one is the name of the command.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
     buffer: &'a [u8],
@@ -17,41 +19,49 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// `spans` must lie within `buffer`: an argument outside panics when it is read.
+    /// Makes arguments of spans, which must lie within the buffer. Reading one that does not panics.
     #[inline]
     pub fn new(buffer: &'a [u8], spans: &'a [Span]) -> Args<'a> {
         Args { buffer, spans }
     }
 
-    /// How many arguments there are, the name included.
+    /// Returns the number of arguments, including the name of the command.
     #[inline]
     pub fn len(&self) -> usize {
         self.spans.len()
     }
 
+    /// Returns whether there are no arguments.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
 
-    /// One argument. Panics when there are not as many: the arity was checked before.
+    /// Returns an argument.
+    ///
+    /// # Panics
+    /// If there are not enough arguments. Callers rely on the check of the command's arity.
     #[inline]
     pub fn get(&self, index: usize) -> &'a [u8] {
         slice(self.buffer, self.spans[index])
     }
 
-    /// One argument, where there are as many.
+    /// Returns an argument, or `None` if there are not enough arguments.
     #[inline]
     pub fn try_get(&self, index: usize) -> Option<&'a [u8]> {
         self.spans.get(index).map(|span| slice(self.buffer, *span))
     }
 
-    /// The arguments from an index on. Panics when there are fewer than `range.start`.
+    /// Returns the arguments from an index on.
+    ///
+    /// # Panics
+    /// If there are fewer arguments than `range.start`.
     #[inline]
     pub fn slice(&self, range: RangeFrom<usize>) -> Args<'a> {
         Args { buffer: self.buffer, spans: &self.spans[range] }
     }
 
+    /// Returns all arguments in order.
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + Clone + use<'a> {
         let buffer = self.buffer;

@@ -1,12 +1,13 @@
-//! Doubles as Redis writes them (`d2string`): scores, and every double of a reply.
+//! The text of doubles, as Redis writes them (`d2string`): in scores, and in the doubles of replies.
 //!
 //! ```text
-//! nan  inf  -inf  0  -0     by name
-//! 3  -4611686018427387904   whole numbers of up to half the range of 64 bits: as integers
-//! 0.1  1e-7  1.5e+21        all others: digits that read back the same, laid out as fpconv_dtoa does
+//! nan  inf  -inf  0  -0     special values
+//! 3  -4611686018427387904   whole numbers of at most half the range of 64 bits: as integers
+//! 0.1  1e-7  1.5e+21        all others: digits that parse to the same double, in the layout of fpconv_dtoa
 //! ```
 
-/// The longest text: a sign, 17 digits, a point, `e-308`; or a sign, `0.`, up to 6 zeros and 17 digits.
+/// An upper bound of the text's length in bytes. The longest texts are a sign, 17 digits, a point and `e-308`; or a sign, `0.`, 6 zeros and
+/// 17 digits.
 pub const LEN_MAX: usize = 32;
 
 /// Appends the text of `value` to `out`.
@@ -17,7 +18,7 @@ pub fn write(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// As [`write`], with whole numbers laid out as all others are: 1e+11. (Redis: `fpconv_dtoa`)
+/// As [`write()`], but whole numbers have no layout of their own, so that 10^11 is `1e+11`. (Redis: `fpconv_dtoa`)
 pub fn write_shortest(out: &mut Vec<u8>, value: f64) {
     if value.is_nan() {
         out.extend_from_slice(b"nan");
@@ -30,14 +31,14 @@ pub fn write_shortest(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// The text of `value`.
+/// Returns the text of `value`.
 pub fn to_text(value: f64) -> Vec<u8> {
     let mut text = Vec::with_capacity(LEN_MAX);
     write(&mut text, value);
     text
 }
 
-/// `value` as an integer, where it is one of at most half the range. (Redis: `double2ll`)
+/// Returns `value` as an integer, if it is a whole number of at most half the range of 64 bits. (Redis: `double2ll`)
 fn exact_integer(value: f64) -> Option<i64> {
     const HALF: f64 = (i64::MAX / 2) as f64;
     let integer = value as i64;
@@ -55,18 +56,18 @@ fn write_digits(out: &mut Vec<u8>, value: f64) {
 
 const DIGITS_MAX: usize = 18;
 
-/// A number `fraction * 2^exponent`.
+/// The number `fraction × 2^exponent`.
 #[derive(Clone, Copy)]
 struct Binary {
     fraction: u64,
     exponent: i32,
 }
 
-/// The digits of a finite positive number, how many, and the power of ten of the last one.
+/// Computes the digits of a finite positive number. Returns the number of digits, and the power of ten of the last one.
 ///
-/// They read back as the same number, but one time in a few hundred they are not the shortest or the closest that do: Redis's are not,
-/// and clients see which they are. (Florian Loitsch, "Printing Floating-Point Numbers Quickly and Accurately with Integers", 2010, as
-/// fpconv does it, which is Redis's deps/fpconv)
+/// The digits parse to the same double. Once in a few hundred numbers they are not the shortest or the closest such digits. They are
+/// Redis's, which clients can see. (Florian Loitsch, "Printing Floating-Point Numbers Quickly and Accurately with Integers", 2010, as in
+/// fpconv, which is Redis's deps/fpconv)
 fn grisu2(value: f64, digits: &mut [u8; DIGITS_MAX]) -> (usize, i32) {
     const HIDDEN_BIT: u64 = 1 << 52;
     let (raw_fraction, raw_exponent) = (value.to_bits() & (HIDDEN_BIT - 1), (value.to_bits() >> 52) as i32);
@@ -74,7 +75,7 @@ fn grisu2(value: f64, digits: &mut [u8; DIGITS_MAX]) -> (usize, i32) {
         0 => Binary { fraction: raw_fraction, exponent: 1 - 1075 },
         _ => Binary { fraction: raw_fraction | HIDDEN_BIT, exponent: raw_exponent - 1075 },
     };
-    // The boundaries lie halfway to the neighbours; below a power of two the neighbour is nearer.
+    // The boundaries lie halfway to the neighbouring doubles. The lower neighbour of a power of two is nearer than the upper one.
     let upper = normalized(Binary { fraction: number.fraction * 2 + 1, exponent: number.exponent - 1 });
     let nearer = if number.fraction == HIDDEN_BIT { 2 } else { 1 };
     let lower = Binary { fraction: (number.fraction << nearer) - 1, exponent: number.exponent - nearer };
@@ -92,7 +93,7 @@ fn normalized(number: Binary) -> Binary {
     Binary { fraction: number.fraction << shift, exponent: number.exponent - shift as i32 }
 }
 
-/// The upper half of the product, rounded.
+/// Returns the upper half of the product, rounded.
 fn product(a: Binary, b: Binary) -> Binary {
     let (a_high, a_low) = (a.fraction >> 32, a.fraction & 0xffff_ffff);
     let (b_high, b_low) = (b.fraction >> 32, b.fraction & 0xffff_ffff);
@@ -104,7 +105,8 @@ fn product(a: Binary, b: Binary) -> Binary {
     }
 }
 
-/// Digits of a number between `lower` and `upper`, the nearest to `scaled` of those with as few digits, all times `2^exponent`.
+/// Computes the digits of a number between `lower` and `upper` with as few digits as possible, and of such numbers the nearest to `scaled`.
+/// All three are multiplied by `2^exponent`.
 fn generate_digits(
     scaled: u64,
     upper: u64,
@@ -155,7 +157,7 @@ fn generate_digits(
     }
 }
 
-/// Lowers the last digit while that brings the number nearer to the true one.
+/// Decrements the last digit as long as that brings the number nearer to the exact one.
 fn round_last(digits: &mut [u8], delta: u64, mut rest: u64, place: u64, distance: u64) {
     let Some(last) = digits.last_mut() else { return };
     while rest < distance
@@ -167,7 +169,8 @@ fn round_last(digits: &mut [u8], delta: u64, mut rest: u64, place: u64, distance
     }
 }
 
-/// A power of ten that brings a number of this binary exponent to one between -60 and -32, and its decimal exponent.
+/// Returns a power of ten, and its decimal exponent. The product of it and a number with this binary exponent has a binary exponent between
+/// −60 and −32.
 fn cached_power(exponent: i32) -> (Binary, i32) {
     const LOG10_2: f64 = 0.301_029_995_663_981_14;
     let approximate = (-f64::from(exponent + POWERS.len() as i32) * LOG10_2) as i32;
@@ -183,7 +186,7 @@ fn cached_power(exponent: i32) -> (Binary, i32) {
     }
 }
 
-/// Lays digits out as fpconv's `emit_digits`; `exponent` is the power of ten of the last digit.
+/// Appends digits in the layout of fpconv's `emit_digits`. `exponent` is the power of ten of the last digit.
 fn lay_out(out: &mut Vec<u8>, digits: &[u8], exponent: i32, negative: bool) {
     let magnitude = (exponent + digits.len() as i32 - 1).abs();
     if exponent >= 0 && magnitude < digits.len() as i32 + 7 {
@@ -218,7 +221,7 @@ fn lay_out(out: &mut Vec<u8>, digits: &[u8], exponent: i32, negative: bool) {
 const POWER_FIRST: i32 = -348;
 const POWER_STEP: i32 = 8;
 
-/// `10^(POWER_FIRST + POWER_STEP * i)`, rounded to 64 bits.
+/// The powers `10^(POWER_FIRST + POWER_STEP × i)`, rounded to 64 bits.
 #[rustfmt::skip]
 static POWERS: [u64; 87] = [
     0xfa8fd5a0081c0288, 0xbaaee17fa23ebf76, 0x8b16fb203055ac76, 0xcf42894a5dce35ea, 0x9a6bb0aa55653b2d,
@@ -245,7 +248,7 @@ static POWERS: [u64; 87] = [
 mod tests {
     use super::*;
 
-    /// The left column as Redis 8.2 answers ZSCORE of the right one.
+    /// The left column is Redis 8.2's reply to ZSCORE for the right one.
     #[test]
     fn texts_are_those_of_redis() {
         for (text, value) in [
@@ -319,14 +322,14 @@ mod tests {
 
     #[test]
     fn texts_read_back_as_the_same_number() {
-        // A walk over all exponents and a good many fractions.
+        // The values cover all exponents, and many fractions of each.
         let mut bits = 1u64;
         while bits < f64::INFINITY.to_bits() {
             let value = f64::from_bits(bits);
             for value in [value, -value] {
                 let text = to_text(value);
                 assert!(text.len() <= LEN_MAX);
-                let text = String::from_utf8(text).expect("digits");
+                let text = String::from_utf8(text).expect("the text is ASCII");
                 assert_eq!(text.parse(), Ok(value), "{text}");
             }
             bits = bits + (bits >> 9) / 3 + 1;

@@ -1,20 +1,20 @@
-//! The words of an inline command, by the rules of Redis's `sdssplitargs`.
+//! Splitting an inline command into words, by the rules of Redis's `sdssplitargs`.
 //!
 //! ```text
 //! SET  k"ey"  "a\x41\n"  'it\'s'\r\n      words: SET, key, aA⏎, it's
 //! ```
 //!
-//! Words are parted by white space. Within double quotes `\n \r \t \b \a`, `\xHH` and any other escaped byte are understood, within single
-//! quotes only `\'`. A closing quote ends the word: white space or the line's end must follow it.
+//! White space separates words. Double quotes allow the escapes `\n \r \t \b \a` and `\xHH`, and `\` before any other byte stands for that
+//! byte. Single quotes allow `\'` only. A closing quote ends the word: white space or the end of the line must follow it.
 
 use crate::Span;
 
-/// A quote is not closed, or something follows a closing one.
+/// A quote is not closed, or a closing quote is not followed by white space.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UnbalancedQuotes;
 
-/// Splits the line `buffer[start..end]`, unescaping its words in place: a word is never longer than how it was written. Spans are those
-/// of `buffer`.
+/// Splits the line `buffer[start..end]` into words, and pushes their spans. Words are unescaped in place, which never makes them longer.
+/// Offsets count from the start of `buffer`.
 pub(crate) fn split(
     buffer: &mut [u8],
     start: usize,
@@ -56,7 +56,8 @@ pub(crate) fn split(
     }
 }
 
-/// Reads on from behind a `"`; returns the positions behind the closing one and behind what was written.
+/// Reads from behind a `"` to the closing one, and writes the unescaped bytes at `write`. Returns the positions behind the closing quote
+/// and behind the written bytes.
 fn double_quoted(line: &mut [u8], mut read: usize, mut write: usize) -> Result<(usize, usize), UnbalancedQuotes> {
     loop {
         let byte = match line[read..] {
@@ -87,7 +88,7 @@ fn double_quoted(line: &mut [u8], mut read: usize, mut write: usize) -> Result<(
     }
 }
 
-/// As [`double_quoted`], from behind a `'`.
+/// As [`double_quoted`], for single quotes.
 fn single_quoted(line: &mut [u8], mut read: usize, mut write: usize) -> Result<(usize, usize), UnbalancedQuotes> {
     loop {
         let byte = match line[read..] {
@@ -107,11 +108,12 @@ fn single_quoted(line: &mut [u8], mut read: usize, mut write: usize) -> Result<(
     }
 }
 
+/// Checks what follows a closing quote, and returns the two positions.
 fn closed(line: &[u8], read: usize, write: usize) -> Result<(usize, usize), UnbalancedQuotes> {
     if read == line.len() || is_space(line[read]) { Ok((read, write)) } else { Err(UnbalancedQuotes) }
 }
 
-/// C's `isspace` in the C locale.
+/// Returns whether a byte is white space: C's `isspace` in the C locale.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }

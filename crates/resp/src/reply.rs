@@ -1,4 +1,4 @@
-//! Writing replies in the client's protocol.
+//! Writing replies in the protocol of the client.
 //!
 //! ```text
 //!                RESP2              RESP3              plain lines
@@ -15,16 +15,18 @@
 
 use crate::{append, double};
 
-/// What a client speaks.
+/// The protocol of a client. (Redis: the RESP specification)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
+    /// RESP2, which a connection begins with.
     Resp2,
+    /// RESP3, which HELLO chooses.
     Resp3,
-    /// Lines without marks, for a person.
+    /// Lines without type marks, for people.
     Plain,
 }
 
-/// Writes replies onto a byte buffer. The number of elements that an aggregate announces is its caller's to keep.
+/// Appends replies to a byte buffer. The caller must write exactly as many elements as it announced for an aggregate.
 #[derive(Debug)]
 pub struct ReplyWriter<'a> {
     out: &'a mut Vec<u8>,
@@ -32,64 +34,67 @@ pub struct ReplyWriter<'a> {
     errors: u32,
 }
 
-/// Where an aggregate's header belongs that is not known yet. Close the inner ones first, and each one once.
+/// The place of the header of an aggregate whose length is not known yet. Each mark must be closed once, the marks of inner aggregates
+/// before those of outer ones.
 #[derive(Debug)]
 #[must_use = "the header is written when the mark is closed"]
 pub struct LaterMark {
     position: usize,
 }
 
-/// What is left free for a header that comes later: enough for one digit, which most have.
+/// The bytes that are reserved for the header of a [`LaterMark`]: enough for a length of one digit, which is the most common.
 const LATER_LEN: usize = 4;
 
 impl<'a> ReplyWriter<'a> {
+    /// Makes a writer that appends to `out`.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> ReplyWriter<'a> {
         ReplyWriter { out, protocol, errors: 0 }
     }
 
+    /// Returns the protocol of the client.
     #[inline]
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// Changes the protocol in the middle, as HELLO does.
+    /// Sets the protocol of the replies that follow, as HELLO does.
     pub fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
     }
 
-    /// How many errors were written.
+    /// Returns the number of errors that were written.
     #[inline]
     pub fn errors(&self) -> u32 {
         self.errors
     }
 
-    /// How long the buffer is: a place to [rewind](ReplyWriter::rewind) to.
+    /// Returns the length of the buffer, for [`ReplyWriter::rewind`].
     #[inline]
     pub fn position(&self) -> usize {
         self.out.len()
     }
 
-    /// Takes back what was written since `position`. Errors stay counted.
+    /// Removes everything that was written since `position`. The count of errors stays as it is.
     #[inline]
     pub fn rewind(&mut self, position: usize) {
-        debug_assert!(position <= self.out.len(), "rewinding forwards");
+        debug_assert!(position <= self.out.len(), "the position lies behind the end of the buffer");
         self.out.truncate(position);
     }
 
-    /// The buffer itself, for replies that another writer makes.
+    /// Returns the buffer, for replies that another writer makes.
     #[inline]
     pub fn out(&mut self) -> &mut Vec<u8> {
         self.out
     }
 
-    /// Bytes that are a reply in the client's protocol already.
+    /// Appends bytes that are replies in the protocol of the client already.
     #[inline]
     pub fn raw(&mut self, reply: &[u8]) {
         self.out.extend_from_slice(reply);
     }
 
-    /// As [`ReplyWriter::raw`]; a long reply that is the first of its buffer is taken over without being copied.
+    /// As [`ReplyWriter::raw`]. A reply that is too long for an empty buffer replaces the buffer, and is not copied.
     pub fn raw_owned(&mut self, reply: Vec<u8>) {
         if self.out.is_empty() && reply.len() > self.out.capacity() {
             *self.out = reply;
@@ -98,20 +103,21 @@ impl<'a> ReplyWriter<'a> {
         }
     }
 
+    /// Writes `OK`.
     #[inline]
     pub fn ok(&mut self) {
         self.out.extend_from_slice(if self.protocol == Protocol::Plain { b"OK\n" } else { b"+OK\r\n" });
     }
 
-    /// A simple string. `text` must have no line end.
+    /// Writes a simple string. `text` must not have line ends.
     #[inline]
     pub fn simple(&mut self, text: &str) {
-        debug_assert!(!text.contains(['\r', '\n']), "a simple string of several lines");
+        debug_assert!(!text.contains(['\r', '\n']), "a simple string has several lines");
         self.line(b"+", text.as_bytes());
     }
 
-    /// An error; `text` opens with its code. Line ends in it become spaces, those at its ends vanish. (Redis:
-    /// `addReplyErrorFormatInternal`)
+    /// Writes an error. `text` begins with the error code. Line ends at the beginning and at the end of the text are removed, and others
+    /// become spaces. (Redis: `addReplyErrorFormatInternal`)
     pub fn error(&mut self, text: impl AsRef<[u8]>) {
         let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
         let text = text.as_ref();
@@ -125,6 +131,7 @@ impl<'a> ReplyWriter<'a> {
         self.end_line();
     }
 
+    /// Writes an integer.
     #[inline]
     pub fn integer(&mut self, value: i64) {
         let plain = self.protocol == Protocol::Plain;
@@ -135,7 +142,7 @@ impl<'a> ReplyWriter<'a> {
         self.line(b":", itoa::Buffer::new().format(value).as_bytes());
     }
 
-    /// A string of any bytes.
+    /// Writes a bulk string, of any bytes.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         if self.protocol == Protocol::Plain {
@@ -146,13 +153,13 @@ impl<'a> ReplyWriter<'a> {
         append::bulk(self.out, bytes);
     }
 
-    /// An integer as a string.
+    /// Writes an integer as a bulk string.
     #[inline]
     pub fn bulk_integer(&mut self, value: i64) {
         self.bulk(itoa::Buffer::new().format(value).as_bytes());
     }
 
-    /// No value.
+    /// Writes a null.
     #[inline]
     pub fn null(&mut self) {
         self.out.extend_from_slice(match self.protocol {
@@ -162,7 +169,7 @@ impl<'a> ReplyWriter<'a> {
         });
     }
 
-    /// No value where an array would be.
+    /// Writes a null in the place of an array, which is another null in RESP2.
     #[inline]
     pub fn null_array(&mut self) {
         self.out.extend_from_slice(match self.protocol {
@@ -172,13 +179,13 @@ impl<'a> ReplyWriter<'a> {
         });
     }
 
-    /// The header of an array; `len` replies follow.
+    /// Writes the header of an array. The caller writes its `len` elements next.
     #[inline]
     pub fn array(&mut self, len: usize) {
         self.header(b'*', len);
     }
 
-    /// The header of a map; `len` pairs of replies follow.
+    /// Writes the header of a map. The caller writes its `len` pairs of a key and a value next.
     #[inline]
     pub fn map(&mut self, len: usize) {
         match self.protocol {
@@ -187,25 +194,28 @@ impl<'a> ReplyWriter<'a> {
         }
     }
 
-    /// The header of a set; `len` replies follow.
+    /// Writes the header of a set. The caller writes its `len` elements next.
     #[inline]
     pub fn set(&mut self, len: usize) {
         self.header(if self.protocol == Protocol::Resp3 { b'~' } else { b'*' }, len);
     }
 
-    /// The header of a pushed message; `len` replies follow.
+    /// Writes the header of a push message. The caller writes its `len` elements next.
     #[inline]
     pub fn push(&mut self, len: usize) {
         self.header(if self.protocol == Protocol::Resp3 { b'>' } else { b'*' }, len);
     }
 
-    /// The header of an attribute of `len` pairs, in front of the reply that it is about. RESP3 alone has them.
+    /// Writes the header of an attribute. The caller writes its `len` pairs next, and then the reply to which the attribute belongs.
+    ///
+    /// # Panics
+    /// If the protocol is not RESP3, which is the only one with attributes.
     pub fn attribute(&mut self, len: usize) {
         assert_eq!(self.protocol, Protocol::Resp3, "an attribute outside RESP3");
         self.header(b'|', len);
     }
 
-    /// A double, as [`double::write`].
+    /// Writes a double, with the digits of [`double::write`].
     pub fn double(&mut self, value: f64) {
         if self.protocol == Protocol::Resp3 {
             self.out.push(b',');
@@ -213,7 +223,7 @@ impl<'a> ReplyWriter<'a> {
         let start = self.out.len();
         double::write(self.out, value);
         if self.protocol == Protocol::Resp2 {
-            // The length is known only now; the digits make room for it.
+            // Now that the length is known, the digits are moved to make room for the header.
             let len = self.out.len() - start;
             let header = [b'$', b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, b'\r', b'\n'];
             let header_len = if len < 10 { 4 } else { 5 };
@@ -225,7 +235,7 @@ impl<'a> ReplyWriter<'a> {
         self.end_line();
     }
 
-    /// A double whose text was made elsewhere: a long double, a coordinate. (Redis: `addReplyHumanLongDouble`)
+    /// Writes a double whose text has a layout of its own, such as a long double or a coordinate. (Redis: `addReplyHumanLongDouble`)
     pub fn double_text(&mut self, text: &[u8]) {
         match self.protocol {
             Protocol::Resp3 => self.line(b",", text),
@@ -233,6 +243,7 @@ impl<'a> ReplyWriter<'a> {
         }
     }
 
+    /// Writes a boolean.
     pub fn boolean(&mut self, value: bool) {
         match self.protocol {
             Protocol::Resp3 => self.out.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" }),
@@ -240,7 +251,7 @@ impl<'a> ReplyWriter<'a> {
         }
     }
 
-    /// An integer of any length; `digits` is its text.
+    /// Writes an integer of any length, whose text is `digits`.
     pub fn big_number(&mut self, digits: &[u8]) {
         match self.protocol {
             Protocol::Resp3 => self.line(b"(", digits),
@@ -248,9 +259,9 @@ impl<'a> ReplyWriter<'a> {
         }
     }
 
-    /// A text and what it is written in: `txt`, `mkd`.
+    /// Writes a verbatim string. `extension` is the format of the text: `txt` or `mkd`.
     pub fn verbatim(&mut self, extension: &str, text: &[u8]) {
-        debug_assert_eq!(extension.len(), 3, "an extension has three letters");
+        debug_assert_eq!(extension.len(), 3, "the extension does not have three letters");
         match self.protocol {
             Protocol::Resp3 => {
                 self.header(b'=', text.len() + 4);
@@ -263,14 +274,14 @@ impl<'a> ReplyWriter<'a> {
         }
     }
 
-    /// Leaves room for the header of an aggregate whose length is known only behind it.
+    /// Reserves room for the header of an aggregate whose length is not known before its elements are written.
     pub fn array_later(&mut self) -> LaterMark {
         let position = self.out.len();
         self.out.extend_from_slice(&[0; LATER_LEN]);
         LaterMark { position }
     }
 
-    /// Writes the header of an array of `len` replies where `mark` is.
+    /// Writes the header of an array of `len` elements at `mark`.
     pub fn close_array(&mut self, mark: LaterMark, len: usize) {
         self.close(mark, |writer| writer.array(len));
     }
@@ -285,7 +296,7 @@ impl<'a> ReplyWriter<'a> {
         self.close(mark, |writer| writer.set(len));
     }
 
-    /// As [`ReplyWriter::close_array`], for a pushed message.
+    /// As [`ReplyWriter::close_array`], for a push message.
     pub fn close_push(&mut self, mark: LaterMark, len: usize) {
         self.close(mark, |writer| writer.push(len));
     }
@@ -301,7 +312,7 @@ impl<'a> ReplyWriter<'a> {
         }
     }
 
-    /// A mark, a length and a line's end; plain lines have no marks, and lengths of aggregates only.
+    /// Writes a type mark, a length and a line end. Plain lines have no marks.
     #[inline(always)]
     fn header(&mut self, mark: u8, len: usize) {
         if self.protocol == Protocol::Plain {
@@ -340,18 +351,18 @@ impl<'a> ReplyWriter<'a> {
 mod tests {
     use super::*;
 
-    /// What a reply is in RESP2, RESP3 and plain lines.
+    /// Checks a reply in RESP2, in RESP3 and in plain lines.
     #[track_caller]
     fn check(write: impl Fn(&mut ReplyWriter<'_>), expected: [&str; 3]) {
         for (protocol, expected) in [Protocol::Resp2, Protocol::Resp3, Protocol::Plain].into_iter().zip(expected) {
-            // A reply is written behind others, and leaves them alone.
+            // A reply is appended to other bytes, which must stay as they are.
             let mut out = b"before".to_vec();
             write(&mut ReplyWriter::new(&mut out, protocol));
             assert_eq!(out.escape_ascii().to_string(), format!("before{}", expected.escape_debug()), "{protocol:?}");
         }
     }
 
-    /// A reply that is the same in RESP2 and RESP3.
+    /// Checks a reply that is the same in RESP2 and RESP3.
     #[track_caller]
     fn check_marked(write: impl Fn(&mut ReplyWriter<'_>), resp: &str, plain: &str) {
         check(write, [resp, resp, plain]);
@@ -409,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_come_later() {
+    fn headers_that_are_written_later() {
         for len in [0, 9, 10, 12_345] {
             let write = |w: &mut ReplyWriter<'_>| {
                 let outer = w.array_later();

@@ -1,39 +1,41 @@
 //! Cutting requests off a read buffer.
 //!
 //! ```text
-//! *2\r\n$3\r\nGET\r\n$5\r\nkey:1\r\n      multibulk: a count, then that many lengths and arguments
+//! *2\r\n$3\r\nGET\r\n$5\r\nkey:1\r\n      multibulk: the number of arguments, then length and bytes of each
 //! GET key:1\r\n                           inline: a line of words (crate::inline); the \r may be missing
 //! ```
 //!
-//! The rules are those of Redis's `processMultibulkBuffer` and `processInlineBuffer` (networking.c), the lenient ones too: the two bytes
-//! behind an argument and the byte behind a `\r` are not looked at, and a NUL byte ends the search for a line's end, so that such a line
-//! ends only by being too long.
+//! The rules are those of Redis's `processMultibulkBuffer` and `processInlineBuffer` (networking.c), including the lenient ones. The two
+//! bytes behind an argument, and the byte behind a `\r`, are not checked. A NUL byte stops the search for the end of a line, so that such a
+//! line is refused once it is too long.
 
 use std::borrow::Cow;
 
-use crate::{Span, inline};
+use crate::{Span, inline, parse_i64};
 
-/// What a request may take. Lengths are in bytes.
+/// The limits of a request. Lengths are in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// `proto-max-bulk-len`: the longest argument.
+    /// `proto-max-bulk-len`: the length of the longest argument.
     pub bulk_len_max: usize,
     /// The most arguments of one request.
     pub args_max: usize,
-    /// The longest line: an inline command, a count, a length.
+    /// The length of the longest line: an inline command, or the line of a count or of a length.
     pub inline_len_max: usize,
-    /// The client has not said its password yet: requests of 10 arguments of 16 KiB are all it needs.
+    /// Whether the client has not authenticated yet. Its requests are then limited to 10 arguments of 16 KiB.
     pub unauthenticated: bool,
-    /// Inline commands are plain lines: unbalanced quotes spoil the line only, and a NUL is a byte like any other.
+    /// Whether inline commands are plain lines. Unbalanced quotes then refuse the line, not the connection, and a NUL is a byte like any
+    /// other.
     pub plain: bool,
 }
 
-/// The most arguments, and the longest one, before authentication. (Redis: `processMultibulkBuffer`)
+/// The most arguments before authentication. (Redis: `processMultibulkBuffer`)
 const UNAUTHENTICATED_ARGS_MAX: usize = 10;
+/// The longest argument before authentication, in bytes.
 const UNAUTHENTICATED_BULK_LEN_MAX: usize = 16_384;
 
 impl Default for Limits {
-    /// Redis's limits.
+    /// Returns Redis's default limits.
     fn default() -> Limits {
         Limits {
             bulk_len_max: 512 << 20,
@@ -45,47 +47,77 @@ impl Default for Limits {
     }
 }
 
-/// How a request was written.
+/// The form of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// An array of bulk strings, as client libraries send it.
     Multibulk,
+    /// A line of words.
     Inline,
 }
 
-/// What was found at the front of the buffer.
+/// What [`RequestParser::cut`] found at the front of the buffer. `consumed` is the number of bytes that the caller drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// A request, of `consumed` bytes; its arguments were pushed onto the spans.
-    Request { consumed: usize, kind: Kind },
-    /// An empty request, which has no answer: an empty line, `*0`, `*-1`.
-    Nothing { consumed: usize },
-    /// A plain line that cannot be understood; `reason` is the error reply's text, its code included.
-    BadLine { consumed: usize, reason: &'static str },
-    /// More bytes are needed. `wanted` is the length, from the request's first byte, up to the end of the argument that is being sent:
-    /// what the buffer should have room for before the next read. It is what a client claims, bounded by `bulk_len_max` alone.
-    Incomplete { wanted: usize },
+    /// A request. The spans of its arguments were pushed.
+    Request {
+        /// The length of the request in bytes.
+        consumed: usize,
+        /// The form of the request.
+        kind: Kind,
+    },
+    /// An empty request, which gets no reply: an empty line, `*0` or `*-1`.
+    Nothing {
+        /// The length of the request in bytes.
+        consumed: usize,
+    },
+    /// A plain line that cannot be split into words.
+    BadLine {
+        /// The length of the line in bytes.
+        consumed: usize,
+        /// The text of the error reply, with its code.
+        reason: &'static str,
+    },
+    /// A request that needs more bytes.
+    Incomplete {
+        /// The bytes from the start of the request to the end of the argument that is being sent, for which the buffer should have room
+        /// before the next read. The client claims this length; only [`Limits::bulk_len_max`] bounds it.
+        wanted: usize,
+    },
 }
 
-/// The bytes cannot be understood from here on: the client is told so, and the connection ends.
+/// An error of the protocol: no later bytes can be understood. The client gets the reply, and the connection is closed. The texts are
+/// Redis's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
+    /// The number of arguments is no integer, or too great.
     InvalidMultibulkLength,
+    /// The request has too many arguments for a client that has not authenticated.
     UnauthenticatedMultibulkLength,
+    /// The header of an argument does not begin with `$`.
     ExpectedDollar {
+        /// The byte with which it begins.
         got: u8,
     },
+    /// The length of an argument is no integer, negative or too great.
     InvalidBulkLength,
+    /// An argument is too long for a client that has not authenticated.
     UnauthenticatedBulkLength,
+    /// The line of the number of arguments is too long.
     TooBigMultibulkCount,
+    /// The line of the length of an argument is too long.
     TooBigBulkCount,
+    /// An inline command is too long.
     TooBigInline,
+    /// The quotes of an inline command are unbalanced.
     UnbalancedQuotes,
-    /// A request of 4 GiB in all, whatever its arguments: spans are 32 bits wide. (Redis: `client-query-buffer-limit` cuts earlier)
+    /// The request reaches beyond the first 4 GiB of the buffer, since spans have 32 bits. (Redis refuses such a request earlier, by
+    /// `client-query-buffer-limit`.)
     TooBigRequest,
 }
 
 impl ProtocolError {
-    /// The error reply's text, its code included.
+    /// Returns the text of the error reply, with its code.
     pub fn reply(self) -> Cow<'static, [u8]> {
         let text = match self {
             ProtocolError::InvalidMultibulkLength => "ERR Protocol error: invalid multibulk length",
@@ -105,46 +137,52 @@ impl ProtocolError {
     }
 }
 
-/// A connection's parser: eight bytes, and what a half-sent request needs.
+/// The parser of a connection. It takes eight bytes, and an allocation while a request is incomplete.
 #[derive(Default, Debug)]
 pub struct RequestParser {
     half_sent: Option<Box<HalfSent>>,
 }
 
-/// What is known of a request that is not complete. Positions count from the request's first byte.
+/// What was parsed of an incomplete request. Positions count from the first byte of the request.
 #[derive(Default, Debug)]
 struct HalfSent {
     progress: Progress,
     spans: Vec<Span>,
 }
 
+/// The point up to which an incomplete request was parsed.
 #[derive(Clone, Copy, Default, Debug)]
 struct Progress {
-    /// Where the next line or argument starts.
+    /// The position of the next line or argument.
     at: usize,
-    /// The arguments still to come; 0 while the first line is not complete.
+    /// The number of arguments still to come; 0 while the first line is incomplete.
     args_left: usize,
-    /// The length of the argument at `at`, once its header is read.
+    /// The length of the argument at `at`, if its header was parsed.
     bulk_len: Option<usize>,
-    /// Up to here, no line end was found.
+    /// The position up to which no line end was found.
     searched: usize,
 }
 
 impl RequestParser {
+    /// Makes a parser for a new connection.
     pub fn new() -> RequestParser {
         RequestParser::default()
     }
 
-    /// Whether a request is half sent: the next call must see its bytes again, at its `offset`, with more behind them.
+    /// Returns whether a request is incomplete. The next call of [`RequestParser::cut`] must then be given the same bytes again, at its
+    /// `offset`, and more behind them.
     pub fn is_half_sent(&self) -> bool {
         self.half_sent.is_some()
     }
 
-    /// Cuts the next request off `buffer[offset..]`. Its arguments are pushed onto `spans`, which a batch of requests shares; they count
-    /// from the start of `buffer`. Inline commands are unescaped in place, once they are complete.
+    /// Cuts the next request off `buffer[offset..]`. The spans of its arguments, which count from the start of `buffer`, are pushed onto
+    /// `spans`: a batch of requests shares the vector. A complete inline command is unescaped in place.
     ///
-    /// After [`Cut::Incomplete`] the caller keeps the bytes from `offset` on and calls again when there are more, with the buffer and the
-    /// offset that they have then; nothing is parsed twice. After an error the connection's bytes are of no more use.
+    /// After [`Cut::Incomplete`] the caller keeps the bytes from `offset` on and calls again when there are more. The bytes may then lie at
+    /// another offset or in another buffer; nothing is parsed twice.
+    ///
+    /// # Errors
+    /// See [`ProtocolError`]. The rest of the connection's bytes cannot be parsed after an error.
     #[inline]
     pub fn cut(
         &mut self,
@@ -170,7 +208,7 @@ impl RequestParser {
         self.cut_line(buffer, offset, limits, spans)
     }
 
-    /// Puts away what is known of a request whose rest has not come.
+    /// Stores what was parsed of an incomplete request.
     #[cold]
     fn keep(&mut self, progress: Progress, spans: &mut Vec<Span>, first: usize, offset: usize) {
         let mut kept: Vec<Span> = spans.drain(first..).collect();
@@ -180,6 +218,7 @@ impl RequestParser {
         self.half_sent = Some(Box::new(HalfSent { progress, spans: kept }));
     }
 
+    /// Continues with an incomplete request.
     #[cold]
     fn go_on(
         &mut self,
@@ -202,7 +241,7 @@ impl RequestParser {
         Ok(cut)
     }
 
-    /// Cuts an inline command off the front.
+    /// Cuts an inline command off `buffer[offset..]`.
     #[inline(never)]
     fn cut_line(
         &mut self,
@@ -241,8 +280,8 @@ impl RequestParser {
     }
 }
 
-/// Reads a multibulk request from its first byte, or on from where `progress` says. The spans pushed are `base` bytes further than their
-/// position in `request`.
+/// Parses a multibulk request from the point that `progress` describes, which is its first byte by default. `base` is added to the
+/// positions in `request` to make spans. For an incomplete request, `progress` is updated.
 #[inline]
 fn multibulk(
     request: &[u8],
@@ -257,7 +296,7 @@ fn multibulk(
             Some((count, len)) => (count as i64, len + 1),
             None => match long_line(request, 0, progress.searched, limits, ProtocolError::TooBigMultibulkCount)? {
                 Line::Found { cr } => {
-                    (strict_number(&request[1..cr]).ok_or(ProtocolError::InvalidMultibulkLength)?, cr + 2)
+                    (parse_i64(&request[1..cr]).ok_or(ProtocolError::InvalidMultibulkLength)?, cr + 2)
                 }
                 Line::Incomplete { searched } => {
                     *progress = Progress { searched, ..Progress::default() };
@@ -320,7 +359,8 @@ fn multibulk(
     Ok(Cut::Request { consumed: at, kind: Kind::Multibulk })
 }
 
-/// A number of one to three digits and its line's end: the number, and the bytes of both. `None` says only that it is not so simple.
+/// Parses a number of one to three digits and its line end. Returns the number, and the bytes of both. `None` says only that the general
+/// rules must decide.
 #[inline(always)]
 fn short_number(line: &[u8]) -> Option<(usize, usize)> {
     let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
@@ -334,7 +374,8 @@ fn short_number(line: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// The header of the argument at `at`, by all the rules: the argument's length and the header's own, or how far was searched in vain.
+/// Parses the header of the argument at `at` by the general rules. Returns the length of the argument and that of the header or, if the
+/// line is incomplete, the position up to which no line end was found.
 #[cold]
 #[inline(never)]
 fn long_header(
@@ -346,24 +387,22 @@ fn long_header(
     match long_line(request, at, searched, limits, ProtocolError::TooBigBulkCount)? {
         Line::Incomplete { searched } => Ok(Err(searched)),
         Line::Found { .. } if request[at] != b'$' => Err(ProtocolError::ExpectedDollar { got: request[at] }),
-        Line::Found { cr } => match strict_number(&request[at + 1..cr]) {
+        Line::Found { cr } => match parse_i64(&request[at + 1..cr]) {
             Some(len @ 0..) => Ok(Ok((len as usize, cr + 2 - at))),
             _ => Err(ProtocolError::InvalidBulkLength),
         },
     }
 }
 
+/// The result of the search for a line end.
 enum Line {
-    /// The line's end is there, and a byte behind it.
-    Found {
-        cr: usize,
-    },
-    Incomplete {
-        searched: usize,
-    },
+    /// There is a `\r` at `cr`, and a byte behind it.
+    Found { cr: usize },
+    /// There is no line end before `searched`.
+    Incomplete { searched: usize },
 }
 
-/// Looks for the end of the line that starts at `start`, from `searched` on.
+/// Searches for the end of the line that begins at `start`, from `searched` on.
 fn long_line(
     request: &[u8],
     start: usize,
@@ -380,8 +419,8 @@ fn long_line(
     }
 }
 
-/// The position of `end` at or behind `from`, or how far there is none. A NUL stops the search for ever, as C's `strchr`, unless it is
-/// `nul_allowed`.
+/// Returns the position of the byte `end` from `from` on. If there is none, the error is the position up to which was searched. Unless
+/// `nul_allowed` is true, a NUL stops this search and all later ones, as it stops C's `strchr`.
 fn find_line_end(bytes: &[u8], from: usize, end: u8, nul_allowed: bool) -> Result<usize, usize> {
     let rest = bytes.get(from..).unwrap_or_default();
     let found = if nul_allowed { memchr::memchr(end, rest) } else { memchr::memchr2(end, 0, rest) };
@@ -392,35 +431,12 @@ fn find_line_end(bytes: &[u8], from: usize, end: u8, nul_allowed: bool) -> Resul
     }
 }
 
-/// An integer as Redis's `string2ll` takes it: no spaces, no plus, no leading zeros, no `-0`.
-fn strict_number(digits: &[u8]) -> Option<i64> {
-    let (negative, digits) = match digits {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    match digits {
-        [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] => {}
-        _ => return None,
-    }
-    let mut value = 0i64;
-    for digit in digits {
-        let digit = digit.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        // Counted downwards: the smallest number has no positive counterpart.
-        value = value.checked_mul(10)?.checked_sub(i64::from(digit))?;
-    }
-    if negative { Some(value) } else { value.checked_neg() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Args;
 
-    /// Feeds `stream` in pieces and renders what was cut: a line a request, an error last.
+    /// Parses `stream` in pieces, and returns one line for each request, and for the error at the end.
     fn parse(stream: &[u8], pieces: &[usize], limits: &Limits) -> Vec<String> {
         let mut parser = RequestParser::new();
         let (mut buffer, mut spans, mut found) = (Vec::new(), Vec::new(), Vec::new());
@@ -430,7 +446,7 @@ mod tests {
         while !rest.is_empty() {
             let (piece, later) = rest.split_at(sizes.next().unwrap_or(usize::MAX).clamp(1, rest.len()));
             rest = later;
-            // What was consumed is dropped between the reads, sometimes: offsets of both kinds are seen.
+            // Consumed bytes are dropped before every second read or so, so that requests begin at different offsets.
             if piece.len() % 2 == 0 {
                 buffer.drain(..offset);
                 offset = 0;
@@ -467,14 +483,14 @@ mod tests {
         found
     }
 
-    /// What a stream holds, at once and byte by byte.
+    /// Checks the requests of a stream that arrives at once, and of one that arrives byte by byte.
     fn check(stream: &[u8], expected: &[&str]) {
         let limits = Limits::default();
         assert_eq!(parse(stream, &[], &limits), expected, "{}", stream.escape_ascii());
         assert_eq!(parse(stream, &vec![1; stream.len()], &limits), expected, "{} byte by byte", stream.escape_ascii());
     }
 
-    /// One request, then a PING, which must be understood whatever the request was.
+    /// Checks requests that are followed by a PING, which must be parsed too.
     fn check_before_ping(stream: &[u8], expected: &[&str]) {
         let ping = r"Multibulk PING";
         check(&[stream, b"*1\r\n$4\r\nPING\r\n"].concat(), &[expected, &[ping]].concat());
@@ -491,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_redis_does_not_look_at() {
+    fn bytes_that_redis_does_not_check() {
         check_before_ping(b"*1\r\n$3\r\nabcXY", &[r"Multibulk abc"]);
         check_before_ping(b"*1\rX$3\rYabcZZ", &[r"Multibulk abc"]);
     }
@@ -514,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_have_a_greatest_length() {
+    fn lines_have_a_maximum_length() {
         let digits = |mark: &str, count: usize| [mark.as_bytes(), &vec![b'1'; count]].concat();
         check(&digits("*", 65_535), &[]);
         check(&digits("*", 65_536), &["ERR Protocol error: too big mbulk count string"]);
@@ -523,7 +539,7 @@ mod tests {
         check(&digits("", 65_536), &[]);
         check(&digits("", 65_537), &["ERR Protocol error: too big inline request"]);
         check(&[&digits("", 65_537)[..], b"\n"].concat(), &["ERR Protocol error: too big inline request"]);
-        // No line ends behind a NUL.
+        // A line end behind a NUL is not found.
         for (start, error) in [
             ("\0\n", "ERR Protocol error: too big inline request"),
             ("*\0\r\n", "ERR Protocol error: too big mbulk count string"),
@@ -535,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_authenticated_may_say_little() {
+    fn requests_before_authentication_are_limited() {
         let limits = Limits { unauthenticated: true, ..Limits::default() };
         let check = |stream: &[u8], expected: &[&str]| assert_eq!(parse(stream, &[], &limits), expected);
         check(b"*10\r\n$16384\r\n", &[]);
@@ -567,7 +583,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unbalanced_quote_ends_the_connection_or_spoils_a_plain_line() {
+    fn an_unbalanced_quote_refuses_the_connection_or_the_plain_line() {
         for line in ["SET k \"a", "SET k 'a", "SET k 'a'b", "SET k \"a\"'b'", "'", "a\"", "a \"\\", "a '\\'"] {
             let line = [line.as_bytes(), b"\r\nGET k\n"].concat();
             check(&line, &["ERR Protocol error: unbalanced quotes in request"]);
@@ -584,7 +600,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_argument_says_how_much_room_it_wants() {
+    fn an_incomplete_request_says_how_many_bytes_it_wants() {
         let mut buffer = b"*2\r\n$3\r\nSET\r\n$1000000\r\nab".to_vec();
         let mut parser = RequestParser::new();
         let cut = parser.cut(&mut buffer, 0, &Limits::default(), &mut Vec::new());

@@ -1,4 +1,4 @@
-//! A small synchronous client that shows replies exactly as they came.
+//! A small synchronous client that returns replies exactly as they were on the wire.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::quoting;
 use crate::reply::Reply;
 
-/// How long a reply may take before the client gives up; [`Client::set_timeout`] changes it.
+/// How long a reply may take before the client gives up. [`Client::set_timeout`] changes it.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -18,10 +18,11 @@ enum Stream {
     Unix(UnixStream),
 }
 
+/// A connection to a server.
 #[derive(Debug)]
 pub struct Client {
     stream: Stream,
-    /// What was read and not yet taken: `buffer[taken..]`.
+    /// The bytes that were read. Those from `taken` on were not returned yet.
     buffer: Vec<u8>,
     taken: usize,
 }
@@ -45,7 +46,7 @@ impl Client {
         Ok(client)
     }
 
-    /// How long to wait for bytes, and for room to write some.
+    /// Sets how long to wait for bytes to read, and for room to write.
     pub fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
         match &self.stream {
             Stream::Tcp(stream) => {
@@ -59,7 +60,10 @@ impl Client {
         }
     }
 
-    /// Sends a command, written as in redis-cli, and waits for its reply. Panics where the connection fails: for tests.
+    /// Sends a command, written as in redis-cli, and waits for its reply.
+    ///
+    /// # Panics
+    /// If the connection fails, or the line cannot be split into arguments.
     #[track_caller]
     pub fn run(&mut self, line: &str) -> Reply {
         let arguments = quoting::split(line.as_bytes()).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -82,12 +86,14 @@ impl Client {
         commands.iter().map(|_| self.read_reply()).collect()
     }
 
+    /// Sends a command without waiting for its reply.
     pub fn send<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> io::Result<()> {
         let mut bytes = Vec::new();
         encode(arguments, &mut bytes);
         self.send_bytes(&bytes)
     }
 
+    /// Sends bytes as they are.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.stream {
             Stream::Tcp(stream) => stream.write_all(bytes),
@@ -95,7 +101,7 @@ impl Client {
         }
     }
 
-    /// Waits for the next reply or push. An error of kind `UnexpectedEof` says that the server closed the connection.
+    /// Waits for the next reply or push message. The error is of kind `UnexpectedEof` if the server closed the connection.
     pub fn read_reply(&mut self) -> io::Result<Reply> {
         loop {
             if let Some(reply) = self.take_reply()? {
@@ -109,7 +115,7 @@ impl Client {
         }
     }
 
-    /// The next reply or push if it comes within `limit`.
+    /// Returns the next reply or push message, or `None` if none arrives within `limit`.
     pub fn read_reply_within(&mut self, limit: Duration) -> io::Result<Option<Reply>> {
         let deadline = Instant::now() + limit;
         let result = loop {
@@ -133,7 +139,7 @@ impl Client {
         result
     }
 
-    /// Waits for a line that ends with LF and gives it without: the plain-line protocol.
+    /// Waits for a line that ends with LF, and returns it without the LF. For the plain-line protocol.
     pub fn read_line(&mut self) -> io::Result<Vec<u8>> {
         loop {
             if let Some(length) = self.buffer[self.taken..].iter().position(|byte| *byte == b'\n') {
@@ -147,13 +153,13 @@ impl Client {
         }
     }
 
-    /// Everything up to the end of the connection, unparsed.
+    /// Reads all bytes up to the end of the connection.
     pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
         loop {
             match self.fill() {
                 Ok(0) => break,
                 Ok(_) => {}
-                // A server that closes with our bytes unread resets the connection.
+                // If the server closes the connection before it has read all our bytes, the connection is reset.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
                 Err(error) => return Err(error),
             }
@@ -164,7 +170,7 @@ impl Client {
         Ok(bytes)
     }
 
-    /// Exactly `length` bytes, unparsed.
+    /// Reads exactly `length` bytes.
     pub fn read_bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.buffer.len() - self.taken < length {
             if self.fill()? == 0 {
@@ -176,7 +182,7 @@ impl Client {
         Ok(bytes)
     }
 
-    /// Says that no more will be sent, as a client does that pipes a file into the socket.
+    /// Closes the connection for sending, as a program does that pipes a file into the socket.
     pub fn finish_sending(&self) -> io::Result<()> {
         match &self.stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
@@ -184,7 +190,7 @@ impl Client {
         }
     }
 
-    /// What has been read beyond the replies that were taken.
+    /// Returns the bytes that were read but not returned yet.
     pub fn unread(&self) -> &[u8] {
         &self.buffer[self.taken..]
     }
@@ -204,7 +210,7 @@ impl Client {
         }
     }
 
-    /// Reads what is there, waiting for the first byte; 0 is the end of the connection.
+    /// Waits for bytes, and reads them. Returns how many; 0 is the end of the connection.
     fn fill(&mut self) -> io::Result<usize> {
         if self.taken > 1 << 16 {
             self.buffer.drain(..self.taken);
@@ -220,7 +226,7 @@ impl Client {
                 Ok(length) => break length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time"));
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the server did not reply in time"));
                 }
                 Err(error) => return Err(error),
             }

@@ -1,7 +1,7 @@
-//! What a server tells of its own commands: COMMAND and COMMAND DOCS, read into types.
+//! The commands of a server, as COMMAND and COMMAND DOCS describe them.
 //!
-//! The differential test draws its commands from here, COMPAT.md is written from here, and COMMAND INFO is compared here;
-//! so a new row in Ochre's table is tested without anybody naming it again.
+//! The differential test draws its commands from this table, COMPAT.md is generated from it, and COMMAND INFO is compared through it. So a
+//! new row of Ochre's command table is tested without being named again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,63 +9,86 @@ use std::io;
 use crate::client::Client;
 use crate::reply::Reply;
 
-/// All commands by lower-case name; a subcommand's name is `config|get`.
+/// All commands of a server.
 #[derive(Clone, Debug, Default)]
 pub struct CommandTable {
+    /// The commands by name, in lower case. The name of a subcommand is like `config|get`.
     pub commands: BTreeMap<String, Command>,
 }
 
+/// A command. (Redis: the COMMAND page)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Command {
+    /// The name in lower case.
     pub name: String,
+    /// The number of arguments with the name; if negative, its absolute value is the least number.
     pub arity: i64,
+    /// The flags, such as `write`.
     pub flags: BTreeSet<String>,
+    /// The position of the first key.
     pub first_key: i64,
+    /// The position of the last key.
     pub last_key: i64,
+    /// The step from a key to the next one.
     pub key_step: i64,
+    /// The ACL categories.
     pub categories: BTreeSet<String>,
+    /// The tips.
     pub tips: BTreeSet<String>,
-    /// One line a key spec, in a form where order within a spec does not matter.
+    /// The key specs, one line each, in a form that does not depend on the order of a spec's fields.
     pub key_specs: Vec<String>,
+    /// The names of the subcommands.
     pub subcommands: BTreeSet<String>,
+    /// The documentation.
     pub docs: Docs,
 }
 
+/// The documentation of a command. (Redis: the COMMAND DOCS page)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Docs {
+    /// What the command does.
     pub summary: String,
+    /// The version that introduced the command.
     pub since: String,
+    /// The group to which the command belongs.
     pub group: String,
+    /// The time complexity.
     pub complexity: String,
+    /// The arguments.
     pub arguments: Vec<Argument>,
 }
 
-/// A node of the tree that COMMAND DOCS gives for a command's arguments.
+/// A node of the tree of a command's arguments in COMMAND DOCS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Argument {
+    /// The argument's name.
     pub name: String,
-    /// `string`, `integer`, `double`, `key`, `pattern`, `unix-time`, `pure-token`, `oneof` or `block`.
+    /// The argument's type: `string`, `integer`, `double`, `key`, `pattern`, `unix-time`, `pure-token`, `oneof` or `block`.
     pub kind: String,
+    /// The word that precedes the value.
     pub token: Option<String>,
+    /// Whether the argument may be left out.
     pub optional: bool,
+    /// Whether the argument may be repeated.
     pub multiple: bool,
-    /// The token is repeated before each of several values.
+    /// Whether the token is repeated before each of several values.
     pub multiple_token: bool,
+    /// The arguments of which a `oneof` or a `block` consists.
     pub arguments: Vec<Argument>,
 }
 
 impl Command {
-    /// The words that call it: `["config", "get"]`.
+    /// Returns the words of the name, such as `["config", "get"]`.
     pub fn words(&self) -> Vec<&str> {
         self.name.split('|').collect()
     }
 
-    /// The top-level command that it belongs to.
+    /// Returns the name of the container command; for a command without subcommands, its own.
     pub fn container(&self) -> &str {
         self.words()[0]
     }
 
-    /// All tokens of its arguments, in upper case.
+    /// Returns all tokens of the arguments, in upper case.
     pub fn tokens(&self) -> BTreeSet<String> {
         let mut tokens = BTreeSet::new();
         collect_tokens(&self.docs.arguments, &mut tokens);
@@ -81,12 +104,12 @@ fn collect_tokens(arguments: &[Argument], tokens: &mut BTreeSet<String>) {
 }
 
 impl CommandTable {
-    /// Asks a server. One without COMMAND DOCS gives a table without docs.
+    /// Reads the table of a server. If the server lacks COMMAND DOCS, the commands have no documentation.
     pub fn read(client: &mut Client) -> io::Result<CommandTable> {
         let mut table = CommandTable::default();
         let commands = client.call(&["COMMAND"])?;
         if commands.is_error() {
-            return Err(io::Error::other(format!("COMMAND was answered by {commands}")));
+            return Err(io::Error::other(format!("COMMAND replied {commands}")));
         }
         for row in commands.items() {
             table.add(row).map_err(|why| io::Error::other(format!("COMMAND has a row that {why}: {row}")))?;
@@ -98,11 +121,12 @@ impl CommandTable {
         Ok(table)
     }
 
+    /// Returns the command of a name in lower case.
     pub fn get(&self, name: &str) -> Option<&Command> {
         self.commands.get(name)
     }
 
-    /// What can be called: containers only through their subcommands, unless they answer without one, as COMMAND does.
+    /// Returns the commands that can be called. A container is one of them only if it can be called without a subcommand, as COMMAND can.
     pub fn callable(&self) -> impl Iterator<Item = &Command> {
         self.commands.values().filter(|command| command.subcommands.is_empty() || command.arity == -1)
     }
@@ -177,8 +201,8 @@ fn argument(reply: &Reply) -> Argument {
     }
 }
 
-/// A reply as text, maps and flags sorted: RESP2 and RESP3, and servers that keep another order, give the same. Notes are
-/// words for people, and left out.
+/// Returns a reply as text with sorted maps and lists, which is the same for RESP2 and RESP3, and for servers with another order. The notes
+/// of key specs are left out.
 fn canonical(reply: &Reply) -> String {
     let is_map = |reply: &Reply| {
         matches!(reply, Reply::Map(_))

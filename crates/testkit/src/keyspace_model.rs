@@ -1,59 +1,72 @@
-//! What Redis's GET, SET, INCR, DEL, WATCH and MULTI do, one at a time: the model that real histories are checked against.
+//! A sequential model of GET, SET, INCR, DEL, WATCH and MULTI, against which the histories of real servers are checked.
 
 use std::collections::BTreeMap;
 
 use crate::linearizability::{Call, Model};
 
-/// A key's number: histories have few keys.
+/// A key, as a number. Histories have few keys.
 pub type Key = usize;
 
+/// A command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// GET.
     Get(Key),
+    /// SET to an integer.
     Set(Key, i64),
-    /// With a time to live in milliseconds.
+    /// SET to an integer, with PX: a time to live in milliseconds.
     SetPx(Key, i64, u64),
+    /// INCR.
     Incr(Key),
+    /// DEL.
     Del(Key),
 }
 
+/// An operation, which takes effect at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// The commands between MULTI and EXEC, or one alone.
+    /// A transaction, or a single command.
     Run {
+        /// The commands.
         commands: Vec<Command>,
+        /// Whether the commands stood between MULTI and EXEC.
         transaction: bool,
     },
+    /// WATCH.
     Watch(Key),
 }
 
+/// The reply to an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The answer to each command: SET's OK is `Some(0)`, a missing value `None`.
+    /// The reply to each command: `Some(0)` for OK, and `None` for a missing value.
     Values(Vec<Option<i64>>),
-    /// EXEC's null: a watched key had changed.
+    /// The null of an EXEC that was aborted, since a watched key had changed.
     Aborted,
 }
 
-/// The servers' clock counts milliseconds, and not from the same moment as ours.
+/// How much the moment of an expiry may differ from the computed one, in microseconds. The server's clock counts whole milliseconds, which
+/// begin at other moments than those of our clock.
 const CLOCK_SLACK_US: u64 = 3_000;
 
+/// The state of the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State {
     values: BTreeMap<Key, Value>,
-    /// How often each key has changed: what WATCH looks at.
+    /// How often each key has changed, for WATCH.
     changes: BTreeMap<Key, u32>,
-    /// By client: the keys watched, and how often each had changed then.
+    /// For each client the watched keys, and how often each had changed when it was watched.
     watches: BTreeMap<usize, BTreeMap<Key, u32>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Value {
     number: i64,
-    /// The earliest and the latest moment at which it may go.
+    /// The earliest and the latest moment of the expiry, in microseconds.
     expires: Option<(u64, u64)>,
 }
 
+/// The model.
 #[derive(Debug)]
 pub struct Keyspace;
 
@@ -72,7 +85,7 @@ impl Model for Keyspace {
             match (&call.operation, &call.answer) {
                 (Operation::Watch(key), _) => {
                     let changes = state.changes.get(key).copied().unwrap_or(0);
-                    // Watching a key twice keeps the first look.
+                    // If a key is watched twice, the first WATCH counts.
                     state.watches.entry(call.client).or_default().entry(*key).or_insert(changes);
                     left.push(state);
                 }
@@ -102,7 +115,7 @@ impl Model for Keyspace {
 }
 
 impl State {
-    /// The states in which each key that may have expired has, or has not.
+    /// Returns the possible states at the time of a call: a key whose expiry falls into the call may be there or not.
     fn after_expiry(&self, invoked: u64, returned: u64) -> Vec<State> {
         let mut states = vec![self.clone()];
         for (key, value) in &self.values {
@@ -195,7 +208,7 @@ mod tests {
         match check(&Keyspace, history) {
             Verdict::Linearizable => true,
             Verdict::Violation { .. } => false,
-            Verdict::TooLong => panic!("a test's history is short"),
+            Verdict::TooLong => panic!("the history is short"),
         }
     }
 
@@ -243,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_goes_when_its_time_has_come_and_not_before() {
+    fn a_key_expires_at_its_time_and_not_before() {
         let history = |at: u64, seen: Option<i64>| {
             [
                 call(1, one(Command::SetPx(0, 7, 50)), values(&[Some(0)]), 0, 1_000),

@@ -1,17 +1,21 @@
-//! What Ochre's tests and tools stand on: servers to start (ours and the two reference ones), a client that keeps a reply
-//! exactly as it was on the wire, transcripts, the command table that a server tells of itself, and a checker of
-//! linearizability.
+//! The foundation of Ochre's tests and tools.
 //!
-//! Everything here is synchronous and knows nothing of the server's code, so that a mistake there cannot hide itself here.
-//!
-//! | file | what it is |
+//! | module | what lies there |
 //! |---|---|
-//! | `server.rs`, `references.rs`, `process.rs` | starting servers: ours, and the two reference ones |
-//! | `client.rs`, `reply.rs`, `quoting.rs` | talking to them, and showing what was said |
-//! | `transcript.rs` | tests that are conversations |
-//! | `command_table.rs` | what a server tells of its own commands |
-//! | `keyspace_model.rs`, `linearizability.rs` | what concurrent clients may be answered |
-//! | `poll.rs`, `random.rs`, `workspace.rs` | waiting, chance, places |
+//! | [`server`] | starting and stopping servers: Ochre, and the reference servers Redis and Valkey |
+//! | [`references`] | installing the reference servers, at fixed versions |
+//! | [`client`], [`reply`] | a client that keeps a reply exactly as it was on the wire |
+//! | [`transcript`], [`quoting`] | tests as text: commands and the expected replies |
+//! | [`command_table`] | the commands of a server, as COMMAND and COMMAND DOCS describe them |
+//! | [`linearizability`], [`keyspace_model`] | checking histories of concurrent commands against a sequential model |
+//! | [`random`] | random numbers that depend on a seed alone |
+//! | [`poll`] | waiting for a condition |
+//! | [`process`] | child processes, and their CPU time and memory |
+//! | [`workspace`] | the paths of the workspace |
+//!
+//! All of this is synchronous and uses no code of the server, so that a mistake in the server cannot hide itself in its tests.
+
+#![warn(missing_docs)]
 
 pub mod client;
 pub mod command_table;

@@ -1,8 +1,8 @@
-//! Decides whether a history of concurrent calls could have come from one that did them one after the other.
+//! Checking whether a history of concurrent calls is linearizable.
 //!
-//! A history is linearizable if every call can be given a moment between its invocation and its return such that, done in
-//! the order of those moments, all calls answer what they answered. The search is Wing and Gong's, with Lowe's memory of what was
-//! tried: a set of calls done, and the state that it led to, are explored once.
+//! A history is linearizable if each call can be assigned a moment between its invocation and its return so that the calls, executed one by
+//! one in the order of these moments, return the answers of the history. The search is Wing and Gong's. As in Lowe's version, each pair of
+//! a set of executed calls and a state is explored only once.
 //!
 //! - J. M. Wing, C. Gong: Testing and Verifying Concurrent Objects, 1993
 //! - G. Lowe: Testing for Linearizability, 2017
@@ -11,44 +11,56 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 
-/// What a history must look like when its calls come one at a time.
+/// A sequential model of the system that is checked.
 pub trait Model {
+    /// The state of the system.
     type State: Clone + Eq + Hash;
+    /// What a call asks for.
     type Operation: Debug;
+    /// What a call returns.
     type Answer: Debug;
 
+    /// Returns the state before the first call.
     fn initial(&self) -> Self::State;
 
-    /// The states that the call may leave behind; none if it cannot answer so in this state. There are several where
-    /// something happens by itself, as expiry does.
+    /// Returns the states that a call may lead to; none if the call cannot return its answer in this state. There may be several, since
+    /// some changes, such as an expiry, happen by themselves.
     fn step(&self, state: &Self::State, call: &Call<Self::Operation, Self::Answer>) -> Vec<Self::State>;
 }
 
-/// One call of one client, with the times (of one clock, in microseconds) between which it took effect.
+/// A call of a client. The times are in microseconds, by the same clock for all calls.
 #[derive(Clone, Debug)]
 pub struct Call<O, A> {
+    /// The number of the client.
     pub client: usize,
+    /// What the call asked for.
     pub operation: O,
+    /// What the call returned.
     pub answer: A,
+    /// When the call was sent.
     pub invoked: u64,
+    /// When the answer arrived.
     pub returned: u64,
 }
 
-/// What the search found.
+/// The result of the search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// The history is linearizable.
     Linearizable,
-    /// No order explains more than the first so many calls of some order.
+    /// The history is not linearizable.
     Violation {
+        /// The most calls that any order could execute.
         explained: usize,
     },
-    /// The search was given up: make the history shorter.
+    /// The search took too many steps. A shorter history may be checked.
     TooLong,
 }
 
-/// So many steps of the model are tried before the search is given up.
+/// The most steps of the model before the search is given up.
 const STEPS_MAX: usize = 5_000_000;
 
+/// Checks a history, whose calls may come in any order.
 pub fn check<M: Model>(model: &M, calls: &[Call<M::Operation, M::Answer>]) -> Verdict {
     let mut order: Vec<usize> = (0..calls.len()).collect();
     order.sort_by_key(|index| calls[*index].invoked);
@@ -64,11 +76,11 @@ pub fn check<M: Model>(model: &M, calls: &[Call<M::Operation, M::Answer>]) -> Ve
         if count == calls.len() {
             return Verdict::Linearizable;
         }
-        // A call can come next only if no other one that is left had returned before it was invoked.
+        // A call can be the next one only if no other call that is left returned before it was invoked.
         let first_return =
             (0..calls.len()).filter(|index| !done.has(*index)).map(|index| calls[index].returned).min().unwrap_or(0);
         let candidates = calls.iter().take_while(|call| call.invoked <= first_return).count();
-        // The last one pushed is tried first: let that be the one invoked first, which most often came first.
+        // The state that is pushed last is explored first. It is that of the call that was invoked first, which is most often the next one.
         for (index, call) in calls[..candidates].iter().enumerate().rev() {
             if done.has(index) {
                 continue;
@@ -88,7 +100,7 @@ pub fn check<M: Model>(model: &M, calls: &[Call<M::Operation, M::Answer>]) -> Ve
     Verdict::Violation { explained }
 }
 
-/// The set of calls that have taken effect, a bit a call.
+/// The set of executed calls, as one bit for each call.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Done {
     words: Vec<u64>,
@@ -159,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_once_seen_is_not_unseen() {
+    fn a_value_that_was_read_stays() {
         let history = [(1, Some(1), 0, 0, 10), (2, None, 1, 1, 3), (3, None, 0, 4, 6)];
         assert!(matches!(verdict(&history), Verdict::Violation { .. }));
     }

@@ -1,12 +1,12 @@
-//! Waiting for a condition instead of sleeping for a guess.
+//! Waiting for a condition, instead of sleeping for a guessed time.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a condition may take on a busy machine before a test calls it a failure.
+/// How long a test waits for a condition before it fails. A busy machine needs much of it.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Polls until `condition` gives something, or `None` once `limit` has passed.
+/// Polls `condition` until it returns something, and returns that. Returns `None` after `limit`.
 pub fn until<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     let mut pause = Duration::from_micros(200);
@@ -22,9 +22,12 @@ pub fn until<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> Op
     }
 }
 
-/// Polls until `condition` holds; panics with `what` if it does not within [`PATIENCE`].
+/// Polls `condition` until it is true.
+///
+/// # Panics
+/// If it is not true within [`PATIENCE`]. `what` describes the condition.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let held = until(PATIENCE, || condition().then_some(()));
-    assert!(held.is_some(), "waited {PATIENCE:?} in vain: {what}");
+    assert!(held.is_some(), "not true within {PATIENCE:?}: {what}");
 }

@@ -1,4 +1,4 @@
-//! Child processes that never outlive the one who started them, and what the kernel tells of them.
+//! Child processes that never outlive their parent, and their CPU time and memory.
 
 use std::fs;
 use std::io;
@@ -11,10 +11,10 @@ use std::time::Duration;
 
 type Order = (Command, Sender<io::Result<Child>>);
 
-/// Spawns a child that the kernel kills when this process ends, however it ends.
+/// Spawns a child process that the kernel kills when this process ends, in whatever way.
 ///
-/// The kernel ties that to the thread which forked, and a test's thread ends before a server that several tests share: one
-/// thread that lives as long as the process does all the forking.
+/// The kernel kills the child when the thread that forked it ends. The thread of a test ends before a server that several tests share, so
+/// that all children are forked by one thread that lives as long as the process.
 pub fn spawn_bound(mut command: Command) -> io::Result<Child> {
     static SPAWNER: LazyLock<Mutex<Sender<Order>>> = LazyLock::new(|| {
         let (orders, inbox) = mpsc::channel::<Order>();
@@ -22,14 +22,14 @@ pub fn spawn_bound(mut command: Command) -> io::Result<Child> {
             .name("spawner".into())
             .spawn(move || {
                 for (mut command, answer) in inbox {
-                    // Nobody waits any more if this fails; the child is then dropped, and lives until the process ends.
+                    // If this fails, the caller no longer waits. The child then runs until this process ends.
                     let _ = answer.send(command.spawn());
                 }
             })
-            .expect("a thread can be started");
+            .expect("the system can start a thread");
         Mutex::new(orders)
     });
-    // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.
+    // SAFETY: prctl is async-signal-safe, and the closure calls nothing else between fork and exec.
     unsafe {
         command.pre_exec(|| {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == -1 {
@@ -45,7 +45,7 @@ pub fn spawn_bound(mut command: Command) -> io::Result<Child> {
     spawned.recv().map_err(io::Error::other)?
 }
 
-/// Has a command run on some cores only, with all threads that it will start.
+/// Restricts a command that is about to be spawned, with all its threads, to some cores.
 pub fn pin(command: &mut Command, cores: &[usize]) {
     // SAFETY: an all-zero cpu_set_t is an empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -64,10 +64,10 @@ pub fn pin(command: &mut Command, cores: &[usize]) {
     }
 }
 
-/// Lets this process have as many open files as the system allows it: a benchmark opens thousands of connections.
+/// Raises this process's limit of open files to the most that the system allows, and returns it. A benchmark opens thousands of connections.
 pub fn raise_file_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes the limits into the struct, and reads them from it.
+    // SAFETY: both calls get a pointer to a valid struct, which the kernel writes or reads.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == -1 {
             return Err(io::Error::last_os_error());
@@ -80,24 +80,24 @@ pub fn raise_file_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// Sends a signal to a process that we started.
+/// Sends a signal to a process, which must be a child that was not waited for.
 pub fn signal(pid: u32, signal: i32) -> io::Result<()> {
-    // SAFETY: kill has no memory of ours to touch.
+    // SAFETY: kill takes no pointers.
     if unsafe { libc::kill(pid.cast_signed(), signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The processor time that all threads of a process have used, in user mode and in the kernel.
+/// Returns the CPU time that all threads of a process have used, in user mode and in the kernel.
 pub fn cpu_time(pid: u32) -> io::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may hold spaces: count the fields after it.
+    // The name in parentheses may have spaces, so that the fields behind it are counted.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    // SAFETY: sysconf has no memory of ours to touch.
+    // SAFETY: sysconf takes no pointers.
     let ticks_a_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.cast_unsigned().max(1);
     Ok(Duration::from_micros((ticks(11) + ticks(12)) * 1_000_000 / ticks_a_second))
 }
 
-/// The resident memory of a process, in bytes.
+/// Returns the resident memory of a process in bytes.
 pub fn resident_memory(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kilobytes = status

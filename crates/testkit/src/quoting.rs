@@ -1,6 +1,6 @@
-//! redis-cli's quoting: how a command is written for people, and read back.
+//! The quoting of redis-cli, in which commands are printed and parsed.
 
-/// Quotes bytes as redis-cli prints them: `"a\x00b"`.
+/// Quotes bytes as redis-cli prints them, such as `"a\x00b"`.
 pub fn quote(bytes: &[u8]) -> String {
     let mut quoted = String::with_capacity(bytes.len() + 2);
     quoted.push('"');
@@ -21,18 +21,19 @@ pub fn quote(bytes: &[u8]) -> String {
     quoted
 }
 
-/// Writes an argument bare where that is unambiguous, else quoted.
+/// Returns an argument as it is, if that is unambiguous, or else quoted.
 pub fn quote_argument(bytes: &[u8]) -> String {
     let bare = !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_graphic() && !b"\"'\\".contains(byte));
     if bare { String::from_utf8_lossy(bytes).into_owned() } else { quote(bytes) }
 }
 
-/// A command as one line that [`split`] reads back.
+/// Returns a command as one line, which [`split`] parses.
 pub fn quote_command(arguments: &[Vec<u8>]) -> String {
     arguments.iter().map(|argument| quote_argument(argument)).collect::<Vec<_>>().join(" ")
 }
 
-/// Splits a line into arguments by redis-cli's rules: words, `"…"` with escapes, `'…'` where only `\'` is one.
+/// Splits a line into arguments by the rules of redis-cli: words, `"…"` with escapes, and `'…'` with the escape `\'` only. The error is a
+/// message for people.
 pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let mut arguments = Vec::new();
     let mut rest = line.trim_ascii_start();
@@ -78,7 +79,7 @@ fn split_one(line: &[u8]) -> Result<(Vec<u8>, &[u8]), String> {
     }
 }
 
-/// Reads a `"…"` from the front of `line`: what it holds, and what follows it.
+/// Parses a `"…"` at the front of `line`. Returns its contents, and the rest of the line.
 pub fn unquote(line: &[u8]) -> Result<(Vec<u8>, &[u8]), String> {
     let mut text = Vec::new();
     let mut at = 1;
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_bytes_are_read_back() {
+    fn any_bytes_read_back() {
         let every_byte: Vec<u8> = (0..=255).collect();
         let command = vec![b"SET".to_vec(), Vec::new(), every_byte, b"it's".to_vec(), b"#1".to_vec(), b"a b".to_vec()];
         assert_eq!(split(quote_command(&command).as_bytes()).unwrap(), command);

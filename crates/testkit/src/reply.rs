@@ -1,11 +1,12 @@
-//! A reply as it was on the wire: two replies are equal only if a client could not tell them apart.
+//! Replies as they were on the wire. Two replies are equal only if no client can distinguish them.
 //!
-//! Hence three nulls (`$-1`, `*-1`, `_`), doubles and big numbers as text, and maps in the order in which they came.
+//! So there are three nulls (`$-1`, `*-1` and `_`), doubles and big numbers are text, and maps keep their order.
 
 use std::fmt;
 
 use crate::quoting;
 
+/// A reply, or a push message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reply {
     /// `+OK`
@@ -16,11 +17,11 @@ pub enum Reply {
     Integer(i64),
     /// `$3 foo`
     Bulk(Vec<u8>),
-    /// `$-1`: RESP2's missing string.
+    /// `$-1`: the null of RESP2 in the place of a string.
     NullBulk,
-    /// `*-1`: RESP2's missing array.
+    /// `*-1`: the null of RESP2 in the place of an array.
     NullArray,
-    /// `_`: RESP3's null.
+    /// `_`: the null of RESP3.
     Null,
     /// `*2 …`
     Array(Vec<Reply>),
@@ -28,36 +29,45 @@ pub enum Reply {
     Map(Vec<(Reply, Reply)>),
     /// `~2 …`
     Set(Vec<Reply>),
-    /// `>2 …`: out of band.
+    /// `>2 …`: a push message, which is no reply to a command.
     Push(Vec<Reply>),
-    /// `,3.14`, the text as it came.
+    /// `,3.14`: the text as it was on the wire.
     Double(Vec<u8>),
     /// `#t`
     Boolean(bool),
     /// `(123`
     BigNumber(Vec<u8>),
     /// `=7 txt:foo`
-    Verbatim { format: [u8; 3], text: Vec<u8> },
+    Verbatim {
+        /// The format, such as `txt`.
+        format: [u8; 3],
+        /// The text.
+        text: Vec<u8>,
+    },
 }
 
 impl Reply {
+    /// Makes a bulk string.
     pub fn bulk(text: impl AsRef<[u8]>) -> Reply {
         Reply::Bulk(text.as_ref().to_vec())
     }
 
+    /// Makes a simple string.
     pub fn simple(text: impl AsRef<[u8]>) -> Reply {
         Reply::Simple(text.as_ref().to_vec())
     }
 
+    /// Makes the simple string `OK`.
     pub fn ok() -> Reply {
         Reply::simple("OK")
     }
 
+    /// Returns whether the reply is an error.
     pub fn is_error(&self) -> bool {
         matches!(self, Reply::Error(_))
     }
 
-    /// The bytes of any kind of string.
+    /// Returns the bytes of any kind of string.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
             Reply::Simple(text) | Reply::Bulk(text) | Reply::Verbatim { text, .. } => Some(text),
@@ -65,7 +75,7 @@ impl Reply {
         }
     }
 
-    /// The text of any kind of string, an error's too; what is not UTF-8 is replaced.
+    /// Returns the text of a string, an error or a number. Bytes that are not UTF-8 are replaced. Other replies have an empty text.
     pub fn to_text(&self) -> String {
         match self {
             Reply::Error(text) | Reply::Double(text) | Reply::BigNumber(text) => {
@@ -76,6 +86,7 @@ impl Reply {
         }
     }
 
+    /// Returns the integer, if the reply is one.
     pub fn as_integer(&self) -> Option<i64> {
         match self {
             Reply::Integer(number) => Some(*number),
@@ -83,7 +94,7 @@ impl Reply {
         }
     }
 
-    /// The elements of an array, set or push, or the keys and values of a map in turn.
+    /// Returns the elements of an array, a set or a push message, or the keys and values of a map by turns.
     pub fn items(&self) -> Vec<&Reply> {
         match self {
             Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => items.iter().collect(),
@@ -92,17 +103,18 @@ impl Reply {
         }
     }
 
-    /// The pairs of a map, or of an array that stands for one in RESP2.
+    /// Returns the pairs of a map, or of an array that stands for a map in RESP2.
     pub fn pairs(&self) -> Vec<(&Reply, &Reply)> {
         self.items().chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
     }
 
-    /// The value beside a key of a map.
+    /// Returns the value of a key of a map.
     pub fn get(&self, key: &str) -> Option<&Reply> {
         self.pairs().into_iter().find(|(name, _)| name.as_bytes() == Some(key.as_bytes())).map(|(_, value)| value)
     }
 
-    /// Reads one reply from the front of `bytes`: the reply and its length, or `None` where it is not complete yet.
+    /// Parses a reply at the front of `bytes`. Returns the reply and its length in bytes, or `None` if it is incomplete. The error is a
+    /// message for people.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Reply, usize)>, String> {
         let Some(line_end) = find_crlf(bytes) else {
             return Ok(None);
@@ -177,7 +189,7 @@ impl Reply {
     }
 }
 
-/// The transcripts' notation; see [`crate::transcript`].
+/// Writes the notation of transcripts; see [`crate::transcript`].
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.inline_notation(true);
@@ -190,7 +202,8 @@ impl fmt::Display for Reply {
 }
 
 impl Reply {
-    /// On one line. At the top, simple strings and errors run to the line's end, unquoted where they can.
+    /// Returns the notation in one line. `top` says that the reply is not part of another one: a simple string or an error then extends to
+    /// the end of the line, and seldom needs quotes.
     fn inline_notation(&self, top: bool) -> String {
         let bare = |text: &[u8]| {
             let clean = text.iter().all(|byte| (b' '..=b'~').contains(byte)) && !text.starts_with(b"\"");
@@ -232,7 +245,7 @@ impl Reply {
         }
     }
 
-    /// One element a line, for replies that one line cannot hold.
+    /// Returns the notation with one element in each line, if it is too long for one line.
     fn broken_notation(&self, depth: usize) -> String {
         let line = self.inline_notation(false);
         if self.items().is_empty() || line.len() + 2 * depth <= 110 {
@@ -277,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_reply_is_read_back() {
+    fn every_kind_of_reply_reads_back() {
         let wire =
             b"*13\r\n+OK\r\n-ERR no\r\n:-7\r\n$3\r\na\r\n\r\n$-1\r\n*-1\r\n_\r\n*0\r\n%1\r\n$1\r\nk\r\n,1.50\r\n\
                      ~1\r\n#t\r\n>1\r\n#f\r\n(12\r\n=5\r\ntxt:x\r\n";
@@ -292,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_told_from_what_is_incomplete() {
+    fn malformed_replies_are_not_taken_for_incomplete_ones() {
         assert!(Reply::parse(b"hello\r\n").is_err());
         assert!(Reply::parse(b"$1\r\nabc\r\n").is_err());
         assert!(Reply::parse(b":x\r\n").is_err());

@@ -1,4 +1,4 @@
-//! Starts servers for tests: each in a folder of its own, on a free port, ended when dropped.
+//! Starting servers for tests. Each runs in a folder of its own, on a free port, and is killed when it is dropped.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -14,15 +14,19 @@ use crate::poll::{self, PATIENCE};
 use crate::process::spawn_bound;
 use crate::{references, workspace};
 
-/// Which server.
+/// The servers that tests can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
+    /// The server of this workspace.
     Ochre,
+    /// The reference server Redis.
     Redis,
+    /// The reference server Valkey.
     Valkey,
 }
 
 impl Kind {
+    /// Returns the server's name.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Ochre => "Ochre",
@@ -31,7 +35,11 @@ impl Kind {
         }
     }
 
-    /// The server under test: Ochre, unless `OCHRE_SUBJECT` names a reference server, which is how the tests are tested.
+    /// Returns the server under test. It is Ochre, unless the environment variable `OCHRE_SUBJECT` names a reference server: so the tests
+    /// themselves are tested.
+    ///
+    /// # Panics
+    /// If the variable has another value than `ochre`, `redis` or `valkey`.
     pub fn subject() -> Kind {
         match env::var("OCHRE_SUBJECT").as_deref() {
             Ok("redis") => Kind::Redis,
@@ -41,7 +49,11 @@ impl Kind {
         }
     }
 
-    /// The program's file; builds ours where `OCHRE_BIN` does not name one.
+    /// Returns the path of the server's program. Ochre is built, unless the environment variable `OCHRE_BIN` has the path of a program; the
+    /// reference servers are installed.
+    ///
+    /// # Panics
+    /// If the program cannot be built or installed.
     pub fn program(self) -> PathBuf {
         static REFERENCES: LazyLock<references::References> =
             LazyLock::new(|| references::set_up().unwrap_or_else(|error| panic!("no reference servers: {error}")));
@@ -57,7 +69,7 @@ impl Kind {
     }
 }
 
-/// A stale server would make the tests lie about the code beside them.
+/// Builds Ochre, since an old program would not show what the present code does.
 fn build_ochre() -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = workspace::target_dir();
@@ -71,7 +83,7 @@ fn build_ochre() -> PathBuf {
     target.join("debug/ochre")
 }
 
-/// How to start a server. Directives are given as in a configuration file, without the leading dashes.
+/// How to start a server.
 #[derive(Clone, Debug)]
 pub struct Launch {
     kind: Kind,
@@ -83,48 +95,53 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// Starts a server with its defaults.
     pub fn new(kind: Kind) -> Launch {
         Launch { kind, program: None, directives: Vec::new(), threads: None, unix_socket: false, cores: Vec::new() }
     }
 
-    /// The server under test.
+    /// Starts the server under test; see [`Kind::subject`].
     pub fn subject() -> Launch {
         Launch::new(Kind::subject())
     }
 
-    /// Another file in place of the usual program.
+    /// Starts another program in the place of [`Kind::program`].
     pub fn program(mut self, path: &Path) -> Launch {
         self.program = Some(path.to_path_buf());
         self
     }
 
+    /// Sets a directive. Name and value are as in a configuration file.
     pub fn directive(mut self, name: &str, value: &str) -> Launch {
         self.directives.push((name.into(), value.into()));
         self
     }
 
-    /// How many cores Ochre serves with. The reference servers have no such thing, and stay at one.
+    /// Sets the number of Ochre's threads. The reference servers keep their single thread.
     pub fn threads(mut self, threads: usize) -> Launch {
         self.threads = Some(threads);
         self
     }
 
-    /// Listens on a Unix socket too; [`Server::unix_socket`] tells where.
+    /// Has the server listen on a Unix socket too, whose path is [`Server::unix_socket`].
     pub fn unix_socket(mut self) -> Launch {
         self.unix_socket = true;
         self
     }
 
-    /// Keeps the server to some cores.
+    /// Restricts the server to some cores.
     pub fn pinned(mut self, cores: &[usize]) -> Launch {
         self.cores = cores.to_vec();
         self
     }
 
-    /// Starts it and waits until it answers. Panics with its log if it does not.
+    /// Starts the server, and waits until it replies to PING.
+    ///
+    /// # Panics
+    /// If it does not. The message has the server's log.
     #[track_caller]
     pub fn start(self) -> Server {
-        // Somebody else may take the port between our look and the server's: try others.
+        // Another process may take the free port before the server does. Then another port is tried.
         for _ in 0..20 {
             let mut server = self.spawn();
             match server.wait_until_ready() {
@@ -154,7 +171,7 @@ impl Launch {
         }
         for (name, value) in &self.directives {
             command.arg(format!("--{name}"));
-            // A directive of several words is several arguments.
+            // A value of several words becomes several arguments.
             match crate::quoting::split(value.as_bytes()) {
                 Ok(words) if words.len() > 1 => {
                     command.args(words.iter().map(|word| String::from_utf8_lossy(word).into_owned()))
@@ -162,7 +179,11 @@ impl Launch {
                 _ => command.arg(value),
             };
         }
-        command.current_dir(&dir).stdin(Stdio::null()).stderr(log.try_clone().expect("a file handle")).stdout(log);
+        command
+            .current_dir(&dir)
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().expect("the log's file handle can be duplicated"))
+            .stdout(log);
         if !self.cores.is_empty() {
             crate::process::pin(&mut command, &self.cores);
         }
@@ -171,13 +192,14 @@ impl Launch {
     }
 }
 
+/// Whether a server that was just started replies.
 enum Ready {
     Yes,
     PortTaken,
     No(String),
 }
 
-/// A running server. Dropping it kills it and removes its folder; where a test fails, its log is shown first.
+/// A running server. When it is dropped, it is killed and its folder removed. If the test has failed, the end of its log is printed first.
 #[derive(Debug)]
 pub struct Server {
     kind: Kind,
@@ -188,48 +210,64 @@ pub struct Server {
 }
 
 impl Server {
+    /// Returns which server this is.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
+    /// Returns the server's TCP port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
+    /// Returns the server's process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its working directory.
+    /// Returns the server's working directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
+    /// Returns the path of the server's Unix socket, if it has one.
     pub fn unix_socket(&self) -> Option<&Path> {
         self.unix_socket.as_deref()
     }
 
-    /// What it has written to its standard output and error.
+    /// Returns what the server has written to its standard output and standard error.
     pub fn log(&self) -> String {
         let bytes = fs::read(self.dir.join("log.txt")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Connects a client.
+    ///
+    /// # Panics
+    /// If the server does not accept the connection.
     #[track_caller]
     pub fn client(&self) -> Client {
         Client::connect(self.port)
             .unwrap_or_else(|error| panic!("cannot connect to {}: {error}; its log:\n{}", self.kind.name(), self.log()))
     }
 
+    /// Returns whether the server has not ended.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Sends a signal to the server.
+    ///
+    /// # Panics
+    /// If the server has ended and was waited for.
     pub fn signal(&self, signal: i32) {
         crate::process::signal(self.pid(), signal).expect("a child that was not waited for can be signalled");
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the server ends by itself.
+    ///
+    /// # Panics
+    /// If it does not end within [`PATIENCE`].
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
         poll::until(PATIENCE, || self.child.try_wait().ok().flatten())
@@ -242,17 +280,17 @@ impl Server {
                 return Some(false);
             }
             let mut client = Client::connect(self.port).ok()?;
-            // Any answer will do, an error that asks for a password too; but not that of a server that still loads.
+            // Any reply will do, even an error that asks for a password, except the error of a server that is still loading.
             let reply = client.call(&["PING"]).ok()?;
             (!reply.to_text().starts_with("LOADING")).then_some(true)
         });
         match answered {
-            // Another server that has our port would answer as well: ours must still live when the answer is in.
+            // Another server on this port would reply as well. So our server must still be running when the reply has arrived.
             Some(true) if self.is_running() => Ready::Yes,
             Some(true) => Ready::PortTaken,
             Some(false) if self.log().to_lowercase().contains("in use") => Ready::PortTaken,
-            Some(false) => Ready::No("ended at its start".into()),
-            None => Ready::No(format!("did not answer within {PATIENCE:?}")),
+            Some(false) => Ready::No("ended during its start".into()),
+            None => Ready::No(format!("did not reply within {PATIENCE:?}")),
         }
     }
 }
@@ -264,13 +302,13 @@ impl Drop for Server {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(30).collect();
             let state = ended.map_or("running".into(), |status| status.to_string());
-            eprintln!("the last of {}'s log ({state}):", self.kind.name());
+            eprintln!("the end of the log of {} ({state}):", self.kind.name());
             for line in tail.iter().rev() {
                 eprintln!("    {line}");
             }
         }
         if ended.is_none() {
-            // It may end by itself between the look and the kill: both ways it is gone afterwards.
+            // An error means that the server has ended by itself in the meantime.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
@@ -278,7 +316,7 @@ impl Drop for Server {
     }
 }
 
-/// An empty folder for a server.
+/// Makes an empty folder for a server, and returns its path.
 pub fn new_folder(kind: Kind) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -288,13 +326,13 @@ pub fn new_folder(kind: Kind) -> PathBuf {
     dir
 }
 
-/// A port that nobody listens on. It lies below those that the kernel gives to outgoing connections, which would
-/// otherwise take it from under us.
+/// Returns a TCP port on which no process listens. It lies below the range from which the kernel takes the ports of outgoing connections,
+/// so that none of these takes it in the meantime.
 pub fn free_port() -> u16 {
     static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(process::id().wrapping_mul(97)));
     for _ in 0..20_000 {
         let number = NEXT.fetch_add(1, Ordering::Relaxed) % 20_000;
-        let port = u16::try_from(11_000 + number).expect("it is below 31,000");
+        let port = u16::try_from(11_000 + number).expect("a port below 31,000 has 16 bits");
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
@@ -302,5 +340,5 @@ pub fn free_port() -> u16 {
     panic!("no port between 11000 and 31000 is free");
 }
 
-/// How long to give a server that must end.
+/// How long a server may take to end.
 pub const END_TIMEOUT: Duration = PATIENCE;

@@ -1,8 +1,8 @@
-//! Transcripts: tests as conversations, in a text that people read and programs run.
+//! Transcripts: tests as text. A transcript is a conversation of clients with a server: commands, and the expected replies.
 //!
 //! ```text
-//! # A line of comment.
-//! @ threads 4                     a directive of the server (before the first command)
+//! # A comment.
+//! @ threads 4                     a directive of the server, before the first command
 //! > SET k "a b\x00"               a command, quoted as in redis-cli …
 //! +OK                             … and its reply
 //! > GET k
@@ -13,19 +13,19 @@
 //! ["subscribe", "news", :1]
 //! > PUBLISH news hello
 //! :1
-//! 2< ["message", "news", "hello"] what a client receives without asking
-//! 1> SLOW                         no reply below: it is not waited for now …
+//! 2< ["message", "news", "hello"] a push message, or a reply that was not read yet
+//! 1> SLOW                         without a reply below, the reply is not read now …
 //! 1< +OK                          … but here
-//! 1~ BLPOP list 0                 no reply yet: what follows is sent once the server says that this client waits
-//! = GET k                         an inline command, the bytes of the line as they are (`2=` for client 2)
+//! 1~ BLPOP list 0                 a command that blocks: the next line is sent when INFO counts the client as blocked
+//! = GET k                         an inline command: the bytes of the line as they are (`2=` for client 2)
 //! "a b\x00"
 //! 2!                              the server has closed this client's connection
 //! ```
 //!
 //! Replies: `+simple` `-ERR error` `:integer` `"bulk"` `$-1` `*-1` `_` (the three nulls) `[array]` `~[set]` `push[push]`
-//! `{map => value}` `,double` `#t` `#f` `(bignumber` `=txt:"verbatim"`. A reply may run over several lines until its brackets
-//! close. `...` stands for any reply or element, and, as the last element of an array, for any number of them.
-//! When a transcript ends, no client may have anything left to read.
+//! `{map => value}` `,double` `#t` `#f` `(bignumber` `=txt:"verbatim"`. A reply extends over several lines until its brackets are closed.
+//! `...` matches any reply or element; as the last element of an array, it matches any number of elements.
+//! At the end of a transcript, no client may have received more than was read.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -38,50 +38,68 @@ use crate::reply::Reply;
 use crate::server::{Launch, Server};
 use crate::{poll, quoting};
 
-/// How long a transcript looks for what should not be there: pushes that nobody expects.
+/// How long to wait at the end of a transcript for messages that should not come.
 const SILENCE: Duration = Duration::from_millis(5);
 
+/// A parsed transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transcript {
+    /// The names and the values of the server's directives.
     pub directives: Vec<(String, String)>,
+    /// The events, in order.
     pub entries: Vec<Entry>,
 }
 
+/// An event of a transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it stands in its text; 0 if it never stood in one.
+    /// The number of the line in the text; 0 if the entry was not parsed.
     pub line: usize,
+    /// The number of the client.
     pub client: usize,
+    /// The event.
     pub event: Event,
-    /// What comes back. A command may have none: it blocks, or answers nothing.
+    /// The expected reply. `None`: the reply is not read now.
     pub expected: Option<Pattern>,
 }
 
+/// What happens in an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// A comment.
     Comment(String),
+    /// The client sends a command.
     Command(Vec<Vec<u8>>),
+    /// The client sends an inline command: the bytes of the line.
     Inline(Vec<u8>),
-    /// A command that waits.
+    /// The client sends a command that blocks.
     Waits(Vec<Vec<u8>>),
+    /// The client reads a push message, or a reply that was not read yet.
     Receive,
+    /// The server has closed the client's connection.
     Closed,
 }
 
-/// An expected reply, with gaps.
+/// An expected reply, which may have gaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
+    /// Any reply.
     Any,
+    /// This reply.
     Exact(Reply),
-    /// `shell` gives the kind of the aggregate, `open` that more elements may follow.
+    /// An aggregate with gaps.
     Items {
+        /// An empty aggregate of the expected kind.
         shell: Reply,
+        /// The elements; of a map, keys and values by turns.
         items: Vec<Pattern>,
+        /// Whether more elements may follow.
         open: bool,
     },
 }
 
 impl Pattern {
+    /// Returns whether a reply is as expected.
     pub fn matches(&self, reply: &Reply) -> bool {
         match self {
             Pattern::Any => true,
@@ -96,7 +114,10 @@ impl Pattern {
     }
 }
 
-/// Runs a transcript against a fresh server under test, and panics where a reply is not the expected one.
+/// Runs a transcript against a new server under test.
+///
+/// # Panics
+/// If a reply is not as expected.
 #[track_caller]
 pub fn check(text: &str) {
     if let Err(failure) = check_against(text, Launch::subject()) {
@@ -104,7 +125,10 @@ pub fn check(text: &str) {
     }
 }
 
-/// Runs every transcript (`*.txt`) of some folders, each against a fresh server, and panics naming all that fail.
+/// Runs all transcripts (`*.txt`) of some folders, each against a new server.
+///
+/// # Panics
+/// If a transcript fails. The message names all that do.
 #[track_caller]
 pub fn check_folders(folders: &[PathBuf]) {
     let mut failures = Vec::new();
@@ -119,7 +143,7 @@ pub fn check_folders(folders: &[PathBuf]) {
     assert!(failures.is_empty(), "{} of {count} transcripts fail:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// The transcripts of a folder.
+/// Returns the paths of the transcripts in a folder.
 pub fn in_folder(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -128,7 +152,7 @@ pub fn in_folder(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Runs a transcript against a server started for it.
+/// Runs a transcript against a new server. The error is a message for people.
 pub fn check_against(text: &str, mut launch: Launch) -> Result<(), String> {
     let transcript = Transcript::parse(text)?;
     for (name, value) in &transcript.directives {
@@ -139,15 +163,16 @@ pub fn check_against(text: &str, mut launch: Launch) -> Result<(), String> {
     }
     let server = launch.start();
     transcript.run(&server).map_err(|failure| {
-        // Most failures are replies, of which a log has nothing to say; an end of the server it tells.
+        // The log says nothing about most wrong replies, but it does about a server that has ended.
         let log = server.log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(4)..].join("\n    ");
-        format!("{failure}\n  the last of the server's log:\n    {tail}")
+        format!("{failure}\n  the end of the server's log:\n    {tail}")
     })
 }
 
 impl Transcript {
+    /// Parses a transcript. The error is a message for people, with the number of the line.
     pub fn parse(text: &str) -> Result<Transcript, String> {
         let mut transcript = Transcript { directives: Vec::new(), entries: Vec::new() };
         let mut lines = text.lines().enumerate().peekable();
@@ -204,7 +229,7 @@ impl Transcript {
         self.entries.push(Entry { line: index + 1, client, event, expected });
     }
 
-    /// Runs it against a server that is already there.
+    /// Runs the transcript against a server that is running already.
     pub fn run(&self, server: &Server) -> Result<(), String> {
         let mut clients: BTreeMap<usize, Client> = BTreeMap::new();
         for entry in &self.entries {
@@ -219,7 +244,9 @@ impl Transcript {
         }
         for (number, mut client) in clients {
             match client.read_reply_within(SILENCE) {
-                Ok(Some(reply)) => return Err(format!("at the end, client {number} had received one more: {reply}")),
+                Ok(Some(reply)) => {
+                    return Err(format!("at the end, client {number} had received another message: {reply}"));
+                }
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
                 Err(error) => return Err(format!("at the end, client {number}: {error}")),
@@ -228,16 +255,16 @@ impl Transcript {
         Ok(())
     }
 
-    /// The text that [`Transcript::parse`] reads back.
+    /// Returns the transcript as text, which [`Transcript::parse`] parses.
     pub fn print(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.directives {
-            writeln!(text, "@ {name} {value}").expect("a string takes all");
+            writeln!(text, "@ {name} {value}").expect("writing to a string cannot fail");
         }
         for entry in &self.entries {
             text.push_str(&entry.title());
             if let Some(expected) = &entry.expected {
-                writeln!(text, "{}", expected.print()).expect("a string takes all");
+                writeln!(text, "{}", expected.print()).expect("writing to a string cannot fail");
             }
         }
         text
@@ -245,6 +272,7 @@ impl Transcript {
 }
 
 impl Entry {
+    /// Makes an entry of a command, and the reply that it must get.
     pub fn command(client: usize, arguments: Vec<Vec<u8>>, expected: Option<Reply>) -> Entry {
         Entry { line: 0, client, event: Event::Command(arguments), expected: expected.map(Pattern::Exact) }
     }
@@ -279,7 +307,7 @@ impl Entry {
         }
     }
 
-    /// How many clients wait, where this is a command that does.
+    /// Returns the number of blocked clients, if this entry is a command that blocks.
     fn blocked_clients(&self, server: &Server) -> Option<usize> {
         matches!(self.event, Event::Waits(_)).then(|| blocked_clients(server))
     }
@@ -288,11 +316,11 @@ impl Entry {
         let Some(before) = before else { return Ok(()) };
         match poll::until(poll::PATIENCE, || (blocked_clients(server) > before).then_some(())) {
             Some(()) => Ok(()),
-            None => Err("it does not wait".into()),
+            None => Err("the command does not block".into()),
         }
     }
 
-    /// The line that asks, or that names who receives.
+    /// Returns the line of the command, or the prompt of the client that receives.
     fn title(&self) -> String {
         let number = if self.client == 1 { String::new() } else { self.client.to_string() };
         match &self.event {
@@ -331,15 +359,15 @@ impl Pattern {
     }
 }
 
-/// How many clients wait, as INFO says.
+/// Returns the number of blocked clients in INFO.
 fn blocked_clients(server: &Server) -> usize {
     let info = server.client().run("INFO clients");
     let text = info.to_text();
     let figure = text.lines().find_map(|line| line.strip_prefix("blocked_clients:"));
-    figure.and_then(|figure| figure.trim().parse().ok()).expect("INFO tells how many clients wait")
+    figure.and_then(|figure| figure.trim().parse().ok()).expect("INFO has the number of blocked clients")
 }
 
-/// `2> rest`: the client, the sign, what follows.
+/// Parses a prompt such as `2> rest`: the client, the sign, and the rest of the line.
 fn prompt(line: &str) -> Option<(usize, char, &str)> {
     let digits = line.bytes().take_while(u8::is_ascii_digit).count();
     let client = if digits == 0 { 1 } else { line[..digits].parse().ok()? };
@@ -353,7 +381,7 @@ fn prompt(line: &str) -> Option<(usize, char, &str)> {
     }
 }
 
-/// Parses a reply that begins on `line` and may need the lines that follow.
+/// Parses a reply that begins in `line` and may extend over the next lines.
 fn gather<'a>(line: &str, lines: &mut impl Iterator<Item = (usize, &'a str)>) -> Result<Pattern, String> {
     let mut text = line.trim().to_string();
     loop {
@@ -379,8 +407,11 @@ fn gather<'a>(line: &str, lines: &mut impl Iterator<Item = (usize, &'a str)>) ->
     }
 }
 
+/// Why a reply cannot be parsed.
 enum NotationError {
+    /// The reply continues in the next line.
     Unfinished,
+    /// The text is no reply.
     Wrong(String),
 }
 
@@ -390,11 +421,13 @@ impl From<String> for NotationError {
     }
 }
 
+/// A parser of the notation of replies.
 struct Notation<'a> {
     rest: &'a [u8],
 }
 
 impl Notation<'_> {
+    /// Skips white space and a token. Returns whether the token was there.
     fn take(&mut self, token: &str) -> bool {
         self.rest = self.rest.trim_ascii_start();
         match self.rest.strip_prefix(token.as_bytes()) {
@@ -469,7 +502,7 @@ impl Notation<'_> {
         }
     }
 
-    /// A bare word, or a quoted one; at the top it runs to the line's end.
+    /// Parses a word, bare or quoted. `top` says that a bare word extends to the end of the line.
     fn word(&mut self, top: bool) -> Result<Vec<u8>, NotationError> {
         if self.rest.starts_with(b"\"") {
             let (text, rest) = quoting::unquote(self.rest)?;
@@ -517,7 +550,7 @@ impl Notation<'_> {
             }
         }
         if items.last() == Some(&Pattern::Any) {
-            // `[..., ...]` is two elements or more; `[...]` any number.
+            // `[...]` matches any number of elements, and `[..., ...]` at least one.
             items.pop();
             open = true;
         }
@@ -547,8 +580,8 @@ impl Notation<'_> {
     }
 }
 
-/// Rewrites a transcript with the replies of a server, keeping its commands and comments: how one is recorded from a
-/// reference server (`OCHRE_SUBJECT=redis OCHRE_RECORD=1`).
+/// Rewrites a transcript with the replies of the server under test, and keeps its commands and comments. So a transcript is recorded from a
+/// reference server, with `OCHRE_SUBJECT=redis OCHRE_RECORD=1`.
 pub fn record(path: &Path) -> Result<(), String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut transcript = Transcript::parse(&text)?;
@@ -575,7 +608,7 @@ pub fn record(path: &Path) -> Result<(), String> {
     fs::write(path, transcript.print()).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Whether transcripts are to be recorded instead of checked.
+/// Returns whether transcripts should be recorded instead of checked: whether the environment variable `OCHRE_RECORD` is set.
 pub fn recording() -> bool {
     env::var_os("OCHRE_RECORD").is_some()
 }
@@ -585,7 +618,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_is_read_back() {
+    fn a_printed_transcript_reads_back() {
         let text = r##"@ threads 4
 # Every kind of reply.
 > SET k "a b\x00"
@@ -623,7 +656,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_match_what_they_should() {
+    fn gaps_match_any_elements() {
         let pattern =
             |text: &str| Transcript::parse(&format!("> X\n{text}")).unwrap().entries[0].expected.clone().unwrap();
         let reply = Reply::Array(vec![Reply::Integer(1), Reply::bulk("a"), Reply::Null]);

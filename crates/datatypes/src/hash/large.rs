@@ -1,31 +1,31 @@
-//! A hash as a table; see the picture of `mod.rs`.
+//! A large hash: a hash table, and the order of the expiries; see the picture in `mod.rs`.
 
 use super::{Field, is_over};
 use crate::{
     deadlines::{Deadlines, TAG_BITS},
+    hashtable::{Hashtable, Record},
     listpack::Element,
     spine,
-    table::{Record, Table},
 };
 
-/// See the module.
+/// A large hash. [`Hash`](super::Hash) has its public methods.
 #[derive(Clone, Default)]
 pub struct LargeHash {
-    pub(super) table: Table,
-    /// An item for each field that expires, by the lowest bits of its [`spine::hash`].
+    pub(super) table: Hashtable,
+    /// One deadline for each field that expires, with the lowest bits of the field's [`spine::hash`] as its tag. `None` if no field expires.
     pub(super) expiries: Option<Box<Deadlines>>,
 }
 
 const WITHOUT_EXPIRY: u8 = 0;
 const WITH_EXPIRY: u8 = 1;
 
-/// The expiry and the value in a record's payload.
+/// Returns the expiry and the value that a record's payload holds.
 #[inline]
 pub(super) fn split_payload(payload: &[u8]) -> (Option<i64>, &[u8]) {
-    match payload.split_first().expect("a payload has a mark") {
+    match payload.split_first().expect("a payload begins with a mark") {
         (&WITHOUT_EXPIRY, value) => (None, value),
         (_, rest) => {
-            let (expiry, value) = rest.split_first_chunk().expect("an expiry of eight bytes");
+            let (expiry, value) = rest.split_first_chunk().expect("an expiry takes eight bytes");
             (Some(i64::from_le_bytes(*expiry)), value)
         }
     }
@@ -46,11 +46,12 @@ impl LargeHash {
         size_of::<LargeHash>() + self.table.memory_usage() + expiries
     }
 
-    /// How many fields have expired and are there still.
+    /// Returns the number of expired fields that were not removed yet.
     pub(super) fn due(&self, now_ms: i64) -> usize {
         self.expiries.as_ref().map_or(0, |expiries| expiries.due(now_ms))
     }
 
+    /// As [`Hash::set`](super::Hash::set).
     pub(super) fn set(&mut self, field: &[u8], value: &[u8], keeps_expiry: bool, now_ms: i64) -> bool {
         if self.expiries.is_none() {
             return self.put(field, value, None);
@@ -64,14 +65,14 @@ impl LargeHash {
         is_new
     }
 
-    /// Puts a field in, and its expiry in order, where the field is not there with an expiry; whether it is new.
+    /// Sets a field with an expiry. The field must not have an expiry before. Returns whether the field is new.
     pub(super) fn put(&mut self, field: &[u8], value: &[u8], expiry_ms: Option<i64>) -> bool {
         self.move_expiry(field, None, expiry_ms);
         self.put_record(field, value, expiry_ms)
     }
 
     fn put_record(&mut self, field: &[u8], value: &[u8], expiry_ms: Option<i64>) -> bool {
-        /// Payloads up to here are put together on the stack.
+        /// A payload of at most this length is put together on the stack.
         const SHORT: usize = 128;
         let head_len = if expiry_ms.is_some() { 9 } else { 1 };
         let len = head_len + value.len();
@@ -91,6 +92,7 @@ impl LargeHash {
         self.table.insert(field, payload)
     }
 
+    /// Replaces the deadline of a field.
     fn move_expiry(&mut self, field: &[u8], before: Option<i64>, after: Option<i64>) {
         if before == after {
             return;
@@ -107,6 +109,7 @@ impl LargeHash {
         }
     }
 
+    /// As [`Hash::set_expiry`](super::Hash::set_expiry).
     pub(super) fn set_expiry(&mut self, field: &[u8], expiry_ms: Option<i64>, now_ms: i64) -> bool {
         let Some(payload) = self.table.get(field) else { return false };
         let (before, value) = split_payload(payload);
@@ -121,7 +124,7 @@ impl LargeHash {
         true
     }
 
-    /// Removes a field; the expiry that it had, if it was there.
+    /// Removes a field. Returns the expiry that it had, or `None` if it was not there.
     pub(super) fn remove(&mut self, field: &[u8]) -> Option<Option<i64>> {
         let mut expiry_ms = None;
         if self.expiries.is_some() {
@@ -131,15 +134,16 @@ impl LargeHash {
         self.table.remove(field).then_some(expiry_ms)
     }
 
+    /// As [`Hash::expire`](super::Hash::expire).
     pub(super) fn expire(&mut self, now_ms: i64, max: usize, mut removed: impl FnMut(&[u8])) -> usize {
         let mut count = 0;
         while count < max {
             let Some((_, tag)) = self.expiries.as_ref().and_then(|expiries| expiries.first_due(now_ms)) else { break };
-            // All that are due around there go at once.
-            let near = self.table.records_near(tag.into(), TAG_BITS).map(field_of);
+            // A tag finds a few records. All of them that are due are removed at once.
+            let near = self.table.candidates(tag.into(), TAG_BITS).map(field_of);
             let due = near.filter(|field| is_over(field.expiry_ms, now_ms)).take(max - count);
             let due: Vec<Vec<u8>> = due.map(|field| field.name.to_vec()).collect();
-            assert!(!due.is_empty(), "a field for every expiry");
+            assert!(!due.is_empty(), "a deadline has no field");
             for field in due {
                 self.remove(&field);
                 removed(&field);

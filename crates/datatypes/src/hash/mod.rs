@@ -1,17 +1,17 @@
-//! Hashes: fields with values, each of which may expire by itself.
+//! Hashes: maps from fields to values. Each field may have an expiry of its own.
 //!
 //! ```text
 //!  listpack    │ field │ value │ field │ value │ …                            in the order of arrival
-//!  listpackex  │ field │ value │ expiry │ field │ value │ expiry │ …          the earliest expiry first; 0, never, last
-//!  table       field ─▶ record:  0 │ value    or    1 │ expiry (8 bytes) │ value
-//!              and, while any field expires, the order of the expiries, 8 bytes each (see `deadlines.rs`)
+//!  listpackex  │ field │ value │ expiry │ field │ value │ expiry │ …          the earliest expiry first; 0, which is never, last
+//!  table       field ─▶ payload:  0 │ value    or    1 │ expiry (8 bytes) │ value
+//!              and, while any field expires, the deadlines in order, 8 bytes each (see `deadlines.rs`)
 //! ```
 //!
-//! A hash is a listpack until it has too many fields, or a long one; the first command that could let a field expire makes it a
-//! listpackex. It never goes back.
+//! A hash is a listpack until it has too many fields, or one that is too long. The first command that may set a field's expiry makes the
+//! listpack a listpackex. A hash never changes back.
 //!
-//! A field lives up to its last millisecond, and counts as absent after it, whether or not anybody has removed it yet; so whoever looks at
-//! a hash some of whose fields expire says what time it is ([`HashView::at`], [`HashRules::now_ms`]).
+//! A field exists up to and including the millisecond of its expiry. After that it counts as absent, whether or not it was removed already.
+//! So a reader and a writer both pass the time: [`HashView::at`], [`HashLimits::now_ms`]. All times are in milliseconds since 1970.
 
 mod large;
 mod packed;
@@ -24,71 +24,84 @@ use self::{
     view::Fields,
 };
 use crate::{
-    Collection, Encoding, ValueType, any_collection,
+    Collection, Encoding, ValueType,
+    allocation::HEAVY_BYTES_MIN,
+    collection::any_collection,
+    element_prefetch::ElementPrefetch,
     listpack::{self, Element, Listpack},
-    prefetch::Approach,
 };
 
-/// What a hash needs to know to be changed.
+/// The settings that decide about a hash's form, and the time of the edit.
 #[derive(Clone, Copy, Debug)]
-pub struct HashRules {
-    /// A hash with more fields becomes a table.
+pub struct HashLimits {
+    /// `hash-max-listpack-entries`: a hash with more fields becomes a table.
     pub entries_max: usize,
-    /// A hash with a longer field or value becomes a table.
+    /// `hash-max-listpack-value`: a hash with a longer field or value, in bytes, becomes a table.
     pub value_bytes_max: usize,
-    /// Milliseconds since 1970.
+    /// The time of the edit, in milliseconds since 1970.
     pub now_ms: i64,
 }
 
-/// A field as it is read.
+/// A field with its value and its expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
+    /// The field's name.
     pub name: Element<'a>,
+    /// The field's value.
     pub value: Element<'a>,
-    /// Milliseconds since 1970.
+    /// The expiry in milliseconds since 1970, if there is one.
     pub expiry_ms: Option<i64>,
 }
 
-/// See the module.
+/// A hash, for editing.
 pub enum Hash {
-    Packed { expires: bool, run: Vec<u8> },
+    /// A listpack.
+    Packed {
+        /// Whether it is a listpackex, in which each field has an expiry.
+        expires: bool,
+        /// The elements of the listpack.
+        run: Vec<u8>,
+    },
+    /// A hash table.
     Large(Box<LargeHash>),
 }
 
+/// The packed form of a listpack.
 const LISTPACK: u8 = 0;
-/// The form of a listpack whose fields may expire.
+/// The packed form of a listpackex; see [`Collection::view_packed`].
 pub const LISTPACK_EX: u8 = 1;
 
 impl Hash {
-    /// It as it is at some time.
+    /// Returns the view of the hash at a time.
     pub fn at(&self, now_ms: i64) -> HashView<'_> {
         self.view().at(now_ms)
     }
 
-    /// Gets ready for so many fields that are about to be set: a listpack that would not hold them is a table at once (as Redis's
-    /// `hashTypeTryConversion` guesses, although some of them may be there already, or twice).
-    pub fn expect(&mut self, fields: usize, rules: &HashRules) {
-        if fields > rules.entries_max {
+    /// Converts the hash to a table at once if `fields` fields, which are about to be set, are too many for a listpack. As on Redis, a field
+    /// counts even if it is there already. (Redis: `hashTypeTryConversion`)
+    pub fn prepare(&mut self, fields: usize, limits: &HashLimits) {
+        if fields > limits.entries_max {
             self.large();
         }
     }
 
-    /// Sets a field; whether it is a new one. One that is there keeps its expiry, or loses it.
-    pub fn set(&mut self, field: &[u8], value: &[u8], keeps_expiry: bool, rules: &HashRules) -> bool {
+    /// Sets the value of a field, and removes its expiry unless `keeps_expiry` is true. Returns whether the field is new; an expired one
+    /// counts as new.
+    pub fn set(&mut self, field: &[u8], value: &[u8], keeps_expiry: bool, limits: &HashLimits) -> bool {
         let Hash::Packed { expires, run } = self else {
-            return self.large().set(field, value, keeps_expiry, rules.now_ms);
+            return self.large().set(field, value, keeps_expiry, limits.now_ms);
         };
-        if field.len().max(value.len()) > rules.value_bytes_max {
-            return self.large().set(field, value, keeps_expiry, rules.now_ms);
+        if field.len().max(value.len()) > limits.value_bytes_max {
+            return self.large().set(field, value, keeps_expiry, limits.now_ms);
         }
         let fields = match (Packed { expires: *expires, run: Listpack(run) }).search(field) {
             Ok(at) => {
                 let Located { value_at, expiry_at, expiry_ms, .. } = at;
-                let is_new = is_over(expiry_ms, rules.now_ms);
+                let is_new = is_over(expiry_ms, limits.now_ms);
                 if expiry_ms.is_none() || keeps_expiry && !is_new {
                     listpack::replace(run, value_at, value);
                 } else {
-                    // The fields that do not expire are the last.
+                    // The field no longer expires, so that it belongs behind all fields that do.
                     let end = Listpack(run).end_of(expiry_at);
                     listpack::remove_bytes(run, at.name_at, end);
                     push(run, field, value);
@@ -103,13 +116,13 @@ impl Hash {
             listpack::push_back(run, field);
             listpack::push_back(run, value);
         }
-        if fields + 1 > rules.entries_max {
+        if fields + 1 > limits.entries_max {
             self.large();
         }
         true
     }
 
-    /// Removes a field; whether it was there.
+    /// Removes a field. Returns whether it was there and had not expired.
     pub fn remove(&mut self, field: &[u8], now_ms: i64) -> bool {
         match self {
             Hash::Packed { expires, run } => {
@@ -122,8 +135,8 @@ impl Hash {
         }
     }
 
-    /// Makes a listpack one whose fields may expire. Commands that set expiries begin with it, whatever becomes of them, for that is
-    /// when Redis's OBJECT ENCODING changes.
+    /// Converts a listpack to a listpackex. Commands that set expiries begin with this call, even if they set none in the end, since that
+    /// is when OBJECT ENCODING changes on Redis.
     pub fn let_expire(&mut self) {
         let Hash::Packed { expires: expires @ false, run } = self else { return };
         let mut with_expiries = Vec::with_capacity(run.len() + run.len() / 4);
@@ -137,12 +150,15 @@ impl Hash {
         (*expires, *run) = (true, with_expiries);
     }
 
-    /// Sets when a field expires, or that it does not; whether it is there. [`Hash::let_expire`] came before.
+    /// Sets or removes the expiry of a field. Returns whether the field is there.
+    ///
+    /// # Panics
+    /// If the hash is a listpack for which [`Hash::let_expire`] was not called.
     pub fn set_expiry(&mut self, field: &[u8], expiry_ms: Option<i64>, now_ms: i64) -> bool {
         let run = match self {
             Hash::Large(large) => return large.set_expiry(field, expiry_ms, now_ms),
             Hash::Packed { expires, run } => {
-                assert!(*expires, "let_expire came before");
+                assert!(*expires, "an expiry is set without a call of let_expire");
                 run
             }
         };
@@ -151,7 +167,7 @@ impl Hash {
         if is_over(at.expiry_ms, now_ms) {
             return false;
         }
-        // Before the first that does not expire earlier (Redis: `listpackExAddInternal`); the field itself does not count.
+        // The field goes before the first other field that does not expire earlier. (Redis: `listpackExAddInternal`)
         let place = packed.iter().find_map(|(other, _)| {
             let is_before = other.expiry_ms.is_none_or(|other_ms| expiry_ms.is_some_and(|new_ms| other_ms >= new_ms));
             (other.name_at != at.name_at && is_before && expiry_ms.is_some()).then_some(other.name_at)
@@ -170,7 +186,7 @@ impl Hash {
         true
     }
 
-    /// Removes fields whose time has come, the earliest first and at most so many, and shows each to `removed`. How many there were.
+    /// Removes at most `max` expired fields, the earliest first. `removed` is called for each of them. Returns how many were removed.
     pub fn expire(&mut self, now_ms: i64, max: usize, mut removed: impl FnMut(&[u8])) -> usize {
         match self {
             Hash::Packed { expires: false, .. } => 0,
@@ -192,7 +208,7 @@ impl Hash {
         }
     }
 
-    /// It as a table, which it is from now on.
+    /// Converts the hash to a table, if it is not one.
     fn large(&mut self) -> &mut LargeHash {
         if let Hash::Packed { .. } = self {
             let mut large = LargeHash::default();
@@ -204,7 +220,7 @@ impl Hash {
         }
         match self {
             Hash::Large(large) => large,
-            Hash::Packed { .. } => unreachable!("it was made a table above"),
+            Hash::Packed { .. } => unreachable!("the hash was converted above"),
         }
     }
 }
@@ -256,7 +272,7 @@ impl Collection for Hash {
         }
     }
 
-    /// Whether it has no fields, not even ones that have expired and are to be removed.
+    /// Returns whether there are no fields, not even expired ones that were not removed yet.
     fn is_empty(&self) -> bool {
         match self {
             Hash::Packed { run, .. } => run.is_empty(),
@@ -281,15 +297,15 @@ impl Collection for Hash {
 
     fn is_heavy(&self) -> bool {
         match self {
-            Hash::Packed { run, .. } => run.capacity() > 64 * 1024,
+            Hash::Packed { run, .. } => run.capacity() > HEAVY_BYTES_MIN,
             Hash::Large(large) => large.table.is_heavy(),
         }
     }
 
     #[inline]
-    fn approach(&self, element: &[u8]) -> Option<Approach<'_>> {
+    fn prefetch_element(&self, element: &[u8]) -> Option<ElementPrefetch<'_>> {
         match self {
-            Hash::Large(large) => Some(Approach::Table(large.table.approach(element))),
+            Hash::Large(large) => Some(ElementPrefetch::Table(large.table.prefetch_lookup(element))),
             _ => None,
         }
     }
@@ -306,7 +322,7 @@ fn form(expires: bool) -> u8 {
     if expires { LISTPACK_EX } else { LISTPACK }
 }
 
-/// Whether a field's time is over.
+/// Returns whether a field with this expiry has expired.
 #[inline]
 fn is_over(expiry_ms: Option<i64>, now_ms: i64) -> bool {
     expiry_ms.is_some_and(|expiry_ms| now_ms > expiry_ms)
@@ -321,7 +337,7 @@ mod tests {
     use super::*;
     use crate::spine;
 
-    /// Fields that have expired are in it until `expire` removes them.
+    /// Values and expiries by field. An expired field stays until `expire` removes it.
     type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<i64>)>;
 
     #[derive(Clone, Debug)]
@@ -348,11 +364,11 @@ mod tests {
     }
 
     fn name(number: u8) -> Vec<u8> {
-        // Some of them are integers.
+        // A third of the names are integers.
         if number.is_multiple_of(3) { number.to_string().into_bytes() } else { format!("field {number}").into_bytes() }
     }
 
-    /// Mostly short, some integers among them, and now and then one that no listpack takes.
+    /// Returns a value that is mostly short, sometimes an integer, and rarely too long for a listpack.
     fn value(number: u16) -> Vec<u8> {
         match number {
             590.. => vec![b'x'; 300],
@@ -372,12 +388,12 @@ mod tests {
         let mut fields = Model::new();
         view.for_each(|field| {
             let before = fields.insert(field.name.to_vec(), (field.value.to_vec(), field.expiry_ms));
-            assert_eq!(before, None, "a field comes once");
+            assert_eq!(before, None, "a field is visited once");
         });
         fields
     }
 
-    /// The order of expiries that Redis keeps in a listpack.
+    /// Asserts that the fields of a listpackex are in the order of their expiries, as on Redis.
     fn assert_sorted(hash: &Hash) {
         if let Hash::Packed { expires: true, .. } = hash {
             let mut expiries = Vec::new();
@@ -431,19 +447,19 @@ mod tests {
         fn does_what_a_map_does(steps in prop::collection::vec(step(), 1..150), entries_max in 0..40usize) {
             let (mut hash, mut model, mut now_ms) = (Hash::default(), Model::new(), 1000);
             for step in steps {
-                // As an entry does with packed ones.
+                // The keyspace does the same with packed values.
                 hash = match hash.into_packed() {
                     Ok((form, bytes)) => Hash::from_packed(form, bytes),
                     Err(hash) => hash,
                 };
-                let rules = HashRules { entries_max, value_bytes_max: 64, now_ms };
+                let limits = HashLimits { entries_max, value_bytes_max: 64, now_ms };
                 let is_alive = |model: &Model, field: &[u8]| {
                     model.get(field).is_some_and(|(_, expiry_ms)| !is_over(*expiry_ms, now_ms))
                 };
                 match step {
                     Step::Set { field, value: number, keeps_expiry } => {
                         let (field, value) = (name(field), value(number));
-                        let is_new = hash.set(&field, &value, keeps_expiry, &rules);
+                        let is_new = hash.set(&field, &value, keeps_expiry, &limits);
                         prop_assert_eq!(is_new, !is_alive(&model, &field));
                         let kept = model.get(&field).and_then(|(_, expiry_ms)| *expiry_ms);
                         let expiry_ms = kept.filter(|_| keeps_expiry && !is_new);
@@ -461,7 +477,7 @@ mod tests {
                         let alive = is_alive(&model, &field);
                         prop_assert_eq!(hash.set_expiry(&field, expiry_ms, now_ms), alive);
                         if alive {
-                            model.get_mut(&field).expect("it is alive").1 = expiry_ms;
+                            model.get_mut(&field).expect("the field is there").1 = expiry_ms;
                         }
                     }
                     Step::Expire { max } => {
@@ -470,7 +486,7 @@ mod tests {
                         let due = model.values().filter(|(_, expiry_ms)| is_over(*expiry_ms, now_ms)).count();
                         prop_assert_eq!((count, removed.len()), (due.min(max), due.min(max)));
                         for field in removed {
-                            let (_, expiry_ms) = model.remove(&field).expect("it was there");
+                            let (_, expiry_ms) = model.remove(&field).expect("the field was there");
                             prop_assert!(is_over(expiry_ms, now_ms));
                         }
                     }
@@ -482,7 +498,7 @@ mod tests {
         }
     }
 
-    const RULES: HashRules = HashRules { entries_max: 512, value_bytes_max: 64, now_ms: 0 };
+    const LIMITS: HashLimits = HashLimits { entries_max: 512, value_bytes_max: 64, now_ms: 0 };
 
     fn filled(fields: usize) -> Hash {
         let mut hash = Hash::default();
@@ -491,7 +507,7 @@ mod tests {
                 format!("field:{number:08}").as_bytes(),
                 format!("{number:06}x").as_bytes(),
                 false,
-                &RULES
+                &LIMITS
             ));
         }
         hash
@@ -504,16 +520,16 @@ mod tests {
         assert_eq!(encoding(&hash), Encoding::Listpack);
         hash.let_expire();
         assert_eq!(encoding(&hash), Encoding::ListpackEx);
-        hash.set(b"field:00000000", b"another", false, &RULES);
+        hash.set(b"field:00000000", b"another", false, &LIMITS);
         assert_eq!(encoding(&hash), Encoding::ListpackEx);
-        hash.set(b"one more", b"", false, &RULES);
+        hash.set(b"one more", b"", false, &LIMITS);
         assert_eq!(encoding(&hash), Encoding::Hashtable);
         assert_eq!(encoding(&filled(513)), Encoding::Hashtable);
         for (field, value, expected) in
             [(64, 64, Encoding::Listpack), (65, 1, Encoding::Hashtable), (1, 65, Encoding::Hashtable)]
         {
             let mut hash = Hash::default();
-            hash.set(&vec![b'f'; field], &vec![b'v'; value], false, &RULES);
+            hash.set(&vec![b'f'; field], &vec![b'v'; value], false, &LIMITS);
             assert_eq!(encoding(&hash), expected, "{field} and {value} bytes");
         }
     }
@@ -522,7 +538,7 @@ mod tests {
     fn fields_of_a_listpack_are_in_the_order_of_their_expiries() {
         let mut hash = Hash::default();
         for field in ["a", "b", "c", "d"] {
-            hash.set(field.as_bytes(), b"", false, &RULES);
+            hash.set(field.as_bytes(), b"", false, &LIMITS);
         }
         hash.let_expire();
         let check = |hash: &Hash, expected: &str| {
@@ -541,7 +557,7 @@ mod tests {
             assert!(hash.set_expiry(field.as_bytes(), expiry_ms, 0));
             check(&hash, expected);
         }
-        hash.set(b"c", b"", false, &RULES);
+        hash.set(b"c", b"", false, &LIMITS);
         check(&hash, "adbc");
     }
 
@@ -555,7 +571,7 @@ mod tests {
         assert_eq!(hash.at(1000).len(), 5000);
         let mut removed = HashSet::new();
         let mut steps = 0;
-        while hash.expire(1000, 16, |field| assert!(removed.insert(field.to_vec()), "it goes once")) > 0 {
+        while hash.expire(1000, 16, |field| assert!(removed.insert(field.to_vec()), "a field is removed once")) > 0 {
             steps += 1;
         }
         assert_eq!((removed.len(), hash.at(1000).len()), (15_000, 5000));

@@ -1,19 +1,19 @@
-//! A hash as one run of bytes: a listpack, with or without expiries.
+//! A small hash: a listpack, with or without expiries; see the picture in `mod.rs`.
 
 use super::Field;
 use crate::listpack::{self, Element, Listpack};
 
-/// What stands for no expiry in a listpack.
+/// The expiry in a listpackex of a field that does not expire.
 pub(super) const NEVER: i64 = 0;
 
-/// A hash in one run of bytes.
+/// A packed hash, for reading.
 #[derive(Clone, Copy)]
 pub(super) struct Packed<'a> {
     pub(super) expires: bool,
     pub(super) run: Listpack<'a>,
 }
 
-/// Where the parts of a field lie. Without expiries `expiry_at` means nothing.
+/// The offsets of the parts of a field. In a listpack without expiries, `expiry_at` means nothing.
 #[derive(Clone, Copy)]
 pub(super) struct Located {
     pub(super) name_at: usize,
@@ -23,12 +23,12 @@ pub(super) struct Located {
 }
 
 impl<'a> Packed<'a> {
-    /// How many elements a field has.
+    /// Returns the number of listpack elements that a field takes.
     pub(super) fn stride(self) -> usize {
         if self.expires { 3 } else { 2 }
     }
 
-    /// Where a field is, or else how many fields there are.
+    /// Finds a field. If it is not there, the error is the number of fields.
     #[inline]
     pub(super) fn search(self, field: &[u8]) -> Result<Located, usize> {
         let wanted = listpack::Encoded::new(field);
@@ -46,6 +46,7 @@ impl<'a> Packed<'a> {
         Err(fields)
     }
 
+    /// Returns the offsets of the parts of the field that begins at `name_at`.
     pub(super) fn located(self, name_at: usize) -> Located {
         let value_at = self.run.end_of(name_at);
         if !self.expires {
@@ -63,12 +64,13 @@ impl<'a> Packed<'a> {
         Field { name: self.run.get(at.name_at), value: self.run.get(at.value_at), expiry_ms: at.expiry_ms }
     }
 
-    /// The expiry of the last field, where there is a field.
+    /// Returns the expiry of the last field, or `None` if there are no fields.
     pub(super) fn last_expiry_ms(self) -> Option<Option<i64>> {
         let last = self.run.last()?;
         Some(if self.expires { self.expiry_ms(last) } else { None })
     }
 
+    /// Returns the places and the names of all fields.
     pub(super) fn iter(self) -> impl Iterator<Item = (Located, Element<'a>)> {
         let mut offset = 0;
         std::iter::from_fn(move || {

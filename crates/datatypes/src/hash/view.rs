@@ -1,4 +1,4 @@
-//! A hash to be read.
+//! Reading a hash.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{listpack::Element, spine::below};
 
-/// A hash to be read, at some time.
+/// A hash, for reading, as it is at a point in time: a field that has expired by then is absent. A view that was not given a time, with
+/// [`HashView::at`], has all fields.
 #[derive(Clone, Copy)]
 pub struct HashView<'a> {
     pub(super) fields: Fields<'a>,
@@ -22,16 +23,16 @@ pub(super) enum Fields<'a> {
     Large(&'a LargeHash),
 }
 
-/// So many draws of a random field may hit ones that have expired before all that are alive are counted.
+/// The most draws of a random field that may hit expired fields. After that, the field is drawn from the live ones by a walk over all.
 const RANDOM_DRAWS_MAX: usize = 64;
 
 impl<'a> HashView<'a> {
-    /// The same at some time: fields that have expired by then are absent. Before a view is told the time, none is.
+    /// Returns the view of the same hash at a time, in milliseconds since 1970.
     pub fn at(self, now_ms: i64) -> HashView<'a> {
         HashView { now_ms, ..self }
     }
 
-    /// How many fields there are.
+    /// Returns the number of fields.
     pub fn len(self) -> usize {
         match self.fields {
             Fields::Packed(packed) => packed.run.len() / packed.stride() - self.expired_in_front(packed),
@@ -39,15 +40,16 @@ impl<'a> HashView<'a> {
         }
     }
 
+    /// Returns whether there are no fields.
     pub fn is_empty(self) -> bool {
         match self.fields {
-            // The last of them expires last.
+            // The last field of a listpack expires last.
             Fields::Packed(packed) => packed.last_expiry_ms().is_none_or(|last_ms| is_over(last_ms, self.now_ms)),
             Fields::Large(large) => large.due(self.now_ms) == large.table.len(),
         }
     }
 
-    /// The value of a field.
+    /// Returns the value of a field, or `None` if the field is absent.
     #[inline]
     pub fn get(self, field: &[u8]) -> Option<Element<'a>> {
         if let Fields::Packed(Packed { expires: false, run }) = self.fields {
@@ -57,16 +59,17 @@ impl<'a> HashView<'a> {
         Some(self.find(field)?.0)
     }
 
+    /// Returns whether the hash has the field.
     pub fn contains(self, field: &[u8]) -> bool {
         self.get(field).is_some()
     }
 
-    /// When a field expires, or that it does not; `None` where it is not there.
+    /// Returns the expiry of a field in milliseconds since 1970: `Some(None)` if it does not expire, `None` if the field is absent.
     pub fn expiry_ms(self, field: &[u8]) -> Option<Option<i64>> {
         Some(self.find(field)?.1)
     }
 
-    /// The value of a field, and when it expires.
+    /// Returns the value and the expiry of a field.
     fn find(self, field: &[u8]) -> Option<(Element<'a>, Option<i64>)> {
         let (value, expiry_ms) = match self.fields {
             Fields::Packed(packed) => {
@@ -101,7 +104,7 @@ impl<'a> HashView<'a> {
         }
     }
 
-    /// Visits fields from a cursor on, as [`Table::scan`] does; all of a small hash at once.
+    /// As [`Hashtable::scan`](crate::hashtable::Hashtable::scan). A packed hash is visited as a whole by one call.
     pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(Field<'a>)) -> u64 {
         match self.fields {
             Fields::Packed(_) => {
@@ -117,7 +120,7 @@ impl<'a> HashView<'a> {
         }
     }
 
-    /// A field, each with the same chance.
+    /// Returns a random field, each with the same probability, or `None` if there are no fields.
     pub fn random(self, random: &mut impl FnMut() -> u64) -> Option<Field<'a>> {
         match self.fields {
             Fields::Packed(packed) => {
@@ -142,9 +145,9 @@ impl<'a> HashView<'a> {
         }
     }
 
-    /// Visits so many different fields, each with the same chance; there are as many at least.
+    /// Visits `count` different random fields. There must be at least as many.
     pub fn sample(self, count: usize, random: &mut impl FnMut() -> u64, mut visit: impl FnMut(Field<'a>)) {
-        /// Fewer than one in so many fields are drawn one by one; of more, each is asked whether it is among them.
+        /// If fewer than one in this many fields is wanted, they are drawn one by one; else all fields are walked over.
         const FEW: usize = 8;
         let len = self.len();
         debug_assert!(count <= len);
@@ -168,7 +171,7 @@ impl<'a> HashView<'a> {
         });
     }
 
-    /// When the first of its fields expires that are to be removed still, those that have expired among them.
+    /// Returns the earliest expiry of all fields, including expired ones that were not removed yet, in milliseconds since 1970.
     #[inline]
     pub fn first_expiry_ms(self) -> Option<i64> {
         match self.fields {
@@ -178,6 +181,7 @@ impl<'a> HashView<'a> {
         }
     }
 
+    /// Returns the number of expired fields of a packed hash, which are the first ones.
     fn expired_in_front(self, packed: Packed<'_>) -> usize {
         if !packed.expires {
             return 0;

@@ -1,5 +1,5 @@
-//! HyperLogLog: how many different elements were seen, to within 0.81 %, in 12 KiB at most. The string is Redis's, byte for byte, so that
-//! it can be copied between servers. (Redis: `hyperloglog.c`)
+//! HyperLogLog: an estimate of the number of distinct elements, with a standard error of 0.81 %, in at most 12 KiB. The string is Redis's,
+//! byte for byte, so that it can be copied between servers. (Redis: `hyperloglog.c`)
 //!
 //! ```text
 //!   0      4          5         8              16
@@ -7,20 +7,20 @@
 //! │ HYLL │ encoding │ 3 zeros │ cardinality  │ 16,384 registers              │
 //! └──────┴──────────┴─────────┴──────────────┴───────────────────────────────┘
 //!   encoding     0 dense, 1 sparse
-//!   cardinality  the last count, 64 bits, little-endian; the highest bit says that it is out of date
+//!   cardinality  the cached count, 64 bits, little-endian; the highest bit says that it is stale
 //!
-//!   An element's hash chooses a register with 14 bits; the register remembers the longest run of zeros that the other 50 bits of such a
-//!   hash began with, plus one: 6 bits.
+//!   14 bits of an element's hash choose a register. The number of trailing zeros of the other 50 bits, plus one, is the element's rank.
+//!   The register, of 6 bits, holds the greatest rank of its elements.
 //!
-//!   dense    16,384 times 6 bits, 12,288 bytes: the register's low bits are the high bits of a byte, its high bits the low ones of the next
-//!            │bbaaaaaa│ccccbbbb│ddddddcc│
-//!   sparse   opcodes for runs of registers that are alike, as long as they take less than `hll-sparse-max-bytes` and no register exceeds 32
+//!   dense    16,384 times 6 bits, which are 12,288 bytes: │bbaaaaaa│ccccbbbb│ddddddcc│
+//!   sparse   opcodes for runs of equal registers, as long as they take at most `hll-sparse-max-bytes` and no register exceeds 32
 //!            00nnnnnn           ZERO   n + 1 registers of zero
 //!            01nnnnnn nnnnnnnn  XZERO  n + 1 registers of zero
 //!            1vvvvvnn           VAL    n + 1 registers of v + 1
 //! ```
 //!
-//! Dense, an element costs a hash and a register, and a count one pass over the registers; sparse, both cost a walk over the opcodes.
+//! In the dense form, adding an element costs a hash and one register, and counting costs a pass over the registers. In the sparse form,
+//! both cost a walk over the opcodes.
 
 mod registers;
 
@@ -28,32 +28,40 @@ use std::{fmt::Write, ops::Range};
 
 pub use registers::Registers;
 
+/// The bits of a hash that choose the register.
 const REGISTER_BITS: u32 = 14;
+/// The number of registers.
 pub const REGISTERS: usize = 1 << REGISTER_BITS;
-/// The bits of a hash that do not choose the register.
+/// The other bits of a hash.
 const RANK_BITS: u32 = 64 - REGISTER_BITS;
 /// The bits of a register.
 const BITS: usize = 6;
+/// The bytes of the header.
 const HEADER: usize = 16;
+/// The offset of the encoding.
 const ENCODING: usize = 4;
+/// The offset of the cardinality.
 const CARDINALITY: usize = 8;
-/// The last byte of the cardinality, whose highest bit says that it is out of date.
+/// The offset of the last byte of the cardinality, whose highest bit is [`STALE`].
 const STALE_BYTE: usize = HEADER - 1;
 const STALE: u8 = 1 << 7;
+/// The length of a dense string in bytes.
 pub const DENSE_LEN: usize = HEADER + REGISTERS * BITS / 8;
 const DENSE: u8 = 0;
 const SPARSE: u8 = 1;
 
-/// What of a register a sparse string can hold.
+/// The greatest value of a register in a sparse string.
 const VAL_MAX: u8 = 32;
+/// The most registers of a VAL opcode.
 const VAL_LEN_MAX: usize = 4;
+/// The most registers of a ZERO opcode.
 const ZERO_LEN_MAX: usize = 64;
 
-/// A sparse string that does not have 16,384 registers.
+/// The opcodes of a sparse string do not have 16,384 registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupted;
 
-/// An element as a HyperLogLog sees it.
+/// An element, hashed: its register, and its rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Element {
     register: usize,
@@ -62,16 +70,17 @@ pub struct Element {
 }
 
 impl Element {
+    /// Hashes an element.
     #[inline]
     pub fn new(element: &[u8]) -> Element {
         let hash = murmur(element);
-        // The bit above the rank's ends the run of zeros.
+        // The bit above the other 50 bits limits the number of trailing zeros.
         let rank = (hash >> REGISTER_BITS | 1 << RANK_BITS).trailing_zeros() + 1;
         Element { register: hash as usize & (REGISTERS - 1), rank: rank as u8 }
     }
 }
 
-/// The string of no elements: sparse, and counted.
+/// Returns the string of no elements, which is sparse, with a cached count of 0.
 pub fn empty() -> Vec<u8> {
     let mut bytes = vec![0; HEADER + 2];
     bytes[..ENCODING].copy_from_slice(b"HYLL");
@@ -80,14 +89,14 @@ pub fn empty() -> Vec<u8> {
     bytes
 }
 
-/// A string that has the form of a HyperLogLog; what its opcodes say is seen only when they are walked.
+/// A string with the header of a HyperLogLog. The opcodes of a sparse one are checked only when they are walked.
 #[derive(Clone, Copy)]
 pub struct HyperLogLog<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> HyperLogLog<'a> {
-    /// The string as a HyperLogLog, if it has that form.
+    /// Views a string as a HyperLogLog. Returns `None` if it has not the header of one, or if it is dense and has not the right length.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Option<HyperLogLog<'a>> {
         let is_one = bytes.len() >= HEADER
@@ -96,18 +105,19 @@ impl<'a> HyperLogLog<'a> {
         is_one.then_some(HyperLogLog { bytes })
     }
 
+    /// Returns whether the registers are in the dense form.
     #[inline]
     pub fn is_dense(self) -> bool {
         self.bytes[ENCODING] == DENSE
     }
 
-    /// The count that is kept in the string, unless it is out of date.
+    /// Returns the count that is cached in the string, unless it is stale.
     pub fn kept_count(self) -> Option<u64> {
-        let kept = self.bytes[CARDINALITY..HEADER].try_into().expect("eight bytes");
+        let kept = self.bytes[CARDINALITY..HEADER].try_into().expect("the cardinality takes eight bytes");
         (self.bytes[STALE_BYTE] & STALE == 0).then(|| u64::from_le_bytes(kept))
     }
 
-    /// How many different elements it has seen, counted anew.
+    /// Estimates the number of distinct elements, without regard to the cached count.
     pub fn count(self) -> Result<u64, Corrupted> {
         if self.is_dense() {
             return Ok(self.registers()?.count());
@@ -117,14 +127,14 @@ impl<'a> HyperLogLog<'a> {
         Ok(estimate(&histogram))
     }
 
-    /// The registers, in order.
+    /// Returns the registers.
     pub fn registers(self) -> Result<Registers, Corrupted> {
         let mut registers = Registers::default();
         registers.merge(self)?;
         Ok(registers)
     }
 
-    /// The opcodes of a sparse one in words: `z:1 Z:16384 v:1,4`.
+    /// Returns the opcodes of a sparse string as text, such as `z:1 Z:16384 v:1,4`. (Redis: PFDEBUG DECODE)
     pub fn decoded(self) -> String {
         let mut text = String::new();
         let mut at = HEADER;
@@ -135,13 +145,13 @@ impl<'a> HyperLogLog<'a> {
                 Opcode::LongZero { len } => write!(text, "{separator}Z:{len}"),
                 Opcode::Values { value, len } => write!(text, "{separator}v:{value},{len}"),
             };
-            written.expect("a string takes all");
+            written.expect("writing to a string cannot fail");
             at += opcode.width();
         }
         text
     }
 
-    /// Visits the runs of a sparse one.
+    /// Visits the runs of equal registers of a sparse string: the numbers of the registers, and their value.
     fn walk(self, mut visit: impl FnMut(Range<usize>, u8)) -> Result<(), Corrupted> {
         let (mut at, mut first) = (HEADER, 0);
         while let Some(opcode) = Opcode::read(self.bytes, at) {
@@ -157,7 +167,7 @@ impl<'a> HyperLogLog<'a> {
     }
 }
 
-/// Adds an element to a string that is a HyperLogLog. Returns whether that changed it; the kept count is then to be marked with [`outdate`].
+/// Adds an element to a string that [`HyperLogLog::new`] accepts. Returns whether a register changed; the caller must then call [`outdate`].
 #[inline]
 pub fn add(bytes: &mut Vec<u8>, element: Element, sparse_bytes_max: usize) -> Result<bool, Corrupted> {
     if bytes[ENCODING] == DENSE {
@@ -167,7 +177,7 @@ pub fn add(bytes: &mut Vec<u8>, element: Element, sparse_bytes_max: usize) -> Re
     outcome
 }
 
-/// As [`add`], for a dense one, which never changes its length.
+/// As [`add`], for a dense string, whose length never changes.
 #[inline]
 pub fn add_dense(bytes: &mut [u8], element: Element) -> bool {
     let raised = dense_get(bytes, element.register) < element.rank;
@@ -177,18 +187,18 @@ pub fn add_dense(bytes: &mut [u8], element: Element) -> bool {
     raised
 }
 
-/// Says that the kept count is out of date.
+/// Marks the cached count as stale.
 #[inline]
 pub fn outdate(bytes: &mut [u8]) {
     bytes[STALE_BYTE] |= STALE;
 }
 
-/// Keeps a count.
+/// Caches a count.
 pub fn keep_count(bytes: &mut [u8], count: u64) {
     bytes[CARDINALITY..HEADER].copy_from_slice(&count.to_le_bytes());
 }
 
-/// Makes a sparse one dense.
+/// Converts a sparse string to the dense form.
 pub fn make_dense(bytes: &mut Vec<u8>) -> Result<(), Corrupted> {
     let mut dense = vec![0; DENSE_LEN];
     dense[..HEADER].copy_from_slice(&bytes[..HEADER]);
@@ -202,8 +212,8 @@ pub fn make_dense(bytes: &mut Vec<u8>) -> Result<(), Corrupted> {
     Ok(())
 }
 
-/// Stores registers, none of which is less than the string's own, and marks the kept count; dense if asked for, or if they do not fit a
-/// sparse one.
+/// Stores registers, none of which may be less than the string's own, and marks the cached count as stale. The string becomes dense if
+/// `as_dense` is true, or if the registers do not fit into the sparse form.
 pub fn store(
     bytes: &mut Vec<u8>,
     registers: &Registers,
@@ -216,7 +226,7 @@ pub fn store(
         }
         registers.pack(bytes);
     } else {
-        // Opcodes before the last that was changed need not be walked again.
+        // Registers are stored in ascending order, so that each walk can begin near the opcode that was changed last.
         let mut place = Place::START;
         registers.for_each_seen(|register, rank| {
             let element = Element { register, rank };
@@ -232,7 +242,7 @@ pub fn store(
 }
 
 impl Registers {
-    /// Raises each to the other's, as if all the other's elements had been added.
+    /// Merges another HyperLogLog: each register becomes the greater of the two.
     pub fn merge(&mut self, other: HyperLogLog<'_>) -> Result<(), Corrupted> {
         if other.is_dense() {
             self.merge_dense(other.bytes);
@@ -245,13 +255,13 @@ impl Registers {
         })
     }
 
-    /// How many different elements they have seen.
+    /// Estimates the number of distinct elements.
     pub fn count(&self) -> u64 {
         estimate(&self.histogram())
     }
 }
 
-/// Where a register's bits begin in a dense string: the byte, and the bit in it.
+/// Returns where the bits of a register begin in a dense string: the offset of the byte, and the bit in it.
 #[inline]
 fn dense_place(register: usize) -> (usize, usize) {
     (HEADER + register * BITS / 8, register * BITS % 8)
@@ -260,7 +270,7 @@ fn dense_place(register: usize) -> (usize, usize) {
 #[inline]
 fn dense_get(bytes: &[u8], register: usize) -> u8 {
     let (at, shift) = dense_place(register);
-    // The last register ends with the last byte.
+    // No byte follows the last register.
     let next = bytes.get(at + 1).copied().unwrap_or(0);
     (u16::from_le_bytes([bytes[at], next]) >> shift) as u8 & 63
 }
@@ -277,11 +287,14 @@ fn dense_set(bytes: &mut [u8], register: usize, value: u8) {
     }
 }
 
-/// A run of registers that are alike, in a sparse string.
+/// An opcode of a sparse string: a run of `len` equal registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opcode {
+    /// ZERO.
     Zero { len: usize },
+    /// XZERO.
     LongZero { len: usize },
+    /// VAL.
     Values { value: u8, len: usize },
 }
 
@@ -295,7 +308,7 @@ impl Opcode {
         } else if byte & 0x40 == 0 {
             Opcode::Zero { len: low_bits + 1 }
         } else {
-            // Of a string that ends here, and is corrupted, the zero byte is read that ends it in C.
+            // If a corrupted string ends in the middle of the opcode, Redis reads the zero byte that ends each string.
             let next = bytes.get(at + 1).copied().unwrap_or(0);
             Opcode::LongZero { len: (low_bits << 8 | usize::from(next)) + 1 }
         })
@@ -326,7 +339,7 @@ impl Opcode {
     }
 }
 
-/// The opcodes that take another's place: five bytes at most.
+/// The opcodes that replace one other opcode. They take at most five bytes.
 #[derive(Default)]
 struct Sequence {
     bytes: [u8; 5],
@@ -334,7 +347,7 @@ struct Sequence {
 }
 
 impl Sequence {
-    /// A run of some value; nothing where it is empty.
+    /// Appends a run, unless it is empty.
     fn push(&mut self, value: u8, len: usize) {
         match (value, len) {
             (_, 0) => {}
@@ -350,7 +363,7 @@ impl Sequence {
     }
 }
 
-/// Where an opcode lies, and its first register.
+/// The place of an opcode: its offset, and the number of its first register.
 #[derive(Clone, Copy)]
 struct Place {
     at: usize,
@@ -361,15 +374,15 @@ impl Place {
     const START: Place = Place { at: HEADER, first: 0 };
 }
 
-/// The opcode of a register.
+/// The opcode to which a register belongs.
 struct Found {
-    /// The opcode before it, if it was met.
+    /// The place of the opcode before it, if the walk passed that.
     previous: Option<Place>,
     place: Place,
     opcode: Opcode,
 }
 
-/// Finds the opcode of a register from an opcode on that does not lie behind it.
+/// Finds the opcode of a register, by a walk from an opcode that is not behind it.
 #[inline]
 fn find(bytes: &[u8], register: usize, from: Place) -> Option<Found> {
     let (mut previous, mut place) = (None, from);
@@ -384,8 +397,9 @@ fn find(bytes: &[u8], register: usize, from: Place) -> Option<Found> {
     }
 }
 
-/// Adds an element to a sparse string, which may make it dense. `from` is an opcode that does not lie behind the element's; returned is one
-/// that lies before it afterwards. Each step is Redis's, since the bytes are to be the same. (`hllSparseSet`)
+/// Adds an element to a sparse string, which may become dense. The walk begins at the opcode `from`, which must not be behind the
+/// element's. Returns the result of [`add`], and the place of an opcode at which the walk for a later element may begin. Each step is
+/// Redis's, so that the bytes are the same. (`hllSparseSet`)
 fn add_sparse(
     bytes: &mut Vec<u8>,
     element: Element,
@@ -398,7 +412,7 @@ fn add_sparse(
         return promote(bytes);
     }
     let found = match find(bytes, register, from) {
-        // What lies before the first opcode that was looked at is not known.
+        // The opcode before the first one of the walk is not known, but is needed below.
         Some(Found { previous: None, .. }) if from.at > HEADER => find(bytes, register, Place::START),
         found => found,
     };
@@ -408,7 +422,7 @@ fn add_sparse(
         return (Ok(false), before);
     }
 
-    // The run is split into what lies before the register, the register, and what lies behind it.
+    // The run is split into the registers before the element's, its own, and those behind it.
     let (value, end) = (opcode.value(), place.first + opcode.len());
     let mut sequence = Sequence::default();
     sequence.push(value, register - place.first);
@@ -431,7 +445,7 @@ fn add_sparse(
     (Ok(true), before)
 }
 
-/// Joins opcodes of the same value that follow each other, among the five from `at` on.
+/// Joins neighbouring opcodes of the same value, among the five opcodes from `at` on.
 fn join_values(bytes: &mut Vec<u8>, mut at: usize) {
     for _ in 0..5 {
         let Some(opcode) = Opcode::read(bytes, at) else { return };
@@ -448,8 +462,8 @@ fn join_values(bytes: &mut Vec<u8>, mut at: usize) {
     }
 }
 
-/// How many different elements were seen by registers of which so many have each value. (Otmar Ertl, "New cardinality estimation algorithms
-/// for HyperLogLog sketches", arXiv:1702.01284)
+/// Estimates the number of distinct elements. `histogram` has the number of registers with each value. (Otmar Ertl, "New cardinality
+/// estimation algorithms for HyperLogLog sketches", arXiv:1702.01284)
 fn estimate(histogram: &[u32; 64]) -> u64 {
     const ALPHA: f64 = 0.721_347_520_444_481_7;
     const RANKS: usize = RANK_BITS as usize;
@@ -464,6 +478,7 @@ fn estimate(histogram: &[u32; 64]) -> u64 {
     (ALPHA * all * all / z).round() as u64
 }
 
+/// Ertl's function τ.
 fn tau(mut x: f64) -> f64 {
     if x == 0.0 || x == 1.0 {
         return 0.0;
@@ -480,6 +495,7 @@ fn tau(mut x: f64) -> f64 {
     }
 }
 
+/// Ertl's function σ.
 fn sigma(mut x: f64) -> f64 {
     if x == 1.0 {
         return f64::INFINITY;
@@ -524,7 +540,7 @@ mod tests {
 
     const SPARSE_MAX: usize = 3000;
 
-    /// Adds elements to a string and to plain registers, and compares.
+    /// Adds elements to a string and to separate registers, and compares the two.
     fn check(elements: impl IntoIterator<Item = Element>, sparse_bytes_max: usize) -> Vec<u8> {
         let (mut bytes, mut model) = (empty(), Registers::default());
         for element in elements {
@@ -535,7 +551,7 @@ mod tests {
         }
         let view = HyperLogLog::new(&bytes).expect("a HyperLogLog");
         assert!(view.is_dense() || bytes.len() <= sparse_bytes_max.max(HEADER + 2));
-        assert_eq!(view.registers().expect("valid").0, model.0);
+        assert_eq!(view.registers().expect("the opcodes are valid").0, model.0);
         assert_eq!(view.count(), Ok(model.count()));
         bytes
     }
@@ -546,7 +562,7 @@ mod tests {
 
     #[test]
     fn hashes_are_murmur() {
-        // From a PFADD of a, b, c: PFDEBUG DECODE says Z:8436 v:1,1 Z:4274 v:2,1 Z:3068 v:1,1 Z:603.
+        // The reply of Redis to PFDEBUG DECODE after PFADD of a, b and c.
         let bytes = check([b"a", b"b", b"c"].map(|word| Element::new(word)), SPARSE_MAX);
         let view = HyperLogLog::new(&bytes).expect("a HyperLogLog");
         assert_eq!(view.decoded(), "Z:8436 v:1,1 Z:4274 v:2,1 Z:3068 v:1,1 Z:603");
@@ -555,11 +571,11 @@ mod tests {
     }
 
     #[test]
-    fn many_elements_make_it_dense_and_are_counted_nearly() {
+    fn many_elements_make_the_string_dense_and_are_estimated() {
         let mut bytes = vec![];
         for count in [0, 1, 10, 100, 1000, 5000, 30_000, 200_000] {
             bytes = check(words(0..count), SPARSE_MAX);
-            let counted = HyperLogLog::new(&bytes).expect("a HyperLogLog").count().expect("valid");
+            let counted = HyperLogLog::new(&bytes).expect("a HyperLogLog").count().expect("the opcodes are valid");
             assert!(counted.abs_diff(count.into()) <= u64::from(count) * 3 / 100, "{count}: {counted}");
         }
         assert_eq!(bytes.len(), DENSE_LEN);
@@ -574,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hyperloglog_is_refused() {
+    fn other_strings_are_refused() {
         let with = |start: &[u8], len: usize| {
             let mut bytes = start.to_vec();
             bytes.resize(len, 0);
@@ -590,7 +606,7 @@ mod tests {
     }
 
     fn elements() -> impl Strategy<Value = Vec<Element>> {
-        // Few registers, so that runs are split and joined.
+        // The elements have few different registers, so that runs are split and joined.
         let near = (0usize..40, 1u8..5);
         let far = (0usize..REGISTERS, 1u8..=51);
         let any = prop_oneof![8 => near, 1 => far];
@@ -604,28 +620,28 @@ mod tests {
         }
 
         #[test]
-        fn merging_is_as_adding(a in elements(), b in elements(), sparse_bytes_max in 16usize..300) {
+        fn merging_does_what_adding_does(a in elements(), b in elements(), sparse_bytes_max in 16usize..300) {
             let both = check(a.iter().chain(&b).copied(), sparse_bytes_max);
             let (mut a, b) = (check(a, sparse_bytes_max), check(b, sparse_bytes_max));
             let mut registers = Registers::default();
             let mut as_dense = false;
             for bytes in [&a, &b] {
                 let view = HyperLogLog::new(bytes).expect("a HyperLogLog");
-                registers.merge(view).expect("valid");
+                registers.merge(view).expect("the opcodes are valid");
                 as_dense |= view.is_dense();
             }
-            // As Redis merges: every register is added from the beginning.
+            // Redis merges so: each register is added by a walk from the beginning.
             let mut plain = a.clone();
             for (register, rank) in registers.iter().enumerate().filter(|(_, rank)| *rank > 0) {
-                add(&mut plain, Element { register, rank }, sparse_bytes_max).expect("valid");
+                add(&mut plain, Element { register, rank }, sparse_bytes_max).expect("the opcodes are valid");
             }
-            store(&mut a, &registers, as_dense, sparse_bytes_max).expect("valid");
+            store(&mut a, &registers, as_dense, sparse_bytes_max).expect("the opcodes are valid");
             if !as_dense {
                 outdate(&mut plain);
                 prop_assert_eq!(&a, &plain);
             }
-            let (merged, both) = (HyperLogLog::new(&a).expect("one"), HyperLogLog::new(&both).expect("one"));
-            prop_assert!(merged.registers().expect("valid").0 == both.registers().expect("valid").0);
+            let (merged, both) = (HyperLogLog::new(&a).expect("a HyperLogLog"), HyperLogLog::new(&both).expect("a HyperLogLog"));
+            prop_assert!(merged.registers().expect("the opcodes are valid").0 == both.registers().expect("the opcodes are valid").0);
             prop_assert_eq!(merged.count(), Ok(registers.count()));
         }
 
@@ -634,7 +650,7 @@ mod tests {
             let mut bytes = empty();
             bytes.truncate(HEADER);
             bytes.extend(opcodes);
-            let view = HyperLogLog::new(&bytes).expect("the form of one");
+            let view = HyperLogLog::new(&bytes).expect("the header is that of a HyperLogLog");
             let is_valid = view.count().is_ok();
             view.decoded();
             prop_assert_eq!(view.registers().is_ok(), is_valid);

@@ -1,16 +1,16 @@
-//! All registers of a HyperLogLog, a byte each, and the way between them and the dense form.
+//! The registers of a HyperLogLog, one byte each, and the conversion from and to the dense form.
 //!
 //! ```text
 //!   dense      │bbaaaaaa│ccccbbbb│ddddddcc│          four registers of six bits in three bytes
 //!   registers  │00aaaaaa│00bbbbbb│00cccccc│00dddddd│
 //! ```
 //!
-//! It is done by four registers in one 32-bit word, and with AVX2 by eight such words at once. What is counted with several HyperLogLogs goes
-//! through here, and so does every count of a dense one.
+//! The conversion works on four registers in one 32-bit word and, with AVX2, on eight such words at once. It is used by every count of a
+//! dense string, and by every command on several HyperLogLogs.
 
 use super::{HEADER, REGISTERS};
 
-/// All registers, a byte each.
+/// All registers, one byte each. The default is zeros: no elements.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Registers(pub(super) [u8; REGISTERS]);
 
@@ -20,16 +20,18 @@ impl Default for Registers {
     }
 }
 
-/// Four registers and their three bytes.
+/// The number of registers that are converted as one word.
 const FOUR: usize = 4;
+/// The bytes that four registers take in the dense form.
 const FOUR_PACKED: usize = 3;
 
 impl Registers {
+    /// Returns the values of all registers.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = u8> {
         self.0.iter().copied()
     }
 
-    /// Visits the registers that are not zero, with their numbers. Few may be.
+    /// Visits the numbers and the values of the registers that are not zero. It skips eight zeros at a time, since few registers may be set.
     pub(super) fn for_each_seen(&self, mut visit: impl FnMut(usize, u8)) {
         for (index, eight) in self.0.as_chunks::<8>().0.iter().enumerate() {
             if u64::from_ne_bytes(*eight) != 0 {
@@ -39,12 +41,12 @@ impl Registers {
         }
     }
 
-    /// Raises each to that of a dense string.
+    /// Merges a dense string: each register becomes the greater of the two.
     pub(super) fn merge_dense(&mut self, string: &[u8]) {
         let mut done = 0;
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was asked for what the function needs.
+            // SAFETY: the processor was asked for the features that the function is compiled for.
             done = unsafe { avx2::merge(&mut self.0, string) };
         }
         let fours = self.0[done..].as_chunks_mut::<FOUR>().0;
@@ -57,12 +59,12 @@ impl Registers {
         }
     }
 
-    /// Writes them into a dense string.
+    /// Writes the registers to a dense string.
     pub(super) fn pack(&self, string: &mut [u8]) {
         let mut done = 0;
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was asked for what the function needs.
+            // SAFETY: the processor was asked for the features that the function is compiled for.
             done = unsafe { avx2::pack(&self.0, string) };
         }
         let packed = string[HEADER + done / FOUR * FOUR_PACKED..].as_chunks_mut::<FOUR_PACKED>().0;
@@ -71,11 +73,11 @@ impl Registers {
         }
     }
 
-    /// How many registers have each value.
+    /// Returns the number of registers with each value.
     pub(super) fn histogram(&self) -> [u32; 64] {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was asked for what the function needs.
+            // SAFETY: the processor was asked for the features that the function is compiled for.
             return unsafe { self.histogram_with_avx2() };
         }
         self.histogram_by_value()
@@ -88,7 +90,7 @@ impl Registers {
         self.histogram_by_value()
     }
 
-    /// Compares all registers with one value after the other, four in one pass: they have some 20 values.
+    /// Compares all registers with each value, four values in one pass. In practice the registers have about 20 different values.
     #[inline(always)]
     fn histogram_by_value(&self) -> [u32; 64] {
         const LANES: usize = 32;
@@ -100,7 +102,7 @@ impl Registers {
                 break;
             }
             let first = (index * VALUES) as u8;
-            // So many that a lane's count fits a byte.
+            // A lane sees 128 registers of a part, so that its count fits a byte.
             for part in self.0.chunks(LANES * 128) {
                 let mut lanes = [[0u8; LANES]; VALUES];
                 for registers in part.as_chunks::<LANES>().0 {
@@ -120,7 +122,7 @@ impl Registers {
     }
 }
 
-/// Four registers of six bits as a byte each.
+/// Spreads four registers of six bits to one byte each.
 #[inline]
 fn spread(packed: u32) -> u32 {
     packed & 0x3f | (packed & 0xfc0) << 2 | (packed & 0x3_f000) << 4 | (packed & 0xfc_0000) << 6
@@ -134,8 +136,8 @@ fn gather(registers: u32) -> u32 {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    //! 32 registers at a time: 24 bytes, twelve in each half of a wide register. Both functions leave the last ones to the caller, since they
-    //! read and write wide registers beyond the bytes that they mean.
+    //! The conversion of 32 registers at a time: 24 bytes of the dense form, twelve in each half of a vector. Both functions leave the last
+    //! registers to the caller, since they load and store whole vectors, beyond the bytes that they convert.
 
     use std::arch::x86_64::*;
 
@@ -143,21 +145,22 @@ mod avx2 {
 
     const WIDE: usize = 32;
     const WIDE_PACKED: usize = 24;
-    /// All but the last 32 registers.
+    /// The number of registers that the functions convert: all but the last 32.
     const DONE: usize = REGISTERS - WIDE;
 
-    /// Raises registers to those of a dense string. Returns how many are done.
+    /// Merges registers of a dense string. Returns how many were merged.
     #[target_feature(enable = "avx2")]
     pub fn merge(registers: &mut [u8; REGISTERS], string: &[u8]) -> usize {
         assert_eq!(string.len(), DENSE_LEN);
-        // Each three bytes to a word of their own: the lower half begins four bytes before its twelve, the upper one with them.
+        // Three bytes go to each word. The lower half was loaded from four bytes before its twelve, the upper half from the beginning of its
+        // twelve.
         let apart = _mm256_setr_epi8(
             4, 5, 6, -1, 7, 8, 9, -1, 10, 11, 12, -1, 13, 14, 15, -1, //
             0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1,
         );
         let field = |mask| _mm256_set1_epi32(mask);
         for index in 0..DONE / WIDE {
-            // SAFETY: four bytes before the packed registers the header lies, and the 32 that are read end before the string does, since
+            // SAFETY: the load begins in the header or later, since the header has more than four bytes. It ends within the string, since
             // 24 bytes follow those of the last index.
             let packed = unsafe {
                 let at = string.as_ptr().add(HEADER - 4 + index * WIDE_PACKED);
@@ -180,11 +183,11 @@ mod avx2 {
         DONE
     }
 
-    /// Writes registers into a dense string. Returns how many are done.
+    /// Writes registers to a dense string. Returns how many were written.
     #[target_feature(enable = "avx2")]
     pub fn pack(registers: &[u8; REGISTERS], string: &mut [u8]) -> usize {
         assert_eq!(string.len(), DENSE_LEN);
-        // The three bytes of each word together, twelve at the beginning of each half; then the halves together.
+        // The three bytes of each word are moved together to the beginning of each half; then the halves are moved together.
         let together = _mm256_setr_epi8(
             0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1, //
             0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1,
@@ -200,8 +203,8 @@ mod avx2 {
             let d = _mm256_srli_epi32::<6>(_mm256_and_si256(words, field(0x3f00_0000)));
             let packed = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
             let packed = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(packed, together), halves);
-            // SAFETY: the 32 bytes end before the string does, since 24 bytes follow those of the last index; the eight beyond the packed
-            // ones are written anew by the next index or by the caller.
+            // SAFETY: the 32 bytes end within the string, since 24 bytes follow those of the last index. The eight bytes behind the packed
+            // ones are overwritten by the next index, or by the caller.
             unsafe {
                 let at = string.as_mut_ptr().add(HEADER + index * WIDE_PACKED);
                 _mm256_storeu_si256(at.cast(), packed);

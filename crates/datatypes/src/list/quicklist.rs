@@ -1,4 +1,4 @@
-//! Lists of any length: a row of listpacks, each of bounded size.
+//! Quicklists: lists of any length, as a deque of listpacks of bounded size.
 //!
 //! ```text
 //!   nodes:  | run, count | run, count | run, count | …          16 bytes each
@@ -8,12 +8,11 @@
 //!           (packed)     (plain)      (packed)
 //! ```
 //!
-//! An element that is longer than a node may be is a *plain* node of its own. How many elements a node has stands beside its address, so
-//! that the element of some index is found without looking at the nodes before it; a snapshot clones the row, and a write after that
+//! An element that is longer than a node may be has a *plain* node to itself. The number of a node's elements lies beside its pointer, so
+//! that an index is found without following the pointers of the nodes before it. A clone of the list copies the deque; a write after that
 //! copies one node.
 //!
-//! When nodes are made, split and joined is as in Redis (quicklist.c), since clients see from the encoding when a list has come down to
-//! one node.
+//! When nodes are made, split and joined is Redis's rule (quicklist.c), since the encoding shows when a list has shrunk to one node.
 
 use std::{
     collections::{VecDeque, vec_deque},
@@ -24,45 +23,48 @@ use std::{
 use super::{End, ListLimits, run::Run};
 use crate::listpack::{self, Element, Encoded, HEADER_AND_END};
 
-/// What Redis reckons for an element beside its text when it asks whether a node has room.
+/// The bytes that Redis adds to the length of an element when it decides whether a node has room. (Redis: `SIZE_ESTIMATE_OVERHEAD`)
 const ELEMENT_OVERHEAD: usize = 8;
-/// Where the limit is a count of elements, a node takes no more bytes than this all the same.
+/// The most bytes of a node if the limit is a count of elements. (Redis: `SIZE_SAFETY_LIMIT`)
 const NODE_LEN_SAFE: usize = 8192;
 
+/// A long list; see the module's picture.
 #[derive(Clone)]
 pub struct Quicklist {
     nodes: VecDeque<Node>,
     len: usize,
-    /// `list-max-listpack-size` as it was when the list grew beyond one listpack.
+    /// `list-max-listpack-size` at the time when the list became a quicklist.
     node_size: NodeSize,
 }
 
+/// A node: a listpack, or a single long element.
 #[derive(Clone)]
 pub struct Node {
     run: Arc<Run>,
     count: u32,
-    /// The run is one element as it is, not a listpack.
+    /// Whether the run is the text of one element, not a listpack.
     is_plain: bool,
 }
 
-/// Where an element is.
+/// The place of an element.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     node: usize,
-    /// Its index among the elements of the node.
+    /// The index of the element in its node.
     index: usize,
 }
 
-/// How large a node may be: `list-max-listpack-size`. Negative: one of five sizes in bytes; else a count.
+/// How large a node may be: `list-max-listpack-size`, which is a count of elements or, if negative, one of five sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeSize(i32);
 
 impl NodeSize {
+    /// Makes a size of the directive's value. A value below −5 counts as −5.
     pub fn new(directive: i32) -> NodeSize {
         NodeSize(directive.clamp(-5, i32::MAX))
     }
 
-    /// The most bytes, header and end included, and the most elements.
+    /// Returns the most bytes, with the listpack's header and end, and the most elements. One of them is `usize::MAX`.
     pub fn limits(self) -> (usize, usize) {
         match self.0 {
             size @ ..0 => (2048 << size.unsigned_abs(), usize::MAX),
@@ -70,7 +72,7 @@ impl NodeSize {
         }
     }
 
-    /// Whether a node of so many bytes, header and end included, and so many elements is too large.
+    /// Returns whether a node of `len` bytes, with the listpack's header and end, and `count` elements is too large.
     #[inline]
     pub fn is_exceeded(self, len: usize, count: usize) -> bool {
         match self.limits() {
@@ -79,7 +81,7 @@ impl NodeSize {
         }
     }
 
-    /// Whether a text of this length makes a node of its own.
+    /// Returns whether an element of this length has a node to itself.
     #[inline]
     fn is_plain(self, len: usize, limits: &ListLimits) -> bool {
         match (limits.plain_len_min, self.limits()) {
@@ -92,7 +94,11 @@ impl NodeSize {
 
 impl Node {
     fn packed(run: Run, count: usize) -> Node {
-        Node { run: Arc::new(run), count: u32::try_from(count).expect("a node is bounded"), is_plain: false }
+        Node {
+            run: Arc::new(run),
+            count: u32::try_from(count).expect("a node has fewer than 2^32 elements"),
+            is_plain: false,
+        }
     }
 
     fn new(value: &[u8], is_plain: bool) -> Node {
@@ -112,7 +118,7 @@ impl Node {
         Arc::make_mut(&mut self.run)
     }
 
-    /// Its size as limits count it.
+    /// Returns the size of a packed node as limits count it, with the listpack's header and end.
     fn limited_len(&self) -> usize {
         self.run.len() + HEADER_AND_END
     }
@@ -130,19 +136,19 @@ impl Node {
         if self.is_plain { Element::Bytes(self.run.bytes()) } else { self.run.listpack().get(self.offset(index)) }
     }
 
-    /// Where an element of a packed node is; for the number of its elements, the end.
+    /// Returns the offset of an element of a packed node. For the index behind the last element, that is the end.
     fn offset(&self, index: usize) -> usize {
         self.run.listpack().nth_of(index, self.count()).unwrap_or(self.run.len())
     }
 
-    /// Removes some elements of a packed node.
+    /// Removes `count` elements of a packed node from an index on.
     fn remove(&mut self, index: usize, count: usize) {
         let (from, to) = (self.offset(index), self.offset(index + count));
         self.run_mut().remove(from, to);
         self.count -= count as u32;
     }
 
-    /// Whether it takes another element.
+    /// Returns whether the node has room for another element.
     #[inline]
     fn has_room(&self, node_size: NodeSize, value_len: usize) -> bool {
         !self.is_plain && !node_size.is_exceeded(self.limited_len() + value_len + ELEMENT_OVERHEAD, self.count() + 1)
@@ -150,53 +156,57 @@ impl Node {
 }
 
 impl Quicklist {
+    /// Makes an empty list.
     pub fn new(node_size: NodeSize) -> Quicklist {
         Quicklist { nodes: VecDeque::new(), len: 0, node_size }
     }
 
-    /// A list of one node.
+    /// Makes a list of one packed node.
     pub fn with_node(node_size: NodeSize, run: Run, count: usize) -> Quicklist {
         Quicklist { nodes: VecDeque::from([Node::packed(run, count)]), len: count, node_size }
     }
 
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Its only node and the number of its elements, where it has one that is packed.
+    /// Returns the elements of the list and their number, if the list has a single node and that is packed.
     pub fn only_node(&self) -> Option<(&Run, usize)> {
         let node = self.nodes.front().filter(|node| self.nodes.len() == 1 && !node.is_plain)?;
         Some((&node.run, node.count()))
     }
 
-    /// Takes its only node out.
+    /// Takes the elements of the only node, and leaves the list without nodes.
     pub fn take_only_node(&mut self) -> Run {
-        let node = self.nodes.pop_front().expect("there is one");
+        let node = self.nodes.pop_front().expect("the list has one node");
         Arc::unwrap_or_clone(node.run)
     }
 
-    /// The bytes on the heap.
+    /// Returns the bytes on the heap, and those of the list itself.
     pub fn memory_usage(&self) -> usize {
         let node = |node: &Node| 2 * size_of::<usize>() + size_of::<Run>() + node.run.capacity();
         size_of::<Quicklist>() + self.nodes.capacity() * size_of::<Node>() + self.nodes.iter().map(node).sum::<usize>()
     }
 
-    /// How many nodes there are, and how long they are in all as Redis has them.
+    /// Returns the number of nodes, and the bytes that their listpacks take on Redis, for DEBUG OBJECT.
     pub fn nodes(&self) -> (usize, usize) {
         let len = |node: &Node| node.run.len() + if node.is_plain { 0 } else { HEADER_AND_END };
         (self.nodes.len(), self.nodes.iter().map(len).sum())
     }
 
+    /// See [`Collection::is_heavy`](crate::Collection::is_heavy).
     pub fn is_heavy(&self) -> bool {
         self.nodes.len() > 8 || self.nodes.iter().any(|node| node.run.len() > 64 * 1024)
     }
 
+    /// Returns the element at an index, or `None` if there are not enough elements.
     pub fn get(&self, index: usize) -> Option<Element<'_>> {
         let place = self.place(index)?;
         Some(self.nodes[place.node].get(place.index))
     }
 
-    /// The elements from an index on, forwards or backwards.
+    /// Returns the elements from an index on, forwards or backwards.
     pub fn iter_from(&self, index: usize, is_reverse: bool) -> Elements<'_> {
         let Some(place) = self.place(index) else { return Elements::default() };
         let node = &self.nodes[place.node];
@@ -212,7 +222,7 @@ impl Quicklist {
         Elements { nodes, current, is_reverse }
     }
 
-    /// Shows so many elements from an index on, as many as there are at most, until `visit` breaks off.
+    /// Visits at most `count` elements from an index on, until `visit` breaks.
     #[inline]
     pub fn walk<'a>(
         &'a self,
@@ -239,6 +249,7 @@ impl Quicklist {
         ControlFlow::Continue(())
     }
 
+    /// Pushes an element at an end.
     pub fn push(&mut self, end: End, value: &[u8], limits: &ListLimits) {
         self.len += 1;
         let is_plain = self.node_size.is_plain(value.len(), limits);
@@ -256,7 +267,7 @@ impl Quicklist {
                 }
                 return;
             }
-            // Little will be added to it again. Not worth a copy of one that a snapshot holds.
+            // Little will be added to the full node. A node that a clone shares is not worth a copy.
             if let Some(run) = Arc::get_mut(&mut node.run) {
                 run.fit();
             }
@@ -268,9 +279,9 @@ impl Quicklist {
         }
     }
 
-    /// Puts an element before the one at an index, or after it.
+    /// Inserts an element before or after the one at an index, which must be there.
     pub fn insert(&mut self, index: usize, is_after: bool, value: &[u8], limits: &ListLimits) {
-        let Some(Place { node: at, index }) = self.place(index) else { unreachable!("an element to insert beside") };
+        let Some(Place { node: at, index }) = self.place(index) else { unreachable!("no element at index {index}") };
         self.len += 1;
         let node = &self.nodes[at];
         let is_at_edge = if is_after { index + 1 == node.count() } else { index == 0 };
@@ -307,7 +318,7 @@ impl Quicklist {
             return;
         }
         self.split(at, if is_after { index + 1 } else { index });
-        // The element goes to the part that is new, and what is around it is joined around the part that was.
+        // As on Redis, the element goes to the new part, and neighbours are joined around the old one.
         let (part, kept) = if is_after { (at + 1, at) } else { (at, at + 1) };
         let node = &mut self.nodes[part];
         node.count += 1;
@@ -318,9 +329,11 @@ impl Quicklist {
         self.join_around(kept);
     }
 
-    /// Puts an element in place of the one at an index, which is there.
+    /// Replaces the element at an index, which must be there.
     pub fn set(&mut self, index: usize, value: &[u8], limits: &ListLimits) {
-        let Some(Place { node: at, index: within }) = self.place(index) else { unreachable!("an element to replace") };
+        let Some(Place { node: at, index: within }) = self.place(index) else {
+            unreachable!("no element at index {index}")
+        };
         let is_plain = self.node_size.is_plain(value.len(), limits);
         let node = &mut self.nodes[at];
         match (node.is_plain, is_plain) {
@@ -351,12 +364,12 @@ impl Quicklist {
         }
     }
 
-    /// Removes so many elements from an index on; they are there.
+    /// Removes `count` elements from an index on, which must be there.
     pub fn remove_range(&mut self, index: usize, count: usize) {
         let Some(mut place) = self.place(index) else { return };
         self.len -= count;
         let mut left = count;
-        // Parts of the first node and the last one go, and all nodes between.
+        // The first and the last node may lose a part of their elements; all nodes between are removed.
         let mut whole = place.node..place.node;
         while left > 0 {
             let node = &mut self.nodes[place.node];
@@ -379,7 +392,8 @@ impl Quicklist {
         }
     }
 
-    /// Removes elements that `is_wanted` chooses, of so many at most, from the beginning or from the end. Returns how many.
+    /// Removes at most `count_max` elements for which `is_wanted` is true, from the beginning or from the end. Returns how many were
+    /// removed.
     pub fn remove_where(
         &mut self,
         is_reverse: bool,
@@ -418,7 +432,7 @@ impl Quicklist {
         removed
     }
 
-    /// Where the element of an index is, counted from the nearer end.
+    /// Returns the place of an index. The nodes are counted from the nearer end.
     #[inline]
     fn place(&self, index: usize) -> Option<Place> {
         if index >= self.len {
@@ -441,10 +455,10 @@ impl Quicklist {
                 left -= node.count();
             }
         }
-        unreachable!("the nodes have {} elements", self.len)
+        unreachable!("the nodes have fewer than {} elements", self.len)
     }
 
-    /// Cuts a packed node in two, the second beginning with the element of that index.
+    /// Splits a packed node in two. The second one begins with the element at `index`.
     fn split(&mut self, at: usize, index: usize) {
         let node = &mut self.nodes[at];
         debug_assert!(index > 0 && index < node.count());
@@ -454,7 +468,7 @@ impl Quicklist {
         self.nodes.insert(at + 1, second);
     }
 
-    /// Joins a node with those beside it, and those with theirs, where they fit into one. (Redis: `_quicklistMergeNodes`)
+    /// Joins a node with its neighbours, and these with theirs, if they fit into one node. (Redis: `_quicklistMergeNodes`)
     fn join_around(&mut self, mut at: usize) {
         if at >= 2 && self.join(at - 2) {
             at -= 1;
@@ -466,7 +480,7 @@ impl Quicklist {
         self.join(at);
     }
 
-    /// Joins a node with the next one where they fit into one.
+    /// Joins a node with the next one, if both fit into one node. Returns whether they did.
     fn join(&mut self, at: usize) -> bool {
         let (Some(first), Some(second)) = (self.nodes.get(at), self.nodes.get(at + 1)) else { return false };
         let len = first.limited_len() + second.run.len();
@@ -474,7 +488,7 @@ impl Quicklist {
         if first.is_plain || second.is_plain || self.node_size.is_exceeded(len, count) {
             return false;
         }
-        let Some(second) = self.nodes.remove(at + 1) else { unreachable!("it is there") };
+        let Some(second) = self.nodes.remove(at + 1) else { unreachable!("the second node is there") };
         let first = &mut self.nodes[at];
         first.count += second.count;
         first.run_mut().append(second.run.bytes());
@@ -482,7 +496,8 @@ impl Quicklist {
     }
 }
 
-/// The byte ranges of the elements of a listpack that `is_wanted` chooses, in order: so many at most, from the beginning or from the end.
+/// Finds the elements of a listpack for which `is_wanted` is true, at most `count_max`, from the beginning or from the end. Their pairs of
+/// offsets replace the contents of `ranges`, in order.
 pub fn wanted_ranges(
     bytes: &[u8],
     is_reverse: bool,
@@ -505,17 +520,17 @@ pub fn wanted_ranges(
     }
 }
 
-/// Elements in either direction.
+/// An iterator over the elements of a list, in either direction.
 #[derive(Clone, Default)]
 pub struct Elements<'a> {
-    /// The nodes that were not come to yet.
+    /// The nodes that are still to come.
     nodes: vec_deque::Iter<'a, Node>,
     current: NodeElements<'a>,
     is_reverse: bool,
 }
 
 impl<'a> Elements<'a> {
-    /// The elements of a listpack.
+    /// Makes an iterator over the elements of a listpack.
     #[inline]
     pub fn of_listpack(elements: listpack::Iter<'a>, is_reverse: bool) -> Elements<'a> {
         Elements { nodes: vec_deque::Iter::default(), current: NodeElements::Packed(elements), is_reverse }
@@ -537,6 +552,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
+/// An iterator over the elements of a node.
 #[derive(Clone)]
 enum NodeElements<'a> {
     Packed(listpack::Iter<'a>),

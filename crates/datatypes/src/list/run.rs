@@ -1,17 +1,18 @@
-//! Bytes that grow at both ends.
+//! A listpack that grows at both ends.
 
 use crate::listpack::{Encoded, Listpack};
 
-/// From this size on, room is made before the bytes for more than the one element that needs it: below, moving all is as cheap.
+/// A run of at least this many bytes gets room in front for more than the one element that needs it. In a shorter run, moving all elements
+/// each time is as cheap.
 const ROOM_FROM: usize = 1024;
 
-/// The elements of a list, or of a part of it: a listpack with room on both sides.
+/// The elements of a list or of a node: a listpack with room on both sides.
 ///
 /// ```text
 ///   buffer:  | room, `start` bytes | elements | spare capacity |
 /// ```
 ///
-/// So a list is pushed to and popped from either end without moving what is between.
+/// So pushing and popping at either end moves no other elements.
 #[derive(Default)]
 pub struct Run {
     buffer: Vec<u8>,
@@ -19,37 +20,41 @@ pub struct Run {
 }
 
 impl Run {
+    /// Returns the elements as bytes.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
 
+    /// Returns the elements as a listpack.
     #[inline]
     pub fn listpack(&self) -> Listpack<'_> {
         Listpack(self.bytes())
     }
 
+    /// Returns the bytes that the elements take.
     #[inline]
     pub fn len(&self) -> usize {
         self.buffer.len() - self.start
     }
 
-    /// The bytes that it has taken from the allocator.
+    /// Returns the bytes of the allocation.
     pub fn capacity(&self) -> usize {
         self.buffer.capacity()
     }
 
-    /// Its bytes, in the vector in which they lie.
+    /// Returns the elements as a vector, without copying them to another one.
     #[inline]
     pub fn into_vec(mut self) -> Vec<u8> {
         self.close_room();
         self.buffer
     }
 
+    /// Appends an element.
     #[inline]
     pub fn push_back(&mut self, element: &Encoded<'_>) {
         let is_full = self.buffer.len() + element.len() > self.buffer.capacity();
-        // What is moved was paid for by as many bytes that were popped.
+        // At least as many bytes were popped in front as are moved now, so that a push stays O(1) amortised.
         if is_full && self.start > self.len() {
             self.close_room();
         } else if is_full {
@@ -58,13 +63,14 @@ impl Run {
         element.push_to(&mut self.buffer);
     }
 
-    /// Makes room behind all others: in powers of two, of which the size of a full node is one.
+    /// Makes room for `needed` bytes behind the elements. Capacities are powers of two, and so is the size of a full node.
     #[cold]
     fn grow(&mut self, needed: usize) {
         let capacity = (self.buffer.len() + needed).next_power_of_two();
         self.buffer.reserve_exact(capacity - self.buffer.len());
     }
 
+    /// Inserts an element in front of all others.
     #[inline]
     pub fn push_front(&mut self, element: &Encoded<'_>) {
         let len = element.len();
@@ -73,7 +79,7 @@ impl Run {
         element.write_to(&mut self.buffer[self.start..self.start + len]);
     }
 
-    /// Puts bytes before all others.
+    /// Inserts bytes in front of all others.
     #[inline]
     pub fn prepend(&mut self, bytes: &[u8]) {
         self.make_room(bytes.len());
@@ -81,11 +87,12 @@ impl Run {
         self.buffer[self.start..self.start + bytes.len()].copy_from_slice(bytes);
     }
 
+    /// Appends the bytes of elements.
     pub fn append(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Sees to it that so many bytes can be put before all others.
+    /// Makes room for `needed` bytes in front of the elements.
     #[inline]
     pub fn make_room(&mut self, needed: usize) {
         if self.start < needed {
@@ -99,7 +106,7 @@ impl Run {
         }
     }
 
-    /// Moves the bytes to the end of a power of two, of which the size of a full node is one.
+    /// Moves the elements to the end of a larger allocation. Capacities are powers of two, and so is the size of a full node.
     #[cold]
     fn move_to_larger(&mut self, needed: usize) {
         let room = (self.len() + needed).next_power_of_two() - self.len();
@@ -109,7 +116,7 @@ impl Run {
         *self = Run { buffer, start: room };
     }
 
-    /// Puts an element at an offset, which may be the end.
+    /// Inserts an element at an offset, which may be the end.
     pub fn insert(&mut self, offset: usize, element: &Encoded<'_>) {
         if offset == 0 {
             self.push_front(element);
@@ -118,12 +125,12 @@ impl Run {
         }
     }
 
-    /// Puts an element in place of the bytes between two offsets.
+    /// Replaces the bytes between two offsets by an element.
     pub fn replace(&mut self, from: usize, to: usize, element: &Encoded<'_>) {
         element.put(&mut self.buffer, self.start + from, to - from);
     }
 
-    /// Removes the bytes between two offsets, by moving the fewer of the others.
+    /// Removes the bytes between two offsets. It moves the bytes before them or those behind them, whichever are fewer.
     #[inline]
     pub fn remove(&mut self, from: usize, to: usize) {
         let removed = to - from;
@@ -136,7 +143,8 @@ impl Run {
         }
     }
 
-    /// Removes several such ranges, which are in order and do not overlap, moving what stays once.
+    /// Removes the bytes between several pairs of offsets, which are in order and do not overlap. Each byte that stays is moved at most
+    /// once.
     pub fn remove_all(&mut self, ranges: &[(usize, usize)]) {
         let Some(&(first, _)) = ranges.first() else { return };
         let mut end = self.start + first;
@@ -150,20 +158,22 @@ impl Run {
         self.buffer.truncate(end);
     }
 
-    /// Takes the bytes from an offset on away.
+    /// Splits off the bytes from an offset on.
     pub fn split_off(&mut self, offset: usize) -> Run {
         let tail = Run::from(self.bytes()[offset..].to_vec());
         self.buffer.truncate(self.start + offset);
         tail
     }
 
-    /// Gives unused memory back, where that is worth a copy: for a run to which nothing is likely to be added.
+    /// Moves the elements to a smaller allocation if more than an eighth of this one is unused. For a run to which nothing is likely to be
+    /// added.
     pub fn fit(&mut self) {
         if self.capacity() - self.len() > self.len() / 8 {
             *self = self.clone();
         }
     }
 
+    /// Moves the elements to the front of the buffer.
     fn close_room(&mut self) {
         if self.start > 0 {
             self.buffer.copy_within(self.start.., 0);

@@ -1,65 +1,72 @@
 //! Blocks: runs of neighbouring entries of a stream.
 //!
 //! ```text
-//! block    fields of the first entry, then entries
-//! fields   (length, bytes) each
-//! entry    length × 8 + flags   of all that follows in the entry
-//!          milliseconds         counted from the first entry's
-//!          sequence             as the difference to the first entry's, unless SAME_SEQUENCE
-//!          number of fields     unless SAME_FIELDS
+//! block    the fields of the first entry, then the entries
+//! fields   length and bytes of each
+//! entry    length × 8 + flags   the length of what follows in the entry
+//!          milliseconds         the difference to the first entry's
+//!          sequence number      the difference to the first entry's; absent with SAME_SEQUENCE
+//!          number of fields     absent with SAME_FIELDS
 //!          values, or fields and values
 //! ```
 //!
-//! Numbers are written seven bits a byte, fields and values as in `item.rs`. An entry whose fields are the first one's holds values only: of
-//! `temp 25 hum 31` four bytes remain. A deleted entry stays, marked, until all of its block are.
+//! Numbers are varints, of seven bits a byte; fields and values are encoded as in `item.rs`. An entry with the same fields as the first one
+//! holds values only: `temp 25 hum 31` takes four bytes. A deleted entry is marked and stays until all entries of its block are deleted.
 //!
-//! A block also counts what it would take as a listpack, in the form in which Redis keeps and saves streams: when a block is full, and so
-//! what an approximate trim removes, is defined by that.
+//! A block also counts the bytes that it would take as a listpack, the form in which Redis keeps streams. This count decides when a block is
+//! full, and so what an approximate trim removes.
 
 use super::{
     StreamId,
     item::{Item, listpack_len_of_integer, push_number, read_number},
 };
 
-/// A run of entries. See the module.
+/// A run of entries; see the module's picture.
 #[derive(Clone)]
 pub struct Block {
-    /// The ID of the first entry that it ever had.
+    /// The ID of the first entry that the block ever had.
     first: StreamId,
-    /// The ID of the last entry, deleted or not, and where it begins.
+    /// The ID of the last entry, deleted or not.
     last: StreamId,
+    /// The offset of the last entry.
     last_at: u32,
+    /// The number of entries that are not deleted.
     live: u32,
+    /// The number of entries that are marked as deleted.
     deleted: u32,
-    /// How many fields the first entry has.
+    /// The number of fields of the first entry.
     field_count: u32,
-    /// Where the entries begin.
+    /// The offset of the first entry.
     entries_at: u32,
-    /// The bytes of its listpack without the two counts in it.
+    /// The bytes that the block would take as a listpack, without the two counts in it.
     listpack_bytes: u32,
     bytes: Vec<u8>,
 }
 
-/// When a block is full: `stream-node-max-bytes` and `stream-node-max-entries`, where 0 is no limit.
+/// The settings that decide when a block is full. 0 is no limit.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockLimits {
+    /// `stream-node-max-bytes`: the most bytes of a block as a listpack.
     pub bytes_max: usize,
+    /// `stream-node-max-entries`: the most entries of a block, the deleted ones included.
     pub entries_max: i64,
 }
 
-/// The most bytes of a block, and of the fields and values of an entry. (Redis: `STREAM_LISTPACK_MAX_SIZE`)
+/// The most bytes of a block, and of the fields and values of one entry. (Redis: `STREAM_LISTPACK_MAX_SIZE`)
 pub const BYTES_MAX: usize = 1 << 30;
 
-/// An entry as it lies in a block.
+/// An entry in a block.
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
+    /// The entry's ID.
     pub id: StreamId,
     is_deleted: bool,
-    /// Where it begins in its block.
+    /// The entry's offset in its block.
     at: usize,
     field_count: usize,
-    /// The fields that it shares with the first entry of its block.
+    /// The fields of the first entry of the block, if this entry has the same ones.
     shared_fields: Option<&'a [u8]>,
+    /// The encoded values, or fields and values.
     items: &'a [u8],
 }
 
@@ -69,11 +76,12 @@ const SAME_SEQUENCE: u64 = 4;
 const FLAG_BITS: u32 = 3;
 
 impl Block {
-    /// A block with its first entry. `pairs` are fields and values by turns, here and below.
+    /// Makes a block with its first entry. `pairs` are fields and values by turns, here and below. `capacity` is the expected length in
+    /// bytes.
     pub(super) fn new(id: StreamId, pairs: &[&[u8]], capacity: usize) -> Block {
         let mut bytes = Vec::with_capacity(capacity);
         let mut listpack_bytes = LISTPACK_ENDS;
-        // The number of fields before them, and a zero behind them.
+        // In the listpack, the number of fields precedes them, and a zero follows them.
         listpack_bytes += listpack_len_of_integer((pairs.len() / 2) as i64) + listpack_len_of_integer(0);
         for field in pairs.iter().step_by(2) {
             push_number(&mut bytes, field.len() as u64);
@@ -95,11 +103,11 @@ impl Block {
         block
     }
 
-    /// Appends an entry; `id` is greater than all before.
+    /// Appends an entry. Its ID must be greater than all IDs of the block.
     #[inline]
     pub(super) fn push(&mut self, id: StreamId, pairs: &[&[u8]]) {
-        debug_assert!(id > self.last || self.live == 0, "IDs grow");
-        // Most entries take less than 16 bytes, so that one byte holds their length; what is longer is moved once it is known.
+        debug_assert!(id > self.last || self.live == 0, "the ID of an appended entry is not greater than the last");
+        // Most entries have fewer than 16 bytes, so that one byte holds the length. A longer entry is moved when its length is known.
         const HEADER_LEN: usize = 1;
         let start = self.bytes.len();
         self.bytes.push(0);
@@ -116,7 +124,7 @@ impl Block {
         }
         listpack_bytes += listpack_len_of_integer(seq);
         let field_count = pairs.len() / 2;
-        // In the listpack: the flags, which are small, and the number of elements behind the entry.
+        // The flags, which take two bytes in the listpack. The number of elements, which follows the entry, is added below.
         listpack_bytes += 2;
         if self.shares_fields(pairs) {
             flags |= SAME_FIELDS;
@@ -151,7 +159,7 @@ impl Block {
         self.last_at = start as u32;
     }
 
-    /// Whether an entry whose texts have `added` bytes has to go to another block.
+    /// Returns whether an entry whose fields and values have `added` bytes must go to another block.
     #[inline]
     pub(super) fn is_full(&self, added: usize, limits: &BlockLimits) -> bool {
         let bytes_max = if limits.bytes_max == 0 { BYTES_MAX } else { limits.bytes_max.min(BYTES_MAX) };
@@ -159,60 +167,61 @@ impl Block {
             || limits.entries_max != 0 && i64::from(self.live) + i64::from(self.deleted) >= limits.entries_max
     }
 
-    /// The ID of the first entry that it ever had, under which the stream keeps it.
+    /// Returns the ID of the first entry that the block ever had, which is the block's key in the stream.
     pub fn first(&self) -> StreamId {
         self.first
     }
 
-    /// The ID of its last entry, deleted or not.
+    /// Returns the ID of the last entry, deleted or not.
     pub(super) fn last(&self) -> StreamId {
         self.last
     }
 
-    /// The ID of its last entry, where that is not deleted.
+    /// Returns the ID of the last entry, if that is not deleted.
     pub(super) fn last_live(&self) -> Option<StreamId> {
         (u64::from(self.bytes[self.last_at as usize]) & DELETED == 0).then_some(self.last)
     }
 
-    /// How many entries are not deleted.
+    /// Returns the number of entries that are not deleted.
     pub fn live(&self) -> usize {
         self.live as usize
     }
 
-    /// What it takes as a listpack.
+    /// Returns the bytes that the block would take as a listpack.
     pub(super) fn listpack_bytes(&self) -> usize {
         self.listpack_bytes as usize
             + listpack_len_of_integer(self.live.into())
             + listpack_len_of_integer(self.deleted.into())
     }
 
-    /// The bytes that its entries and fields take.
+    /// Returns the bytes that the fields and the entries take.
     pub(super) fn bytes_len(&self) -> usize {
         self.bytes.len()
     }
 
+    /// Returns the bytes of the block, on the heap and for itself.
     pub(super) fn memory_usage(&self) -> usize {
         size_of::<Block>() + self.bytes.capacity()
     }
 
-    /// Gives room back that a block does not need to which nothing will be appended.
+    /// Gives unused memory back. For a block to which nothing will be appended.
     pub(super) fn shrink(&mut self) {
         if self.bytes.capacity() - self.bytes.len() > self.bytes.len() / 8 {
             self.bytes.shrink_to_fit();
         }
     }
 
-    /// All entries in order, with the deleted ones.
+    /// Returns all entries in order, including deleted ones.
     pub(super) fn entries(&self) -> Entries<'_> {
         Entries { block: self, at: self.entries_at as usize }
     }
 
-    /// The entry of this ID that is not deleted.
+    /// Returns the entry of an ID, if it is there and not deleted.
     pub(super) fn find(&self, id: StreamId) -> Option<Entry<'_>> {
         self.entries().find(|entry| entry.id >= id).filter(|entry| entry.id == id && !entry.is_deleted)
     }
 
-    /// Marks an entry as deleted that is not yet; `at` is where it begins.
+    /// Marks the entry at an offset as deleted, which it must not be yet.
     pub(super) fn mark_deleted(&mut self, at: usize) {
         debug_assert_eq!(u64::from(self.bytes[at]) & DELETED, 0);
         self.bytes[at] |= DELETED as u8;
@@ -220,7 +229,7 @@ impl Block {
         self.deleted += 1;
     }
 
-    /// Whether the fields of `pairs` are the first entry's.
+    /// Returns whether the fields of `pairs` are those of the first entry.
     #[inline]
     fn shares_fields(&self, pairs: &[&[u8]]) -> bool {
         if pairs.len() / 2 != self.field_count as usize {
@@ -230,7 +239,7 @@ impl Block {
         pairs.iter().step_by(2).all(|field| read_field(&self.bytes, &mut at) == *field)
     }
 
-    /// The entry at `at`, and where the next begins.
+    /// Returns the entry at an offset, and the offset of the next one.
     #[inline]
     fn entry(&self, at: usize) -> (Entry<'_>, usize) {
         let bytes = &self.bytes[..];
@@ -254,9 +263,10 @@ impl Block {
     }
 }
 
-/// A listpack's header and end.
+/// The bytes of a listpack's header and end.
 const LISTPACK_ENDS: usize = 6 + 1;
 
+/// Reads a field of the first entry, and advances `at` to the next one.
 #[inline]
 fn read_field<'a>(bytes: &'a [u8], at: &mut usize) -> &'a [u8] {
     let len = read_number(bytes, at) as usize;
@@ -264,7 +274,7 @@ fn read_field<'a>(bytes: &'a [u8], at: &mut usize) -> &'a [u8] {
     &bytes[*at - len..*at]
 }
 
-/// The entries of a block.
+/// An iterator over the entries of a block.
 pub(super) struct Entries<'a> {
     block: &'a Block,
     at: usize,
@@ -285,21 +295,22 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Returns whether the entry is marked as deleted.
     pub(super) fn is_deleted(&self) -> bool {
         self.is_deleted
     }
 
-    /// Where it begins in its block.
+    /// Returns the entry's offset in its block.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// How many fields it has, each with a value.
+    /// Returns the number of fields, each of which has a value.
     pub fn field_count(&self) -> usize {
         self.field_count
     }
 
-    /// Its fields with their values.
+    /// Returns the fields with their values.
     #[inline]
     pub fn pairs(&self) -> impl Iterator<Item = (Item<'a>, Item<'a>)> + use<'a> {
         let Entry { field_count, shared_fields, items, .. } = *self;

@@ -1,83 +1,91 @@
-//! Consumer groups: who was given which entries, and has not acknowledged them yet.
+//! Consumer groups: which entries were delivered to which consumer and are not acknowledged yet.
 //!
 //! ```text
-//! group ─┬─ last ID, entries read     where it is in the stream
-//!        ├─ pending   ID → when, how often, to whom    the PEL
-//!        └─ consumers ─┬─ name, when seen, when active
-//!                      └─ pending     its IDs of the PEL
+//! group ─┬─ last ID, entries read                  the group's position in the stream
+//!        ├─ pending   ID → consumer, time, count   the PEL, pending entries list
+//!        └─ consumers ─┬─ name, time seen, time active
+//!                      └─ pending                  the IDs of the PEL that are this consumer's
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::StreamId;
 
-/// A group of consumers who share the entries of a stream.
+/// A consumer group. Each entry of the stream is delivered to one of its consumers.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
-    /// The ID that was delivered last.
+    /// The ID of the entry that was delivered last.
     pub last_id: StreamId,
-    /// How many entries were read of all that were ever added, if that is known.
+    /// How many of the entries that were ever added the group has read, if that is known.
     pub entries_read: Option<i64>,
     pending: BTreeMap<StreamId, Delivery>,
-    /// By number; a number whose consumer is gone is used again.
+    /// The consumers by number. The number of a removed consumer is used again.
     consumers: Vec<Option<Consumer>>,
     numbers: BTreeMap<Box<[u8]>, ConsumerNumber>,
 }
 
-/// Which consumer of a group.
+/// The number of a consumer in its group, which it keeps as long as it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerNumber(u32);
 
-/// An entry that was delivered and is not acknowledged.
+/// The last delivery of a pending entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// When it was delivered last.
+    /// When the entry was delivered last, in milliseconds since 1970.
     pub at_ms: i64,
-    /// How often it was.
+    /// How often the entry was delivered.
     pub count: u64,
+    /// The consumer that has the entry.
     pub consumer: ConsumerNumber,
 }
 
+/// A consumer of a group.
 #[derive(Clone, Debug)]
 pub struct Consumer {
     name: Box<[u8]>,
-    /// When it last asked for something.
+    /// When the consumer last tried to read or to claim, in milliseconds since 1970.
     pub seen_ms: i64,
-    /// When it last got something.
+    /// When the consumer last read or claimed an entry, in milliseconds since 1970.
     pub active_ms: Option<i64>,
     pending: BTreeSet<StreamId>,
 }
 
 impl Group {
+    /// Makes a group without consumers.
     pub fn new(last_id: StreamId, entries_read: Option<i64>) -> Group {
         Group { last_id, entries_read, ..Group::default() }
     }
 
-    /// Whether freeing it takes long.
+    /// Returns whether freeing the group takes long, so that a thread of its own should do it.
     pub fn is_heavy(&self) -> bool {
         const PENDING_MIN: usize = 1000;
         self.pending.len() >= PENDING_MIN
     }
 
-    /// The consumer of this name.
+    /// Returns the number of the consumer of a name.
     pub fn number_of(&self, name: &[u8]) -> Option<ConsumerNumber> {
         self.numbers.get(name).copied()
     }
 
+    /// Returns a consumer by its number.
+    ///
+    /// # Panics
+    /// If the consumer was removed.
     pub fn consumer(&self, number: ConsumerNumber) -> &Consumer {
-        self.consumers[number.0 as usize].as_ref().expect("a number is a consumer's")
+        self.consumers[number.0 as usize].as_ref().expect("no consumer has this number")
     }
 
+    /// As [`Group::consumer`], for editing.
     pub fn consumer_mut(&mut self, number: ConsumerNumber) -> &mut Consumer {
-        self.consumers[number.0 as usize].as_mut().expect("a number is a consumer's")
+        self.consumers[number.0 as usize].as_mut().expect("no consumer has this number")
     }
 
-    /// The consumers by name.
+    /// Returns the consumers in the order of their names.
     pub fn consumers(&self) -> impl ExactSizeIterator<Item = &Consumer> {
         self.numbers.values().map(|number| self.consumer(*number))
     }
 
-    /// The consumer of this name, made if it is not there; and whether it was made.
+    /// Returns the number of the consumer of a name, which is made if it is not there, and whether it was made.
     pub fn consumer_or_new(&mut self, name: &[u8], now_ms: i64) -> (ConsumerNumber, bool) {
         if let Some(number) = self.number_of(name) {
             return (number, false);
@@ -102,38 +110,38 @@ impl Group {
         self.numbers.len() < self.consumers.len()
     }
 
-    /// Removes a consumer with what it has pending; how much that was, if the consumer was there.
+    /// Removes a consumer and its pending entries. Returns the number of these entries, or `None` if the consumer was not there.
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let number = self.numbers.remove(name)?;
-        let consumer = self.consumers[number.0 as usize].take().expect("a number is a consumer's");
+        let consumer = self.consumers[number.0 as usize].take().expect("no consumer has this number");
         for id in &consumer.pending {
             self.pending.remove(id);
         }
         Some(consumer.pending.len())
     }
 
-    /// How many entries are pending.
+    /// Returns the number of pending entries.
     pub fn pending_len(&self) -> usize {
         self.pending.len()
     }
 
-    /// The first and last of the pending entries.
+    /// Returns the least and the greatest ID of the pending entries.
     pub fn pending_ends(&self) -> Option<(StreamId, StreamId)> {
         Some((*self.pending.first_key_value()?.0, *self.pending.last_key_value()?.0))
     }
 
-    /// The delivery of a pending entry.
+    /// Returns the last delivery of an entry, if the entry is pending.
     pub fn delivery(&self, id: StreamId) -> Option<Delivery> {
         self.pending.get(&id).copied()
     }
 
-    /// The pending entries of these IDs.
+    /// Returns the pending entries from `start` to `end`, both included.
     pub fn pending(&self, start: StreamId, end: StreamId) -> impl Iterator<Item = (StreamId, Delivery)> {
         let range = (start <= end).then(|| self.pending.range(start..=end));
         range.into_iter().flatten().map(|(id, delivery)| (*id, *delivery))
     }
 
-    /// The pending entries of one consumer, of these IDs.
+    /// Returns the pending entries of one consumer from `start` to `end`, both included.
     pub fn pending_of(
         &self,
         consumer: ConsumerNumber,
@@ -144,17 +152,17 @@ impl Group {
         range.into_iter().flatten().map(|id| (*id, self.pending[id]))
     }
 
-    /// The pending entry of the least ID from `start` on.
+    /// Returns the first pending entry from `start` on.
     pub fn next_pending(&self, start: StreamId) -> Option<(StreamId, Delivery)> {
         self.pending(start, StreamId::MAX).next()
     }
 
-    /// The consumer's own pending entry of the least ID from `start` on.
+    /// Returns the ID of the first pending entry of a consumer from `start` on.
     pub fn next_pending_of(&self, consumer: ConsumerNumber, start: StreamId) -> Option<StreamId> {
         self.consumer(consumer).pending.range(start..).next().copied()
     }
 
-    /// Sets who has an entry, since when and how often: it is then pending with that consumer alone.
+    /// Sets the last delivery of an entry. The entry is then pending, with that consumer alone.
     pub fn set_delivery(&mut self, id: StreamId, delivery: Delivery) {
         let before = self.pending.insert(id, delivery);
         if before.is_some_and(|before| before.consumer == delivery.consumer) {
@@ -166,7 +174,7 @@ impl Group {
         self.consumer_mut(delivery.consumer).pending.insert(id);
     }
 
-    /// Counts one more delivery of an entry to the consumer that has it.
+    /// Records one more delivery of an entry to the consumer that has it.
     pub fn redelivered(&mut self, id: StreamId, now_ms: i64) {
         if let Some(delivery) = self.pending.get_mut(&id) {
             delivery.at_ms = now_ms;
@@ -174,19 +182,19 @@ impl Group {
         }
     }
 
-    /// Takes an entry off the pending ones; whether it was.
+    /// Acknowledges an entry, which is then no longer pending. Returns whether it was pending.
     pub fn acknowledge(&mut self, id: StreamId) -> bool {
         let Some(delivery) = self.pending.remove(&id) else { return false };
         self.consumer_mut(delivery.consumer).pending.remove(&id);
         true
     }
 
-    /// Whether an entry was not delivered yet, or is pending.
+    /// Returns whether an entry is pending, or was not delivered to the group yet.
     pub(super) fn refers_to(&self, id: StreamId) -> bool {
         self.last_id < id || self.pending.contains_key(&id)
     }
 
-    /// The bytes on the heap, where each node of a tree has two thirds of its places taken.
+    /// Estimates the bytes on the heap. An average node of a B-tree is two thirds full.
     pub(super) fn memory_usage(&self) -> usize {
         const PENDING_BYTES: usize = (size_of::<(StreamId, Delivery)>() + size_of::<StreamId>()) * 3 / 2;
         let names = self.numbers.keys().map(|name| 2 * name.len() + size_of::<(Box<[u8]>, u32)>());
@@ -197,11 +205,12 @@ impl Group {
 }
 
 impl Consumer {
+    /// Returns the consumer's name.
     pub fn name(&self) -> &[u8] {
         &self.name
     }
 
-    /// How many entries it has pending.
+    /// Returns the number of entries that are pending with this consumer.
     pub fn pending_len(&self) -> usize {
         self.pending.len()
     }

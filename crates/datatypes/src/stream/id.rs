@@ -1,27 +1,30 @@
-//! The IDs of entries: `<milliseconds>-<sequence>`.
+//! The IDs of entries: `<milliseconds>-<sequence number>`.
 
 use std::fmt;
 
 use crate::number::parse_i64;
 
-/// The ID of an entry of a stream. IDs only grow.
+/// The ID of an entry. Each entry of a stream has a greater ID than the one before it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
+    /// Milliseconds; since 1970, if the server chose the ID.
     pub ms: u64,
+    /// The sequence number among the IDs of the same milliseconds.
     pub seq: u64,
 }
 
-/// Which ID a new entry is to have.
+/// The ID of a new entry, as XADD takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewId {
-    /// `*`: the present time, or what follows the last ID.
+    /// `*`: the present time or, if that is not greater than the last ID, the ID after it.
     Auto,
     /// `<ms>-*`: the next sequence number of these milliseconds.
     AutoSequence(u64),
+    /// This ID.
     Given(StreamId),
 }
 
-/// The text of an ID.
+/// The text of an ID, without an allocation.
 #[derive(Clone, Copy)]
 pub struct IdText {
     bytes: [u8; IdText::LEN_MAX],
@@ -29,14 +32,17 @@ pub struct IdText {
 }
 
 impl StreamId {
+    /// The least ID, `0-0`, which no entry has.
     pub const MIN: StreamId = StreamId { ms: 0, seq: 0 };
+    /// The greatest ID.
     pub const MAX: StreamId = StreamId { ms: u64::MAX, seq: u64::MAX };
 
+    /// Makes an ID of its parts.
     pub const fn new(ms: u64, seq: u64) -> StreamId {
         StreamId { ms, seq }
     }
 
-    /// The ID that follows.
+    /// Returns the next greater ID, or `None` if this is the greatest.
     pub fn next(self) -> Option<StreamId> {
         match self.seq.checked_add(1) {
             Some(seq) => Some(StreamId { ms: self.ms, seq }),
@@ -44,7 +50,7 @@ impl StreamId {
         }
     }
 
-    /// The ID before.
+    /// Returns the next smaller ID, or `None` if this is the least.
     pub fn previous(self) -> Option<StreamId> {
         match self.seq.checked_sub(1) {
             Some(seq) => Some(StreamId { ms: self.ms, seq }),
@@ -52,18 +58,19 @@ impl StreamId {
         }
     }
 
+    /// Returns whether this is the least ID, which means "none" in many places.
     pub fn is_zero(self) -> bool {
         self == StreamId::MIN
     }
 
-    /// Reads `<ms>-<seq>` or `<ms>`, which has the sequence number `missing_seq`. (Redis: `streamGenericParseIDOrReply`, strict)
+    /// Parses `<ms>-<seq>`, or `<ms>` with `missing_seq` as its sequence number. (Redis: `streamGenericParseIDOrReply`, strict)
     pub fn parse(text: &[u8], missing_seq: u64) -> Option<StreamId> {
         let (ms, seq) = split(text)?;
         let seq = seq.map_or(Some(missing_seq), parse_number)?;
         Some(StreamId { ms: parse_number(ms)?, seq })
     }
 
-    /// As [`StreamId::parse`], or `-` for the least and `+` for the greatest.
+    /// As [`StreamId::parse`], with `-` for the least ID and `+` for the greatest.
     pub fn parse_bound(text: &[u8], missing_seq: u64) -> Option<StreamId> {
         match text {
             b"-" => Some(StreamId::MIN),
@@ -72,6 +79,7 @@ impl StreamId {
         }
     }
 
+    /// Returns the ID as `<ms>-<seq>`.
     pub fn to_text(self) -> IdText {
         let mut bytes = [0; IdText::LEN_MAX];
         let mut len = 0;
@@ -94,7 +102,7 @@ impl fmt::Debug for StreamId {
 }
 
 impl NewId {
-    /// Reads what XADD takes for the ID of an entry.
+    /// Parses the ID argument of XADD.
     pub fn parse(text: &[u8]) -> Option<NewId> {
         match (text, split(text)?) {
             (b"*", _) => Some(NewId::Auto),
@@ -105,16 +113,18 @@ impl NewId {
 }
 
 impl IdText {
-    /// Two numbers of 20 digits, and what is between them.
+    /// The longest text in bytes: two numbers of 20 digits, and the dash.
     pub const LEN_MAX: usize = 41;
 
+    /// Returns the text.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len.into()]
     }
 }
 
-/// The milliseconds and what follows the first dash. As in C, the text ends at a zero byte; a text of 128 bytes is none.
+/// Splits a text into the milliseconds and what follows the first dash. As in C, the text ends at a zero byte. As on Redis, a text of 128
+/// bytes or more is no ID.
 fn split(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     const LEN_MAX: usize = 127;
     if text.len() > LEN_MAX {
@@ -128,8 +138,8 @@ fn split(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     })
 }
 
-/// An unsigned number as C's `strtoull` reads it: spaces, a sign and leading zeros may stand before. What is plainly a negative integer is
-/// none; what `strtoull` alone takes for one wraps around. (Redis: `string2ull`)
+/// Parses an unsigned number as C's `strtoull` does: spaces, a sign and leading zeros may precede it. A strict negative integer, such as
+/// `-7`, is refused. Any other negative number, such as `-07`, wraps around. (Redis: `string2ull`)
 fn parse_number(text: &[u8]) -> Option<u64> {
     if text.first() == Some(&b'-') && parse_i64(text).is_some() {
         return None;
@@ -155,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_read_as_redis_reads_them() {
+    fn ids_are_parsed_as_redis_parses_them() {
         let check = |text: &str, expected| assert_eq!(StreamId::parse(text.as_bytes(), 9), expected, "{text:?}");
         check("1-2", Some(StreamId::new(1, 2)));
         check("1", Some(StreamId::new(1, 9)));

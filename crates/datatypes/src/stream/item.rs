@@ -1,36 +1,39 @@
-//! How a field or a value lies in a block, and how much it would take in a listpack, which is the measure of `stream-node-max-bytes`.
+//! The encoding of a field or a value in a block, and its length in a listpack, by which `stream-node-max-bytes` is measured.
 //!
 //! ```text
-//! 0vvvvvvv                 an integer from 0 to 127
-//! 10llllll bytes           a text of up to 63 bytes
-//! 110vvvvv v               an integer of 13 bits
-//! 1110llll l bytes         a text of up to 4,095 bytes
-//! 11110000 llll bytes      a text
-//! 11110001 vv … 11110100 vvvvvvvv   an integer of 16, 24, 32 or 64 bits
+//! 0vvvvvvv                            an integer from 0 to 127
+//! 10llllll, bytes                     a string of up to 63 bytes
+//! 110vvvvv vvvvvvvv                   an integer of 13 bits
+//! 1110llll llllllll, bytes            a string of up to 4,095 bytes
+//! 11110000, length in 4 bytes, bytes  a longer string
+//! 11110001 … 11110100, then           an integer of 2, 3, 4 or 8 bytes
 //! ```
 //!
-//! That is a listpack's element without the length behind it: blocks are walked forwards only.
+//! This is an element of a listpack without its back length, since blocks are only walked forwards.
 
 use crate::number::parse_i64;
 
-/// A field or a value. A text that is exactly how an integer is written is kept as the integer.
+/// A field or a value. A string that is exactly how an integer is written is kept as that integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Item<'a> {
+    /// An integer; see [`parse_i64`].
     Integer(i64),
+    /// Any other string.
     Bytes(&'a [u8]),
 }
 
 impl<'a> Item<'a> {
+    /// Makes an item of a string.
     #[inline]
     pub fn new(text: &'a [u8]) -> Item<'a> {
         match text {
-            // Most texts are seen to be none by their first byte.
+            // The first byte of most strings shows that they are no integers.
             [b'0'..=b'9' | b'-', ..] => parse_i64(text).map_or(Item::Bytes(text), Item::Integer),
             _ => Item::Bytes(text),
         }
     }
 
-    /// The text, which `digits` holds where it is an integer's.
+    /// Returns the string. That of an integer is written to `digits`.
     #[inline]
     pub fn text<'b>(self, digits: &'b mut itoa::Buffer) -> &'b [u8]
     where
@@ -42,7 +45,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Appends it to a block's bytes.
+    /// Appends the item to the bytes of a block.
     #[inline]
     pub(super) fn push(self, out: &mut Vec<u8>) {
         match self {
@@ -61,7 +64,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Reads the item at `at`, and moves on behind it.
+    /// Reads the item at an offset, and advances the offset behind it.
     #[inline]
     pub(super) fn read(bytes: &'a [u8], at: &mut usize) -> Item<'a> {
         let tag = bytes[*at];
@@ -83,7 +86,7 @@ impl<'a> Item<'a> {
                 Item::Bytes(take(len))
             }
             0xf0 => {
-                let len = u32::from_le_bytes(take(4).try_into().expect("4 bytes"));
+                let len = u32::from_le_bytes(take(4).try_into().expect("the slice has 4 bytes"));
                 Item::Bytes(take(len as usize))
             }
             0xf1..=0xf4 => {
@@ -93,11 +96,11 @@ impl<'a> Item<'a> {
                 let unused_bits = 64 - 8 * len as u32;
                 Item::Integer((i64::from_le_bytes(value) << unused_bits) >> unused_bits)
             }
-            _ => unreachable!("a tag that no item is written with"),
+            _ => unreachable!("no item begins with {tag:#x}"),
         }
     }
 
-    /// The bytes of a listpack's element that holds it.
+    /// Returns the length of the item as an element of a listpack, with its back length.
     #[inline]
     pub(super) fn listpack_len(self) -> usize {
         match self {
@@ -121,7 +124,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The lengths of the integers of tags 0xf1 to 0xf4.
+/// The lengths of the integers with the tags 0xf1 to 0xf4.
 const INTEGER_LENS: [usize; 4] = [2, 3, 4, 8];
 
 fn push_integer(out: &mut Vec<u8>, integer: i64) {
@@ -139,7 +142,7 @@ fn push_integer(out: &mut Vec<u8>, integer: i64) {
     }
 }
 
-/// The bytes of a listpack's element that holds an integer, with the one byte of length behind it.
+/// Returns the length of an integer as an element of a listpack, with its back length of one byte.
 #[inline]
 pub(super) fn listpack_len_of_integer(integer: i64) -> usize {
     1 + match integer {
@@ -152,7 +155,7 @@ pub(super) fn listpack_len_of_integer(integer: i64) -> usize {
     }
 }
 
-/// Appends a number, seven bits a byte, the lowest first.
+/// Appends a number as a varint: seven bits a byte, the lowest first.
 #[inline]
 pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
@@ -162,7 +165,7 @@ pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Reads a number as [`push_number`] writes it.
+/// Reads a number that [`push_number`] wrote, and advances the offset behind it.
 #[inline]
 pub(super) fn read_number(bytes: &[u8], at: &mut usize) -> u64 {
     let mut number = 0;
@@ -183,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_are_read_as_they_were_written() {
+    fn items_read_back() {
         let long = vec![b'x'; 70_000];
         let mut texts: Vec<Vec<u8>> = vec![b"".into(), b"-".into(), b"007".into(), b"-0".into(), b"1.5".into()];
         for len in [1, 63, 64, 4095, 4096, 70_000] {
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_they_were_written() {
+    fn numbers_read_back() {
         let mut bytes = Vec::new();
         let numbers = [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX];
         numbers.iter().for_each(|number| push_number(&mut bytes, *number));

@@ -1,12 +1,13 @@
-//! Streams: entries of fields and values in the order of their IDs, and the groups of consumers who read them.
+//! Streams: entries of fields and values, in the order of their IDs, and the consumer groups that read them.
 //!
 //! ```text
 //! Stream ─┬─ log ─┬─ blocks   ID of the first entry → block of entries (`block.rs`)
-//!         │       └─ how many there are, were added, were deleted
+//!         │       └─ the number of entries, the number ever added, the greatest deleted ID
 //!         └─ groups           name → group (`group.rs`)
 //! ```
 //!
-//! A million entries of two small numbers take 5 bytes each. Blocks are shared by copies of a stream until one of them changes a block.
+//! In a stream of a million entries of two small integers, an entry takes 5 bytes. Blocks are shared when a stream is cloned, and copied
+//! when one of the owners writes to them.
 
 mod block;
 mod group;
@@ -25,85 +26,97 @@ pub use id::{IdText, NewId, StreamId};
 pub use item::Item;
 pub use trim::{Deletion, References, Trim, TrimTo};
 
-use crate::{Collection, Encoding, ValueType, any_collection};
+use crate::{Collection, Encoding, ValueType, collection::any_collection};
 
-/// A stream. See the module.
+/// A stream: its log and its groups. See the module's picture.
 #[derive(Default)]
 pub struct Stream(Box<Parts>);
 
-/// What a stream is made of; two parts, so that one can be read while the other is changed.
+/// The two parts of a stream, so that one can be read while the other is edited.
 #[derive(Clone, Default)]
 pub struct Parts {
+    /// The entries.
     pub log: Log,
+    /// The consumer groups.
     pub groups: Groups,
 }
 
-/// The groups of a stream by name.
+/// The consumer groups of a stream by name.
 pub type Groups = BTreeMap<Box<[u8]>, Group>;
 
 /// The entries of a stream.
 #[derive(Clone, Default)]
 pub struct Log {
     blocks: BTreeMap<StreamId, Arc<Block>>,
-    /// How many entries there are.
+    /// The number of entries.
     length: u64,
-    /// The ID of the first entry; zero where there is none.
+    /// The ID of the first entry; zero if there is none.
     first_id: StreamId,
-    /// The ID that was given last, or set by XSETID.
+    /// The ID of the entry that was added last, or what XSETID set.
     last_id: StreamId,
-    /// The greatest ID that was deleted by name.
+    /// The greatest ID that was deleted one by one; trimming does not count.
     max_deleted_id: StreamId,
-    /// How many entries were ever added.
+    /// The number of entries that were ever added.
     entries_added: i64,
 }
 
 /// Why an entry was not added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendError {
-    /// No ID is left that would be greater than the last.
+    /// The last ID is the greatest possible one.
     Exhausted,
-    /// The ID is not greater than the last.
+    /// The ID is not greater than the last one.
     NotGreater,
+    /// Fields and values have more than 1 GiB.
     TooLarge,
 }
 
-/// What XSETID sets.
+/// The arguments of XSETID.
 #[derive(Clone, Copy, Debug)]
 pub struct NewState {
+    /// The new last ID.
     pub last_id: StreamId,
+    /// ENTRIESADDED: the number of entries that were ever added. `None` keeps it.
     pub entries_added: Option<i64>,
+    /// MAXDELETEDID: the greatest deleted ID. `None` keeps it.
     pub max_deleted_id: Option<StreamId>,
 }
 
 /// Why XSETID is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetStateError {
+    /// The last ID would be below the greatest deleted one.
     BelowDeleted,
+    /// The last ID would be below that of the last entry.
     BelowLastEntry,
+    /// The stream has more entries than would ever have been added.
     FewerAddedThanLeft,
 }
 
 impl Stream {
-    /// The two parts to be changed.
+    /// Returns the two parts, for editing.
     pub fn parts_mut(&mut self) -> (&mut Log, &mut Groups) {
         (&mut self.0.log, &mut self.0.groups)
     }
 
+    /// Returns the entries.
     pub fn log(&self) -> &Log {
         &self.0.log
     }
 
+    /// Returns the consumer groups.
     pub fn groups(&self) -> &Groups {
         &self.0.groups
     }
 
-    /// The group of a name, with the log that it reads.
+    /// Returns the group of a name, for editing, and the log that it reads.
     pub fn group_mut(&mut self, name: &[u8]) -> Option<(&Log, &mut Group)> {
         let Parts { log, groups } = &mut *self.0;
         Some((log, groups.get_mut(name)?))
     }
 
-    /// Adds an entry; `pairs` are fields and values by turns. (Redis: `streamAppendItem`)
+    /// Appends an entry, and returns its ID. `pairs` are fields and values by turns; `now_ms` is the time for `*`, in milliseconds since
+    /// 1970. (Redis: `streamAppendItem`)
     #[inline]
     pub fn append(
         &mut self,
@@ -115,19 +128,20 @@ impl Stream {
         self.0.log.append(id, pairs, now_ms, limits)
     }
 
-    /// Deletes an entry with regard to the groups' references to it.
+    /// Deletes an entry. `references` says what happens to groups in which it is pending.
     pub fn delete(&mut self, id: StreamId, references: References) -> Deletion {
         let (log, groups) = self.parts_mut();
         trim::delete(log, groups, id, references)
     }
 
-    /// Trims; how many entries were removed.
+    /// Trims the stream. Returns the number of entries that were removed.
     pub fn trim(&mut self, trim: &Trim) -> u64 {
         let (log, groups) = self.parts_mut();
         trim::trim(log, groups, trim)
     }
 
-    /// Adds a group; whether there was none of this name. It cannot have read more than was added.
+    /// Adds a consumer group. Returns false, and changes nothing, if there is a group of this name. `entries_read` is limited to the number
+    /// of entries that were ever added.
     pub fn create_group(&mut self, name: &[u8], last_id: StreamId, entries_read: Option<i64>) -> bool {
         let (log, groups) = self.parts_mut();
         match groups.entry(name.into()) {
@@ -141,41 +155,42 @@ impl Stream {
 }
 
 impl Log {
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub fn len(&self) -> u64 {
         self.length
     }
 
+    /// Returns whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// The ID of the first entry; zero where there is none.
+    /// Returns the ID of the first entry; zero if there is none.
     pub fn first_id(&self) -> StreamId {
         self.first_id
     }
 
-    /// The ID that was given last, or set by XSETID.
+    /// Returns the ID of the entry that was added last, or what XSETID set.
     pub fn last_id(&self) -> StreamId {
         self.last_id
     }
 
-    /// The greatest ID that was deleted by name.
+    /// Returns the greatest ID that was deleted one by one; trimming does not count.
     pub fn max_deleted_id(&self) -> StreamId {
         self.max_deleted_id
     }
 
-    /// How many entries were ever added.
+    /// Returns the number of entries that were ever added.
     pub fn entries_added(&self) -> i64 {
         self.entries_added
     }
 
-    /// The blocks in order.
+    /// Returns the blocks in order.
     pub fn blocks(&self) -> impl ExactSizeIterator<Item = &Block> {
         self.blocks.values().map(|block| &**block)
     }
 
-    /// The ID of the last entry; zero where there is none.
+    /// Returns the ID of the last entry; zero if there is none.
     pub fn last_entry_id(&self) -> StreamId {
         match self.blocks.last_key_value().and_then(|(_, tail)| tail.last_live()) {
             Some(last) => last,
@@ -183,6 +198,7 @@ impl Log {
         }
     }
 
+    /// As [`Stream::append`].
     #[inline]
     fn append(
         &mut self,
@@ -218,7 +234,7 @@ impl Log {
                 let is_full = tail.is_full(added, limits);
                 if is_full {
                     tail.shrink();
-                    // The next block will be about as large.
+                    // The next block will probably be about as large.
                     capacity = tail.bytes_len();
                 } else {
                     tail.push(id, pairs);
@@ -239,12 +255,12 @@ impl Log {
         Ok(id)
     }
 
-    /// The entry of an ID.
+    /// Returns the entry of an ID, or `None` if there is no such entry.
     pub fn get(&self, id: StreamId) -> Option<Entry<'_>> {
         self.blocks.range(..=id).next_back()?.1.find(id)
     }
 
-    /// The entries from `start` to `end`, both included, in order.
+    /// Returns the entries from `start` to `end`, both included, in order.
     pub fn range(&self, start: StreamId, end: StreamId) -> impl Iterator<Item = Entry<'_>> {
         let first = self.blocks.range(..=start).next_back().map_or(start, |(key, _)| *key);
         let blocks = (first <= end).then(|| self.blocks.range(first..=end));
@@ -257,14 +273,14 @@ impl Log {
             .filter(|entry| !entry.is_deleted())
     }
 
-    /// The entries from `start` to `end`, both included, the last first.
+    /// Returns the entries from `start` to `end`, both included, in reverse.
     pub fn range_back(&self, start: StreamId, end: StreamId) -> impl Iterator<Item = Entry<'_>> {
         self.blocks
             .range(..=end)
             .rev()
             .take_while(move |(_, block)| block.last() >= start)
             .flat_map(move |(_, block)| {
-                // Entries are walked forwards only; a block has few of them.
+                // The entries of a block can only be walked forwards. There are few of them.
                 let entries: Vec<Entry<'_>> = block.entries().take_while(|entry| entry.id <= end).collect();
                 entries.into_iter().rev()
             })
@@ -272,7 +288,7 @@ impl Log {
             .filter(|entry| !entry.is_deleted())
     }
 
-    /// Sets what XSETID sets. (Redis: `xsetidCommand`)
+    /// Executes XSETID. (Redis: `xsetidCommand`)
     pub fn set_state(&mut self, state: &NewState) -> Result<(), SetStateError> {
         if state.last_id < self.max_deleted_id {
             return Err(SetStateError::BelowDeleted);
@@ -295,7 +311,7 @@ impl Log {
         Ok(())
     }
 
-    /// How many entries a group is behind, if that can be told. (Redis: `streamReplyWithCGLag`)
+    /// Returns the number of entries that a group has not read yet, or `None` if that is not known. (Redis: `streamReplyWithCGLag`)
     pub fn lag(&self, group: &Group) -> Option<i64> {
         if self.entries_added == 0 || self.length == 0 {
             return Some(0);
@@ -311,7 +327,7 @@ impl Log {
         Some(self.entries_added.wrapping_sub(self.entries_up_to(group.last_id)?))
     }
 
-    /// Moves a group on to an entry that it is given. (Redis: `streamReplyWithRange`)
+    /// Records that the entry of this ID was delivered to a group. (Redis: `streamReplyWithRange`)
     pub fn delivered(&self, group: &mut Group, id: StreamId) {
         if let Some(read) = group.entries_read
             && group.last_id >= self.first_id
@@ -324,12 +340,13 @@ impl Log {
         group.last_id = id;
     }
 
-    /// Whether an entry from this ID on was deleted by name. (Redis: `streamRangeHasTombstones`)
+    /// Returns whether an entry from this ID on was deleted one by one. (Redis: `streamRangeHasTombstones`)
     fn has_deleted_from(&self, id: StreamId) -> bool {
         self.length > 0 && !self.max_deleted_id.is_zero() && id <= self.max_deleted_id
     }
 
-    /// How many of all entries ever added have an ID up to this one, if that can be told. (Redis: `streamEstimateDistanceFromFirstEverEntry`)
+    /// Returns how many of the entries that were ever added have an ID up to this one, or `None` if that is not known.
+    /// (Redis: `streamEstimateDistanceFromFirstEverEntry`)
     fn entries_up_to(&self, id: StreamId) -> Option<i64> {
         if self.entries_added == 0 {
             return Some(0);
@@ -386,7 +403,7 @@ impl Collection for Stream {
         Err(self)
     }
 
-    /// Whether nothing was ever done to it: one that was made for a command that then failed.
+    /// Returns whether nothing was ever done to the stream. Such a stream was made for a command that then failed.
     fn is_empty(&self) -> bool {
         let Parts { log, groups } = &*self.0;
         log.entries_added == 0 && log.last_id.is_zero() && groups.is_empty()
@@ -397,7 +414,7 @@ impl Collection for Stream {
     }
 
     fn memory_usage(&self) -> usize {
-        // Each node of the tree has two thirds of its places taken.
+        // An average node of a B-tree is two thirds full.
         const BLOCK_BYTES: usize = size_of::<(StreamId, Arc<Block>)>() * 3 / 2 + 2 * size_of::<usize>();
         let blocks: usize = self.0.log.blocks().map(|block| block.memory_usage() + BLOCK_BYTES).sum();
         let groups = &self.0.groups;

@@ -1,51 +1,55 @@
-//! Deleting entries: what is deleted, and what becomes of the groups' references to it.
+//! Deleting entries, and what happens to the references that consumer groups have to them.
 
 use std::sync::Arc;
 
 use super::{Block, Groups, Log, StreamId};
 
-/// What to do about consumer groups in which an entry that is to be deleted is pending. (Redis: the XDELEX page)
+/// What happens to the references of consumer groups when an entry is deleted. (Redis: the XDELEX page)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum References {
-    /// It stays pending.
+    /// KEEPREF: the entry stays pending.
     #[default]
     Keep,
-    /// It is pending no longer.
+    /// DELREF: the entry is removed from the pending entries of all groups.
     Delete,
-    /// It is only deleted if it was delivered to all groups and is pending in none.
+    /// ACKED: the entry is deleted only if it was delivered to all groups and is pending in none.
     Acknowledged,
 }
 
-/// Up to where a stream is trimmed.
+/// The point up to which a stream is trimmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrimTo {
-    /// To this length.
+    /// MAXLEN: the entries that stay are the last ones, of this number.
     Length(u64),
-    /// To the entries from this ID on.
+    /// MINID: the entries that stay are those from this ID on.
     From(StreamId),
 }
 
-/// A trim.
+/// The arguments of a trim. (Redis: the XTRIM page)
 #[derive(Clone, Copy, Debug)]
 pub struct Trim {
+    /// The point up to which to trim.
     pub to: TrimTo,
-    /// Whole blocks only.
+    /// `~`: only whole blocks are removed.
     pub approximate: bool,
-    /// No more entries than this; 0 is no limit.
+    /// LIMIT: the most entries to remove. 0 is no limit.
     pub limit: u64,
+    /// What happens to the references of consumer groups.
     pub references: References,
 }
 
-/// What became of an entry that was to be deleted.
+/// The result of deleting an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
+    /// The entry was deleted.
     Deleted,
+    /// There is no such entry.
     NotThere,
-    /// It stays, since groups refer to it.
+    /// The entry stays, since a group refers to it.
     Referred,
 }
 
-/// Deletes an entry with regard to the groups' references.
+/// As [`Stream::delete`](super::Stream::delete).
 pub(super) fn delete(log: &mut Log, groups: &mut Groups, id: StreamId, references: References) -> Deletion {
     match references {
         References::Keep => {}
@@ -56,7 +60,7 @@ pub(super) fn delete(log: &mut Log, groups: &mut Groups, id: StreamId, reference
     if log.delete(id) { Deletion::Deleted } else { Deletion::NotThere }
 }
 
-/// Trims, and says how many entries were removed. (Redis: `streamTrim`)
+/// As [`Stream::trim`](super::Stream::trim). (Redis: `streamTrim`)
 pub(super) fn trim(log: &mut Log, groups: &mut Groups, trim: &Trim) -> u64 {
     let mut removed = 0;
     let mut from = StreamId::MIN;
@@ -78,7 +82,7 @@ pub(super) fn trim(log: &mut Log, groups: &mut Groups, trim: &Trim) -> u64 {
             removed += live;
             continue;
         }
-        // Where references matter, no block goes as a whole; so nothing does in an approximate trim.
+        // If references matter, no block is removed as a whole, so that an approximate trim removes nothing.
         if trim.approximate {
             break;
         }
@@ -94,10 +98,10 @@ pub(super) fn trim(log: &mut Log, groups: &mut Groups, trim: &Trim) -> u64 {
     removed
 }
 
-/// Trims within one block; how many entries it removed. As in Redis, a block whose last entries were deleted before stays until a trim goes
-/// beyond these.
+/// Trims within one block. Returns the number of entries that were removed. As on Redis, a block whose last entries were deleted before
+/// stays until a trim goes beyond these.
 fn trim_block(log: &mut Log, groups: &mut Groups, key: StreamId, trim: &Trim, is_all_removed: bool) -> u64 {
-    let block = log.blocks.get_mut(&key).expect("the key is a block's");
+    let block = log.blocks.get_mut(&key).expect("no block has this key");
     let mut doomed = Vec::new();
     for entry in block.entries() {
         let is_beyond = match trim.to {
@@ -139,7 +143,7 @@ fn remove_references(groups: &mut Groups, id: StreamId) {
 }
 
 impl Log {
-    /// Deletes an entry; whether it was there.
+    /// Deletes an entry, and keeps the references to it. Returns whether it was there.
     pub(super) fn delete(&mut self, id: StreamId) -> bool {
         let Some((&key, block)) = self.blocks.range_mut(..=id).next_back() else { return false };
         let Some(at) = block.find(id).map(|entry| entry.at()) else { return false };
@@ -157,7 +161,7 @@ impl Log {
         true
     }
 
-    /// Finds the first entry anew after some were removed.
+    /// Determines the first ID anew, after entries were removed.
     fn find_first(&mut self) {
         let first = self.range(StreamId::MIN, StreamId::MAX).next().map(|entry| entry.id);
         self.first_id = first.unwrap_or(StreamId::MIN);

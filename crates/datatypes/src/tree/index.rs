@@ -1,31 +1,34 @@
-//! In which leaf a member is: what a sorted set needs to find a member without knowing its score.
+//! The index of a sorted set: it maps a member to its leaf, so that a member is found without its score.
 //!
 //! ```text
-//! a chunk of the spine:  count │ item │ item │ … │ unused        item: 32 bits of the member's hash, the number of its leaf
+//! a chunk of the spine:  count │ item │ item │ … │ unused        item: 32 bits of the member's hash, 32 bits of leaf number
 //! ```
 //!
-//! An item does not know its member: where the hashes are the same, it is a candidate, and the leaf says. With 32 bits of hash there is
-//! hardly ever a wrong one. 8 bytes an element and about as much as a fifth of that for the chunks; the leaf's tags are the highest byte of
-//! the same 32 bits.
+//! An item does not hold its member. An item with the right hash is a *candidate*, and its leaf decides; with 32 bits of hash, a wrong
+//! candidate is very rare. The highest byte of the same 32 bits is the member's tag in the leaf. An element takes 8 bytes, and about 2 more
+//! for its share of the chunks.
 
 use std::sync::Arc;
 
 use crate::{
+    allocation::{ARC_HEADER, arc_len},
     prefetch,
     spine::{Chunk, Spine},
 };
 
-/// The items that a chunk has on average when a chunk is added, and when one is taken away.
+/// The index gets another chunk when its chunks have more than this many items on average.
 const ITEMS_MAX: usize = 32;
+/// The index loses a chunk when its chunks have fewer than this many items on average.
 const ITEMS_MIN: usize = 10;
 
+/// A map from the hashes of members to leaf numbers; see the module's picture.
 #[derive(Clone, Default)]
 pub(super) struct Index {
     spine: Spine<Items>,
     len: usize,
 }
 
-/// The tag in its leaf of a member with this hash.
+/// Returns the tag that a member with this hash has in its leaf.
 #[inline]
 pub(super) fn tag_of(hash: u64) -> u8 {
     (hash >> 24) as u8
@@ -36,25 +39,26 @@ fn item(hash: u64, leaf: u32) -> u64 {
     hash << 32 | u64::from(leaf)
 }
 
-/// Whether an item may be of a member with this hash.
+/// Returns whether an item may be that of a member with this hash.
 #[inline]
 pub(super) fn is_candidate(item: u64, hash: u64) -> bool {
     item >> 32 == hash & 0xffff_ffff
 }
 
 impl Index {
-    /// The leaves in which a member with this hash may be.
+    /// Returns the numbers of the leaves in which a member with this hash may be.
     #[inline]
     pub fn candidates(&self, hash: u64) -> impl Iterator<Item = u32> {
         self.spine.get(hash).items().iter().filter(move |item| is_candidate(**item, hash)).map(|item| *item as u32)
     }
 
-    /// Asks the processor for the chunk of a hash, and then for its items.
+    /// Prefetches the chunk of a hash. [`Index::prefetch_items`] is the next step.
     #[inline]
     pub fn prefetch(&self, hash: u64) {
         self.spine.prefetch(hash);
     }
 
+    /// Prefetches the items in the chunk of a hash.
     #[inline]
     pub fn prefetch_items(&self, hash: u64) {
         let items = &self.spine.get(hash).0;
@@ -70,7 +74,7 @@ impl Index {
         }
     }
 
-    /// A member goes to another leaf.
+    /// Records that a member moved from one leaf to another.
     #[inline]
     pub fn relocate(&mut self, hash: u64, from: u32, to: u32) {
         let index = self.spine.index(hash);
@@ -86,19 +90,17 @@ impl Index {
         }
     }
 
-    /// Visits the items from a cursor on, chunk by chunk, while `goes_on`; returns where to go on.
+    /// Visits the items from a cursor on, chunk by chunk, until `visit` returns false; see [`Spine::walk`].
     pub fn walk(&self, cursor: u64, mut visit: impl FnMut(&[u64]) -> bool) -> u64 {
         self.spine.walk(cursor, |items| visit(items.items()))
     }
 
     pub fn memory_usage(&self) -> usize {
-        self.spine.memory_usage() + self.spine.iter().map(|items| ARC_LEN + size_of_val(&*items.0)).sum::<usize>()
+        self.spine.memory_usage() + self.spine.iter().map(|items| ARC_HEADER + size_of_val(&*items.0)).sum::<usize>()
     }
 }
 
-const ARC_LEN: usize = 16;
-
-/// The items of a chunk: the first word says how many of the others are in use.
+/// The items of a chunk. The first word is their number; the words behind them are unused.
 #[derive(Clone, Default)]
 struct Items(Arc<[u64]>);
 
@@ -129,18 +131,16 @@ impl Items {
         }
     }
 
-    /// So many items, in an allocation of one of the allocator's size classes.
+    /// Makes a chunk of `count` items, in an allocation that fills its size class.
     fn of(items: impl Iterator<Item = u64>, count: usize) -> Items {
-        let needed = ARC_LEN + 8 * (count + 1);
-        let step = if needed <= 128 { 16 } else { needed.next_power_of_two() / 8 };
-        let words = (needed.next_multiple_of(step) - ARC_LEN) / 8;
+        let words = arc_len(8 * (count + 1)) / 8;
         let unused = std::iter::repeat_n(0, words - count - 1);
         Items([count as u64].into_iter().chain(items).chain(unused).collect())
     }
 
     #[inline]
     fn position(&self, item: u64) -> usize {
-        self.items().iter().position(|other| *other == item).expect("what is in a leaf is in the index")
+        self.items().iter().position(|other| *other == item).expect("each member in a leaf has an item in the index")
     }
 
     fn replace(&mut self, item: u64, by: u64) {

@@ -1,4 +1,4 @@
-//! A leaf: elements next to each other in one allocation, in order.
+//! A leaf: neighbouring elements of a sorted set, in order, in one allocation.
 //!
 //! ```text
 //! ┌────────────────────┬────────┬───────────┬────────────┬────────┬──────────────────────────┐
@@ -7,42 +7,46 @@
 //! └────────────────────┴────────┴───────────┴────────────┴────────┴──────────────────────────┘
 //! ```
 //!
-//! Tags, offsets and scores are in the order of the elements, records in no order; `records` is where the lowest of them begins, `used` how
-//! many bytes those take that are not removed. A tag is a byte of the member's hash: by it a member is found whose score is not known, so
-//! tags stand first, where one or two cache lines hold them. An allocation is one of the allocator's size classes, 2 KiB at most, and
-//! grows from one class to the next.
+//! Tags, offsets and scores are in the order of the elements; records are in no order. In the header, `records` is the offset of the first
+//! record, and `used` counts the bytes of all records that are not removed. A tag is a byte of the member's hash: a member whose score is
+//! not known is found by its tag. So the tags come first, where one or two cache lines hold all of them. An allocation fills a size class,
+//! of 2 KiB at most, and grows from one class to the next.
 //!
-//! A long member has a leaf to itself, of whatever size: its bytes stand behind the score, and it is never moved.
+//! A long member has a leaf to itself, of whatever size. Its bytes follow the score, without a record, and are never moved.
 
 use std::{cmp::Ordering, sync::Arc};
 
-use crate::prefetch;
+use crate::{
+    allocation::{ARC_HEADER, arc_len},
+    prefetch,
+};
 
 /// A member longer than this has a leaf to itself.
 pub(super) const SHARED_LEN_MAX: usize = 512;
 
-/// The longest leaf of several elements: with the counters of its `Arc` an allocation of 2 KiB.
-const LEN_MAX: usize = 2048 - ARC_LEN;
-const ARC_LEN: usize = 16;
+/// The most bytes of a leaf of several elements: with the header of its `Arc`, an allocation of 2 KiB.
+const LEN_MAX: usize = 2048 - ARC_HEADER;
 const HEADER_LEN: usize = 8;
-/// What an element takes beside its record.
+/// The bytes that an element takes in addition to its record: score, offset and tag.
 const FIXED_LEN: usize = 8 + 2 + 1;
-/// In place of where the records begin: a long member.
+/// Stands in the header in place of the offset of the records: the leaf is that of a long member.
 const LONG: u16 = u16::MAX;
+/// The offset of the tags.
 const TAGS: usize = HEADER_LEN;
 
-/// Where the offsets of so many elements begin.
+/// Returns where the offsets begin in a leaf of `count` elements.
 #[inline]
 fn offsets_of(count: usize) -> usize {
     TAGS + count
 }
 
-/// Where the scores of so many elements begin.
+/// Returns where the scores begin in a leaf of `count` elements.
 #[inline]
 fn scores_of(count: usize) -> usize {
     offsets_of(count) + 2 * count
 }
 
+/// An element with the tag of its member.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item<'a> {
     pub score: f64,
@@ -50,16 +54,16 @@ pub(super) struct Item<'a> {
     pub member: &'a [u8],
 }
 
-/// See the picture. Written through `Arc::make_mut`, so that whoever holds the same leaf keeps what it was.
+/// A leaf; see the module's picture. It is written through `Arc::make_mut`, so that a clone of the tree keeps the leaf as it was.
 #[derive(Clone)]
 pub(super) struct Leaf(Arc<[u8]>);
 
-/// There is no room for one more element.
+/// The leaf has no room for the elements.
 #[derive(Debug)]
 pub(super) struct Full;
 
 impl Leaf {
-    /// A leaf of these elements, which are in order and fit into one.
+    /// Makes a leaf of elements, which are in order and fit into one.
     pub fn new<'a>(items: impl Iterator<Item = Item<'a>> + Clone) -> Leaf {
         let (mut count, mut records_len) = (0, 0);
         let mut long = None;
@@ -74,8 +78,8 @@ impl Leaf {
             assert_eq!(count, 1, "a long member has a leaf to itself");
             return Leaf::with_long(item);
         }
-        let len = class_len(HEADER_LEN + count * FIXED_LEN + records_len);
-        assert!(len <= LEN_MAX, "the elements fit into a leaf");
+        let len = arc_len(HEADER_LEN + count * FIXED_LEN + records_len);
+        assert!(len <= LEN_MAX, "the elements do not fit into a leaf");
         let mut scratch = [0; LEN_MAX];
         let bytes = &mut scratch[..len];
         let mut records = len;
@@ -100,23 +104,24 @@ impl Leaf {
         Leaf(Arc::from(bytes))
     }
 
+    /// Returns the number of elements, which is at least one.
     #[inline]
     pub fn len(&self) -> usize {
         usize::from(u16_at(&self.0, 0))
     }
 
-    /// Whether it is the leaf of one long member.
+    /// Returns whether this is the leaf of a long member.
     #[inline]
     pub fn is_long(&self) -> bool {
         u16_at(&self.0, 2) == LONG
     }
 
-    /// The bytes that its allocation takes.
+    /// Returns the bytes of the allocation.
     pub fn allocated_len(&self) -> usize {
-        ARC_LEN + self.0.len()
+        ARC_HEADER + self.0.len()
     }
 
-    /// The bytes that its elements need.
+    /// Returns the bytes that the header and the elements need.
     pub fn used_len(&self) -> usize {
         if self.is_long() {
             return self.0.len();
@@ -130,11 +135,13 @@ impl Leaf {
         self.0[scores_of(count)..][..8 * count].as_chunks().0
     }
 
+    /// Returns the score of the element at an index.
     #[inline]
     pub fn score(&self, index: usize) -> f64 {
         f64::from_le_bytes(self.scores()[index])
     }
 
+    /// Returns the member of the element at an index.
     #[inline]
     pub fn member(&self, index: usize) -> &[u8] {
         if self.is_long() {
@@ -143,7 +150,7 @@ impl Leaf {
         record(&self.0[self.offset(index)..])
     }
 
-    /// Where the record of an element lies.
+    /// Returns the offset of an element's record.
     #[inline]
     fn offset(&self, index: usize) -> usize {
         usize::from(u16_at(&self.0, offsets_of(self.len()) + 2 * index))
@@ -154,13 +161,13 @@ impl Leaf {
         &self.0[TAGS..][..self.len()]
     }
 
-    /// Asks the processor for header and tags.
+    /// Prefetches header and tags.
     #[inline]
     pub fn prefetch_tags(&self) {
         prefetch::read_lines(self.0.as_ptr(), 2);
     }
 
-    /// Asks the processor for the score of a tag's first element, and for where its record lies; which element that is.
+    /// Prefetches the score and the record's offset of the first element with this tag. Returns the index of that element.
     #[inline]
     pub fn prefetch_score(&self, tag: u8) -> Option<usize> {
         let (index, count) = (self.with_tag(tag).next()?, self.len());
@@ -169,7 +176,7 @@ impl Leaf {
         Some(index)
     }
 
-    /// Asks the processor for the member of an element.
+    /// Prefetches the member of an element.
     #[inline]
     pub fn prefetch_member(&self, index: usize) {
         if !self.is_long() {
@@ -177,15 +184,17 @@ impl Leaf {
         }
     }
 
+    /// Returns the element at an index.
     pub fn item(&self, index: usize) -> Item<'_> {
         Item { score: self.score(index), tag: self.tags()[index], member: self.member(index) }
     }
 
+    /// Returns the elements in order.
     pub fn items(&self) -> impl DoubleEndedIterator<Item = Item<'_>> + ExactSizeIterator + Clone {
         (0..self.len()).map(|index| self.item(index))
     }
 
-    /// Where an element is, or belongs.
+    /// Searches for an element. Returns its index, or the index at which it would be inserted as the error.
     #[inline]
     pub fn search(&self, score: f64, member: &[u8]) -> Result<usize, usize> {
         let scores = self.scores();
@@ -206,7 +215,7 @@ impl Leaf {
         Err(low)
     }
 
-    /// How many elements stand before where `is_before` ends to be true.
+    /// Returns the number of elements for which `is_before` is true. It must be true for a first part of the leaf and false for the rest.
     #[inline]
     pub fn partition(&self, is_before: impl Fn(f64, &[u8]) -> bool) -> usize {
         let (mut low, mut high) = (0, self.len());
@@ -217,13 +226,13 @@ impl Leaf {
         low
     }
 
-    /// Where a member is whose score is not known.
+    /// Returns the index of a member whose score is not known.
     #[inline]
     pub fn find(&self, tag: u8, member: &[u8]) -> Option<usize> {
         self.with_tag(tag).find(|&index| self.member(index) == member)
     }
 
-    /// The elements of a tag.
+    /// Returns the indices of the elements with this tag.
     #[inline]
     pub fn with_tag(&self, tag: u8) -> impl Iterator<Item = usize> {
         memchr::memchr_iter(tag, self.tags())
@@ -244,7 +253,7 @@ impl Leaf {
         let bytes = Arc::make_mut(&mut self.0);
         let records = records - record_len;
         write_record(&mut bytes[records..], item.member);
-        // From the back, so that nothing is overwritten that is still to be moved.
+        // The last part is moved first, so that no bytes are overwritten that are still to be moved.
         let (offsets, scores) = (offsets_of(count), scores_of(count));
         let (new_offsets, new_scores) = (offsets_of(count + 1), scores_of(count + 1));
         bytes.copy_within(scores + 8 * index..scores + 8 * count, new_scores + 8 * index + 8);
@@ -260,6 +269,7 @@ impl Leaf {
         Ok(())
     }
 
+    /// Inserts an element by writing the leaf anew, in a larger allocation or without the removed records.
     #[cold]
     fn insert_rebuilding(&mut self, index: usize, item: Item<'_>) -> Result<(), Full> {
         if self.used_len() + FIXED_LEN + record_len(item.member) > LEN_MAX {
@@ -269,12 +279,12 @@ impl Leaf {
         Ok(())
     }
 
-    /// Cuts it in two, with one more element at an index; the right part is returned. `at_end` says that elements are being appended to
-    /// the whole tree: the left part then stays full.
+    /// Splits the leaf, with one more element at an index, and returns the parts to its right. `at_end` says that this is the last leaf of
+    /// the tree: if the element is appended there, the left part stays full.
     pub fn split(&mut self, index: usize, item: Item<'_>, at_end: bool) -> Vec<Leaf> {
         let (count, is_long) = (self.len(), item.member.len() > SHARED_LEN_MAX);
         if self.is_long() || is_long || at_end && index == count {
-            // The new element gets a leaf to itself, and what there is is cut around it.
+            // The new element gets a leaf to itself, between those before it and those behind it.
             let new = Leaf::new(std::iter::once(item));
             if index == count {
                 return vec![new];
@@ -302,7 +312,7 @@ impl Leaf {
         vec![right]
     }
 
-    /// Removes elements next to each other.
+    /// Removes `removed` elements from an index on. At least one other element must be left.
     pub fn remove(&mut self, index: usize, removed: usize) {
         let count = self.len();
         debug_assert!(index + removed <= count && removed < count, "a leaf is never empty");
@@ -318,25 +328,25 @@ impl Leaf {
         bytes.copy_within(scores + 8 * (index + removed)..scores + 8 * count, new_scores + 8 * index);
         let (records, used) = (u16_at(bytes, 2), usize::from(u16_at(bytes, 4)) - removed_len);
         set_header(bytes, left, usize::from(records), used);
-        // An allocation that is mostly unused is given back.
+        // A leaf that is mostly unused moves to a smaller allocation.
         if self.0.len() > 512 && self.used_len() < self.0.len() / 2 {
             *self = Leaf::new(self.items());
         }
     }
 
-    /// Gives an element another score, which keeps its place.
+    /// Sets the score of an element, which must keep its place in the order.
     #[inline]
     pub fn set_score(&mut self, index: usize, score: f64) {
         let at = scores_of(self.len()) + 8 * index;
         Arc::make_mut(&mut self.0)[at..][..8].copy_from_slice(&score.to_le_bytes());
     }
 
-    /// Whether so few bytes are used that it is worth while to look for a neighbour to join.
+    /// Returns whether so few bytes are used that the leaf should be joined with a neighbour.
     pub fn is_sparse(&self) -> bool {
         !self.is_long() && self.used_len() < LEN_MAX / 4
     }
 
-    /// Takes over the elements of its right neighbour, where there is room for them, with some to spare.
+    /// Appends the elements of the right neighbour, if both together fill no more than three quarters of a leaf.
     pub fn join(&mut self, right: &Leaf) -> Result<(), Full> {
         if self.is_long() || right.is_long() || self.used_len() + right.used_len() > LEN_MAX / 4 * 3 {
             return Err(Full);
@@ -346,16 +356,7 @@ impl Leaf {
     }
 }
 
-/// The least length of a leaf that holds `needed` bytes and fills an allocation of one of the allocator's classes: four to a doubling.
-fn class_len(needed: usize) -> usize {
-    let allocated = needed + ARC_LEN;
-    if allocated <= 128 {
-        return allocated.next_multiple_of(16) - ARC_LEN;
-    }
-    let step = allocated.next_power_of_two() / 8;
-    allocated.next_multiple_of(step) - ARC_LEN
-}
-
+/// Returns the bytes of a member's record.
 #[inline]
 fn record_len(member: &[u8]) -> usize {
     member.len() + if member.len() < 0x80 { 1 } else { 2 }

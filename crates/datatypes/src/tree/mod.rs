@@ -1,13 +1,13 @@
-//! The elements of a large sorted set: a tree in their order, and an index from members into the tree.
+//! The elements of a large sorted set: a counted B-tree in their order, and an index from members to its leaves.
 //!
 //! ```text
 //!                     ┌───────────────────────────────────┐
-//!                     │ inner node: for each child how    │      order: by score, then by member
-//!                     │ many elements, and what separates │
-//!                     │ it from the next                  │
+//!                     │ inner node: for each child the    │      order: by score, then by member
+//!                     │ number of elements below it, and  │
+//!                     │ the separator to the next child   │
 //!                     └──┬──────────────┬──────────────┬──┘
 //!                   ┌────▼─────┐   ┌────▼─────┐   ┌────▼─────┐
-//!                   │ leaf 0   │   │ leaf 3   │   │ leaf 1   │  elements themselves, 2 KiB at most (leaf.rs)
+//!                   │ leaf 0   │   │ leaf 3   │   │ leaf 1   │  the elements, 2 KiB at most (leaf.rs)
 //!                   └────▲─────┘   └──────────┘   └────▲─────┘
 //!                        └─────────────┬───────────────┘
 //!                     ┌────────────────┴──────────────────┐
@@ -15,13 +15,13 @@
 //!                     └───────────────────────────────────┘
 //! ```
 //!
-//! Counts make ranks: where an element stands, and which one stands somewhere, take one way down. A member is looked up through the index
-//! and one leaf, without the tree. With members of 17 bytes an element takes about 43 bytes: 28 and a tag in its leaf, which is nine tenths
-//! full or so, and 10 in the index.
+//! The counts make ranks cheap: from an element to its rank, or from a rank to its element, it takes one descent. A member is looked up
+//! through the index and one leaf, without the tree. With members of 17 bytes, an element takes about 43 bytes: 29 in its leaf, which is
+//! about nine tenths full, and 10 in the index.
 //!
-//! Leaves are named by numbers that they keep while elements come and go; when one is split or joined, the index is told of each element
-//! that moves, some tens. Nodes, leaves and the index's chunks are shared when the tree is cloned, and copied one by one when one of the
-//! owners writes to them.
+//! The tree and the index refer to a leaf by its number, which it keeps while elements are inserted and removed. When a leaf is split or
+//! joined, the index is updated for each element that moves, which are some tens. Nodes, leaves and the chunks of the index are shared when
+//! the tree is cloned, and each is copied when one of the owners writes to it.
 
 mod index;
 mod leaf;
@@ -35,42 +35,45 @@ use leaves::Leaves;
 
 use crate::spine::hash;
 
-/// The children of an inner node, at most.
+/// The most children of an inner node.
 const CHILDREN_MAX: usize = 64;
-/// A node with fewer children looks for a neighbour to join, and is joined where both have no more than `CHILDREN_JOINED_MAX`.
+/// A node with fewer children is joined with a neighbour if both together have no more than [`CHILDREN_JOINED_MAX`].
 const CHILDREN_MIN: usize = CHILDREN_MAX / 4;
+/// The most children of a node that was joined of two, so that the next insert does not split it again.
 const CHILDREN_JOINED_MAX: usize = CHILDREN_MAX / 4 * 3;
 
-/// See the module's picture.
+/// The elements of a sorted set; see the module's picture.
 #[derive(Clone, Default)]
 pub struct Tree {
     root: Arc<Node>,
     store: Store,
 }
 
-/// What the nodes refer to.
+/// The leaves, to which the nodes refer, and the index over them.
 #[derive(Clone, Default)]
 struct Store {
     leaves: Leaves,
     index: Index,
 }
 
+/// An inner node.
 #[derive(Clone)]
 struct Node {
-    /// Between each two children: greater than all of the first, and not greater than any of the second.
+    /// One between each two children: greater than all elements of the first, and not greater than any of the second.
     separators: Vec<Separator>,
-    /// How many elements are below each child.
+    /// The number of elements below each child.
     counts: Vec<usize>,
     children: Children,
 }
 
+/// The children of a node: all leaves of the tree are at the same height.
 #[derive(Clone)]
 enum Children {
     Leaves(Vec<u32>),
     Nodes(Vec<Arc<Node>>),
 }
 
-/// A place in the order. The member is cut off where it is long enough to tell its neighbours apart.
+/// A point in the order of the elements. Its member is only as long as is needed to separate the two neighbours.
 #[derive(Clone)]
 struct Separator {
     score: f64,
@@ -78,7 +81,7 @@ struct Separator {
 }
 
 impl Separator {
-    /// The shortest that separates these two.
+    /// Returns the shortest separator of two neighbours.
     fn between(left: Item<'_>, right: Item<'_>) -> Separator {
         if left.score < right.score {
             return Separator { score: right.score, member: Box::default() };
@@ -87,34 +90,35 @@ impl Separator {
         Separator { score: right.score, member: right.member[..common + 1].into() }
     }
 
-    /// Whether an element belongs behind it.
+    /// Returns whether an element belongs to the right of the separator.
     #[inline]
     fn is_at_or_before(&self, score: f64, member: &[u8]) -> bool {
         self.score < score || self.score == score && *self.member <= *member
     }
 }
 
-/// The order of elements.
+/// Compares two elements, each a score and a member, in the order of a sorted set. Scores are never NaN.
 #[inline]
 pub fn compare(left: (f64, &[u8]), right: (f64, &[u8])) -> Ordering {
-    left.0.partial_cmp(&right.0).expect("a score is a number").then_with(|| left.1.cmp(right.1))
+    left.0.partial_cmp(&right.0).expect("a score is NaN").then_with(|| left.1.cmp(right.1))
 }
 
-/// Where an element is.
+/// The place of an element.
 #[derive(Clone, Copy)]
 struct Place {
     leaf: u32,
+    /// Its index in the leaf.
     at: usize,
 }
 
-/// See [`prefetch::Approach`](crate::prefetch::Approach).
-pub struct Approach<'a> {
+/// A lookup of one member that only prefetches; see [`ElementPrefetch`](crate::ElementPrefetch).
+pub struct LookupPrefetch<'a> {
     store: &'a Store,
     hash: u64,
     next: Step,
 }
 
-/// What is asked for next on the way to an element of a known member.
+/// What a [`LookupPrefetch`] asks for next. The chunk of the index was asked for when it was made.
 enum Step {
     Items,
     LeafAddress,
@@ -123,7 +127,8 @@ enum Step {
     Member(Place),
 }
 
-impl Approach<'_> {
+impl LookupPrefetch<'_> {
+    /// Prefetches the next lines. Returns whether there is another step.
     #[inline]
     pub fn step(&mut self) -> bool {
         let Store { leaves, index } = self.store;
@@ -158,7 +163,7 @@ impl Approach<'_> {
     }
 }
 
-/// What an element to be removed is found by.
+/// How the first element to be removed is found.
 #[derive(Clone, Copy)]
 enum Target<'a> {
     Element(f64, &'a [u8]),
@@ -172,10 +177,12 @@ impl Default for Node {
 }
 
 impl Tree {
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.root.len()
     }
 
+    /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -188,22 +195,22 @@ impl Tree {
         })
     }
 
-    /// The way to the element of a member.
+    /// Starts to prefetch the element of a member.
     #[inline]
-    pub fn approach(&self, member: &[u8]) -> Approach<'_> {
+    pub fn prefetch_lookup(&self, member: &[u8]) -> LookupPrefetch<'_> {
         let hash = hash(member);
         self.store.index.prefetch(hash);
-        Approach { store: &self.store, hash, next: Step::Items }
+        LookupPrefetch { store: &self.store, hash, next: Step::Items }
     }
 
-    /// The score of a member.
+    /// Returns the score of a member, or `None` if it is not there.
     #[inline]
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         self.find(hash(member), member).map(|place| self.store.leaves.get(place.leaf).score(place.at))
     }
 
-    /// Sets a member's score to what `decide` makes of the one it has, none where it is not there. `None` leaves all as it is. Returns
-    /// what was decided on.
+    /// Sets the score of a member, or inserts the member. `decide` is given the present score, or `None` if the member is not there. It
+    /// returns the new score, or `None` to change nothing, and a result that is passed on to the caller.
     #[inline]
     pub fn set<R>(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> (Option<f64>, R)) -> R {
         let hash = hash(member);
@@ -218,6 +225,8 @@ impl Tree {
         result
     }
 
+    /// Sets the score of the member at a place. An element that keeps its place in the middle of its leaf is edited there; any other one is
+    /// removed and inserted again.
     fn set_score(&mut self, place: Place, member: &[u8], hash: u64, before: f64, score: f64) {
         debug_assert!(!score.is_nan());
         let leaf = self.store.leaves.get(place.leaf);
@@ -233,7 +242,7 @@ impl Tree {
         }
     }
 
-    /// Inserts an element whose member is not there.
+    /// Inserts an element. Its member must not be there.
     pub fn insert(&mut self, score: f64, member: &[u8]) {
         self.insert_hashed(score, member, hash(member));
     }
@@ -252,7 +261,7 @@ impl Tree {
         }
     }
 
-    /// Removes a member. Whether it was there.
+    /// Removes a member. Returns whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         let Some(place) = self.find(hash(member), member) else { return false };
         let score = self.store.leaves.get(place.leaf).score(place.at);
@@ -260,7 +269,7 @@ impl Tree {
         true
     }
 
-    /// Removes the elements of a range of ranks, each of which is shown before.
+    /// Removes the elements of a range of ranks. `removed` is called for each of them.
     pub fn remove_range(&mut self, range: Range<usize>, mut removed: impl FnMut(f64, &[u8])) {
         let mut left = range.len();
         while left > 0 {
@@ -268,6 +277,7 @@ impl Tree {
         }
     }
 
+    /// Removes elements from a target on, at most `max` and only from its leaf. Returns how many were removed, which is at least one.
     fn remove_target(&mut self, target: Target<'_>, max: usize, removed: &mut dyn FnMut(f64, &[u8])) -> usize {
         let root = Arc::make_mut(&mut self.root);
         let count = root.remove(&mut self.store, target, max, removed);
@@ -280,7 +290,7 @@ impl Tree {
         count
     }
 
-    /// The rank of an element that is there.
+    /// Returns the rank of an element, which must be there.
     pub fn rank(&self, score: f64, member: &[u8]) -> usize {
         let (mut node, mut before) = (&*self.root, 0);
         loop {
@@ -296,7 +306,7 @@ impl Tree {
         }
     }
 
-    /// How many elements stand before where `is_before` ends to be true, going through them in order.
+    /// Returns the number of elements for which `is_before` is true. It must be true for a first part of the order and false for the rest.
     pub fn partition(&self, is_before: impl Fn(f64, &[u8]) -> bool + Copy) -> usize {
         let (mut node, mut before) = (&*self.root, 0);
         loop {
@@ -312,7 +322,7 @@ impl Tree {
         }
     }
 
-    /// Shows the elements of a range of ranks in order, or in reverse order, until `visit` breaks off.
+    /// Visits the elements of a range of ranks, in order or in reverse, until `visit` breaks. The range must lie within the tree.
     pub fn walk<'a>(
         &'a self,
         range: Range<usize>,
@@ -332,7 +342,7 @@ impl Tree {
         reverse: bool,
         visit: &mut impl FnMut(f64, &'a [u8]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        // The children that are in the range, and the rank of the first element of the first of them.
+        // The first and the last child that the range touches, and the rank of the first child's first element.
         let (mut first, mut before) = (0, 0);
         while before + node.counts[first] <= range.start {
             before += node.counts[first];
@@ -374,13 +384,14 @@ impl Tree {
         ControlFlow::Continue(())
     }
 
-    /// Shows elements from a cursor on, zero for the start, about `count` of them; returns the cursor to go on from, zero at the end. The
-    /// order is that of the members' hashes, so that an element that is there throughout is shown, whatever becomes of its score.
+    /// Visits about `count` elements from a cursor on. Zero is the cursor of the start. Returns the cursor to continue from, which is zero
+    /// at the end. The order is that of the members' hashes, so that an element that is there throughout a scan is visited, however its
+    /// score changes.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(f64, &[u8])) -> u64 {
         let mut shown = 0;
         self.store.index.walk(cursor, |items| {
             for (position, &item) in items.iter().enumerate() {
-                // The same item twice stands for two members of the same hash in one leaf, which the first has shown.
+                // Two equal items are those of two members with the same hash in one leaf. Both were visited at the first of the items.
                 if items[..position].contains(&item) {
                     continue;
                 }
@@ -397,18 +408,19 @@ impl Tree {
         })
     }
 
+    /// Returns the bytes on the heap.
     pub fn memory_usage(&self) -> usize {
         self.root.memory_usage() + self.store.leaves.memory_usage() + self.store.index.memory_usage()
     }
 
-    /// How many allocations it is made of, roughly.
+    /// Returns roughly how many allocations the tree is made of.
     pub fn allocations(&self) -> usize {
         3 * self.store.leaves.len()
     }
 }
 
 impl Store {
-    /// Tells the index of the elements of a leaf that were in another.
+    /// Updates the index for the elements of leaf `to`, which were in leaf `from`.
     fn relocated(&mut self, from: u32, to: u32) {
         let Store { leaves, index } = self;
         leaves.get(to).items().for_each(|item| index.relocate(hash(item.member), from, to));
@@ -429,14 +441,14 @@ impl Node {
         self.counts.iter().sum()
     }
 
-    /// The child to which an element belongs.
+    /// Returns the child to which an element belongs.
     #[inline]
     fn child_of(&self, score: f64, member: &[u8]) -> usize {
         self.separators.partition_point(|separator| separator.is_at_or_before(score, member))
     }
 
-    /// Inserts an element. A node that has become too large keeps its left part; what separates it from the right one is returned with
-    /// that. `at_end` says whether all elements to the right of this node are below it.
+    /// Inserts an element. A node that has become too large is split: it keeps its left part, and the separator and the right part are
+    /// returned. `at_end` says that this is the last node of its height.
     fn insert(&mut self, store: &mut Store, item: Item<'_>, hash: u64, at_end: bool) -> Option<(Separator, Node)> {
         let child = self.child_of(item.score, item.member);
         let is_last = at_end && child + 1 >= self.counts.len();
@@ -460,7 +472,7 @@ impl Node {
     fn insert_into_leaf(&mut self, store: &mut Store, child: usize, item: Item<'_>, hash: u64, at_end: bool) {
         let Children::Leaves(leaves) = &mut self.children else { unreachable!("the children are leaves") };
         let Some(&number) = leaves.get(child) else {
-            // The very first element.
+            // The tree was empty.
             let number = store.leaves.add(Leaf::new(std::iter::once(item)));
             leaves.push(number);
             self.counts.push(1);
@@ -478,7 +490,7 @@ impl Node {
         }
     }
 
-    /// Makes room for an element that belongs to a leaf which is full.
+    /// Inserts an element into a full leaf, by splitting it. An element behind a long member goes to the next leaf, if that has room.
     #[cold]
     fn split_leaf(&mut self, store: &mut Store, child: usize, at: usize, item: Item<'_>, hash: u64, at_end: bool) {
         let Children::Leaves(leaves) = &mut self.children else { unreachable!("the children are leaves") };
@@ -507,10 +519,10 @@ impl Node {
         }
     }
 
-    /// Cuts the children from an index on off.
+    /// Splits off the children from an index on.
     fn split(&mut self, at: usize) -> (Separator, Node) {
         let separators = self.separators.split_off(at);
-        let separator = self.separators.pop().expect("there is one before each child but the first");
+        let separator = self.separators.pop().expect("each child but the first has a separator before it");
         let counts = self.counts.split_off(at);
         let children = match &mut self.children {
             Children::Leaves(leaves) => Children::Leaves(leaves.split_off(at)),
@@ -519,7 +531,7 @@ impl Node {
         (separator, Node { separators, counts, children })
     }
 
-    /// Removes elements from a target on, as many as are in its leaf and `max` at most; returns how many.
+    /// Removes elements from a target on, at most `max` and only from its leaf. Returns how many were removed.
     fn remove(
         &mut self,
         store: &mut Store,
@@ -546,14 +558,16 @@ impl Node {
                 let leaf = store.leaves.get_mut(number);
                 let at = match target {
                     Target::Rank(rank) => rank,
-                    Target::Element(score, member) => leaf.search(score, member).expect("the element is there"),
+                    Target::Element(score, member) => {
+                        leaf.search(score, member).expect("the index has a member that its leaf does not have")
+                    }
                 };
                 let count = max.min(leaf.len() - at);
                 for item in leaf.items().skip(at).take(count) {
                     removed(item.score, item.member);
                     store.index.remove(hash(item.member), number);
                 }
-                // Who takes the first takes the next one after it.
+                // ZPOPMIN is called again and again: the index entries of the elements that come next are prefetched.
                 if let Some(next) = leaf.items().nth(at + count + 2) {
                     store.index.prefetch_items(hash(next.member));
                 }
@@ -575,7 +589,7 @@ impl Node {
         }
     }
 
-    /// The child in which a target is, and the target as that child knows it.
+    /// Returns the child in which a target is, and the target relative to that child.
     fn step_to<'a>(&self, target: Target<'a>) -> (usize, Target<'a>) {
         match target {
             Target::Element(score, member) => (self.child_of(score, member), target),
@@ -601,14 +615,14 @@ impl Node {
         }
     }
 
-    /// Joins a child with one of its neighbours, where both together are small enough.
+    /// Joins a child with one of its neighbours, if both together are small enough.
     fn join_child(&mut self, store: &mut Store, child: usize) {
         let is_joined = |node: &mut Node, left: usize| left + 1 < node.counts.len() && node.join_children(store, left);
         let mut is_joined = is_joined;
         let _ = is_joined(self, child) || child > 0 && is_joined(self, child - 1);
     }
 
-    /// Joins a child with the next one. Whether they were small enough.
+    /// Joins a child with the next one. Returns whether they were small enough.
     fn join_children(&mut self, store: &mut Store, left: usize) -> bool {
         match &mut self.children {
             Children::Leaves(leaves) => {
@@ -632,12 +646,12 @@ impl Node {
                 match (&mut node.children, right.children) {
                     (Children::Leaves(leaves), Children::Leaves(others)) => leaves.extend(others),
                     (Children::Nodes(nodes), Children::Nodes(others)) => nodes.extend(others),
-                    _ => unreachable!("neighbours are of the same height"),
+                    _ => unreachable!("all leaves of the tree are at the same height"),
                 }
             }
         }
         self.counts[left] += self.counts[left + 1];
-        // The separator that goes with the right child is the one between the two.
+        // Together with the right child the separator between the two is removed.
         self.remove_child(left + 1);
         true
     }
@@ -672,7 +686,11 @@ impl Node {
                     assert_eq!(leaf.len(), self.counts[child]);
                     assert!(leaf.len() > 0);
                     for item in leaf.items() {
-                        assert_eq!(self.child_of(item.score, item.member), child, "separators hold");
+                        assert_eq!(
+                            self.child_of(item.score, item.member),
+                            child,
+                            "an element is on the wrong side of a separator"
+                        );
                     }
                 }
             }
@@ -685,9 +703,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::prefetch;
+    use crate::element_prefetch::ElementPrefetch;
 
-    /// A generator of numbers that is the same everywhere.
+    /// A generator of random numbers that depends on its seed alone (xorshift).
     struct Numbers(u64);
 
     impl Numbers {
@@ -719,7 +737,9 @@ mod tests {
         let order = in_order(model);
         assert_eq!(tree.len(), order.len());
         let members = order.iter().map(|(_, member)| &member[..]).chain([&b"none"[..]]);
-        prefetch::go(&mut members.map(|member| prefetch::Approach::Tree(tree.approach(member))).collect::<Vec<_>>());
+        ElementPrefetch::run_all(
+            &mut members.map(|member| ElementPrefetch::Tree(tree.prefetch_lookup(member))).collect::<Vec<_>>(),
+        );
         assert_eq!(elements(tree, 0..order.len(), false), order);
         for (rank, (score, member)) in order.iter().enumerate() {
             assert_eq!(tree.score(member), Some(*score));
@@ -745,7 +765,7 @@ mod tests {
         assert_eq!(scanned, order);
     }
 
-    /// Steps at random, with so many members, scores and lengths.
+    /// Applies random steps to a tree and a model, with numbers of members, of scores and of lengths to choose from.
     fn try_steps(seed: u64, steps: u64, members: u64, scores: u64, len_max: u64) {
         let mut numbers = Numbers(seed);
         let (mut tree, mut model) = (Tree::default(), BTreeMap::new());
@@ -755,7 +775,7 @@ mod tests {
             let mut member = format!("member:{number}").into_bytes();
             member.resize(member.len() + (number * 7919 % len_max) as usize, b'x');
             let score = numbers.below(scores) as f64 - 3.0;
-            // Growing, then shrinking.
+            // The tree grows and shrinks by turns.
             let removes = if step % 4000 < 2000 { 20 } else { 80 };
             match numbers.below(100) {
                 percent if percent < removes => {
@@ -781,14 +801,14 @@ mod tests {
                 frozen = Some((tree.clone(), model.clone()));
             }
         }
-        let (frozen, of_then) = frozen.expect("half of the steps were done");
+        let (frozen, of_then) = frozen.expect("the clone was made after half of the steps");
         check(&frozen, &of_then, &mut numbers);
         tree.remove_range(0..tree.len(), |_, _| {});
         check(&tree, &BTreeMap::new(), &mut numbers);
     }
 
     #[test]
-    fn as_a_plain_model() {
+    fn does_what_a_sorted_map_does() {
         try_steps(1, 12_000, 3000, 1_000_000, 1);
         try_steps(2, 12_000, 3000, 3, 20);
         try_steps(3, 12_000, 500, 1, 400);

@@ -5,11 +5,11 @@ use ochre_datatypes::{
     number::{LongDouble, parse_f64, parse_i64},
 };
 
-/// A pattern matches what a plain reading of it says. The first byte is the pattern's length, the rest pattern and text.
+/// A pattern matches what a simple model matches. The first byte is the length of the pattern; the rest is pattern and text.
 pub fn globs(data: &[u8]) {
     let [pattern_len, rest @ ..] = data else { return };
     let (pattern, text) = rest.split_at(usize::from(*pattern_len).min(rest.len()));
-    // The model tries all that stars may take.
+    // The model tries all parts of the text for each star, so that long inputs would take too long.
     let (pattern, text) = (&pattern[..pattern.len().min(12)], &text[..text.len().min(10)]);
     for ignores_case in [false, true] {
         let expected = if text.is_empty() { pattern.is_empty() } else { model(pattern, text, ignores_case) };
@@ -34,7 +34,7 @@ fn model(pattern: &[u8], text: &[u8], ignores_case: bool) -> bool {
     }
 }
 
-/// The bytes of a class, and the pattern behind it.
+/// Returns the bytes that a class matches, and the pattern behind the class.
 fn model_class(mut pattern: &[u8], ignores_case: bool) -> ([bool; 256], &[u8]) {
     let mut members = [false; 256];
     let negated = pattern.first() == Some(&b'^');
@@ -64,7 +64,7 @@ fn model_class(mut pattern: &[u8], ignores_case: bool) -> ([bool; 256], &[u8]) {
     (members.map(|member| member != negated), pattern.strip_prefix(b"]").unwrap_or(pattern))
 }
 
-/// What is read is what was written, and any text is either read or refused.
+/// Any text is parsed or refused, and a number that is printed and parsed again is the same.
 pub fn numbers(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let plain = text.parse::<i64>().ok().filter(|value| value.to_string() == text);
@@ -76,14 +76,14 @@ pub fn numbers(data: &[u8]) {
     }
     let long = LongDouble::parse(data);
     if let Some(double) = double {
-        // What fits into a double fits into an extended one.
+        // A number that fits into a double fits into a long double.
         let long = long.filter(|long| long.is_finite() == double.is_finite());
         assert!(long.is_some() || data.len() > 5_000, "{text}");
     }
     let Some(long) = long.filter(|long| long.is_finite()) else { return };
-    // Written, a number keeps 17 digits of its fraction: written again, it keeps them.
+    // A printed number has 17 digits of its fraction. Parsed and printed again, it has the same digits.
     let written = long.to_text();
-    let again = LongDouble::parse(&written).expect("what was written");
+    let again = LongDouble::parse(&written).expect("a printed number can be parsed");
     assert_eq!(again.to_text(), written);
     assert_eq!((long + LongDouble::ZERO).to_text(), written);
     assert_eq!((long + -long).to_text(), b"0");

@@ -1,4 +1,4 @@
-//! Properties of listpacks and lists, as functions of arbitrary bytes: what they do beside a plain vector.
+//! Properties of listpacks and lists, as functions of arbitrary bytes: they do what a vector does.
 
 use ochre_datatypes::{
     Collection, Encoding,
@@ -6,7 +6,7 @@ use ochre_datatypes::{
     listpack::{self, Element, Encoded, Listpack},
 };
 
-/// Edits a listpack and a vector of byte strings alike, as the bytes say, and reads both.
+/// Applies the edits that the bytes choose to a listpack and to a vector, and compares the two after each.
 pub fn listpacks(data: &[u8]) {
     let mut source = Source { data };
     let mut run = Vec::new();
@@ -57,7 +57,7 @@ pub fn listpacks(data: &[u8]) {
         }
         same_elements(Listpack(&run), &model);
     }
-    // Whatever bytes come are refused or read.
+    // Arbitrary bytes are refused, or read as a listpack.
     if let Some(elements) = listpack::from_redis(data) {
         assert_eq!(listpack::from_redis(&Listpack(&elements).to_redis()), Some(elements));
     }
@@ -84,7 +84,7 @@ fn same_elements(run: Listpack<'_>, model: &[Vec<u8>]) {
     assert_eq!(listpack::from_redis(&run.to_redis()).as_deref(), Some(run.0));
 }
 
-/// Edits a list and a vector alike, as the bytes say, across all forms of lists.
+/// Applies the edits that the bytes choose to a list and to a vector, through all forms of lists, and compares the two after each.
 pub fn lists(data: &[u8]) {
     let mut source = Source { data };
     let kind = source.byte().unwrap_or(0);
@@ -165,7 +165,7 @@ pub fn lists(data: &[u8]) {
             }
             14 => frozen = (List::duplicate(list.view()), model.clone()),
             _ => {
-                // As it goes where its bytes lie in an entry.
+                // The keyspace does the same with packed values.
                 list = match list.into_packed() {
                     Ok((form, bytes)) => List::from_packed(form, bytes),
                     Err(list) => list,
@@ -201,7 +201,7 @@ fn same_list(list: &List, model: &[Vec<u8>]) {
     }
 }
 
-/// Arbitrary bytes, from which choices are read.
+/// Arbitrary bytes, from which the edits are drawn.
 struct Source<'a> {
     data: &'a [u8],
 }
@@ -213,7 +213,7 @@ impl Source<'_> {
         Some(byte)
     }
 
-    /// An element: integers of all lengths, and strings about as long as where encodings change.
+    /// Draws an element: an integer of any length, or a string about as long as those at which the encoding changes.
     fn element(&mut self) -> Vec<u8> {
         let (kind, detail) = (self.byte().unwrap_or(0), self.byte().unwrap_or(0));
         let near = |base: i64| (base - 3 + i64::from(detail % 7)).to_string().into_bytes();

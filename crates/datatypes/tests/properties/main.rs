@@ -1,4 +1,4 @@
-//! What must hold of any bytes. The bodies are what the fuzzer runs too.
+//! Property tests: what must hold for any bytes. The fuzzer runs the same bodies.
 
 mod bodies;
 mod lists;
@@ -12,7 +12,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn globs_match_as_their_model(pattern in r"[ab*?\[\]^\\\-\x80A]{0,12}", text in r"[ab\]\\\-A]{0,10}", odd in any::<Option<u8>>()) {
+    fn globs_match_what_a_model_matches(pattern in r"[ab*?\[\]^\\\-\x80A]{0,12}", text in r"[ab\]\\\-A]{0,10}", odd in any::<Option<u8>>()) {
         let data = [&[pattern.len() as u8][..], pattern.as_bytes(), text.as_bytes(), odd.as_slice()].concat();
         bodies::globs(&data);
     }
@@ -23,22 +23,22 @@ proptest! {
     }
 
     #[test]
-    fn listpacks_are_as_vectors(data in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn listpacks_do_what_vectors_do(data in prop::collection::vec(any::<u8>(), 0..300)) {
         lists::listpacks(&data);
     }
 
     #[test]
-    fn lists_are_as_vectors(data in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn lists_do_what_vectors_do(data in prop::collection::vec(any::<u8>(), 0..600)) {
         lists::lists(&data);
     }
 
     #[test]
-    fn sets_are_as_the_standard_ones(data in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn sets_do_what_ordered_sets_do(data in prop::collection::vec(any::<u8>(), 0..600)) {
         sets::sets(&data);
     }
 
     #[test]
-    fn streams_are_as_maps(data in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn streams_do_what_maps_do(data in prop::collection::vec(any::<u8>(), 0..600)) {
         streams::streams(&data);
     }
 
@@ -47,7 +47,7 @@ proptest! {
         opcodes in prop_oneof![
             Just(vec![]),
             prop::collection::vec(any::<u8>(), 1..40),
-            // Mostly valid: runs of zeros that leave one long run to the end.
+            // These are mostly valid: runs of values, and one long run of zeros to the end.
             prop::collection::vec(0x80u8..=0xff, 1..8).prop_map(with_zeros),
         ],
         sparse_bytes_max in any::<u8>(),
@@ -67,12 +67,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn tables_are_as_maps(data in prop::collection::vec(any::<u8>(), 0..240)) {
+    fn hash_tables_do_what_maps_do(data in prop::collection::vec(any::<u8>(), 0..240)) {
         sets::tables(&data);
     }
 }
 
-/// Opcodes of values, and the zeros that they lack to all registers.
+/// Completes VAL opcodes to all registers, with a run of zeros.
 fn with_zeros(mut values: Vec<u8>) -> Vec<u8> {
     let covered: usize = values.iter().map(|opcode| usize::from(opcode & 0b11) + 1).sum();
     let zeros = 16_384 - covered - 1;

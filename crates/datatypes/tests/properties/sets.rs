@@ -1,16 +1,16 @@
-//! Properties of sets and tables, as functions of arbitrary bytes: what they do beside the standard library's.
+//! Properties of sets and hash tables, as functions of arbitrary bytes: they do what those of the standard library do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ochre_datatypes::{
     Collection, Encoding,
+    hashtable::Hashtable,
     set::{Set, SetLimits},
-    table::Table,
 };
 
 const LIMITS: SetLimits = SetLimits { intset_entries_max: 12, listpack_entries_max: 8, listpack_value_bytes_max: 10 };
 
-/// Edits a set and one of the standard library's alike, as the bytes say.
+/// Applies the edits that the bytes choose to a set and to one of the standard library, and compares the two.
 pub fn sets(data: &[u8]) {
     let (mut set, mut model) = (Set::default(), BTreeSet::<Vec<u8>>::new());
     for step in data.chunks_exact(3).take(200) {
@@ -20,7 +20,7 @@ pub fn sets(data: &[u8]) {
             4 | 5 => assert_eq!(set.remove(&member), model.remove(&member)),
             6 => {
                 let mut state = u64::from(step[1]) << 8 | u64::from(step[2]);
-                // Not one that repeats itself: a draw may be taken again.
+                // A draw may be repeated until it hits a member, so that the generator must not return the same numbers again and again.
                 let mut random = || {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     state
@@ -46,9 +46,10 @@ pub fn sets(data: &[u8]) {
     assert!(encoding != Encoding::Listpack || model.len() <= LIMITS.listpack_entries_max);
 }
 
-/// Edits a table and a map alike, as the bytes say; each byte may stand for many keys, so that chunks come and go.
+/// Applies the edits that the bytes choose to a hash table and to a map, and compares the two. An edit may be one of many keys, so that
+/// chunks are added and removed.
 pub fn tables(data: &[u8]) {
-    let (mut table, mut model) = (Table::default(), BTreeMap::<Vec<u8>, Vec<u8>>::new());
+    let (mut table, mut model) = (Hashtable::default(), BTreeMap::<Vec<u8>, Vec<u8>>::new());
     let mut frozen = (table.clone(), model.clone());
     for step in data.chunks_exact(4).take(60) {
         let numbers = u16::from(step[1])..=u16::from(step[1]) + u16::from(step[2]) / 2;
@@ -85,7 +86,7 @@ pub fn tables(data: &[u8]) {
     }
 }
 
-/// Integers of all widths, words that are none though they look so, and others.
+/// Returns an integer of any width, a text that only looks like an integer, or another member.
 fn member(kind: u8, value: u8) -> Vec<u8> {
     match kind % 8 {
         0..3 => (value % 24).to_string().into_bytes(),

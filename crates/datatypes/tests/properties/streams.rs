@@ -1,4 +1,4 @@
-//! Properties of streams, as functions of arbitrary bytes: what they do beside plain maps.
+//! Properties of streams, as functions of arbitrary bytes: they do what a model of maps does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,16 @@ use ochre_datatypes::{
 };
 
 type Fields = Vec<Vec<u8>>;
-/// With whom each entry is pending.
+/// The pending entries of a group, each with the name of its consumer.
 type Pending = BTreeMap<StreamId, Vec<u8>>;
 
-/// What a stream of plain maps would be.
+/// A model of a stream.
 #[derive(Default)]
 struct Model {
     entries: BTreeMap<StreamId, Fields>,
     last_id: StreamId,
     added: i64,
-    /// Of each group: the last ID, and what is pending.
+    /// The last ID and the pending entries of each group.
     groups: BTreeMap<Vec<u8>, (StreamId, Pending)>,
 }
 
@@ -55,7 +55,7 @@ impl Model {
     }
 }
 
-/// Changes a stream and plain maps alike, as the bytes say, and reads both.
+/// Applies the edits that the bytes choose to a stream and to the model, and compares the two after each.
 pub fn streams(data: &[u8]) {
     let mut source = Source { data };
     let mut stream = Stream::default();
@@ -153,7 +153,7 @@ fn add(source: &mut Source<'_>, stream: &mut Stream, model: &mut Model, limits: 
     }
 }
 
-/// An approximate trim removes first entries only, never more than an exact one, and nothing where references matter.
+/// An approximate trim removes entries from the beginning only, never more than an exact trim, and none if references matter.
 fn approximate_trim(stream: &mut Stream, model: &mut Model, trim: &Trim) {
     let before = stream.log().len();
     let removed = stream.trim(trim);
@@ -173,7 +173,7 @@ fn read_new(source: &mut Source<'_>, stream: &mut Stream, model: &mut Model) {
     let (name, consumer_name) = (source.name(), source.name());
     let count = usize::from(source.byte().unwrap_or(0)) % 4;
     let Some((log, group)) = stream.group_mut(&name) else { return };
-    let (last, pending) = model.groups.get_mut(&name).expect("groups are the same");
+    let (last, pending) = model.groups.get_mut(&name).expect("the stream and the model have the same groups");
     let (consumer, _) = group.consumer_or_new(&consumer_name, 1);
     let Some(start) = group.last_id.next() else { return };
     for entry in log.range(start, StreamId::MAX).take(count) {
@@ -243,7 +243,7 @@ fn same_entries<'a>(entries: impl Iterator<Item = Entry<'a>>, expected: impl Ite
     assert_eq!(read, expected);
 }
 
-/// Bytes, taken for steps and texts.
+/// Arbitrary bytes, from which the edits are drawn.
 struct Source<'a> {
     data: &'a [u8],
 }
@@ -255,7 +255,7 @@ impl Source<'_> {
         Some(*byte)
     }
 
-    /// An ID of an entry, or near one.
+    /// Draws the ID of an entry, or one next to it.
     fn id(&mut self, model: &Model) -> StreamId {
         let byte = self.byte().unwrap_or(0);
         let among = model.entries.keys().nth(usize::from(byte / 4) % model.entries.len().max(1)).copied();

@@ -1,12 +1,13 @@
-//! Properties of strings that are more than text: HyperLogLogs and bitmaps, as functions of arbitrary bytes.
+//! Properties of HyperLogLogs and bitmaps, as functions of arbitrary bytes.
 
 use ochre_datatypes::{
     bits::{self, Field, Overflow},
     hyperloglog::{self, Element, HyperLogLog, Registers},
 };
 
-/// Whatever bytes follow a HyperLogLog's header, it is either refused as corrupted by all that walk it, or it counts what it is told. The
-/// first byte is how many bytes of the rest are opcodes, the second one the limit of the sparse form; the others are elements.
+/// Arbitrary opcodes behind the header of a HyperLogLog are refused as corrupted by every function that walks them, or they are valid, and
+/// then the sparse and the dense form hold the same elements. The first byte is the number of bytes of opcodes, and the second one the
+/// limit of the sparse form. Then come the opcodes, and the elements.
 pub fn hyperloglogs(data: &[u8]) {
     let [opcodes_len, sparse_bytes_max, rest @ ..] = data else { return };
     let (opcodes, elements) = rest.split_at(usize::from(*opcodes_len).min(rest.len()));
@@ -16,7 +17,7 @@ pub fn hyperloglogs(data: &[u8]) {
         bytes.truncate(16);
         bytes.extend_from_slice(opcodes);
     }
-    let view = HyperLogLog::new(&bytes).expect("the header of one");
+    let view = HyperLogLog::new(&bytes).expect("the header is that of a HyperLogLog");
     view.decoded();
     let is_valid = view.count().is_ok();
     assert_eq!(view.registers().is_ok(), is_valid);
@@ -28,37 +29,38 @@ pub fn hyperloglogs(data: &[u8]) {
         return;
     }
 
-    // The same elements in a dense string, whose registers have no opcodes.
+    // The same elements are added to a dense string, which has no opcodes.
     let mut dense = bytes.clone();
-    hyperloglog::make_dense(&mut dense).expect("it is valid");
+    hyperloglog::make_dense(&mut dense).expect("the opcodes are valid");
     for element in elements.chunks(3).map(Element::new) {
-        let raised = hyperloglog::add(&mut bytes, element, sparse_bytes_max).expect("it is valid");
+        let raised = hyperloglog::add(&mut bytes, element, sparse_bytes_max).expect("the opcodes are valid");
         assert_eq!(raised, hyperloglog::add_dense(&mut dense, element));
     }
-    let [view, dense_view] = [&bytes, &dense].map(|bytes| HyperLogLog::new(bytes).expect("it was one"));
+    let [view, dense_view] =
+        [&bytes, &dense].map(|bytes| HyperLogLog::new(bytes).expect("the string stays a HyperLogLog"));
     assert!(view.registers() == dense_view.registers());
     assert_eq!(view.count(), dense_view.count());
 
-    // Merged into an empty one it is the same, however that is stored.
+    // The registers are the same after a merge into an empty string, in both forms.
     let mut registers = Registers::default();
-    registers.merge(view).expect("it is valid");
+    registers.merge(view).expect("the opcodes are valid");
     for as_dense in [false, true] {
         let mut merged = hyperloglog::empty();
-        hyperloglog::store(&mut merged, &registers, as_dense, sparse_bytes_max).expect("an empty one is valid");
-        let merged = HyperLogLog::new(&merged).expect("it was one");
+        hyperloglog::store(&mut merged, &registers, as_dense, sparse_bytes_max).expect("an empty string is valid");
+        let merged = HyperLogLog::new(&merged).expect("the string stays a HyperLogLog");
         assert!(merged.registers() == view.registers());
     }
 }
 
-/// A field holds what was stored in it, and no bit beside it changes. The first byte is the field's width and sign, the second one its offset,
-/// eight bytes are a value, the rest the string.
+/// A field holds the value that was stored, and no other bit changes. The first byte is the width and the signedness of the field, the
+/// second one its offset, the next eight are a value, and the rest is the string.
 pub fn bit_fields(data: &[u8]) {
     let [kind, offset, rest @ ..] = data else { return };
     let Some((value, string)) = rest.split_first_chunk::<8>() else { return };
     let value = i64::from_le_bytes(*value);
     let (signed, width) = (kind & 64 != 0, u64::from(kind & 63).max(1));
     let name = format!("{}{width}", if signed { 'i' } else { 'u' });
-    let field = Field::parse(name.as_bytes()).expect("a field");
+    let field = Field::parse(name.as_bytes()).expect("the name of a field's type");
     let offset = u64::from(*offset);
     let mut bytes = string.to_vec();
     assert_eq!(field.get(&bytes, offset), bit_by_bit(&bytes, offset, width, signed));

@@ -21,7 +21,7 @@ use std::{
     marker::PhantomData,
 };
 
-use ochre_datatypes::prefetch::{self, Approach};
+use ochre_datatypes::ElementPrefetch;
 use smallvec::SmallVec;
 
 pub use self::{
@@ -227,13 +227,13 @@ impl<'k> LockSet<'k> {
     ) {
         let set = &*self;
         let ways = elements.filter_map(|(key, element)| set.approach(database, key, element));
-        let mut ways: SmallVec<[Approach<'_>; 32]> = ways.collect();
-        prefetch::go(&mut ways);
+        let mut ways: SmallVec<[ElementPrefetch<'_>; 32]> = ways.collect();
+        ElementPrefetch::run_all(&mut ways);
     }
 
     /// The way to an element, also of a key whose time has come: nothing is looked at but addresses.
     #[inline]
-    fn approach(&self, database: usize, key: HashedKey<'_>, element: &[u8]) -> Option<Approach<'_>> {
+    fn approach(&self, database: usize, key: HashedKey<'_>, element: &[u8]) -> Option<ElementPrefetch<'_>> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let entries = shard.database(database)?;
             let position = entries.find(tag_of(key.hash, self.keyspace.shard_bits), hint_of(key.hash), key.bytes)?;

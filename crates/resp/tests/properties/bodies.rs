@@ -1,9 +1,9 @@
-//! Properties of the parser and the writer, as functions of arbitrary bytes.
+//! Properties of the parser and the writer, as functions of arbitrary bytes. The fuzzer calls the same functions.
 
 use ochre_resp::{Cut, LaterMark, Limits, Protocol, ProtocolError, ReplyWriter, RequestParser, double};
 
-/// However a stream of requests is cut into reads, the parser finds what a simple reader of the whole stream finds. Two bytes choose the
-/// limits and the reads, the others are the stream.
+/// However a stream is cut into reads, the parser finds the requests that a simple model finds in the whole stream. The first two bytes
+/// choose the limits and the reads; the others are the stream.
 pub fn requests(data: &[u8]) {
     let [flags, seed, stream @ ..] = data else { return };
     let limits = Limits {
@@ -31,7 +31,7 @@ enum Found {
     Error(ProtocolError),
 }
 
-/// What the parser finds in a stream that arrives in reads of the sizes that `next_size` says.
+/// Returns what the parser finds in a stream that arrives in reads of the sizes that `next_size` returns.
 fn arriving(stream: &[u8], limits: &Limits, mut next_size: impl FnMut() -> usize) -> Vec<Found> {
     let (mut parser, mut found, mut spans) = (RequestParser::new(), Vec::new(), Vec::new());
     let (mut buffer, mut offset, mut rest) = (Vec::new(), 0, stream);
@@ -73,7 +73,7 @@ fn arriving(stream: &[u8], limits: &Limits, mut next_size: impl FnMut() -> usize
     found
 }
 
-/// The requests of a whole stream, read in the plainest way.
+/// Returns the requests of a whole stream, parsed in the simplest way.
 fn model(stream: &[u8], limits: &Limits) -> Vec<Found> {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < stream.len() {
@@ -94,7 +94,7 @@ fn model(stream: &[u8], limits: &Limits) -> Vec<Found> {
     found
 }
 
-/// The line that starts at `at`, which moves behind it; `None` when it does not end.
+/// Returns the line at `at`, and advances `at` behind it. `None` is an incomplete line.
 fn model_header<'a>(
     stream: &'a [u8],
     at: &mut usize,
@@ -155,7 +155,7 @@ fn model_line(stream: &[u8], at: &mut usize, limits: &Limits) -> Result<Option<F
     }
 }
 
-/// The words of a line, as Redis's `sdssplitargs`.
+/// Splits a line into words, as Redis's `sdssplitargs` does.
 fn model_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let is_space = |byte: u8| byte.is_ascii_whitespace() || byte == 0x0b;
     let (mut words, mut at) = (Vec::new(), 0);
@@ -230,7 +230,7 @@ enum Reply {
     Push(Vec<Reply>),
 }
 
-/// What was written reads back, in RESP3 as it was, in RESP2 as what RESP2 has for it.
+/// A reply that was written in RESP3 reads back. In RESP2, what reads back is the form that RESP2 has for it.
 pub fn replies(data: &[u8]) {
     let mut rest = data;
     let reply = reply_from(&mut rest, 0);
@@ -243,7 +243,7 @@ pub fn replies(data: &[u8]) {
     }
 }
 
-/// Some reply that the bytes choose.
+/// Makes a reply that the bytes choose.
 fn reply_from(data: &mut &[u8], depth: usize) -> Reply {
     let [choice, number, rest @ ..] = *data else { return Reply::Null };
     *data = rest;
@@ -309,8 +309,8 @@ fn write(writer: &mut ReplyWriter<'_>, reply: &Reply) {
 }
 
 fn read(data: &mut &[u8]) -> Reply {
-    let end = data.windows(2).position(|pair| pair == b"\r\n").expect("a line's end");
-    let (mark, line) = (data[0], str::from_utf8(&data[1..end]).expect("a line of text").to_string());
+    let end = data.windows(2).position(|pair| pair == b"\r\n").expect("a line ends with CRLF");
+    let (mark, line) = (data[0], str::from_utf8(&data[1..end]).expect("a header is text").to_string());
     *data = &data[end + 2..];
     let mut elements =
         |times: usize| (0..line.parse::<usize>().expect("a count") * times).map(|_| read(data)).collect();
@@ -324,7 +324,7 @@ fn read(data: &mut &[u8]) -> Reply {
         b'$' if line == "-1" => Reply::Null,
         b'$' => {
             let (bytes, rest) = data.split_at(line.parse().expect("a length"));
-            *data = rest.strip_prefix(b"\r\n").expect("a line's end behind the bytes");
+            *data = rest.strip_prefix(b"\r\n").expect("a bulk string ends with CRLF");
             Reply::Bulk(bytes.to_vec())
         }
         b'*' => Reply::Array(elements(1)),

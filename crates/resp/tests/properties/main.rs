@@ -1,10 +1,10 @@
-//! What must hold of any bytes. The bodies are what the fuzzer runs too.
+//! Property tests: what must hold for any bytes. The fuzzer runs the same bodies.
 
 mod bodies;
 
 use proptest::prelude::*;
 
-/// Streams of pieces that mean something, which random bytes seldom do.
+/// Generates streams of pieces that are mostly meaningful, which random bytes rarely are.
 fn request_streams() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..6).prop_map(|args| {

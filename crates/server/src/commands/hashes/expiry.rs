@@ -538,7 +538,7 @@ fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        hash.expect(asked.fields.len() / 2, &rules);
+        hash.prepare(asked.fields.len() / 2, &rules);
         if let Some(Change::At(_)) = asked.expiry {
             hash.let_expire();
         }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use ochre_datatypes::{
     ValueType,
-    hash::{Field, Hash, HashRules, HashView},
+    hash::{Field, Hash, HashLimits, HashView},
     listpack::Element,
     number::{LongDouble, parse_i64},
 };
@@ -198,9 +198,9 @@ const WHOLE: CommandSpec = CommandSpec {
 };
 
 /// What decides about the forms of hashes, and about which fields are over.
-fn rules<K>(cx: &Context<'_, K>) -> HashRules {
+fn rules<K>(cx: &Context<'_, K>) -> HashLimits {
     let config = cx.core.config();
-    HashRules {
+    HashLimits {
         entries_max: config.hash_max_listpack_entries,
         value_bytes_max: config.hash_max_listpack_value,
         now_ms: cx.now_ms,
@@ -249,7 +249,7 @@ fn set_fields(cx: &mut KeyedWrite<'_>) -> Result<i64, CommandError> {
     let (key, args, rules) = (cx.key(1), cx.args, rules(cx));
     let fields = (args.len() - 2) / 2;
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        hash.expect(fields, &rules);
+        hash.prepare(fields, &rules);
         let set = |index: usize| i64::from(hash.set(args.get(index), args.get(index + 1), false, &rules));
         (2..args.len()).step_by(2).map(set).sum::<i64>()
     })?;

@@ -159,7 +159,7 @@ fn stored_intersection(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> S
         result.add_element(member, limits);
         ControlFlow::Continue(())
     });
-    result.make_ints_if_it_can(limits);
+    result.convert_to_intset(limits);
     result
 }
 

@@ -152,7 +152,7 @@ fn sadd(cx: &mut KeyedWrite<'_>) -> Run {
         if set.is_empty() {
             *set = Set::suiting(args.get(2), given, &limits);
         } else {
-            set.expect(given, &limits);
+            set.prepare(given, &limits);
         }
         (2..args.len()).filter(|&index| set.add(args.get(index), &limits)).count()
     })?;

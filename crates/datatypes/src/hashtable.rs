@@ -1,68 +1,73 @@
-//! The table of large sets and hashes: keys, each with some bytes of its owner's (a hash's value; a set has none).
+//! The hash table of large sets and hashes: it maps keys to payloads. A set's keys are its members, with empty payloads; a hash's keys are
+//! its fields, with their values as payloads.
 //!
-//! Its chunks (see [`crate::spine`]) are slotted pages of about a kilobyte, one allocation each:
+//! The table is a [`crate::spine`] of chunks. A chunk is a slotted page of about a kilobyte, in one allocation:
 //!
 //! ```text
 //!  0          4          8                         start                                        end
 //! ┌──────────┬──────────┬──────────┬──────────────┬──────────┬─────────────────────┬───────────┐
 //! │ slot 0   │ slot 1   │ slot 2   │ room         │ record 2 │ (removed)           │ record 0  │
 //! └──────────┴──────────┴──────────┴──────────────┴──────────┴─────────────────────┴───────────┘
-//!   slot      16 bits: where its record begins; 16 bits: the tag, the upper bits of the key's hash
-//!   record    head [payload length] key payload              where it is short
-//!             head [payload length] index                    where it is long: 16 bits, which of the chunk's long records
-//!   head      key length ∙ 4 + (has a payload) ∙ 2 + (is long), seven bits a byte as the payload length, lowest first
+//!   slot      16 bits: the offset of the record; 16 bits: the tag, which is the highest bits of the key's hash
+//!   record    head [payload length] key payload              a short record
+//!             head [payload length] index                    a long record: 16 bits that index the chunk's list of long records
+//!   head      key length × 4 + (has a payload) × 2 + (is long), a varint; the payload length is a varint too
+//!   varint    seven bits a byte, the lowest first
 //! ```
 //!
-//! A key of 17 bytes takes 18 for its record and 4 for its slot, and its share of the chunk's header and of the room: about 25 in all.
-//! Looking a key up compares the tags, several at once, and then one record. A chunk is grown a size class of the allocator at a time, and
-//! put together anew where removed records leave enough room.
+//! A key of 17 bytes takes 18 bytes for its record and 4 for its slot; with its share of the chunk's header and of unused room, about 25.
+//! A lookup compares the tags, several at once, and then one record. A chunk grows by one size class of the allocator at a time. When
+//! removed records leave enough room for that, it is rebuilt instead.
 
 use std::{ops::ControlFlow, sync::Arc};
 
 use crate::{
+    allocation::{ARC_HEADER, HEAVY_BYTES_MIN, arc_len},
     prefetch,
     spine::{self, Spine},
 };
 
-/// A chunk is added where they have more bytes than this on average, and one taken away where they have fewer than the other.
+/// The table gets another chunk when its chunks use more than this many bytes on average.
 const CHUNK_BYTES_GROW: usize = 896;
+/// The table loses a chunk when its chunks use fewer than this many bytes on average.
 const CHUNK_BYTES_SHRINK: usize = 320;
-/// Records longer than this are kept in an allocation of their own, so that a change of another record does not copy them.
+/// A longer record is kept in an allocation of its own, so that an edit of another record of its chunk does not copy it.
 const RECORD_INLINE_MAX: usize = 512;
-/// In a chunk with so many bytes all records are; which happens to none whose keys' hashes are what they should be.
+/// A chunk that uses more bytes than this keeps all new records outside, since offsets have 16 bits. A chunk only grows to this size if
+/// the hashes of its keys collide.
 const CHUNK_BYTES_INLINE_MAX: usize = 24 * 1024;
+/// The bytes of a slot.
 const SLOT: usize = 4;
+/// The bytes of the index that replaces key and payload of a long record.
 const INDEX: usize = 2;
-/// What an `Arc` takes beside its bytes.
-const ARC_HEADER: usize = 16;
-/// A table of so many bytes is freed where that holds nobody up.
-const HEAVY_MIN: usize = 64 * 1024;
 
-/// See the module's picture. Its clone shares all chunks, each until one of the two writes to it.
+/// A hash table from keys to payloads; see the module's picture. A clone shares all chunks, and each is copied when one of the owners writes
+/// to it.
 #[derive(Clone, Default)]
-pub struct Table {
+pub struct Hashtable {
     spine: Spine<Chunk>,
     len: usize,
-    /// What the chunks use for slots and records.
+    /// The bytes that the chunks use for slots and records.
     used: usize,
-    /// What they have allocated.
+    /// The bytes that the chunks have allocated.
     allocated: usize,
 }
 
-/// See [`prefetch::Approach`].
-pub struct Approach<'a> {
-    table: &'a Table,
+/// A lookup of one key that only prefetches; see [`ElementPrefetch`](crate::ElementPrefetch).
+pub struct LookupPrefetch<'a> {
+    table: &'a Hashtable,
     hash: u64,
     next: Step,
 }
 
-/// What is asked for next on the way to a record.
+/// What a [`LookupPrefetch`] asks for next. The chunk's address was asked for when it was made.
 enum Step {
     Slots,
     Record,
 }
 
-impl Approach<'_> {
+impl LookupPrefetch<'_> {
+    /// Prefetches the next lines. Returns whether there is another step.
     #[inline]
     pub fn step(&mut self) -> bool {
         let chunk = self.table.spine.get(self.hash);
@@ -82,52 +87,57 @@ impl Approach<'_> {
     }
 }
 
-/// A key, and what its owner put beside it.
+/// A key and its payload, as they lie in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
+    /// The member of a set, or the field of a hash.
     pub key: &'a [u8],
+    /// The bytes that the owner of the table keeps for the key.
     pub payload: &'a [u8],
 }
 
-impl Table {
+impl Hashtable {
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The bytes on the heap.
+    /// Returns the bytes on the heap.
     pub fn memory_usage(&self) -> usize {
         self.spine.memory_usage() + self.allocated
     }
 
-    /// Whether freeing it takes long.
+    /// Returns whether freeing the table takes long; see [`Collection::is_heavy`](crate::Collection::is_heavy).
     pub fn is_heavy(&self) -> bool {
-        self.allocated >= HEAVY_MIN
+        self.allocated >= HEAVY_BYTES_MIN
     }
 
-    /// The way to the record of a key.
+    /// Starts to prefetch the record of a key.
     #[inline]
-    pub fn approach(&self, key: &[u8]) -> Approach<'_> {
+    pub fn prefetch_lookup(&self, key: &[u8]) -> LookupPrefetch<'_> {
         let hash = spine::hash(key);
         self.spine.prefetch(hash);
-        Approach { table: self, hash, next: Step::Slots }
+        LookupPrefetch { table: self, hash, next: Step::Slots }
     }
 
+    /// Returns whether the table has the key.
     #[inline]
     pub fn contains(&self, key: &[u8]) -> bool {
         self.contains_hashed(spine::hash(key), key)
     }
 
-    /// As [`Table::contains`], of a key whose [`spine::hash`] is known already.
+    /// As [`Hashtable::contains`], for a key whose [`spine::hash`] is known already.
     #[inline]
     pub fn contains_hashed(&self, hash: u64, key: &[u8]) -> bool {
         self.spine.get(hash).find(hash, key).is_some()
     }
 
-    /// The payload of a key.
+    /// Returns the payload of a key, or `None` if the table does not have the key.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
         let hash = spine::hash(key);
@@ -135,13 +145,13 @@ impl Table {
         chunk.find(hash, key).map(|slot| chunk.record(slot).payload)
     }
 
-    /// Puts a key with its payload in, or another payload in the place of its payload; whether the key is new.
+    /// Inserts a key with its payload, or replaces the payload of a key that is there. Returns whether the key is new.
     #[inline]
     pub fn insert(&mut self, key: &[u8], payload: &[u8]) -> bool {
         self.insert_hashed(spine::hash(key), key, payload)
     }
 
-    /// As [`Table::insert`], of a key whose [`spine::hash`] is known already.
+    /// As [`Hashtable::insert`], for a key whose [`spine::hash`] is known already.
     pub fn insert_hashed(&mut self, hash: u64, key: &[u8], payload: &[u8]) -> bool {
         let index = self.spine.index(hash);
         let found = self.spine.chunk(index).find(hash, key);
@@ -157,7 +167,7 @@ impl Table {
         found.is_none()
     }
 
-    /// Takes a key out; whether it was there.
+    /// Removes a key. Returns whether it was there.
     #[inline]
     pub fn remove(&mut self, key: &[u8]) -> bool {
         let hash = spine::hash(key);
@@ -173,21 +183,21 @@ impl Table {
         self.fit();
     }
 
-    /// All records, in no order that lasts.
+    /// Returns all records. Their order changes when the table grows or shrinks.
     pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         self.spine.iter().flat_map(Chunk::records)
     }
 
-    /// How many chunks there are.
+    /// Returns the number of chunks, which is at least one.
     pub fn chunks(&self) -> usize {
         self.spine.chunks()
     }
 
-    /// Shows the records whose keys another table has too, until `visit` breaks off. The two are walked side by side: what a chunk of the
-    /// one has lies in one chunk of the other, or in the few that a finer division makes of it, so no key is hashed.
+    /// Visits the records whose keys the other table has too, until `visit` breaks. The two tables are walked side by side: the keys of one
+    /// chunk can only lie in one chunk of the other table, or in a few if the other table has more chunks. So no key is hashed.
     pub fn walk_common<'a>(
         &'a self,
-        other: &Table,
+        other: &Hashtable,
         mut visit: impl FnMut(Record<'a>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         for (index, chunk) in self.spine.iter().enumerate() {
@@ -206,14 +216,16 @@ impl Table {
         ControlFlow::Continue(())
     }
 
-    /// The records whose keys' [`spine::hash`] ends in these bits, and others: what some of a hash was kept of is looked for among few.
-    pub fn records_near(&self, hash: u64, bits: u32) -> impl Iterator<Item = Record<'_>> {
+    /// Returns the records whose keys may have a [`spine::hash`] that ends in the lowest `bits` bits of `hash`: all that do, and a few
+    /// others of the same chunks. It finds the keys that a [`Deadlines`](crate::deadlines::Deadlines) refers to by tag.
+    pub fn candidates(&self, hash: u64, bits: u32) -> impl Iterator<Item = Record<'_>> {
         let chunks = (self.spine.chunks().next_power_of_two() >> bits).max(1) as u64;
         (0..chunks).flat_map(move |high| self.spine.get(hash | high << bits).records())
     }
 
-    /// Visits records from a cursor on, zero for the start, until there were `count` or the end. The cursor to go on from, which is zero
-    /// after the last. What is there throughout a walk is visited, however the table changes meanwhile.
+    /// Visits records from a cursor on, until at least `count` were visited or the end is reached. Zero is the cursor of the start. Returns
+    /// the cursor to continue from, which is zero at the end. A record that is there throughout a scan is visited, however the table
+    /// changes between the calls.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut visit: impl FnMut(Record<'a>)) -> u64 {
         let (mut visited, mut chunks) = (0, 0usize);
         self.spine.walk(cursor, |chunk| {
@@ -224,7 +236,7 @@ impl Table {
         })
     }
 
-    /// A record, each with the same chance.
+    /// Returns a random record, each with the same probability, or `None` if the table is empty.
     pub fn random(&self, random: &mut impl FnMut() -> u64) -> Option<Record<'_>> {
         if self.is_empty() {
             return None;
@@ -233,7 +245,7 @@ impl Table {
         Some(self.spine.chunk(index).record(slot))
     }
 
-    /// Takes a record out, each with the same chance, after `take` saw it.
+    /// Removes a random record, each with the same probability. Returns what `take` made of the record before it was removed.
     pub fn pop_random<R>(&mut self, random: &mut impl FnMut() -> u64, take: impl FnOnce(Record<'_>) -> R) -> Option<R> {
         if self.is_empty() {
             return None;
@@ -244,7 +256,7 @@ impl Table {
         Some(taken)
     }
 
-    /// Changes a chunk, and keeps count of the bytes.
+    /// Edits a chunk, and keeps the counts of bytes right.
     #[inline]
     fn edit<R>(&mut self, index: usize, change: impl FnOnce(&mut Chunk) -> R) -> R {
         let (result, used, allocated) = self.spine.edit(index, |chunk| {
@@ -257,7 +269,7 @@ impl Table {
         result
     }
 
-    /// Adds chunks or takes some away, after one record came or went: two at most.
+    /// Adds or removes chunks after one record was inserted or removed: two at most.
     #[inline]
     fn fit(&mut self) {
         while self.used > self.spine.chunks() * CHUNK_BYTES_GROW {
@@ -294,31 +306,34 @@ impl Table {
     }
 }
 
-/// See the module's picture.
+/// One page of the table; see the module's picture.
 #[derive(Clone, Default)]
 struct Chunk {
     bytes: Arc<[u8]>,
     long: Option<Box<LongRecords>>,
+    /// The number of slots, and of records.
     count: u16,
-    /// Where the records begin.
+    /// The offset of the first record.
     start: u16,
-    /// The bytes of records that were removed.
+    /// The bytes of removed records that still lie among the others.
     dead: u16,
 }
 
-/// Key and payload of records too long for the chunk's own bytes; none where one was removed.
+/// The list of a chunk's long records.
 #[derive(Clone, Default)]
 struct LongRecords {
+    /// Key and payload, one behind the other; `None` where a record was removed.
     records: Vec<Option<Arc<[u8]>>>,
+    /// What the records and the list take, in bytes.
     bytes: usize,
 }
 
-/// What a record begins with.
+/// The head of a record, with the payload length.
 struct Head {
     key_len: usize,
     payload_len: usize,
     is_long: bool,
-    /// Its own length.
+    /// The bytes that the head itself takes.
     len: usize,
 }
 
@@ -351,7 +366,7 @@ impl Head {
         }
     }
 
-    /// The bytes that the record takes in the chunk.
+    /// Returns the bytes that the record takes in the chunk, the head included.
     fn record_len(&self) -> usize {
         self.len + if self.is_long { INDEX } else { self.key_len + self.payload_len }
     }
@@ -372,7 +387,7 @@ fn write_varint(bytes: &mut [u8], mut value: u64) -> usize {
     at + 1
 }
 
-/// The value, and how many bytes it takes.
+/// Returns the value and the number of bytes that it takes.
 #[inline]
 fn read_varint(bytes: &[u8]) -> (u64, usize) {
     if bytes[0] < 0x80 {
@@ -386,15 +401,6 @@ fn read_varint(bytes: &[u8]) -> (u64, usize) {
             return (value, at);
         }
     }
-}
-
-/// The length for an allocation of at least `len` bytes with an `Arc`'s header: as much as the allocator gives anyway (its classes are four
-/// to a doubling, and multiples of 16 below 128).
-fn roomy(len: usize) -> usize {
-    let size = len + ARC_HEADER;
-    let class =
-        if size <= 128 { size.next_multiple_of(16) } else { size.next_multiple_of(1 << ((size - 1).ilog2() - 2)) };
-    class - ARC_HEADER
 }
 
 fn tag(hash: u64) -> u16 {
@@ -413,7 +419,7 @@ impl Chunk {
         SLOT * self.count as usize
     }
 
-    /// The bytes of slots and records.
+    /// Returns the bytes that slots and records take.
     fn used(&self) -> usize {
         self.slots_len() + self.bytes.len() - self.start as usize - self.dead as usize
     }
@@ -444,27 +450,27 @@ impl Chunk {
     }
 
     fn long(&self, index: u16) -> &[u8] {
-        let long = self.long.as_ref().expect("a long record is in the list");
-        long.records[index as usize].as_ref().expect("a record's bytes go with it")
+        let long = self.long.as_ref().expect("a chunk with a long record has a list of them");
+        long.records[index as usize].as_ref().expect("the index of a record is taken in the list")
     }
 
     fn records(&self) -> impl Iterator<Item = Record<'_>> {
         (0..self.count as usize).map(|slot| self.record(slot))
     }
 
-    /// The slot of a key.
+    /// Returns the slot of a key.
     #[inline]
     fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
         self.find_slot(tag(hash), |slot| self.record(slot).key == key)
     }
 
-    /// The first slot with a tag that is the one looked for.
+    /// Returns the first slot with this tag for which `is_it` is true.
     #[inline(always)]
     fn find_slot(&self, tag: u16, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         let (slots, _) = self.bytes[..self.slots_len()].as_chunks::<SLOT>();
         let wanted = u32::from(tag) << 16;
         let has_tag = |slot: &[u8; SLOT]| (u32::from_le_bytes(*slot) ^ wanted) >> 16 == 0;
-        // Eight slots are compared at once; where one of them has the tag, it is looked for.
+        // The tags of eight slots are compared at once. Only if one of them matches is it looked for.
         let (blocks, rest) = slots.as_chunks::<8>();
         for (number, block) in blocks.iter().enumerate() {
             if block.iter().fold(false, |any, slot| any | has_tag(slot)) {
@@ -478,7 +484,7 @@ impl Chunk {
         (0..rest.len()).find(|&place| has_tag(&rest[place]) && is_it(first + place)).map(|place| first + place)
     }
 
-    /// Adds a key that is not there.
+    /// Inserts a key that is not there.
     fn insert(&mut self, hash: u64, key: &[u8], payload: &[u8]) {
         let mut head = Head::new(key, payload, false);
         if head.record_len() > RECORD_INLINE_MAX || self.used() + head.record_len() > CHUNK_BYTES_INLINE_MAX {
@@ -510,10 +516,10 @@ impl Chunk {
             }
         };
         long.records[index] = Some(bytes);
-        u16::try_from(index).expect("a chunk's records are fewer than its bytes")
+        u16::try_from(index).expect("a chunk has fewer records than bytes, whose offsets have 16 bits")
     }
 
-    /// Appends a slot for a record of so many bytes. Where the record lies.
+    /// Appends a slot for a record of `record_len` bytes. Returns the offset at which the caller writes the record.
     fn take_room(&mut self, tag: u16, record_len: usize) -> usize {
         if (self.start as usize) < self.slots_len() + SLOT + record_len {
             self.reallocate(self.used() + SLOT + record_len);
@@ -528,12 +534,15 @@ impl Chunk {
         at as usize
     }
 
-    /// Takes other bytes with room for `len`, without those of removed records.
+    /// Moves slots and records to an allocation with room for `len` bytes, and drops the bytes of removed records.
     fn reallocate(&mut self, len: usize) {
-        let size = roomy(len);
-        assert!(size <= u16::MAX as usize, "hashes spread keys over the chunks");
+        let size = arc_len(len);
+        assert!(
+            size <= u16::MAX as usize,
+            "hashes spread the keys over the chunks, so that none needs more than 64 KiB"
+        );
         let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
-        let new = Arc::get_mut(&mut bytes).expect("it was just made");
+        let new = Arc::get_mut(&mut bytes).expect("a new Arc has one owner");
         let old = &*self.bytes;
         let mut start = size;
         if self.dead == 0 {
@@ -584,18 +593,18 @@ impl Chunk {
         }
     }
 
-    /// `at`: where the record's index is.
+    /// Removes a long record from the list; `at` is the offset of its index.
     fn remove_long(&mut self, at: usize) {
         let index = u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]]);
-        let long = self.long.as_mut().expect("a long record is in the list");
-        let bytes = long.records[index as usize].take().expect("a record's bytes go with it");
+        let long = self.long.as_mut().expect("a chunk with a long record has a list of them");
+        let bytes = long.records[index as usize].take().expect("the index of a record is taken in the list");
         long.bytes -= ARC_HEADER + bytes.len();
         if long.records.iter().all(Option::is_none) {
             self.long = None;
         }
     }
 
-    /// Puts another payload beside a key.
+    /// Replaces the payload of the key at a slot.
     fn replace(&mut self, slot: usize, hash: u64, key: &[u8], payload: &[u8]) {
         let at = self.offset(slot);
         let head = Head::read(&self.bytes[at..]);
@@ -607,7 +616,7 @@ impl Chunk {
         Arc::make_mut(&mut self.bytes)[payload_at..][..payload.len()].copy_from_slice(payload);
     }
 
-    /// Takes the records out whose keys' hashes have the bit set.
+    /// Moves the records whose keys' hashes have the bit set to a new chunk, and returns it.
     fn split(&mut self, bit: u64) -> Chunk {
         let hashes: Vec<u64> = self.records().map(|record| spine::hash(record.key)).collect();
         let mut halves = [Chunk::default(), Chunk::default()];
@@ -626,7 +635,7 @@ impl Chunk {
         taken
     }
 
-    /// Takes another's records in.
+    /// Moves the records of another chunk into this one.
     fn join(&mut self, mut other: Chunk) {
         self.reallocate((self.used() + other.used()).max(1));
         for slot in 0..other.count as usize {
@@ -639,7 +648,7 @@ impl Chunk {
         Head::read(&self.bytes[self.offset(slot)..]).record_len()
     }
 
-    /// Copies a record to another chunk, and takes its long bytes along. The record is not to be used any more.
+    /// Moves a record to another chunk. The bytes of a short record stay behind and must not be used any more.
     fn move_record(&mut self, slot: usize, hash: u64, to: &mut Chunk) {
         let at = self.offset(slot);
         let head = Head::read(&self.bytes[at..]);
@@ -649,8 +658,8 @@ impl Chunk {
         copied.copy_from_slice(record);
         if head.is_long {
             let index = u16::from_le_bytes([record[head.len], record[head.len + 1]]);
-            let long = self.long.as_mut().expect("a long record is in the list");
-            let bytes = long.records[index as usize].take().expect("a record's bytes go with it");
+            let long = self.long.as_mut().expect("a chunk with a long record has a list of them");
+            let bytes = long.records[index as usize].take().expect("the index of a record is taken in the list");
             let index = to.insert_long(bytes);
             Arc::make_mut(&mut to.bytes)[to_at + head.len..][..INDEX].copy_from_slice(&index.to_le_bytes());
         }
@@ -664,8 +673,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::element_prefetch::ElementPrefetch;
 
-    impl Table {
+    impl Hashtable {
         fn assert_consistent(&self) {
             let used: usize = self.spine.iter().map(Chunk::used).sum();
             let allocated: usize = self.spine.iter().map(Chunk::allocated).sum();
@@ -687,9 +697,9 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_any_sizes_have_in_common_what_both_have() {
+    fn walk_common_finds_the_keys_of_both_tables() {
         let table = |numbers: std::ops::Range<u32>| {
-            let mut table = Table::default();
+            let mut table = Hashtable::default();
             numbers.for_each(|number| _ = table.insert(format!("member:{number}").as_bytes(), b""));
             table
         };
@@ -751,7 +761,7 @@ mod tests {
     proptest! {
         #[test]
         fn does_what_a_map_does(steps in prop::collection::vec(step(), 1..120)) {
-            let mut table = Table::default();
+            let mut table = Hashtable::default();
             let mut model = HashMap::new();
             let mut frozen = (table.clone(), model.clone());
             for step in steps {
@@ -779,7 +789,7 @@ mod tests {
             for (table, model) in [(&table, &model), (&frozen.0, &frozen.1)] {
                 prop_assert_eq!(table.len(), model.len());
                 let keys: Vec<Vec<u8>> = (0..800).map(|number| key(number, key_len(number))).collect();
-                prefetch::go(&mut keys.iter().map(|key| prefetch::Approach::Table(table.approach(key))).collect::<Vec<_>>());
+                ElementPrefetch::run_all(&mut keys.iter().map(|key| ElementPrefetch::Table(table.prefetch_lookup(key))).collect::<Vec<_>>());
                 for number in 0..800 {
                     let key = key(number, key_len(number));
                     prop_assert_eq!(table.get(&key), model.get(&key).map(Vec::as_slice));
@@ -795,7 +805,7 @@ mod tests {
 
     #[test]
     fn members_take_few_bytes() {
-        let mut table = Table::default();
+        let mut table = Hashtable::default();
         for number in 0..200_000 {
             assert!(table.insert(format!("member:{number:010}").as_bytes(), b""));
             if [1000, 30_000, 60_000, 100_000, 150_000, 199_999].contains(&number) {
@@ -807,7 +817,7 @@ mod tests {
 
     #[test]
     fn a_table_that_loses_its_keys_gives_its_memory_back() {
-        let mut table = Table::default();
+        let mut table = Hashtable::default();
         (0..50_000u32).for_each(|number| assert!(table.insert(&number.to_le_bytes(), b"")));
         let mut random = random_numbers(1);
         while table.len() > 1 {
@@ -820,8 +830,8 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_collide_are_kept() {
-        // What no client can do, as it does not know the hash's key.
+    fn colliding_keys_are_kept() {
+        // No client can do this, since the hash function's key is secret.
         let mut chunk = Chunk::default();
         for number in 0..2000u16 {
             chunk.insert(7, &number.to_le_bytes(), &[1; 100]);
@@ -833,8 +843,8 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_returns_what_stays() {
-        let mut table = Table::default();
+    fn a_scan_returns_the_keys_that_stay() {
+        let mut table = Hashtable::default();
         (0..5000u32).for_each(|number| assert!(table.insert(&number.to_le_bytes(), b"")));
         let (mut cursor, mut seen, mut step) = (0, std::collections::HashSet::new(), 0u32);
         loop {
@@ -842,7 +852,7 @@ mod tests {
             if cursor == 0 {
                 break;
             }
-            // What is above 1000 goes, then others come.
+            // The keys above 1000 are removed, then others are inserted.
             let range = (step * 200)..(step * 200 + 200);
             for number in range {
                 if number < 4000 {

@@ -1,0 +1,51 @@
+//! What an allocation really takes: the allocator's size classes, the header of an `Arc`, and how many bytes are slow to free.
+//!
+//! Chunks and leaves fill the size class that they would get anyway, so that they grow without another allocation.
+
+/// The two reference counts that an `Arc` keeps in front of its contents, in bytes.
+pub(crate) const ARC_HEADER: usize = 2 * size_of::<usize>();
+
+/// A value with this many bytes on the heap is freed by a thread of its own, where that holds up no client. See
+/// [`Collection::is_heavy`](crate::Collection::is_heavy).
+pub(crate) const HEAVY_BYTES_MIN: usize = 64 * 1024;
+
+/// The size of the block that the allocator returns for a request of `size` bytes: jemalloc's size classes, which are four to a doubling,
+/// and multiples of 16 up to 128. The smallest is 16.
+pub const fn size_class(size: usize) -> usize {
+    if size <= 128 {
+        let size = if size == 0 { 1 } else { size };
+        return size.next_multiple_of(16);
+    }
+    size.next_multiple_of(1 << ((size - 1).ilog2() - 2))
+}
+
+/// The number of bytes, `len` or more, with which an `Arc<[u8]>` fills its size class.
+pub(crate) const fn arc_len(len: usize) -> usize {
+    size_class(len + ARC_HEADER) - ARC_HEADER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_classes_are_those_of_jemalloc() {
+        for (size, class) in [
+            (0, 16),
+            (1, 16),
+            (16, 16),
+            (17, 32),
+            (128, 128),
+            (129, 160),
+            (160, 160),
+            (161, 192),
+            (256, 256),
+            (257, 320),
+            (1024, 1024),
+            (1025, 1280),
+        ] {
+            assert_eq!(size_class(size), class, "{size}");
+        }
+        assert_eq!(arc_len(100), 128 - ARC_HEADER);
+    }
+}
