@@ -19,22 +19,35 @@ type History = Vec<Call<Operation, Answer>>;
 
 #[test]
 fn histories_are_linearizable() {
-    rounds(300, 1, &[]);
+    rounds(300, 1, Choice::default());
 }
 
 /// Keys that expire within the round, so that expiry races with everything else.
 #[test]
 fn histories_with_expiry_are_linearizable() {
-    rounds(150, 2, &[1, 2, 5]);
+    rounds(150, 2, Choice { ttls_ms: &[1, 2, 5], ..Choice::default() });
 }
 
-fn rounds(count: u64, seed: u64, ttls_ms: &[u64]) {
+/// Commands that lock all keys, or exclude everybody else, race with those that lock one.
+#[test]
+fn histories_of_all_keys_at_once_are_linearizable() {
+    rounds(300, 3, Choice { all_keys: true, ..Choice::default() });
+}
+
+/// Which commands a history is made of, beside those of one key.
+#[derive(Clone, Copy, Default)]
+struct Choice {
+    ttls_ms: &'static [u64],
+    all_keys: bool,
+}
+
+fn rounds(count: u64, seed: u64, choice: Choice) {
     let server = Launch::subject().threads(4).start();
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| server.client()).collect();
     let (mut overlapping, mut aborted) = (0, 0);
     for round in 0..count {
         assert_eq!(server.client().run("FLUSHALL"), Reply::ok());
-        let history = one_round(&mut clients, seed * 1_000_000 + round, ttls_ms);
+        let history = one_round(&mut clients, seed * 1_000_000 + round, choice);
         overlapping += overlaps(&history);
         aborted += history.iter().filter(|call| call.answer == Answer::Aborted).count();
         match linearizability::check(&Keyspace, &history) {
@@ -52,7 +65,7 @@ fn rounds(count: u64, seed: u64, ttls_ms: &[u64]) {
     assert!(aborted > 0, "no transaction was aborted: WATCH was not tested");
 }
 
-fn one_round(clients: &mut [Client], seed: u64, ttls_ms: &[u64]) -> History {
+fn one_round(clients: &mut [Client], seed: u64, choice: Choice) -> History {
     let barrier = Barrier::new(clients.len());
     let origin = Instant::now();
     thread::scope(|scope| {
@@ -66,7 +79,7 @@ fn one_round(clients: &mut [Client], seed: u64, ttls_ms: &[u64]) -> History {
                     barrier.wait();
                     let mut worker = Worker { number, client, origin, calls: Vec::new() };
                     while worker.calls.len() < CALLS {
-                        worker.act(&mut random, ttls_ms);
+                        worker.act(&mut random, choice);
                     }
                     worker.calls
                 })
@@ -84,14 +97,14 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    fn act(&mut self, random: &mut Random, ttls_ms: &[u64]) {
+    fn act(&mut self, random: &mut Random, choice: Choice) {
         match random.below(10) {
             0..6 => {
-                let command = any_command(random, ttls_ms);
+                let command = any_command(random, choice, false);
                 self.run(vec![command], false);
             }
             6..8 => {
-                let commands = (0..random.between(1, 4)).map(|_| any_command(random, ttls_ms)).collect();
+                let commands = (0..random.between(1, 4)).map(|_| any_command(random, choice, true)).collect();
                 self.run(commands, true);
             }
             _ => {
@@ -99,7 +112,7 @@ impl Worker<'_> {
                 if random.chance(50) {
                     self.run(vec![Command::Get(random.below(KEYS))], false);
                 }
-                let commands = (0..random.between(1, 3)).map(|_| any_command(random, ttls_ms)).collect();
+                let commands = (0..random.between(1, 3)).map(|_| any_command(random, choice, true)).collect();
                 self.run(commands, true);
             }
         }
@@ -121,10 +134,10 @@ impl Worker<'_> {
         let invoked = self.now();
         let replies = self.client.pipeline(&requests).expect("replies");
         let answer = match (transaction, &replies[replies.len() - 1]) {
-            (true, Reply::Array(replies)) => Answer::Values(replies.iter().map(value).collect()),
+            (true, Reply::Array(replies)) => Answer::Values(replies.iter().flat_map(values).collect()),
             (true, Reply::NullArray) => Answer::Aborted,
             (true, other) => panic!("EXEC was answered by {other}"),
-            (false, reply) => Answer::Values(vec![value(reply)]),
+            (false, reply) => Answer::Values(values(reply)),
         };
         self.record(Operation::Run { commands, transaction }, answer, invoked);
     }
@@ -139,9 +152,20 @@ impl Worker<'_> {
     }
 }
 
-fn any_command(random: &mut Random, ttls_ms: &[u64]) -> Command {
+fn any_command(random: &mut Random, choice: Choice, in_transaction: bool) -> Command {
+    let ttls_ms = choice.ttls_ms;
     let key = random.below(KEYS);
     let number = i64::try_from(random.below(1000)).expect("it is small");
+    if choice.all_keys && random.chance(40) {
+        return match random.below(8) {
+            0..2 => Command::MSet((0..KEYS).collect(), number),
+            2..5 => Command::MGet((0..KEYS).collect()),
+            5 => Command::FlushAll,
+            // Alone it is no look at one moment: keys may come and go while it counts.
+            6 if in_transaction => Command::DbSize,
+            _ => Command::SwapDb,
+        };
+    }
     match random.below(10) {
         0..4 => Command::Get(key),
         4..6 if !ttls_ms.is_empty() => Command::SetPx(key, number, *random.pick(ttls_ms)),
@@ -164,8 +188,24 @@ fn request(command: &Command) -> Vec<Vec<u8>> {
         }
         Command::Incr(key) => vec!["INCR".into(), name(*key)],
         Command::Del(key) => vec!["DEL".into(), name(*key)],
+        Command::MSet(keys, number) => {
+            let pairs = keys.iter().flat_map(|key| [name(*key), number.to_string()]);
+            ["MSET".into()].into_iter().chain(pairs).collect()
+        }
+        Command::MGet(keys) => ["MGET".into()].into_iter().chain(keys.iter().map(|key| name(*key))).collect(),
+        Command::FlushAll => vec!["FLUSHALL".into()],
+        Command::DbSize => vec!["DBSIZE".into()],
+        Command::SwapDb => vec!["SWAPDB".into(), "0".into(), "1".into()],
     };
     words.into_iter().map(String::into_bytes).collect()
+}
+
+/// The answers in a command's reply: several for MGET.
+fn values(reply: &Reply) -> Vec<Option<i64>> {
+    match reply {
+        Reply::Array(replies) => replies.iter().map(value).collect(),
+        reply => vec![value(reply)],
+    }
 }
 
 fn value(reply: &Reply) -> Option<i64> {

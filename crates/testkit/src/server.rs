@@ -251,6 +251,19 @@ impl Server {
             .unwrap_or_else(|error| panic!("cannot connect to {}: {error}; its log:\n{}", self.kind.name(), self.log()))
     }
 
+    /// A connection that this core of Ochre serves. Each core gets a new connection in turn, so a few are enough to find one.
+    #[track_caller]
+    pub fn client_on_core(&self, core: usize) -> Client {
+        let wanted = format!("io-thread={core}");
+        for _ in 0..1000 {
+            let mut client = self.client();
+            if client.run("CLIENT INFO").to_text().split(' ').any(|field| field == wanted) {
+                return client;
+            }
+        }
+        panic!("{} gives no connection to core {core}", self.kind.name());
+    }
+
     /// Returns whether the server has not ended.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
