@@ -18,6 +18,7 @@ pub mod request;
 pub mod server;
 pub mod session;
 pub mod start;
+mod sys;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,4 +1,4 @@
-//! Listeners: they take connections in, and hand them to the cores in turn.
+//! Listeners: they accept connections and hand them to the cores in turn.
 
 use std::{
     io,
@@ -23,20 +23,24 @@ use crate::{
 
 /// A connection on its way to its core.
 pub struct Arrival {
+    /// The connection itself.
     pub stream: Accepted,
+    /// The connection's client, already registered.
     pub client: Arc<Client>,
-    /// What it is answered in until it says otherwise.
+    /// The protocol of replies until the client chooses one with HELLO.
     pub protocol: Protocol,
 }
 
-/// A bound socket.
+/// A bound socket that listens.
 pub enum Listener {
+    /// On a TCP address.
     Tcp(StdTcpListener),
+    /// On a Unix socket.
     Unix(std::os::unix::net::UnixListener),
 }
 
 impl Listener {
-    /// As the log calls it.
+    /// The transport's name in the log.
     pub fn transport(&self) -> &'static str {
         match self {
             Listener::Tcp(_) => "tcp",
@@ -44,7 +48,7 @@ impl Listener {
         }
     }
 
-    /// Its address, where it is one of TCP.
+    /// The address of a TCP listener.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
             Listener::Tcp(listener) => listener.local_addr().ok(),
@@ -53,10 +57,10 @@ impl Listener {
     }
 }
 
-/// How long accepting rests after the system refused (no file descriptor left), so that it does not spin.
-const REST: Duration = Duration::from_millis(10);
+/// The pause after accepting failed, so that the acceptor does not spin while the process is out of file descriptors.
+const PAUSE: Duration = Duration::from_millis(10);
 
-/// Binds an address.
+/// Listens on a TCP address.
 pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
@@ -69,7 +73,7 @@ pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
     Ok(Listener::Tcp(socket.into()))
 }
 
-/// Binds a Unix socket, in place of one that was left behind.
+/// Listens on a Unix socket. A file that an earlier process left at the path is replaced.
 pub fn bind_unix(path: &Path, permissions: Option<u32>, backlog: i32) -> io::Result<Listener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -85,7 +89,7 @@ pub fn bind_unix(path: &Path, permissions: Option<u32>, backlog: i32) -> io::Res
     Ok(Listener::Unix(socket.into()))
 }
 
-/// Takes connections in for as long as the server runs.
+/// Accepts connections until the task is aborted.
 pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {
     enum Registered {
         Tcp(TcpListener),
@@ -107,17 +111,17 @@ pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {
             },
         };
         match accepted {
-            Ok((stream, peer)) => take_in(&server, stream, peer),
+            Ok((stream, peer)) => accept_connection(&server, stream, peer),
             Err(error) => {
                 tracing::warn!("Accepting client connection: {error}");
-                tokio::time::sleep(REST).await;
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }
 }
 
-/// Gives a connection its client and its core, or refuses it.
-fn take_in(server: &Arc<Server>, stream: Accepted, peer: Option<SocketAddr>) {
+/// Creates the client of a connection and hands both to a core, or refuses the connection.
+fn accept_connection(server: &Arc<Server>, stream: Accepted, peer: Option<SocketAddr>) {
     let config = server.config.current();
     if let Err(refusal) = admit(server, &config, peer) {
         server.refused_connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -148,7 +152,7 @@ fn take_in(server: &Arc<Server>, stream: Accepted, peer: Option<SocketAddr>) {
     server.hand_over(core, Arrival { stream, client, protocol });
 }
 
-/// Whether a connection may come in; else what it is told.
+/// Whether a connection is accepted. The error is the reply that it gets otherwise.
 fn admit(server: &Server, config: &Config, peer: Option<SocketAddr>) -> Result<(), &'static [u8]> {
     if server.clients.len() >= config.maxclients as usize {
         return Err(b"-ERR max number of clients reached\r\n");
@@ -165,10 +169,10 @@ for the default user. In this mode connections are only accepted from the loopba
 external computers, either set a password with the 'requirepass' directive, or, where nobody else can reach the port, disable \
 protected mode with 'CONFIG SET protected-mode no' from the loopback interface.\r\n";
 
-/// Tells a connection why it is refused, as far as it listens, and ends it.
+/// Sends a connection the reason for its refusal, and closes it.
 fn refuse(stream: Accepted, text: &[u8]) {
     use std::io::Write;
-    // The socket does not block, and its empty buffer takes a line.
+    // The socket is non-blocking, and its empty buffer has room for the line. A client that has gone already is not told.
     let _ = match stream {
         Accepted::Tcp(mut stream) => stream.write(text),
         Accepted::Unix(mut stream) => stream.write(text),
@@ -180,7 +184,7 @@ fn keep_alive(stream: &std::net::TcpStream, idle_s: u64) {
         return;
     }
     let idle = Duration::from_secs(idle_s);
-    // As Redis: the probes are spread over another third of the time, three of them.
+    // As in Redis: three probes, a third of the idle time apart.
     let probes =
         TcpKeepalive::new().with_time(idle).with_interval((idle / 3).max(Duration::from_secs(1))).with_retries(3);
     let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&probes);

@@ -1,4 +1,4 @@
-//! What an operator can see of a running server: INFO's sections, and what they are made of.
+//! What an operator sees of a running server: the sections of INFO and the figures in them.
 
 pub mod info;
 pub mod process_figures;
