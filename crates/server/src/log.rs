@@ -231,7 +231,11 @@ impl Visit for Text {
 enum Output {
     Standard,
     /// `identity` tells whether the file at `path` is still the one that is open.
-    File { path: PathBuf, file: File, identity: (u64, u64) },
+    File {
+        path: PathBuf,
+        file: File,
+        identity: (u64, u64),
+    },
 }
 
 impl Output {

@@ -111,7 +111,12 @@ impl OldLine<'_> {
 }
 
 /// Whether the directive's lines, read in order, give the value in force.
-fn give_value_in_force(lines: &[OldLine<'_>], directive: &'static Directive, config: &Config, defaults: &Config) -> bool {
+fn give_value_in_force(
+    lines: &[OldLine<'_>],
+    directive: &'static Directive,
+    config: &Config,
+    defaults: &Config,
+) -> bool {
     let mut read = defaults.clone();
     let mut place = Place::FirstLine;
     for line in lines.iter().filter(|line| line.directive.is_some_and(|other| std::ptr::eq(other, directive))) {

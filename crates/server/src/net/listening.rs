@@ -156,6 +156,5 @@ fn ip_address(address: &str) -> io::Result<IpAddr> {
 
 /// Whether this machine does not have the address, or does not speak its protocol.
 fn is_missing(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || sys::is_unsupported_protocol(error)
+    error.kind() == io::ErrorKind::AddrNotAvailable || sys::is_unsupported_protocol(error)
 }
