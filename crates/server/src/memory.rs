@@ -44,6 +44,12 @@ pub fn purge() -> bool {
     unsafe { tikv_jemalloc_sys::mallctl(PURGE.as_ptr(), nothing, no_len, nothing, 0) == 0 }
 }
 
+/// Starts the allocator's background thread, which a child process does not inherit.
+pub fn start_background_thread() {
+    // Without the thread, memory is still returned to the system, but only when the process allocates or frees.
+    let _ = tikv_jemalloc_ctl::background_thread::write(true);
+}
+
 /// The allocator's own report.
 pub fn allocator_report() -> Vec<u8> {
     let mut report = Vec::new();

@@ -10,7 +10,7 @@ use sd_notify::NotifyState;
 
 use crate::{
     config::{Config, Directive, Hook, NotApplied, Supervision, system_text},
-    log,
+    log, memory,
     sys::{self, Fork, OpenFilesLimit},
 };
 
@@ -20,6 +20,7 @@ pub fn daemonize() -> io::Result<()> {
         std::process::exit(0);
     }
     sys::start_session()?;
+    memory::start_background_thread();
     let null = fs::File::options().read(true).write(true).open("/dev/null")?;
     sys::redirect_standard_streams(&null)
 }

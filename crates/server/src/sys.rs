@@ -26,8 +26,8 @@ pub enum Fork {
 /// Only for a process that has started no thread: of several threads, the child has the calling one alone, and any lock that another one
 /// held stays locked in it.
 pub fn fork() -> io::Result<Fork> {
-    // SAFETY: the caller has started no thread, so the child may use everything that it inherits. The allocator's own thread does not count:
-    // jemalloc registers handlers that prepare its state for a fork.
+    // SAFETY: the caller has started no thread, so the child may use everything that it inherits. The allocator has a thread of its own, and
+    // registers handlers that bring its state in order in parent and child.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Fork::Child),
