@@ -18,6 +18,7 @@ pub fn resident() -> usize {
 /// The allocator's figures, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllocatorFigures {
+    /// In objects that are in use.
     pub allocated: usize,
     /// In pages that hold anything.
     pub active: usize,

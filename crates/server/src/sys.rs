@@ -270,8 +270,8 @@ mod tests {
             std::fs::write(folder.join(name), "").unwrap();
         }
         assert_eq!(glob(&folder.join("*.conf")), [folder.join("a.conf"), folder.join("b.conf")]);
-        assert_eq!(glob(&folder.join("*.none")), [PathBuf::new(); 0]);
-        assert_eq!(glob(Path::new(OsStr::from_bytes(b"a\0b"))), [PathBuf::new(); 0]);
+        assert!(glob(&folder.join("*.none")).is_empty());
+        assert!(glob(Path::new(OsStr::from_bytes(b"a\0b"))).is_empty());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
