@@ -112,7 +112,7 @@ impl Supervisor {
 
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!("systemd could not be told: {}", system_text(&error));
+        tracing::warn!("systemd could not be notified: {}", system_text(&error));
     }
 }
 

@@ -254,3 +254,26 @@ fn machine() -> String {
     let kernel = read("/proc/sys/kernel/osrelease");
     format!("{model}, {cores} cores, Linux {}", kernel.trim())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_figures_read_back() {
+        let text = "# A machine\nGET-p1\tOchre\tcpu-us\t8.220\nGET-p1\tRedis\tcpu-us\t9.050\nmemory-key-8B\tOchre\tbytes\t46.000\n";
+        let results = Results::read(text).unwrap();
+        assert_eq!(results.print(), text);
+        let page = results.page();
+        assert!(page.contains("Machine: A machine."), "{page}");
+        assert!(page.contains("| GET-p1 | – | – | – | 8.22 | – | 9.05 | 0.91 | ≤ 0.95 |"), "{page}");
+        assert!(page.contains("| memory-key-8B | bytes | 46 | – | – | – |  |"), "{page}");
+        assert!(Results::read("GET-p1\tOchre\n").is_err());
+    }
+
+    #[test]
+    fn the_committed_figures_read_back() {
+        let text = fs::read_to_string(folder().join("results.tsv")).unwrap();
+        assert_eq!(Results::read(&text).unwrap().print(), text);
+    }
+}

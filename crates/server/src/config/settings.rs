@@ -148,7 +148,7 @@ settings! {
         /// The most memory that the server may use. Beyond it, commands that need more memory are refused. 0 is no limit.
         maxmemory: u64, "maxmemory" = "0", Memory::any(), example("2gb");
         /// Which keys to evict at maxmemory: those least recently used (`lru`), least frequently used (`lfu`) or any (`random`), of all
-        /// keys (`allkeys-…`) or of those with an expiry (`volatile-…`); `volatile-ttl` for those that expire soonest; or
+        /// keys (`allkeys-*`) or of those with an expiry (`volatile-*`); `volatile-ttl` for those that expire soonest; or
         /// `noeviction`. This version evicts no keys: the policy only decides whether OBJECT FREQ or OBJECT IDLETIME works.
         maxmemory_policy: MaxmemoryPolicy, "maxmemory-policy" = "noeviction", Choice::new();
         /// The number of keys that are compared to choose one to evict.
