@@ -1,7 +1,7 @@
-//! The crates with unsafe code, under AddressSanitizer.
+//! `cargo xtask asan`: the tests of the crates with unsafe code, under AddressSanitizer.
 //!
-//! The sanitizer is not a stable option of the compiler, but the stable compiler carries it: RUSTC_BOOTSTRAP lets us ask for it
-//! without a nightly toolchain. The flags need a target directory of their own, or every other build would start anew.
+//! The option for the sanitizer is unstable, but the stable compiler accepts it with RUSTC_BOOTSTRAP=1, so no nightly toolchain is needed.
+//! The flags get a target directory of their own: in the shared one, each change of flags would rebuild everything.
 
 use ochre_testkit::workspace;
 
@@ -9,7 +9,7 @@ use crate::shell;
 
 const CRATES: [&str; 3] = ["ochre-resp", "ochre-datatypes", "ochre-keyspace"];
 
-/// The one platform that the sanitizer is used on; naming it keeps its flags away from build scripts and macros.
+/// The platform. Naming it keeps the sanitizer's flags away from build scripts and procedural macros.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 pub fn run() -> Result<(), String> {

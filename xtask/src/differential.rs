@@ -1,4 +1,4 @@
-//! `cargo xtask differential`: the differential test with other seeds, more sequences, or fewer commands.
+//! `cargo xtask differential`: runs the differential test with other seeds, more sequences, or fewer commands.
 
 use crate::shell;
 
@@ -6,8 +6,14 @@ const USAGE: &str = "\
 usage: cargo xtask differential [--seed N] [--sequences M] [--against redis|valkey] [--threads 1|4]
                                 [--only COMMAND-OR-GROUP,…] [--failures N] [--subject redis|valkey]
 
-Draws random command sequences, sends them to Ochre and to a reference server, and compares. Groups are those of COMMAND DOCS:
-string, generic, transactions, … A subcommand is named like config|get. --subject runs a reference server in Ochre's place.
+Draws random sequences of commands, sends them to Ochre and to a reference server, and compares replies and data.
+
+  --seed N          the seed of the first sequence; each further sequence has the next number
+  --sequences M     the number of sequences
+  --only …          draw only these commands or groups; a subcommand is written config|get, and a group is
+                    one of COMMAND DOCS: string, generic, transactions, …
+  --failures N      stop after N different failures
+  --subject …       run a reference server in Ochre's place
 ";
 
 fn test_name(against: &str, threads: &str) -> Result<String, String> {
@@ -21,7 +27,7 @@ fn test_name(against: &str, threads: &str) -> Result<String, String> {
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let mut command = shell::cargo(&["test", "--quiet", "--package", "ochre-tests", "--test", "differential", "--"]);
-    // A run by hand is there to find what fails: many failures are better than the first.
+    // A person who explores wants to see many failures, not only the first.
     command.env("OCHRE_FAILURES", "60").env("RUST_BACKTRACE", "0");
     let (mut against, mut threads) = ("redis", "4");
     let mut words = arguments.iter();
@@ -30,7 +36,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
             print!("{USAGE}");
             return Ok(());
         }
-        let value = words.next().ok_or_else(|| format!("{word} wants a value\n\n{USAGE}"))?;
+        let value = words.next().ok_or_else(|| format!("{word} needs a value\n\n{USAGE}"))?;
         match word.as_str() {
             "--seed" => {
                 command.env("OCHRE_SEED", value);

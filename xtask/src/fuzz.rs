@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: the targets of fuzz/.
+//! `cargo xtask fuzz`: runs a target of fuzz/, or lists them.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         return Err(format!("there is no fuzz target {target}; there are {}", names.join(", ")));
     }
     let mut command = shell::cargo(&["fuzz", "run", target]);
-    // libFuzzer needs flags of an unstable compiler, which the stable one takes when told so.
+    // libFuzzer needs unstable flags, which the stable compiler accepts with this variable.
     command.args(options).env("RUSTC_BOOTSTRAP", "1");
-    shell::run(&mut command).map_err(|error| format!("{error}; `cargo install cargo-fuzz` gives the command"))
+    shell::run(&mut command).map_err(|error| format!("{error}; `cargo install cargo-fuzz` installs the command"))
 }

@@ -1,6 +1,8 @@
-//! Gate and lock sets under the model checker loom, which runs their tests in every order of events that the memory model allows.
+//! `cargo xtask loom`: gate and lock sets under the model checker loom, which runs a test in all orders of events that the memory model
+//! allows.
 //!
-//! It stands in for the primitives of synchronisation by a configuration flag, so it needs a target directory of its own.
+//! With `--cfg loom` the keyspace uses loom's locks and atomics. The flag gets a target directory of its own: in the shared one, each change of
+//! flags would rebuild everything.
 
 use ochre_testkit::workspace;
 

@@ -1,4 +1,4 @@
-//! The workspace's own commands: `cargo xtask …`. One file a subject; this one only tells them apart.
+//! The workspace's own commands: `cargo xtask …`. Each has a file of its own; this one chooses among them.
 
 mod asan;
 mod bench;
@@ -16,17 +16,17 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test [PART…]      set up and run everything, or some parts: fmt, clippy, unit, loom, asan, compat,
+  test [PART…]      run all tests, or some parts: fmt, clippy, doc, unit, generated, loom, asan,
                     or a test program of tests/ (differential, protocol, clients, …)
-  verify            what can be checked without changing or running anything: format, clippy, generated files
-  fix               format the code and write the generated files anew
-  compat            write COMPAT.md from the running servers
-  differential      explore with the differential test; --help tells how
-  bench             measure beside the reference servers; --help tells how
-  asan              the crates with unsafe code under AddressSanitizer
-  loom              gate and lock sets in every order of events
-  fuzz [TARGET]     fuzz targets; without a name, list them
-  references        only set up the reference servers, and tell where they are
+  verify            check format, lints, documentation and generated files; changes no file
+  fix               format the code and write the generated files
+  compat            write COMPAT.md only
+  differential      run the differential test with other seeds or fewer commands; see --help
+  bench             measure Ochre and the reference servers; see --help
+  asan              test the crates with unsafe code under AddressSanitizer
+  loom              test gate and lock sets in all orders of events
+  fuzz [TARGET]     run a fuzz target; without a name, list them
+  references        set up the reference servers and print where they are
 ";
 
 fn main() -> ExitCode {
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         "test" => testing::test(rest),
         "verify" => testing::verify(),
         "fix" => testing::fix(),
-        "compat" => testing::build_server().and_then(|()| generated::write()),
+        "compat" => generated::write_compat(),
         "differential" => differential::run(rest),
         "bench" => bench::run(rest),
         "asan" => asan::run(),

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use ochre_testkit::{references, workspace};
 
-use crate::shell::{cargo, run};
+use crate::shell::{build_server, cargo, run};
 use crate::{asan, generated, loom};
 
-/// A part of the tests: its name, and what runs it.
+/// A part of the tests.
 struct Part {
     name: String,
     run: Box<dyn Fn() -> Result<(), String>>,
@@ -19,11 +19,12 @@ impl Part {
     }
 }
 
-/// All tests, or the named parts of them. Goes on after a failure, and tells all of them at the end.
+/// Runs all parts, or those that are named. A failure does not stop the other parts; a summary at the end lists all of them.
 pub fn test(names: &[String]) -> Result<(), String> {
     let mut parts = vec![
         Part::new("fmt", format_is_right),
         Part::new("clippy", clippy),
+        Part::new("doc", documentation),
         Part::new("unit", || run(&mut cargo(&["test", "--workspace", "--exclude", "ochre-tests"]))),
     ];
     for program in test_programs()? {
@@ -31,7 +32,7 @@ pub fn test(names: &[String]) -> Result<(), String> {
         parts
             .push(Part::new(&name, move || run(&mut cargo(&["test", "--package", "ochre-tests", "--test", &program]))));
     }
-    parts.push(Part::new("compat", generated::are_current));
+    parts.push(Part::new("generated", generated::are_current));
     parts.push(Part::new("loom", loom::run));
     parts.push(Part::new("asan", asan::run));
     if !names.is_empty() {
@@ -47,11 +48,11 @@ pub fn test(names: &[String]) -> Result<(), String> {
         println!("\n== {name}");
         let start = Instant::now();
         let result = run();
-        let good = result.is_ok();
+        let passed = result.is_ok();
         results.push((name.into(), start.elapsed(), result));
-        good
+        passed
     };
-    // Without these two nothing that follows can say anything.
+    // Without these two no part can run.
     let ready = step("set-up", &|| references::set_up().map(drop)) && step("build", &build_server);
     if ready {
         for part in &parts {
@@ -72,15 +73,16 @@ pub fn test(names: &[String]) -> Result<(), String> {
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
-/// What can be checked by reading.
+/// Checks what needs no test to run: format, lints, documentation and generated files. It changes no file.
 pub fn verify() -> Result<(), String> {
     format_is_right()?;
     clippy()?;
+    documentation()?;
     build_server()?;
     generated::are_current()
 }
 
-/// Writes what `verify` reads.
+/// Formats the code and writes the generated files, so that [`verify`] accepts both.
 pub fn fix() -> Result<(), String> {
     run(&mut cargo(&["fmt", "--all"]))?;
     build_server()?;
@@ -95,15 +97,12 @@ fn clippy() -> Result<(), String> {
     run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
-/// Builds the server once, and has every test program use that one.
-pub fn build_server() -> Result<(), String> {
-    if std::env::var_os("OCHRE_BIN").is_some() {
-        return Ok(());
-    }
-    run(&mut cargo(&["build", "--quiet", "--package", "ochre-server"]))
+/// Builds the documentation of all crates. A warning, such as a link that leads nowhere, is an error.
+fn documentation() -> Result<(), String> {
+    run(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The test programs of tests/, in the order in which its manifest names them.
+/// The test programs of tests/, in the order of its manifest.
 fn test_programs() -> Result<Vec<String>, String> {
     let path = workspace::root().join("tests/Cargo.toml");
     let manifest = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;

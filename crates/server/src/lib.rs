@@ -39,6 +39,7 @@ pub mod server;
 pub mod session;
 pub mod sockets;
 pub mod start;
+mod sys;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

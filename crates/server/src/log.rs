@@ -1,4 +1,4 @@
-//! The log: lines in Redis's shape, so that what reads Redis's logs reads ours.
+//! The log. Its lines have Redis's format, so that tools for Redis's logs can read them.
 //!
 //! ```text
 //! 4242:M 23 Nov 2026 20:38:27.123 * Ready to accept connections tcp
@@ -6,7 +6,8 @@
 //!  pid role: C starting, M serving └ level: . debug (TRACE)  - verbose (DEBUG)  * notice (INFO)  # warning (WARN, ERROR)
 //! ```
 //!
-//! Lines come from the macros of `tracing`. Level and file can change at any time; a log file that was renamed or removed is made anew.
+//! Lines are written with the macros of `tracing`. Level and file can change at any time. A log file that was renamed or removed is created
+//! again at the next line.
 
 use std::{
     fmt::{self, Write as _},
@@ -30,25 +31,30 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::config::{Config, LogLevel, StartError, commit, system_text};
+use crate::{
+    config::{Config, LogLevel, StartError, commit, system_text},
+    sys::{self, LocalTime},
+};
 
-/// What the process is doing, as its log lines say.
+/// What the process is doing. Each log line shows it as a letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Role {
+    /// Reads its configuration and binds its addresses.
     Starting = b'C',
+    /// Serves clients; `M` is for Redis's "master".
     Serving = b'M',
 }
 
-/// Begins to log as the configuration says. To be called once.
+/// Starts logging as the configuration says. Call it once.
 pub fn start(config: &Config) -> Result<(), StartError> {
     configure(config).map_err(|reason| StartError::Setting { reason })?;
-    // Only a test can have begun before.
+    // It fails only in a test, where an earlier test has started the log.
     let _ = tracing_subscriber::registry().with(Lines).try_init();
     Ok(())
 }
 
-/// Takes up another level or file. An error leaves everything as it is.
+/// Changes the level and the file. After an error both are as before.
 pub fn configure(config: &Config) -> Result<(), String> {
     let output = Output::open(config.logfile.as_deref())
         .map_err(|error| format!("Can't open the log file: {}", system_text(&error)))?;
@@ -58,12 +64,12 @@ pub fn configure(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
-/// Says from now on that the process is in this role.
+/// Shows this role in all lines from now on.
 pub fn set_role(role: Role) {
     ROLE.store(role as u8, Ordering::Relaxed);
 }
 
-/// The first lines.
+/// Writes the first lines. `is_configured` is whether there is a configuration file or any option.
 pub fn starting(is_configured: bool) {
     tracing::info!("oO0OoO0OoO0Oo Ochre is starting oO0OoO0OoO0Oo");
     tracing::info!(
@@ -83,7 +89,7 @@ pub fn starting(is_configured: bool) {
     }
 }
 
-/// What is about to serve. Test suites wait for ` PID: <pid>` and, after it, for [`initialized`].
+/// Writes what is about to serve. Redis's test suite waits for ` PID: <pid>` and then for the line of [`initialized`].
 pub fn serving(config: &Config) {
     set_role(Role::Serving);
     tracing::info!("Running mode=standalone, port={}.", config.port);
@@ -94,56 +100,56 @@ pub fn serving(config: &Config) {
     }
 }
 
-/// All is made, and listening begins.
+/// Writes that the server is set up and starts to listen.
 pub fn initialized() {
     tracing::info!("Server initialized");
 }
 
-/// Clients may come; over `tcp` or `unix`.
+/// Writes that clients can connect over a transport: `tcp` or `unix`.
 pub fn ready(transport: &str) {
     tracing::info!("Ready to accept connections {transport}");
 }
 
-/// An address that cannot be listened on.
+/// Writes that an address cannot be listened on.
 pub fn cannot_bind(address: &str, port: u16, error: &io::Error) {
     let reason = system_text(error);
     tracing::warn!("Warning: Could not create server TCP listening socket {address}:{port}: bind: {reason}");
 }
 
-/// The end of a start that found an address that cannot be listened on.
+/// Writes that the server does not start because an address cannot be listened on.
 pub fn cannot_listen(port: u16) {
     tracing::warn!("Failed listening on port {port} (tcp), aborting.");
 }
 
-/// A Unix socket that cannot be listened on.
+/// Writes that the Unix socket cannot be listened on.
 pub fn cannot_open_unix_socket(path: &Path, error: &io::Error) {
     tracing::warn!("Failed opening Unix socket: bind: {}: {}", path.display(), system_text(error));
 }
 
-/// A signal that ends the server.
+/// Writes which signal ends the server.
 pub fn received_signal(name: &str) {
     tracing::warn!("Received {name} scheduling shutdown...");
 }
 
-/// The end begins.
+/// Writes that the shutdown begins.
 pub fn shutting_down() {
     tracing::info!("User requested shutdown...");
 }
 
-/// The last line.
+/// Writes the last line.
 pub fn bye() {
     tracing::warn!("Ochre is now ready to exit, bye bye...");
 }
 
-/// The [`LogLevel`] in force. On its own and not with the output, since every log macro looks at it.
+/// The [`LogLevel`] in force. It is not guarded by the output's lock, since every log macro reads it.
 static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Notice as u8);
 
 static ROLE: AtomicU8 = AtomicU8::new(Role::Starting as u8);
 
-/// Guards the output, so that lines do not mix: a plain mutex, as logging is off the way of requests.
+/// Guards the output, so that lines of different threads do not mix. A plain mutex, since requests do not log.
 static OUTPUT: Mutex<Output> = Mutex::new(Output::Standard);
 
-/// What events must be at least.
+/// The level below which events are not written.
 fn least_level() -> LevelFilter {
     match LEVEL.load(Ordering::Relaxed) {
         level if level == LogLevel::Debug as u8 => LevelFilter::TRACE,
@@ -154,7 +160,7 @@ fn least_level() -> LevelFilter {
     }
 }
 
-/// Writes the events of our own crates; those of libraries say nothing to an operator.
+/// Writes the events of Ochre's own crates; those of libraries mean nothing to an operator.
 struct Lines;
 
 impl<S: Subscriber> Layer<S> for Lines {
@@ -170,7 +176,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         let mut text = Text::default();
         event.record(&mut text);
         let line = line(*event.metadata().level(), SystemTime::now(), &text);
-        // There is nowhere to tell that the log cannot be written.
+        // A failure to write to the log cannot be logged.
         let _ = OUTPUT.lock().write(line.as_bytes());
     }
 }
@@ -184,7 +190,7 @@ fn line(level: Level, now: SystemTime, text: &Text) -> String {
     };
     let role = char::from(ROLE.load(Ordering::Relaxed));
     let mut line = format!("{}:{role} {} {mark} ", std::process::id(), local_time(now));
-    // What clients sent may be in a line, and must not look like another one.
+    // A line may contain text that a client sent. Escaped, it cannot pretend to be a line of its own.
     for character in text.message.chars().chain(text.fields.chars()) {
         if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
     }
@@ -195,21 +201,9 @@ fn line(level: Level, now: SystemTime, text: &Text) -> String {
 fn local_time(now: SystemTime) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = since_epoch.as_secs() as libc::time_t;
-    // SAFETY: all zeros is a valid tm: numbers, and a pointer that may be null.
-    let mut local: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to our own values; localtime_r keeps none of them.
-    unsafe { libc::localtime_r(&seconds, &mut local) };
-    format!(
-        "{:02} {} {} {:02}:{:02}:{:02}.{:03}",
-        local.tm_mday,
-        MONTHS[local.tm_mon as usize % 12],
-        local.tm_year + 1900,
-        local.tm_hour,
-        local.tm_min,
-        local.tm_sec,
-        since_epoch.subsec_millis()
-    )
+    let LocalTime { year, month, day, hour, minute, second } = sys::local_time(since_epoch.as_secs() as i64);
+    let millisecond = since_epoch.subsec_millis();
+    format!("{day:02} {} {year} {hour:02}:{minute:02}:{second:02}.{millisecond:03}", MONTHS[month])
 }
 
 /// An event's message and its other fields.
@@ -225,7 +219,7 @@ impl Visit for Text {
             "message" => write!(self.message, "{value:?}"),
             name => write!(self.fields, " {name}={value:?}"),
         };
-        written.expect("a string takes all that is written");
+        written.expect("writing to a string cannot fail");
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -236,7 +230,12 @@ impl Visit for Text {
 /// Where the lines go.
 enum Output {
     Standard,
-    File { path: PathBuf, file: File, identity: (u64, u64) },
+    /// `identity` tells whether the file at `path` is still the one that is open.
+    File {
+        path: PathBuf,
+        file: File,
+        identity: (u64, u64),
+    },
 }
 
 impl Output {
@@ -261,7 +260,7 @@ impl Output {
     }
 }
 
-/// Device and inode: what makes a file the same one, whatever its name.
+/// Device and inode, which stay the same when a file is renamed.
 fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }

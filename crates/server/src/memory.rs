@@ -18,6 +18,7 @@ pub fn resident() -> usize {
 /// The allocator's figures, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllocatorFigures {
+    /// In objects that are in use.
     pub allocated: usize,
     /// In pages that hold anything.
     pub active: usize,
@@ -42,6 +43,12 @@ pub fn purge() -> bool {
     let (nothing, no_len) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: the name ends with a zero, and a purge reads and writes nothing.
     unsafe { tikv_jemalloc_sys::mallctl(PURGE.as_ptr(), nothing, no_len, nothing, 0) == 0 }
+}
+
+/// Starts the allocator's background thread, which a child process does not inherit.
+pub fn start_background_thread() {
+    // Without the thread, memory is still returned to the system, but only when the process allocates or frees.
+    let _ = tikv_jemalloc_ctl::background_thread::write(true);
 }
 
 /// The allocator's own report.

@@ -1,4 +1,4 @@
-//! The process as the system sees it: background, id file, supervisor, open files, working directory, signals.
+//! The process as the system sees it: daemon, pid file, supervisor, open files, working directory, signals.
 
 use std::{
     fs,
@@ -10,29 +10,19 @@ use sd_notify::NotifyState;
 
 use crate::{
     config::{Config, Directive, Hook, NotApplied, Supervision, system_text},
-    log,
+    log, memory,
+    sys::{self, Fork, OpenFilesLimit},
 };
 
-/// Leaves the terminal and goes on in the background; the process that was started ends well. To be called while there is one thread.
+/// Continues as a child process without a terminal; the process that was started exits with success. Call it before any thread is started.
 pub fn daemonize() -> io::Result<()> {
-    // SAFETY: there is one thread, so the child has everything that it may use.
-    match unsafe { libc::fork() } {
-        -1 => return Err(io::Error::last_os_error()),
-        0 => {}
-        _ => std::process::exit(0),
+    if sys::fork()? == Fork::Parent {
+        std::process::exit(0);
     }
-    // SAFETY: setsid touches no memory.
-    if unsafe { libc::setsid() } == -1 {
-        return Err(io::Error::last_os_error());
-    }
+    sys::start_session()?;
+    memory::start_background_thread();
     let null = fs::File::options().read(true).write(true).open("/dev/null")?;
-    for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
-        // SAFETY: `null` is open, and what the standard descriptors were is used by nobody.
-        if unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&null), standard) } == -1 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
+    sys::redirect_standard_streams(&null)
 }
 
 /// A file with the process's id, removed when dropped.
@@ -42,7 +32,7 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    /// Writes it where the configuration wants one. A failure is logged and does not end the start, as in Redis.
+    /// Writes the file that the configuration asks for, if it asks for one. A failure is logged and does not stop the server, as in Redis.
     pub fn create(config: &Config, in_background: bool) -> Option<PidFile> {
         let default = in_background.then(|| PathBuf::from("/var/run/ochre.pid"));
         let path = config.pidfile.clone().or(default)?;
@@ -61,21 +51,24 @@ impl PidFile {
 impl Drop for PidFile {
     fn drop(&mut self) {
         tracing::info!("Removing the pid file.");
-        // It may be gone already.
+        // Somebody may have removed it already.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Who started the process and wants to know when it is ready.
+/// The program that started the process and is told when it is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Supervisor {
+    /// A person or a script, which is told nothing.
     None,
+    /// upstart, which waits for the process to stop itself with SIGSTOP.
     Upstart,
+    /// systemd, which listens on a socket (sd_notify(3)).
     Systemd,
 }
 
 impl Supervisor {
-    /// The one that the configuration names, or with `auto` the one that the environment tells of.
+    /// The supervisor that the configuration names, or with `auto` the one whose environment variable is set.
     pub fn find(supervised: Supervision) -> Supervisor {
         let is_set = |variable: &str| std::env::var_os(variable).is_some();
         match supervised {
@@ -96,20 +89,20 @@ impl Supervisor {
         }
     }
 
-    /// Tells it that clients may come.
+    /// Tells the supervisor that clients can connect.
     pub fn ready(self) {
         match self {
             Supervisor::None => {}
             Supervisor::Upstart => {
                 tracing::info!("supervised by upstart, will stop to signal readiness");
-                // SAFETY: raise touches no memory; upstart lets the process go on.
-                unsafe { libc::raise(libc::SIGSTOP) };
+                // Upstart continues the process with SIGCONT.
+                sys::stop_process();
             }
             Supervisor::Systemd => notify(&[NotifyState::Status("Ready to accept connections"), NotifyState::Ready]),
         }
     }
 
-    /// Tells it that the end has begun.
+    /// Tells the supervisor that the server is shutting down.
     pub fn stopping(self) {
         if self == Supervisor::Systemd {
             notify(&[NotifyState::Status("Shutting down"), NotifyState::Stopping]);
@@ -119,19 +112,16 @@ impl Supervisor {
 
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!("systemd could not be told: {}", system_text(&error));
+        tracing::warn!("systemd could not be notified: {}", system_text(&error));
     }
 }
 
-/// Lets the process live on when its terminal goes away or a client vanishes while it is written to.
+/// Keeps the process alive when its terminal closes (SIGHUP) or when a client disconnects during a write to it (SIGPIPE).
 pub fn ignore_signals() {
-    for signal in [libc::SIGHUP, libc::SIGPIPE] {
-        // SAFETY: to ignore a signal installs no code.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
-    }
+    sys::ignore_hangup_and_broken_pipe();
 }
 
-/// Ends the process when a thread panics: what was locked cannot be trusted any more, and half a server helps nobody.
+/// Makes a panic of any thread end the process: data that was locked at that moment may be half changed, so nothing may read it any more.
 pub fn abort_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -141,37 +131,39 @@ pub fn abort_on_panic() {
     }));
 }
 
-/// Files that are open beside clients' connections: the log, listeners, and for each thread its event queue, timer and wake-up.
+/// Open files beside clients' connections: the log, listeners, and for each thread its event queue, timer and wake-up.
 fn reserved_files(threads: usize) -> u64 {
     32 + 8 * threads as u64
 }
 
-/// Raises the limit of open files so that all clients find room, and says for how many there is: `maxclients`, or fewer where the
-/// system does not allow more. An error if there is room for none.
+/// Raises the limit of open files so that `maxclients` clients can connect.
+///
+/// Returns how many clients the limit allows: `maxclients`, or fewer where the system refuses. It is an error if it allows none.
 pub fn allow_open_files(maxclients: u32, threads: usize) -> Result<u32, String> {
     let reserved = reserved_files(threads);
     let wanted = u64::from(maxclients) + reserved;
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to our own value.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == -1 {
-        let reason = system_text(&io::Error::last_os_error());
-        tracing::warn!(
-            "Unable to obtain the current NOFILE limit ({reason}), assuming 1024 and setting the max clients configuration accordingly."
-        );
-        return Ok(maxclients.min(1024_u64.saturating_sub(reserved) as u32));
-    }
-    let original = limit.rlim_cur;
+    let limit = match sys::open_files_limit() {
+        Ok(limit) => limit,
+        Err(error) => {
+            let reason = system_text(&error);
+            tracing::warn!(
+                "Unable to obtain the current NOFILE limit ({reason}), assuming 1024 and setting the max clients configuration accordingly."
+            );
+            return Ok(maxclients.min(1024_u64.saturating_sub(reserved) as u32));
+        }
+    };
+    let original = limit.soft;
     if original >= wanted {
         return Ok(maxclients);
     }
-    // The hard limit can only be raised with privileges; up to it, everybody may raise the soft one.
-    let all = libc::rlimit { rlim_cur: wanted, rlim_max: wanted.max(limit.rlim_max) };
-    let some = libc::rlimit { rlim_cur: wanted.min(limit.rlim_max), rlim_max: limit.rlim_max };
-    let Err(error) = set_open_files(&all) else {
+    // Raising the hard limit needs privileges; any process may raise its soft limit up to the hard one.
+    let all = OpenFilesLimit { soft: wanted, hard: wanted.max(limit.hard) };
+    let some = OpenFilesLimit { soft: wanted.min(limit.hard), hard: limit.hard };
+    let Err(error) = sys::set_open_files_limit(all) else {
         tracing::info!("Increased maximum number of open files to {wanted} (it was originally set to {original}).");
         return Ok(maxclients);
     };
-    let allowed = if set_open_files(&some).is_ok() { some.rlim_cur } else { original };
+    let allowed = if sys::set_open_files_limit(some).is_ok() { some.soft } else { original };
     if allowed <= reserved {
         return Err(format!(
             "Your current 'ulimit -n' of {allowed} is not enough for the server to start. Please increase your open file limit to at \
@@ -188,19 +180,15 @@ pub fn allow_open_files(maxclients: u32, threads: usize) -> Result<u32, String> 
     Ok(possible)
 }
 
-fn set_open_files(limit: &libc::rlimit) -> io::Result<()> {
-    // SAFETY: the pointer is to a value that lives through the call.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) } == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// Follows a change of settings as far as the process is concerned: the log, the working directory, the limit of open files. All or
-/// nothing; an error names the directive.
+/// Applies changed settings to the process: the log, the working directory, the limit of open files.
+///
+/// Either all are applied or none; an error names the directive that could not be.
 pub fn apply(before: &Config, after: &Config, changed: &[&'static Directive]) -> Result<(), NotApplied> {
     for (index, directive) in changed.iter().enumerate() {
-        if let Err(reason) = follow(directive.hook, before, after) {
+        if let Err(reason) = run_hook(directive.hook, before, after) {
             for done in &changed[..index] {
-                // Going back to what was in force a moment ago is no more than can be tried.
-                let _ = follow(done.hook, after, before);
+                // If even the old value cannot be restored, the first error is still the one to report.
+                let _ = run_hook(done.hook, after, before);
             }
             return Err(NotApplied { directive: directive.name, reason });
         }
@@ -208,7 +196,7 @@ pub fn apply(before: &Config, after: &Config, changed: &[&'static Directive]) ->
     Ok(())
 }
 
-fn follow(hook: Option<Hook>, before: &Config, after: &Config) -> Result<(), String> {
+fn run_hook(hook: Option<Hook>, before: &Config, after: &Config) -> Result<(), String> {
     match hook {
         Some(Hook::Log) => log::configure(after),
         Some(Hook::Directory) => enter_directory(&after.dir),
@@ -224,7 +212,7 @@ fn follow(hook: Option<Hook>, before: &Config, after: &Config) -> Result<(), Str
     }
 }
 
-/// Makes it the working directory.
+/// Changes the working directory of the process.
 pub fn enter_directory(path: &Path) -> Result<(), String> {
     std::env::set_current_dir(path).map_err(|error| system_text(&error))
 }

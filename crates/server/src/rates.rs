@@ -1,40 +1,46 @@
-//! What happens a second: the mean over the last 16 samples, as Redis measures it (`trackInstantaneousMetric`).
+//! Rates per second: the mean of the last 16 samples, as Redis computes it (`trackInstantaneousMetric`).
 
 use parking_lot::Mutex;
 
 const SAMPLES: usize = 16;
 
-/// See the module.
+/// The rates of the whole server.
 #[derive(Default)]
 pub struct Rates {
-    /// A mutex: taken ten times a second, and by INFO.
+    /// A mutex, since only the sampler takes it, ten times a second, and INFO.
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Milliseconds since 1970 of the last sample, 0 before the first.
+    /// When the last sample was taken, in milliseconds since 1970; 0 before the first.
     sampled_ms: i64,
+    /// The counters at the last sample.
     totals: Figures,
+    /// Rates per second, in a ring.
     samples: [Figures; SAMPLES],
+    /// The sample to overwrite next.
     next: usize,
 }
 
-/// A number of each kind.
+/// One number for each counter that has a rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
+    /// Commands that were executed.
     pub commands: f64,
+    /// Bytes that were read from clients.
     pub read_bytes: f64,
+    /// Bytes that were sent to clients.
     pub written_bytes: f64,
 }
 
 impl Rates {
-    /// Takes a sample: what was counted so far.
+    /// Takes a sample of the server's counters.
     pub fn sample(&self, totals: Figures, now_ms: i64) {
         self.state.lock().sample(totals, now_ms);
     }
 
-    /// What happened a second, lately.
+    /// The rates per second over the last 16 samples.
     pub fn a_second(&self) -> Figures {
         let state = self.state.lock();
         let mean = |figure: fn(&Figures) -> f64| state.samples.iter().map(figure).sum::<f64>() / SAMPLES as f64;
@@ -45,7 +51,7 @@ impl Rates {
         }
     }
 
-    /// Forgets everything: the counters are zero again.
+    /// Forgets all samples, after the counters were set to zero.
     pub fn reset(&self) {
         *self.state.lock() = State::default();
     }

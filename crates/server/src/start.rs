@@ -1,4 +1,4 @@
-//! From the command line to a running server, and to its end.
+//! Starts the server from the command line, runs it, and shuts it down.
 
 use std::{io, process::ExitCode, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Does what the arguments ask for; most often, runs the server until it is told to stop.
+/// Does what the arguments ask for. Usually that is to run the server until a signal or SHUTDOWN stops it.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match Invocation::parse(&arguments) {
@@ -63,19 +63,19 @@ fn serve(sources: &Sources) -> ExitCode {
     }
     log::serving(&settings);
     let Some(listeners) = listening::bind(&settings) else { return ExitCode::FAILURE };
-    // Not earlier: where another server has the port, its file must stay.
+    // Only after binding: if another server has the port, its pid file must not be overwritten.
     let pid_file = PidFile::create(&settings, in_background);
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
-        .expect("the system gives an event queue");
+        .expect("the system has an event queue for the process");
     if let Err(error) = runtime.block_on(run(config, listeners, supervisor)) {
         tracing::error!("{error}");
         return ExitCode::FAILURE;
     }
     if let Some(path) = &settings.unixsocket {
         tracing::info!("Removing the unix socket file.");
-        // It may be gone already.
+        // Somebody may have removed it already.
         let _ = std::fs::remove_file(path);
     }
     drop(pid_file);
@@ -83,7 +83,7 @@ fn serve(sources: &Sources) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Reads the configuration, goes to its working directory and begins to log.
+/// Reads the configuration, enters its working directory and starts the log.
 fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
     let config = ConfigStore::load(sources)?;
     let settings = config.current();

@@ -1,19 +1,20 @@
-//! The rows of collections, bitmaps and HyperLogLogs: what is measured of them, and with what data.
+//! The rows of collections, bitmaps and HyperLogLogs: the commands that are measured, and the data that they work on.
 //!
-//! Where redis-benchmark knows a command its shape is taken: one key that all clients work on. `small` are many keys with a few elements each.
+//! A command that redis-benchmark has is measured as there: all clients work on one key. Rows with `small` in their names have many keys with
+//! a few elements each.
 
 use super::throughput::{Data, Preparation, Row};
 
-/// The elements of what is large, and the numbers that requests draw from.
+/// The number of elements of a large collection. Requests draw their numbers below it.
 const LARGE: usize = 1_000_000;
-/// The keys of what is small.
+/// The number of small collections.
 const SMALL: usize = 100_000;
 
 struct Shape {
     name: &'static str,
-    /// Words are split at spaces; `@` is a number that is drawn, `%` a value of 64 bytes.
+    /// The command, its words separated by spaces. `@` stands for a random number, `%` for a value of 64 bytes.
     command: &'static str,
-    /// Numbers are drawn below this.
+    /// Random numbers are below this.
     drawn: usize,
     requests: usize,
     data: &'static [Preparation],
@@ -120,7 +121,7 @@ const LARGE_SET: Preparation = Preparation {
     count: LARGE / 100,
     command: |part| repeated("SADD set", 100, |number| vec![element(part * 100 + number)]),
 };
-/// Of 100,000 members each, 1,000 of which are in both.
+/// Two sets of 100,000 members each, with 1,000 members in common.
 const TWO_SETS: Preparation = Preparation {
     count: 2_000,
     command: |part| {
@@ -133,7 +134,7 @@ const LARGE_ZSET: Preparation = Preparation {
     command: |part| {
         repeated("ZADD zset", 100, |number| {
             let number = part * 100 + number;
-            // Scores in another order than the members.
+            // The order of the scores differs from that of the members.
             vec![(number * 7919 % LARGE).to_string(), element(number)]
         })
     },
@@ -142,7 +143,7 @@ const STREAM: Preparation = Preparation {
     count: 100_000,
     command: |number| words(&format!("XADD stream {}-1 f {}", number + 1, "x".repeat(64))),
 };
-/// Ten thousand places around one, some ten of which lie within ten kilometres.
+/// Ten thousand places, about ten of them within ten kilometres of the one that is searched from.
 const PLACES: Preparation = Preparation {
     count: 100,
     command: |part| {
@@ -171,7 +172,7 @@ pub fn rows() -> Vec<Row> {
 
 impl Shape {
     fn row(&self) -> Row {
-        // A long reply is not asked for sixteen times by fifty clients at once.
+        // Rows with long replies have few clients and no pipeline, so that the replies do not fill the sockets' buffers.
         let (clients, pipeline) = if self.name.ends_with("-p16") { ("50", "16") } else { ("5", "1") };
         let drawn = self.drawn.to_string();
         let mut arguments = ["-r", &drawn, "-c", clients, "-P", pipeline].map(str::to_string).to_vec();
@@ -184,7 +185,7 @@ impl Shape {
     }
 }
 
-/// The twelve digits are those of redis-benchmark's numbers.
+/// An element as redis-benchmark writes it: its random numbers have twelve digits.
 fn element(number: usize) -> String {
     format!("element:{number:012}")
 }
@@ -193,7 +194,7 @@ fn words(text: &str) -> Vec<Vec<u8>> {
     text.split(' ').map(|word| word.as_bytes().to_vec()).collect()
 }
 
-/// A command, and behind it the words of so many elements.
+/// A command, followed by the words of `count` elements.
 fn repeated(command: &str, count: usize, element: impl Fn(usize) -> Vec<String>) -> Vec<Vec<u8>> {
     let elements = (0..count).flat_map(element).map(String::into_bytes);
     words(command).into_iter().chain(elements).collect()

@@ -1,4 +1,4 @@
-//! How late an expired key is announced that nobody reads: 1,000 of them among a million with a far time to live.
+//! How late the expiry of a key is announced if nobody reads the key: measured on 1,000 such keys among a million keys that expire much later.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,10 +12,12 @@ use super::results::{Results, Unit};
 
 pub const NAME: &str = "expiry";
 
+/// The number of keys that do not expire during the measurement.
 const FAR: usize = 1_000_000;
+/// The number of keys that do.
 const NEAR: usize = 1_000;
 
-/// Servers that look for expired keys at random find few of them in any time; this is long enough to say so.
+/// How long to wait for announcements. A server that samples for expired keys finds only a few of them even in a longer time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn measure(contestants: &[Contestant], rounds: usize, results: &mut Results) -> Result<(), String> {

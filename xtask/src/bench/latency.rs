@@ -1,7 +1,7 @@
-//! The worst wait of a GET while the server frees a set of a million members, beside the worst wait on a quiet server.
+//! The longest wait of a GET while the server frees a set of a million members, and the longest wait on an otherwise idle server.
 //!
-//! One client asks for a key every millisecond. A wait counts from the moment at which the request was to be sent, so that a stall is charged to
-//! every request that it holds up.
+//! One client sends a GET every millisecond. A wait is measured from the moment at which the request was due, so a stall counts for all requests
+//! that it delays.
 
 use std::io;
 use std::thread;
@@ -19,7 +19,7 @@ const KEYS: usize = 2_000_000;
 const MEMBERS: usize = 1_000_000;
 const PERIOD: Duration = Duration::from_millis(1);
 const PROBED: Duration = Duration::from_secs(4);
-/// The set is deleted so long after the beginning.
+/// The time from the first GET to the deletion of the set.
 const EVENT_AFTER: Duration = Duration::from_secs(1);
 
 pub fn measure(contestants: &[Contestant], rounds: usize, results: &mut Results) -> Result<(), String> {
@@ -51,7 +51,7 @@ fn worst_waits(server: &Server) -> io::Result<(f64, f64)> {
     Ok((quiet, deleting))
 }
 
-/// The worst wait in milliseconds of a client that goes on as if nothing were while `event` happens.
+/// The longest wait, in milliseconds, of a client that sends its requests while `event` happens.
 fn worst_wait(server: &Server, event: impl FnOnce(&mut Client) -> io::Result<()>) -> io::Result<f64> {
     let (mut probe, mut other) = (server.client(), server.client());
     thread::sleep(Duration::from_secs(1));

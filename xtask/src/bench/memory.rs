@@ -1,4 +1,4 @@
-//! Resident memory: of a key, of an element, and of an idle connection.
+//! Resident memory of a key, of an element, and of an idle connection.
 
 use std::io;
 use std::thread;
@@ -17,12 +17,12 @@ pub struct Row {
 
 #[derive(Clone, Copy, Debug)]
 enum What {
-    /// Keys of 16 bytes with values of so many, with or without a time to live.
+    /// Keys of 16 bytes with values of `value` bytes, with or without an expiry.
     Keys {
         value: usize,
         ttl: bool,
     },
-    /// So many commands, each of which adds a key or an element.
+    /// Commands, each of which adds a key or an element.
     Made {
         commands: usize,
         command: fn(usize) -> Vec<Vec<u8>>,
@@ -72,11 +72,11 @@ fn text(command: &str) -> Vec<Vec<u8>> {
 const KEYS: usize = 1_000_000;
 const CONNECTIONS: usize = 8_000;
 
-/// Measures the rows. A row that a server refuses is left out and told of in the error, when all others are measured.
+/// Measures the rows. If a server refuses the commands of a row, the row is skipped and named in the error after all others were measured.
 pub fn measure(contestants: &[Contestant], rows: &[Row], rounds: usize, results: &mut Results) -> Result<(), String> {
     let mut refusals = Vec::new();
     for row in rows {
-        // Memory hardly differs from round to round.
+        // Two rounds are enough, as memory hardly differs from round to round.
         for _ in 0..rounds.min(2) {
             for contestant in contestants {
                 let server = contestant.launch().start();
@@ -122,7 +122,7 @@ fn bytes_each(server: &Server, what: What) -> io::Result<f64> {
 
 fn set(number: usize, value: usize, ttl: bool) -> Vec<Vec<u8>> {
     let key = format!("key:{number:012}").into_bytes();
-    // Eight digits stay below 10^8 and are stored as text of eight bytes would be sent.
+    // A value of eight bytes is a number of eight digits, which servers can store as an integer.
     let value = if value == 8 { format!("{:08}", number * 7 % 100_000_000).into_bytes() } else { vec![b'x'; value] };
     let mut words = vec![b"SET".to_vec(), key, value];
     if ttl {
@@ -131,7 +131,7 @@ fn set(number: usize, value: usize, ttl: bool) -> Vec<Vec<u8>> {
     words
 }
 
-/// Sends so many commands, some hundred in flight.
+/// Sends `count` commands, each made from its number, with up to 500 of them in flight.
 pub fn fill(client: &mut Client, count: usize, command: impl Fn(usize) -> Vec<Vec<u8>>) -> io::Result<()> {
     let mut bytes = Vec::new();
     let mut start = 0;
@@ -162,7 +162,7 @@ fn connections(server: &Server, count: usize) -> io::Result<Vec<Client>> {
         .collect()
 }
 
-/// Resident memory once it has not moved for a while: allocators give back what they do not need after seconds.
+/// Resident memory after it has stopped changing: allocators return unused memory to the system only after seconds.
 fn settled(server: &Server) -> io::Result<u64> {
     let start = Instant::now();
     let mut last = process::resident_memory(server.pid())?;

@@ -1,14 +1,14 @@
-//! `cargo xtask bench`: Ochre beside the reference servers, on one machine in one run.
+//! `cargo xtask bench`: measures Ochre and the reference servers, on one machine in one run.
 //!
-//! The server has core 0 and the load comes from core 1. What a server can do in a second depends on the machine and on who else
-//! uses it; the processor time that it spends on a command moves least, so that is the figure to compare. Every figure is the median of
-//! several rounds, and the servers take turns within a round.
+//! The server runs on core 0 and its clients on core 1. Commands per second depend on the machine and on what else runs on it. The processor
+//! time that the server spends on a command varies least, so that is the figure to compare. Each figure is the median of several rounds, and
+//! the servers take turns within a round.
 
 mod collections;
 mod expiry;
 mod latency;
 mod memory;
-mod results;
+pub mod results;
 mod throughput;
 
 use std::path::PathBuf;
@@ -21,26 +21,33 @@ use results::Results;
 const USAGE: &str = "\
 usage: cargo xtask bench [ROW…] [--rounds N] [--servers ochre,valkey,redis] [--write] [--list]
 
-Rows are chosen by the beginnings of their names: `GET`, `GET-p16`, `SET-p1-unix`, `ZRANGE`,
-`memory`, `latency`, `expiry`. Without any, all are measured.
---write keeps the figures in bench/results.tsv and writes bench/README.md anew; other rows' figures stay.
-BENCH names another redis-benchmark than the one on the PATH.
+A ROW is a name or the beginning of one: `GET`, `GET-p16`, `SET-p1-unix`, `ZRANGE`, `memory`, `latency`,
+`expiry`. Without a ROW, all rows are measured.
+
+  --rounds N        measure each row N times and take the median (3)
+  --servers …       measure only these servers
+  --write           store the figures in bench/results.tsv and write bench/README.md; figures of other rows
+                    stay
+  --list            print the names of the rows
+
+The variable BENCH names a redis-benchmark to use in place of the one on the PATH.
 ";
 
-/// The core of the server, and that of the load.
+/// The core that the server runs on.
 pub const SERVER_CORE: usize = 0;
+/// The core that its clients run on.
 pub const CLIENT_CORE: usize = 1;
 
 /// A server to measure.
 #[derive(Clone, Debug)]
 pub struct Contestant {
     pub kind: Kind,
-    /// The release build of ours.
+    /// The release build of Ochre; `None` for the other servers.
     program: Option<PathBuf>,
 }
 
 impl Contestant {
-    /// The server as it is measured: one thread on its core, nothing written to disk.
+    /// The server as it is measured: with one thread, on its core, writing nothing to disk.
     pub fn launch(&self) -> Launch {
         let launch = Launch::new(self.kind).threads(1).unix_socket().pinned(&[SERVER_CORE]);
         match &self.program {
@@ -61,9 +68,9 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let (mut write, mut list) = (false, false);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{word} wants a value\n\n{USAGE}"));
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n\n{USAGE}"));
         match word.as_str() {
-            "--rounds" => rounds = value()?.parse().map_err(|_| "--rounds wants a number".to_string())?,
+            "--rounds" => rounds = value()?.parse().map_err(|_| "--rounds needs a number".to_string())?,
             "--servers" => kinds = value()?.split(',').map(kind).collect::<Result<_, _>>()?,
             "--write" => write = true,
             "--list" => list = true,
@@ -110,12 +117,12 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     }
     println!("\n{}", results.tables());
     if write {
-        results.merge_into_readme()?;
+        results.store()?;
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
-/// `GET-p1` chooses itself and `GET-p1-unix`, not `GET-p16`.
+/// Whether a row's name begins with `beginning` at a hyphen: `GET-p1` is a beginning of `GET-p1-unix`, not of `GET-p16`.
 fn begins(name: &str, beginning: &str) -> bool {
     name.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
@@ -125,7 +132,7 @@ fn kind(name: &str) -> Result<Kind, String> {
         "ochre" => Ok(Kind::Ochre),
         "valkey" => Ok(Kind::Valkey),
         "redis" => Ok(Kind::Redis),
-        _ => Err(format!("{name} is none of ochre, valkey and redis")),
+        _ => Err(format!("there is no server {name}; there are ochre, valkey and redis")),
     }
 }
 

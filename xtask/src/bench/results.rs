@@ -1,4 +1,4 @@
-//! The figures: medians of rounds, kept in bench/results.tsv, shown as the tables of bench/README.md.
+//! The figures: medians of rounds, stored in bench/results.tsv and shown as the tables of bench/README.md.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,20 +26,23 @@ const UNITS: [(Unit, &str); 5] = [
 
 const SERVERS: [&str; 3] = ["Ochre", "Valkey", "Redis"];
 
-/// By row, unit and server, a figure a round.
+/// The figures of all rounds.
 #[derive(Clone, Debug, Default)]
 pub struct Results {
+    /// By row and unit, then by server: a figure for each round.
     rows: BTreeMap<(String, Unit), BTreeMap<String, Vec<f64>>>,
     /// The rows in the order in which they were measured.
     order: Vec<(String, Unit)>,
+    /// The machine that the figures were measured on.
+    machine: String,
 }
 
-/// What the design asks of a row: processor time as a share of the better peer's.
-fn ratio_asked(row: &str) -> Option<f64> {
+/// The goal of a row: the most processor time per command, as a share of what the better of Valkey and Redis needs.
+fn ratio_goal(row: &str) -> Option<f64> {
     let (command, rest) = row.split_once('-')?;
     match (command, rest.trim_end_matches("-unix")) {
         ("PING", _) => None,
-        // The memory's speed is all that it can have.
+        // Its time is that of reading a megabyte from memory, on every server.
         ("BITCOUNT", _) => Some(1.0),
         ("SINTER", _) => Some(0.70),
         ("GET" | "SET" | "INCR", "p1") => Some(0.95),
@@ -50,8 +53,8 @@ fn ratio_asked(row: &str) -> Option<f64> {
     }
 }
 
-/// What the design asks of the other rows, in the row's unit.
-fn figure_asked(row: &str) -> Option<&'static str> {
+/// The goal of a row that has no processor time, in the row's unit.
+fn figure_goal(row: &str) -> Option<&'static str> {
     match row {
         "memory-key-64B" => Some("≤ 110"),
         "memory-key-64B-ttl" => Some("≤ 130"),
@@ -68,13 +71,14 @@ fn figure_asked(row: &str) -> Option<&'static str> {
     }
 }
 
-/// Ochre's figure as a share of the lesser of the peers'.
+/// Ochre's figure as a share of the lower of the other two.
 fn ratio_to_better([ours, peers @ ..]: [Option<f64>; SERVERS.len()]) -> Option<f64> {
     let better = peers.into_iter().flatten().min_by(f64::total_cmp)?;
     Some(ours? / better)
 }
 
 impl Results {
+    /// Adds the figure of a round.
     pub fn add(&mut self, row: &str, server: &str, unit: Unit, figure: f64) {
         let place = (row.to_string(), unit);
         if !self.order.contains(&place) {
@@ -86,12 +90,12 @@ impl Results {
     fn median(&self, row: &str, unit: Unit, server: &str) -> Option<f64> {
         let mut figures = self.rows.get(&(row.to_string(), unit))?.get(server)?.clone();
         figures.sort_by(f64::total_cmp);
-        // Of an even number of rounds, the mean of the two in the middle.
+        // The median of an even number of figures is the mean of the two in the middle.
         let (low, high) = (figures.get(figures.len().saturating_sub(1) / 2)?, figures.get(figures.len() / 2)?);
         Some((low + high) / 2.0)
     }
 
-    /// All that was measured, as Markdown.
+    /// The tables of all figures, as Markdown.
     pub fn tables(&self) -> String {
         let mut text = String::new();
         let shown =
@@ -99,22 +103,22 @@ impl Results {
         let throughput: Vec<&String> =
             self.order.iter().filter(|(_, unit)| *unit == Unit::CpuUs).map(|(row, _)| row).collect();
         if !throughput.is_empty() {
-            text.push_str("| row | Ochre k/s | Valkey k/s | Redis k/s | Ochre µs | Valkey µs | Redis µs | Ochre ÷ better | asked |\n");
+            text.push_str("| row | Ochre k/s | Valkey k/s | Redis k/s | Ochre µs | Valkey µs | Redis µs | Ochre ÷ better | goal |\n");
             text.push_str("|---|---|---|---|---|---|---|---|---|\n");
             for row in throughput {
                 let rates = SERVERS.map(|server| shown(self.median(row, Unit::ThousandASecond, server), 0));
                 let costs = SERVERS.map(|server| self.median(row, Unit::CpuUs, server));
                 let ratio = ratio_to_better(costs);
-                let asked = ratio_asked(row).map_or(String::new(), |asked| format!("≤ {asked:.2}"));
+                let goal = ratio_goal(row).map_or(String::new(), |goal| format!("≤ {goal:.2}"));
                 let costs = costs.map(|cost| shown(cost, 2));
                 writeln!(
                     text,
-                    "| {row} | {} | {} | {} | {asked} |",
+                    "| {row} | {} | {} | {} | {goal} |",
                     rates.join(" | "),
                     costs.join(" | "),
                     shown(ratio, 2)
                 )
-                .expect("a string takes all");
+                .expect("writing to a string cannot fail");
             }
             text.push('\n');
         }
@@ -122,26 +126,26 @@ impl Results {
             self.order.iter().filter(|(_, unit)| !matches!(unit, Unit::ThousandASecond | Unit::CpuUs)).collect();
         if !others.is_empty() {
             text.push_str(
-                "| row | unit | Ochre | Valkey | Redis | Ochre ÷ better | asked |\n|---|---|---|---|---|---|---|\n",
+                "| row | unit | Ochre | Valkey | Redis | Ochre ÷ better | goal |\n|---|---|---|---|---|---|---|\n",
             );
             for (row, unit) in others {
                 let figures = SERVERS.map(|server| self.median(row, *unit, server));
                 let ratio = ratio_to_better(figures);
                 let digits = usize::from(*unit == Unit::Ms);
                 let figures = figures.map(|figure| shown(figure, digits));
-                let asked = figure_asked(row).unwrap_or("");
+                let goal = figure_goal(row).unwrap_or("");
                 let unit = UNITS.iter().find(|(known, _)| known == unit).map_or("", |(_, name)| name);
-                writeln!(text, "| {row} | {unit} | {} | {} | {asked} |", figures.join(" | "), shown(ratio, 2))
-                    .expect("a string takes all");
+                writeln!(text, "| {row} | {unit} | {} | {} | {goal} |", figures.join(" | "), shown(ratio, 2))
+                    .expect("writing to a string cannot fail");
             }
         }
         text
     }
 
-    /// Puts what was measured now in the place of what was known of the same rows and servers, and writes the page anew.
-    pub fn merge_into_readme(&self) -> Result<(), String> {
-        let path = folder().join("results.tsv");
-        let mut kept = Results::read(&fs::read_to_string(&path).unwrap_or_default())?;
+    /// Replaces the stored figures of the rows and servers that were measured, and writes the page.
+    pub fn store(&self) -> Result<(), String> {
+        let mut kept = Results::load()?;
+        kept.machine = machine();
         for place in &self.order {
             for server in self.rows[place].keys() {
                 let median = self.median(&place.0, place.1, server).expect("it was measured");
@@ -151,16 +155,30 @@ impl Results {
                 kept.add(&place.0, server, place.1, median);
             }
         }
-        fs::create_dir_all(folder()).map_err(|error| format!("{}: {error}", folder().display()))?;
-        fs::write(&path, kept.print()).map_err(|error| format!("{}: {error}", path.display()))?;
-        let path = folder().join("README.md");
-        let page = PAGE.replace("MACHINE", &machine()).replace("TABLES", kept.tables().trim_end());
-        fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()))
+        let write = |name: &str, text: String| {
+            let path = folder().join(name);
+            fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        write("results.tsv", kept.print())?;
+        write("README.md", kept.page())
+    }
+
+    /// The stored figures.
+    fn load() -> Result<Results, String> {
+        Results::read(&fs::read_to_string(folder().join("results.tsv")).unwrap_or_default())
+    }
+
+    fn page(&self) -> String {
+        PAGE.replace("MACHINE", &self.machine).replace("TABLES", self.tables().trim_end())
     }
 
     fn read(text: &str) -> Result<Results, String> {
         let mut results = Results::default();
         for line in text.lines() {
+            if let Some(machine) = line.strip_prefix("# ") {
+                results.machine = machine.to_string();
+                continue;
+            }
             let fields: Vec<&str> = line.split('\t').collect();
             let parsed = match fields.as_slice() {
                 [row, server, unit, figure] => UNITS
@@ -177,17 +195,23 @@ impl Results {
     }
 
     fn print(&self) -> String {
-        let mut text = String::new();
+        let mut text = format!("# {}\n", self.machine);
         for place in &self.order {
             for server in SERVERS {
                 if let Some(figure) = self.median(&place.0, place.1, server) {
                     let unit = UNITS.iter().find(|(unit, _)| *unit == place.1).map_or("", |(_, name)| name);
-                    writeln!(text, "{}\t{server}\t{unit}\t{figure:.3}", place.0).expect("a string takes all");
+                    writeln!(text, "{}\t{server}\t{unit}\t{figure:.3}", place.0)
+                        .expect("writing to a string cannot fail");
                 }
             }
         }
         text
     }
+}
+
+/// The text of bench/README.md, from the stored figures.
+pub fn page() -> Result<String, String> {
+    Results::load().map(|results| results.page())
 }
 
 fn folder() -> PathBuf {
@@ -197,22 +221,27 @@ fn folder() -> PathBuf {
 const PAGE: &str = "\
 # Ochre beside its peers
 
-Written by `cargo xtask bench --write`; the figures lie in `results.tsv`. MACHINE
+Written by `cargo xtask bench --write`; the figures are stored in `results.tsv`. Machine: MACHINE.
 
-Ochre (one thread), Valkey 9.1.2 and Redis 8.2.3 (the reference servers of the tests) run one after the other on core 0,
-redis-benchmark with 50 connections on core 1; every figure is the median of the rounds. `µs` is the server's processor time a command, user and kernel, which
-noise moves less than commands a second. PING is the floor: kernel and protocol. `p16` is a pipeline of 16, `unix` a Unix socket instead of
-TCP; MGET and MSET have 10 keys. Keys have 16 bytes, values 64 where nothing else is said, and there are a million. Rows of collections have
-one key of a million elements, or 100,000 keys of few (`small`); `xtask/src/bench/collections.rs` has their commands. `better` is whichever of
-Valkey and Redis needs less.
+**How it is measured.** Ochre with one thread, Valkey 9.1.2 and Redis 8.2.3 (the reference servers of the tests) run one after the other on
+core 0. redis-benchmark runs on core 1 with 50 connections. Each figure is the median of several rounds.
 
-`memory-…` is resident memory above that of an empty server, a key, an element or an idle connection. `latency-…` is the worst wait of a client
-that asks for a key every millisecond, while a set of a million members is deleted and when nothing happens. `expiry-…` is how many of 1,000 keys, expiring 3 ms
-after each other among a million with far expiries, were announced within 30 s although nobody read them, and how late.
+**Rows of commands.** `k/s` is thousands of commands per second. `µs` is the processor time that the server spends on a command, in user mode
+and in the kernel; noise changes it less than commands per second. PING shows what kernel and protocol cost. `p16` is a pipeline of 16, and
+`unix` a Unix socket instead of TCP. Keys have 16 bytes and values 64, unless the row says otherwise. Rows of strings draw from a million
+keys; MGET and MSET have 10 keys each. Rows of collections have one key of a million elements, or 100,000 keys of few elements (`small`);
+their commands are in `xtask/src/bench/collections.rs`. `Ochre ÷ better` compares Ochre's processor time with that of Valkey or Redis,
+whichever is lower.
+
+**Other rows.** `memory-…` is the resident memory of a key, an element or an idle connection, above that of an empty server. `latency-…` is
+the longest wait of a client that sends a GET every millisecond, while a set of a million members is deleted and while nothing else happens.
+`expiry-…` is about 1,000 keys that expire 3 ms apart, among a million keys that expire much later, and that nobody reads: how many of them
+were announced within 30 s, and how late.
 
 TABLES
 ";
 
+/// Processor, number of cores and kernel of this machine.
 fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
@@ -223,5 +252,28 @@ fn machine() -> String {
         .trim_start_matches([' ', '\t', ':']);
     let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = read("/proc/sys/kernel/osrelease");
-    format!("The machine: {model}, {cores} cores, Linux {}.", kernel.trim())
+    format!("{model}, {cores} cores, Linux {}", kernel.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_figures_read_back() {
+        let text = "# A machine\nGET-p1\tOchre\tcpu-us\t8.220\nGET-p1\tRedis\tcpu-us\t9.050\nmemory-key-8B\tOchre\tbytes\t46.000\n";
+        let results = Results::read(text).unwrap();
+        assert_eq!(results.print(), text);
+        let page = results.page();
+        assert!(page.contains("Machine: A machine."), "{page}");
+        assert!(page.contains("| GET-p1 | – | – | – | 8.22 | – | 9.05 | 0.91 | ≤ 0.95 |"), "{page}");
+        assert!(page.contains("| memory-key-8B | bytes | 46 | – | – | – |  |"), "{page}");
+        assert!(Results::read("GET-p1\tOchre\n").is_err());
+    }
+
+    #[test]
+    fn the_committed_figures_read_back() {
+        let text = fs::read_to_string(folder().join("results.tsv")).unwrap();
+        assert_eq!(Results::read(&text).unwrap().print(), text);
+    }
 }

@@ -1,4 +1,4 @@
-//! Commands a second and processor time a command, under redis-benchmark.
+//! Commands per second and processor time per command, under the load of redis-benchmark.
 
 use std::env;
 use std::io;
@@ -11,33 +11,36 @@ use super::memory::fill;
 use super::results::{Results, Unit};
 use super::{CLIENT_CORE, Contestant};
 
-/// What redis-benchmark is to do.
+/// One run of redis-benchmark.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub name: String,
+    /// The arguments of redis-benchmark.
     pub arguments: Vec<String>,
     pub requests: u64,
+    /// Whether clients connect over a Unix socket instead of TCP.
     pub unix_socket: bool,
+    /// The data that the server has at the start.
     pub data: Data,
 }
 
-/// What a server holds when a row begins.
+/// The data that a server has when a row begins.
 #[derive(Clone, Copy, Debug)]
 pub enum Data {
-    /// A million strings, from which the rows of strings draw.
+    /// A million strings. The rows of strings share them.
     Strings,
-    /// What these commands make; nothing else.
+    /// The result of these commands on an empty server.
     Made(&'static [Preparation]),
 }
 
-/// So many commands, each made from its number.
+/// `count` commands, each made from its number.
 #[derive(Clone, Copy, Debug)]
 pub struct Preparation {
     pub count: usize,
     pub command: fn(usize) -> Vec<Vec<u8>>,
 }
 
-/// Random keys are drawn from so many, all of which exist.
+/// The number of strings. Requests draw their keys from them.
 const KEYS: u64 = 1_000_000;
 
 pub fn rows() -> Vec<Row> {
@@ -65,7 +68,7 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// Measures the rows. A row that a server refuses is left out and told of in the error, when all others are measured.
+/// Measures the rows. If a server refuses the command of a row, the row is skipped and named in the error after all others were measured.
 pub fn measure(contestants: &[Contestant], rows: &[Row], rounds: usize, results: &mut Results) -> Result<(), String> {
     if rows.is_empty() {
         return Ok(());
@@ -118,7 +121,7 @@ pub fn measure(contestants: &[Contestant], rows: &[Row], rounds: usize, results:
 }
 
 impl Row {
-    /// The request as it is sent first, with zeros for what is drawn.
+    /// The row's command with zeros in place of random numbers, to see whether a server accepts it.
     fn first_request(&self) -> Vec<String> {
         let command = self
             .arguments
@@ -130,7 +133,7 @@ impl Row {
 
 fn server_with_strings(contestant: &Contestant, program: &PathBuf) -> Result<Server, String> {
     let server = contestant.launch().start();
-    // Three times as many draws as keys: 95 % of the keys exist.
+    // With three times as many random SETs as keys, 95 % of the keys exist.
     let fill = ["-r", &KEYS.to_string(), "-c", "50", "-P", "50", "-t", "set", "-d", "64"].map(str::to_string);
     load(program, &server, &fill, 3 * KEYS, false)?;
     Ok(server)
@@ -146,7 +149,7 @@ fn cpu_us(server: &Server) -> Result<f64, String> {
     Ok(time.as_secs_f64() * 1e6)
 }
 
-/// Runs redis-benchmark on its core; gives its commands a second.
+/// Runs redis-benchmark on the clients' core. Returns commands per second.
 fn load(
     program: &PathBuf,
     server: &Server,
@@ -165,13 +168,14 @@ fn load(
     process::pin(&mut command, &[CLIENT_CORE]);
     let output = command.output().map_err(|error| format!("{}: {error}", program.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    // "GET","123456.78","0.123",… below a line of titles.
+    // The output is a line of titles, then "GET","123456.78","0.123",…
     let figure = text
         .lines()
         .filter(|line| line.starts_with('"') && !line.contains("\"rps\""))
         .filter_map(|line| line.split("\",\"").nth(1)?.trim_matches('"').parse::<f64>().ok())
         .next_back();
-    figure.ok_or_else(|| format!("redis-benchmark said:\n{text}{}", String::from_utf8_lossy(&output.stderr)))
+    figure
+        .ok_or_else(|| format!("redis-benchmark printed no figure:\n{text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 fn program() -> Result<PathBuf, String> {
@@ -180,6 +184,6 @@ fn program() -> Result<PathBuf, String> {
     }
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).map(|folder| folder.join("redis-benchmark")).find(|program| program.is_file()).ok_or_else(
-        || "redis-benchmark is not on the PATH: install it (Debian: redis-tools), or name one in BENCH".into(),
+        || "redis-benchmark is not on the PATH: install it (Debian: redis-tools), or set BENCH to its path".into(),
     )
 }

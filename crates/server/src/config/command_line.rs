@@ -1,4 +1,4 @@
-//! The arguments of `ochre`: a port, a file, `-` for standard input, and `--directive value …`.
+//! The arguments of `ochre`: a port or a file, `-` for standard input, and `--directive value …`.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -17,24 +17,29 @@ use super::{
 /// What the arguments ask for.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Invocation {
+    /// Print [`usage`].
     Help,
+    /// Print [`version`].
     Version,
-    /// Print `ochre.conf`.
+    /// Print the text of `ochre.conf`.
     DefaultConfig,
+    /// Run the server.
     Serve(Sources),
 }
 
-/// Where the configuration is to be read from, in this order; what is read later wins.
+/// Where the configuration is read from, in the order of the fields. A later source overrides an earlier one.
 #[derive(PartialEq, Eq, Debug, Default)]
 pub struct Sources {
+    /// The configuration file.
     pub file: Option<PathBuf>,
+    /// Whether to read standard input.
     pub standard_input: bool,
-    /// The options as lines of a configuration file.
+    /// The options, as lines of a configuration file.
     pub options: Vec<u8>,
 }
 
 impl Invocation {
-    /// Reads the arguments, the program's name left out.
+    /// Parses the arguments, without the program's name.
     pub fn parse(arguments: &[OsString]) -> Invocation {
         let words: Vec<&[u8]> = arguments.iter().map(|argument| argument.as_bytes()).collect();
         match words[..] {
@@ -55,7 +60,7 @@ impl Sources {
         {
             rest = tail;
             if first.iter().all(u8::is_ascii_digit) && !first.is_empty() {
-                // A bare port is for a person at a terminal, who is answered in plain lines.
+                // A bare port is for a person at a terminal, who types lines and reads the replies.
                 sources.options = [b"port ", *first, b"\ninline-replies plain"].concat();
             } else {
                 sources.file = Some(PathBuf::from(OsStr::from_bytes(first)));
@@ -65,8 +70,8 @@ impl Sources {
         sources
     }
 
-    /// Turns `--name value …` into lines, by Redis's rules: a word that begins with `--` is a value if the option before has none yet,
-    /// save after `--save`, whose value may be left out.
+    /// Turns `--name value …` into lines, by Redis's rules: a word that begins with `--` is the value of the option before it if that has none
+    /// yet, except after `--save`, whose value may be left out.
     fn read_options(&mut self, words: &[&[u8]]) {
         let mut option_has_value = true;
         for (index, word) in words.iter().enumerate() {
@@ -93,7 +98,7 @@ impl Sources {
         }
     }
 
-    /// Reads all sources.
+    /// Reads all sources into a configuration.
     pub(super) fn read(&self, defaults: Config) -> Result<Config, StartError> {
         let mut reader = Reader::new(defaults);
         if let Some(file) = &self.file {
@@ -111,17 +116,17 @@ impl Sources {
     }
 }
 
-/// What `--help` prints.
+/// The output of `--help`.
 pub fn usage() -> &'static str {
     "Usage: ochre [PORT | /path/to/ochre.conf] [options] [-]
        ochre - (read config from stdin)
        ochre -v or --version
        ochre -h or --help
-       ochre --default-config (print every directive with its default)
+       ochre --default-config (print ochre.conf: every directive with its default)
 
 Examples:
        ochre (run the server with default conf)
-       ochre 3000 (listen on port 3000, and answer typed lines in plain text)
+       ochre 3000 (listen on port 3000, and reply to typed lines in plain text)
        echo 'maxmemory 128mb' | ochre -
        ochre /etc/ochre/6379.conf
        ochre --port 7777
@@ -132,13 +137,13 @@ Examples:
 Every directive of ochre.conf can be given as an option."
 }
 
-/// What `--version` prints, in the shape of Redis's line.
+/// The output of `--version`, in the format of Redis's.
 pub fn version() -> String {
     let bits = usize::BITS;
     format!("Ochre server v={} sha={}:0 malloc=jemalloc bits={bits} build=0", env!("CARGO_PKG_VERSION"), commit())
 }
 
-/// The commit that was built, where the build was told.
+/// The commit that was built, if the variable `OCHRE_COMMIT` was set for the build.
 pub fn commit() -> &'static str {
     option_env!("OCHRE_COMMIT").unwrap_or("00000000")
 }

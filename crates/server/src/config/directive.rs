@@ -1,4 +1,4 @@
-//! What is known of one directive.
+//! A directive's row: everything that is known about it.
 
 use std::sync::Arc;
 
@@ -9,19 +9,23 @@ use super::{
     settings::Config,
 };
 
-/// A row of the table: everything about a directive.
+/// Everything that is known about a directive.
 pub struct Directive {
-    /// Lowercase.
+    /// In lowercase.
     pub name: &'static str,
-    /// Other names for the same setting, mostly those of older versions; CONFIG GET answers to each.
+    /// Other names of the same setting, mostly those of older versions of Redis. CONFIG GET and SET accept each of them.
     pub aliases: &'static [&'static str],
-    /// As a file says it.
+    /// The default, as CONFIG GET shows it.
     pub default: &'static str,
-    /// What it does, in a sentence or two.
+    /// What it does, in sentences for an operator.
     pub doc: &'static str,
-    pub group: Group,
+    /// Another value as a line of a file has it, for a directive whose default does not show what one looks like.
+    pub example: Option<&'static str>,
+    /// The section of `ochre.conf` that it is in.
+    pub section: Section,
+    /// How it may be set and shown.
     pub flags: Flags,
-    /// What has to be done when CONFIG SET changes it; without one the cores take the new value from their next batch on.
+    /// What CONFIG SET does beside storing the new value. Without a hook, each core uses the new value from its next batch on.
     pub hook: Option<Hook>,
     pub(super) access: Access,
 }
@@ -30,66 +34,88 @@ bitflags! {
     /// How a directive may be set and shown.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Flags: u8 {
-        /// Only read at start.
+        /// Read at start only: CONFIG SET refuses it.
         const IMMUTABLE = 1;
-        /// Set at run time only as far as `enable-protected-configs` allows.
+        /// CONFIG SET refuses it unless `enable-protected-configs` allows the client to set it.
         const PROTECTED = 1 << 1;
-        /// Set at run time by local clients, by others only as far as `enable-protected-configs` allows.
+        /// As `PROTECTED`, but clients of this machine may always set it.
         const LOCAL = 1 << 2;
-        /// Its value stays out of logs and of SLOWLOG.
+        /// Its value must not appear in the log or in SLOWLOG.
         const SENSITIVE = 1 << 3;
-        /// Patterns of CONFIG GET do not find it: it is for those who test servers.
+        /// No pattern of CONFIG GET matches it: it is for tests of the server.
         const HIDDEN = 1 << 4;
-        /// A value is several words.
+        /// Its value consists of several words.
         const SEVERAL_WORDS = 1 << 5;
-        /// Lines of a file add up, until an empty one clears them.
+        /// Each further line of a file adds to its value, until an empty one clears it.
         const ADDS_UP = 1 << 6;
+        /// It belongs to a feature that Ochre is going to have; this version only keeps the value.
+        const NO_EFFECT_YET = 1 << 7;
     }
 }
 
-/// What has to be done when a setting changes, beside the cores taking it up.
+/// What CONFIG SET does when it changes a directive, beside storing the value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hook {
-    /// Listen on other addresses.
+    /// Listens on other addresses.
     Listen,
-    /// Write the log elsewhere, or other levels of it.
+    /// Changes the log's file or level.
     Log,
-    /// Allow as many open files as there may be clients.
+    /// Raises the limit of open files to what the number of clients needs.
     OpenFiles,
-    /// Go to another working directory.
+    /// Changes the working directory.
     Directory,
-    /// Evict down to another limit.
-    Memory,
-    /// Ask clients for another password.
-    Password,
 }
 
 /// A section of `ochre.conf`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Group {
+pub enum Section {
+    /// Addresses and sockets.
     Network,
+    /// Limits of what clients may use.
     Clients,
+    /// Who may do what.
     Security,
+    /// The process as the system sees it.
     Process,
+    /// The log.
     Log,
+    /// Limits of memory and eviction.
     Memory,
+    /// When values change their encoding.
     DataTypes,
+    /// Notifications and scripts.
     Events,
+    /// What is recorded for operators.
     Observation,
+    /// Replication.
     Replicas,
-    /// Accepted, kept and reported for tools and files that set it; Ochre has no use for it.
+    /// Directives that are accepted, kept and reported for the tools and files that set them, and have no effect.
     Kept,
 }
 
+impl Section {
+    /// Its heading in `ochre.conf`.
+    pub fn title(self) -> &'static str {
+        match self {
+            Section::Network => "Network",
+            Section::Clients => "Clients",
+            Section::Security => "Security",
+            Section::Process => "Process",
+            Section::Log => "Log",
+            Section::Memory => "Memory",
+            Section::DataTypes => "Data types",
+            Section::Events => "Notifications and scripts",
+            Section::Observation => "Observation",
+            Section::Replicas => "Replicas",
+            Section::Kept => "Kept for compatibility",
+        }
+    }
+}
+
 impl Directive {
-    /// All names.
+    /// Its name and its aliases.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
-    }
-
-    /// Whether the setting does something in Ochre.
-    pub fn is_used(&self) -> bool {
-        self.group != Group::Kept
     }
 
     /// The value as CONFIG GET shows it.
@@ -100,7 +126,7 @@ impl Directive {
         }
     }
 
-    /// The value as CONFIG REWRITE writes it: what follows the name, of one line or of several.
+    /// The value as CONFIG REWRITE writes it: for each line, the text after the directive's name.
     pub fn lines(&self, config: &Config) -> Vec<Vec<u8>> {
         match self.access {
             Access::Field { lines, .. } => lines(config),
@@ -108,7 +134,7 @@ impl Directive {
         }
     }
 
-    /// Sets it from the words of a file's line or of CONFIG SET.
+    /// Sets the value from the words of a file's line or of CONFIG SET.
     pub fn set(&self, config: &mut Config, words: &[&[u8]], place: Place) -> Result<(), Reason> {
         match self.access {
             Access::Field { set, .. } => set(config, words, place),
@@ -120,7 +146,7 @@ impl Directive {
         }
     }
 
-    /// Sets it as CONFIG SET does: from one argument, cut at spaces where the value is several words.
+    /// Sets the value as CONFIG SET does: from one argument, which is split at spaces if the value consists of several words.
     pub fn set_at_run_time(&self, config: &mut Config, argument: &[u8]) -> Result<(), Reason> {
         let words: Vec<&[u8]> = if !self.flags.contains(Flags::SEVERAL_WORDS) {
             vec![argument]
@@ -133,25 +159,35 @@ impl Directive {
     }
 }
 
-/// How a directive reaches its value.
+/// Where a directive's value is, and how it is read and written.
 #[derive(Clone, Copy)]
 pub(super) enum Access {
     /// A field of [`Config`].
     Field { set: SetField, show: fn(&Config) -> Vec<u8>, lines: fn(&Config) -> Vec<Vec<u8>> },
-    /// A text among those that are only kept.
+    /// A text in the list of kept values.
     Kept { index: usize, set: SetKept, lines: fn(&[u8]) -> Vec<Vec<u8>> },
 }
 
-/// Reads words into a field.
+/// Parses words into a field.
 type SetField = fn(&mut Config, &[&[u8]], Place) -> Result<(), Reason>;
 
-/// Reads words into the text to keep, from the text before.
+/// Parses words into the text to keep; the first argument is the text kept so far.
 type SetKept = fn(&[u8], &[&[u8]], Place) -> Result<Vec<u8>, Reason>;
 
-/// What the rows say beyond name, default and rule.
+/// The parts of a row. Those after `ruled` are the modifiers, which a row may name after its rule.
 impl Directive {
-    pub(super) const fn row(name: &'static str, group: Group, access: Access) -> Directive {
-        Directive { name, aliases: &[], default: "", doc: "", group, flags: Flags::empty(), hook: None, access }
+    pub(super) const fn row(name: &'static str, section: Section, access: Access) -> Directive {
+        Directive {
+            name,
+            aliases: &[],
+            default: "",
+            doc: "",
+            example: None,
+            section,
+            flags: Flags::empty(),
+            hook: None,
+            access,
+        }
     }
 
     pub(super) const fn described(
@@ -163,7 +199,7 @@ impl Directive {
         Directive { aliases, default, doc, ..self }
     }
 
-    /// Takes from the rule what the table has to know of it.
+    /// Sets the flags that follow from the rule.
     pub(super) const fn ruled<V, R: Rule<Value = V>>(self, _rule: &R) -> Directive {
         let words = if R::SEVERAL_WORDS { Flags::SEVERAL_WORDS } else { Flags::empty() };
         let adds_up = if R::ADDS_UP { Flags::ADDS_UP } else { Flags::empty() };
@@ -190,8 +226,16 @@ impl Directive {
         self.flagged(Flags::HIDDEN)
     }
 
+    pub(super) const fn no_effect_yet(self) -> Directive {
+        self.flagged(Flags::NO_EFFECT_YET)
+    }
+
     pub(super) const fn hook(self, hook: Hook) -> Directive {
         Directive { hook: Some(hook), ..self }
+    }
+
+    pub(super) const fn example(self, example: &'static str) -> Directive {
+        Directive { example: Some(example), ..self }
     }
 
     const fn flagged(self, flags: Flags) -> Directive {
@@ -199,7 +243,7 @@ impl Directive {
     }
 }
 
-/// Gives the kept rows their places.
+/// Gives each kept row its place in the list of kept values.
 pub(super) const fn numbered<const N: usize>(mut rows: [Directive; N]) -> [Directive; N] {
     let mut next = 0;
     while next < N {
@@ -211,18 +255,18 @@ pub(super) const fn numbered<const N: usize>(mut rows: [Directive; N]) -> [Direc
     rows
 }
 
-/// The value of a setting that no line has named.
+/// The value of a setting that no line names.
 pub(super) fn default_value<R: Rule>(rule: &R, default: &str) -> R::Value {
-    rules::parse_shown(rule, default.as_bytes()).expect("a default is a value")
+    rules::parse_shown(rule, default.as_bytes()).expect("a row's rule accepts its default")
 }
 
-/// [`Access::Kept`]'s `set`, by the setting's rule.
+/// `set` of [`Access::Kept`], by the setting's rule.
 pub(super) fn set_kept<R: Rule>(rule: &R, before: &[u8], words: &[&[u8]], place: Place) -> Result<Vec<u8>, Reason> {
     let before = rules::parse_shown(rule, before)?;
     rule.parse_after(words, &before, place).map(|value| rule.show(&value))
 }
 
-/// [`Access::Kept`]'s `lines`, by the setting's rule.
+/// `lines` of [`Access::Kept`], by the setting's rule.
 pub(super) fn kept_lines<R: Rule>(rule: &R, shown: &[u8]) -> Vec<Vec<u8>> {
-    rule.lines(&rules::parse_shown(rule, shown).expect("what is kept was shown by its rule"))
+    rule.lines(&rules::parse_shown(rule, shown).expect("the rule wrote the text that is kept"))
 }

@@ -1,81 +1,73 @@
-//! `ochre.conf`: every directive with its default and what it does, made from the rows.
+//! The text of `ochre.conf`: every directive with its default and what it does, written from the rows.
+//!
+//! `ochre --default-config` prints it, and `cargo xtask fix` keeps the file in the repository equal to it.
 
-use super::{Config, Directive, Group, directives};
+use super::{Config, Directive, Flags, Section, directives};
+
+/// The text before the first section, a paragraph each.
+const INTRODUCTION: [&str; 4] = [
+    "The configuration of Ochre: every directive with its default. `ochre --default-config` prints this file.",
+    "Start the server with `ochre /path/to/ochre.conf`. A line has a directive and its value; `ochre --port 7000` sets the same directive on \
+     the command line. CONFIG SET changes a directive while the server runs, and CONFIG REWRITE writes the change to the file. \
+     Directives marked \"At start only\" cannot be changed that way.",
+    "Sizes: 1k is 1000 bytes and 1kb is 1024 bytes; m, mb, g and gb likewise, in upper or lower case. Quote a value that has spaces: \"a b\", \
+     where \\n \\r \\t \\\\ \\\" and \\xHH are escapes, or 'a b', where \\' is one.",
+    "Two directives have no default. `include FILE` reads another file at this place, or all files that a pattern such as conf.d/*.conf \
+     matches. `rename-command OLD NEW` renames a command; with \"\" as NEW it removes the command.",
+];
+
+/// The text after the heading of the last section.
+const KEPT: &str = "Directives of Redis and Valkey that Ochre accepts, keeps and reports with CONFIG GET, so that files and tools made for \
+                    those servers work. They have no effect in Ochre. The comments say what they do in Redis, or in Valkey where only \
+                    that has them.";
 
 /// The text of `ochre.conf`.
 pub fn document() -> String {
     let mut text = String::new();
-    push_comment(
-        &mut text,
-        "The configuration of Ochre: every directive with its default. Start with `ochre /path/to/ochre.conf`. A line is a directive \
-         and its value; give it as an option too: `ochre --port 7000`. Most can be changed while the server runs, by CONFIG SET, and \
-         written back by CONFIG REWRITE; those that cannot say \"at start only\".",
-    );
-    text.push_str("#\n");
-    push_comment(
-        &mut text,
-        "Sizes: 1k is 1000 bytes, 1kb is 1024 bytes, likewise m, mb, g, gb; upper or lower case. Quote words with spaces: \"a b\", with \
-         \\n \\r \\t \\\\ \\\" \\xHH inside, or 'a b' with \\' inside.",
-    );
-    text.push_str("#\n");
-    push_comment(
-        &mut text,
-        "Lines without a default: `include FILE` reads another file here, a pattern like conf.d/*.conf many; `rename-command OLD NEW` \
-         gives a command another name, and takes it away with \"\".",
-    );
+    for (index, paragraph) in INTRODUCTION.iter().enumerate() {
+        if index > 0 {
+            text.push_str("#\n");
+        }
+        push_comment(&mut text, paragraph);
+    }
     let defaults = Config::default();
-    let mut group = None;
+    let mut section = None;
     for directive in directives() {
-        if group != Some(directive.group) {
-            group = Some(directive.group);
-            push_heading(&mut text, directive.group);
+        if section != Some(directive.section) {
+            section = Some(directive.section);
+            text.push_str(&format!("\n{:#^100}\n", format!(" {} ", directive.section.title())));
+            if directive.section == Section::Kept {
+                text.push('\n');
+                push_comment(&mut text, KEPT);
+            }
         }
         push_directive(&mut text, directive, &defaults);
     }
     text
 }
 
-fn push_heading(text: &mut String, group: Group) {
-    let title = match group {
-        Group::Network => "Network",
-        Group::Clients => "Clients and their limits",
-        Group::Security => "Security",
-        Group::Process => "The process",
-        Group::Log => "Log",
-        Group::Memory => "Memory",
-        Group::DataTypes => "Data types",
-        Group::Events => "Notifications and scripts",
-        Group::Observation => "Observation",
-        Group::Replicas => "Replicas",
-        Group::Kept => "Kept for tools",
-    };
-    text.push_str(&format!("\n{:#^100}\n", format!(" {title} ")));
-    if group == Group::Kept {
-        text.push('\n');
-        push_comment(
-            text,
-            "Directives of Redis and Valkey that are accepted, kept and reported by CONFIG GET, so that their files and tools work, and \
-             that have no effect. What is said of them is what they do there.",
-        );
-    }
-}
-
 fn push_directive(text: &mut String, directive: &Directive, defaults: &Config) {
-    let mut doc = directive.doc.trim().to_owned();
-    if directive.is_used() && directive.flags.contains(super::Flags::IMMUTABLE) {
-        doc.push_str(" At start only.");
+    let mut comment = directive.doc.trim().to_owned();
+    if directive.flags.contains(Flags::NO_EFFECT_YET) {
+        comment.push_str(" No effect in this version.");
+    }
+    if directive.section != Section::Kept && directive.flags.contains(Flags::IMMUTABLE) {
+        comment.push_str(" At start only.");
     }
     if !directive.aliases.is_empty() {
-        doc.push_str(&format!(" Also: {}.", directive.aliases.join(", ")));
+        comment.push_str(&format!(" Also called {}.", directive.aliases.join(", ")));
     }
     text.push('\n');
-    push_comment(text, &doc);
+    push_comment(text, &comment);
+    if let Some(example) = directive.example {
+        text.push_str(&format!("# Example: {} {example}\n", directive.name));
+    }
     for line in directive.lines(defaults) {
         text.push_str(&format!("{} {}\n", directive.name, String::from_utf8_lossy(&line)));
     }
 }
 
-/// A comment in lines of at most 100 characters.
+/// Writes a comment in lines of at most 100 characters.
 fn push_comment(text: &mut String, comment: &str) {
     const LINE_LEN_MAX: usize = 100;
     let mut line = String::from("#");

@@ -1,7 +1,7 @@
-//! Configuration files: a line is a directive and its words, `#` begins a comment line, `include` reads another file.
+//! Configuration files: a line has a directive and its words, `#` begins a comment line, and `include` reads another file.
 
 use std::{
-    ffi::{CString, OsStr},
+    ffi::OsStr,
     fmt, io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -13,20 +13,20 @@ use super::{
     settings::Config,
     words,
 };
+use crate::sys;
 
-/// A line that says something.
+/// A line that is neither empty nor a comment.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Line<'a> {
-    /// From 1.
+    /// Counted from 1.
     pub number: usize,
-    /// Without the space around it.
+    /// Without leading and trailing space.
     pub text: &'a [u8],
-    /// At least one; the first is the directive's name in lowercase.
+    /// The words, at least one. The first is the directive's name in lowercase.
     pub words: Vec<Vec<u8>>,
 }
 
-/// The lines of a file, comments and empty ones left out. A line with unbalanced quotes is an error of its own and does not end the
-/// others.
+/// The lines of a file without comments and empty lines. A line with unbalanced quotes is an error, and the lines after it still follow.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = Result<Line<'_>, (usize, &[u8])>> {
     let trimmed = text.split(|&byte| byte == b'\n').map(trim).zip(1..);
     trimmed.filter(|(text, _)| !text.is_empty() && text[0] != b'#').filter_map(|(text, number)| {
@@ -36,11 +36,14 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = Result<Line<'_>, (usize, &[u8]
     })
 }
 
-/// Where lines come from, for messages.
+/// Where a line comes from, for messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
+    /// A configuration file.
     File(PathBuf),
+    /// Standard input.
     StandardInput,
+    /// The arguments of the process.
     CommandLine,
 }
 
@@ -57,16 +60,33 @@ impl fmt::Display for Origin {
 /// Why the server does not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// A line that cannot be followed.
-    Line { origin: Origin, number: usize, text: String, reason: String },
-    /// A file that cannot be read.
-    Unreadable { path: PathBuf, error: io::Error },
-    /// A setting that does not fit the machine.
-    Setting { reason: String },
+    /// A line is wrong.
+    Line {
+        /// Where the line comes from.
+        origin: Origin,
+        /// Its number in that source, from 1.
+        number: usize,
+        /// The line itself.
+        text: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// A setting cannot be applied on this machine.
+    Setting {
+        /// Why, in a sentence.
+        reason: String,
+    },
 }
 
 impl fmt::Display for StartError {
-    /// In Redis's shape, which tools look for, with the place that the line came from.
+    /// In Redis's format, which tools look for, and in a last sentence where the line comes from.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let title = concat!("\n*** FATAL CONFIG FILE ERROR (Ochre ", env!("CARGO_PKG_VERSION"), ") ***");
         match self {
@@ -86,8 +106,9 @@ impl std::error::Error for StartError {}
 
 /// Reads lines into a configuration.
 pub struct Reader {
+    /// The configuration as it is after the lines read so far.
     pub config: Config,
-    /// The names of the directives that were set, for those whose lines add up.
+    /// The names of the directives that were set: a further line of a directive may add to its value.
     seen: Vec<&'static str>,
     include_depth: usize,
 }
@@ -97,13 +118,13 @@ impl Reader {
         Reader { config, seen: vec![], include_depth: 0 }
     }
 
-    /// The configuration that a file and what it includes make, from the defaults on.
+    /// Applies the lines of a file and of the files that it includes.
     pub fn read_file(&mut self, path: &Path) -> Result<(), StartError> {
         let text = std::fs::read(path).map_err(|error| StartError::Unreadable { path: path.to_owned(), error })?;
         self.read_text(&Origin::File(path.to_owned()), &text)
     }
 
-    /// Follows all lines of a text.
+    /// Applies the lines of a text.
     pub fn read_text(&mut self, origin: &Origin, text: &[u8]) -> Result<(), StartError> {
         for line in lines(text) {
             let refused = |number, text: &[u8], reason: String| StartError::Line {
@@ -127,14 +148,14 @@ impl Reader {
                 self.include(path)?;
                 self.include_depth -= 1;
             } else {
-                self.follow(words[0], &words[1..])
+                self.apply(words[0], &words[1..])
                     .map_err(|reason| refused(line.number, line.text, reason.into_owned()))?;
             }
         }
         Ok(())
     }
 
-    fn follow(&mut self, name: &[u8], words: &[&[u8]]) -> Result<(), Reason> {
+    fn apply(&mut self, name: &[u8], words: &[&[u8]]) -> Result<(), Reason> {
         if let Some(directive) = lookup(name) {
             return self.set(directive, words);
         }
@@ -155,7 +176,7 @@ impl Reader {
     fn set(&mut self, directive: &'static Directive, words: &[&[u8]]) -> Result<(), Reason> {
         use super::Flags;
         let place = if self.seen.contains(&directive.name) { Place::FurtherLine } else { Place::FirstLine };
-        // `--save "900 1"`: the words may come as one.
+        // A value of several words may come as one word: `--save "900 1"`.
         let cut = match words {
             [word] if directive.flags.contains(Flags::SEVERAL_WORDS) && !word.is_empty() => words::split(word),
             _ => None,
@@ -169,17 +190,18 @@ impl Reader {
         Ok(())
     }
 
-    /// Relative paths are taken from the working directory, or from `dir` once a line has set it, as Redis goes there at once.
+    /// Reads an included file, or the files that a pattern matches. A relative path starts at the working directory, or at `dir` once a line
+    /// has set that, as in Redis.
     fn include(&mut self, path: &[u8]) -> Result<(), StartError> {
         let full = self.config.dir.join(OsStr::from_bytes(path));
         if !is_pattern(path) {
             return self.read_file(&full);
         }
-        glob(&full).iter().try_for_each(|path| self.read_file(path))
+        sys::glob(&full).iter().try_for_each(|path| self.read_file(path))
     }
 }
 
-/// Whether a name has wildcards, for `include` and for CONFIG GET.
+/// Whether a name has wildcards, in `include` and in CONFIG GET.
 pub fn is_pattern(name: &[u8]) -> bool {
     name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
 }
@@ -193,7 +215,8 @@ const OBSOLETE: [&[u8]; 5] = [
     b"events-per-io-thread",
 ];
 
-/// CONFIG REWRITE of Redis writes the default user down even if it may do everything; only then nothing is lost by not having users.
+/// Whether a `user` line describes a default user without restrictions. CONFIG REWRITE of Redis writes that line even where no users were
+/// configured, and Ochre, which has no users, can ignore it.
 fn is_unrestricted_default_user(words: &[&[u8]]) -> bool {
     let everything: [&[u8]; 9] = [
         b"on",
@@ -221,7 +244,7 @@ fn unknown(name: &[u8]) -> Reason {
     }
 }
 
-/// How many letters have to be changed, added or removed to make one word of the other.
+/// The number of letters to change, add or remove to turn one word into the other.
 fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, left) in a.bytes().enumerate() {
@@ -248,24 +271,4 @@ fn trim(mut text: &[u8]) -> &[u8] {
         text = rest;
     }
     text
-}
-
-/// The files of a pattern, sorted; none if it matches none.
-fn glob(pattern: &Path) -> Vec<PathBuf> {
-    let Ok(pattern) = CString::new(pattern.as_os_str().as_bytes()) else { return vec![] };
-    // SAFETY: all zeros is a valid glob_t, and what glob(3) expects of one that it is to fill.
-    let mut found: libc::glob_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the pattern ends with a zero byte, there is no error function, and `found` is ours.
-    let status = unsafe { libc::glob(pattern.as_ptr(), 0, None, &mut found) };
-    let mut paths = Vec::new();
-    if status == 0 {
-        for index in 0..found.gl_pathc {
-            // SAFETY: on success gl_pathv holds gl_pathc pointers to strings that live until globfree.
-            let path = unsafe { std::ffi::CStr::from_ptr(*found.gl_pathv.add(index)) };
-            paths.push(PathBuf::from(OsStr::from_bytes(path.to_bytes())));
-        }
-    }
-    // SAFETY: `found` was given to glob(3) and is not used any more.
-    unsafe { libc::globfree(&mut found) };
-    paths
 }

@@ -1,12 +1,12 @@
-//! The directives of Redis and Valkey that Ochre accepts, keeps and reports for the tools and files that set them, without using them.
+//! Directives of Redis and Valkey that Ochre accepts, keeps and reports without using them, for the tools and files that set them.
 //!
-//! A value is checked by the same rules as in Redis, so that a mistake is told here too. Where accepting a value would promise something
-//! that is not done, such as durability or access control, it is refused.
+//! A value is checked by the same rules as in Redis, so a mistake is an error here too. A value is refused if it asks for something that Ochre
+//! does not do and that its operator relies on, such as durability or access control.
 
 use std::sync::Arc;
 
 use super::{
-    directive::{Access, Directive, Group, kept_lines, numbered, set_kept},
+    directive::{Access, Directive, Section, kept_lines, numbered, set_kept},
     rules::{
         Bool, Choices, FileName, Integer, Memory, OneOf, Only, OomScores, OptionalText, PrimaryAddress, SavePoints,
         Text,
@@ -32,7 +32,7 @@ const fn port() -> Integer<i64> {
     integer(0, 65535)
 }
 
-/// A size that Redis keeps in an unsigned type.
+/// A size that Redis stores in an unsigned type.
 const fn any_size() -> Memory<i64> {
     Memory::any()
 }
@@ -47,13 +47,20 @@ const ON_SIGNAL: Choices = Choices {
     both: "shutdown options SAVE and NOSAVE can't be used simultaneously",
 };
 
-/// Declares the rows of [`KEPT`]: `/// What it does in Redis.` then `"name" | "alias" = "default", rule, modifier(), …;`
+/// Declares the rows of [`KEPT`]:
+///
+/// ```text
+/// /// What it does in Redis, or in Valkey if only that has it: `ochre.conf` shows it.
+/// "name" | "alias" = "default", rule, modifier(), …;
+/// ```
+///
+/// The modifiers are the methods of [`Directive`] without arguments.
 macro_rules! kept {
     ($($(#[doc = $doc:literal])+ $name:literal $(| $alias:literal)* = $default:literal, $rule:expr
         $(, $modifier:ident())*;)+) => {
-        /// The kept directives.
+        /// The directives that are only kept.
         pub static KEPT: &[Directive] = &numbered([$(
-            Directive::row($name, Group::Kept, Access::Kept {
+            Directive::row($name, Section::Kept, Access::Kept {
                 index: 0,
                 set: |before, words, place| set_kept(&$rule, before, words, place),
                 lines: |shown| kept_lines(&$rule, shown),
@@ -66,138 +73,139 @@ macro_rules! kept {
 }
 
 kept! {
-    /// Snapshots by time and number of changes. This version writes none, which it says at start.
+    /// When to write a snapshot: after `seconds` with at least `changes` changes. This version writes none, and warns about it at
+    /// start.
     "save" = "", SavePoints;
-    /// Log every write to a file. This version cannot, and so refuses yes.
+    /// Log every write to an append-only file (AOF). This version cannot, so it refuses `yes`.
     "appendonly" = "no",
         Only { rule: Bool, allowed: "no", why: "this version keeps data in memory only and cannot write an append-only file: leave appendonly at 'no'" };
-    /// When that file is synced.
+    /// When to sync the AOF to disk.
     "appendfsync" = "everysec", OneOf(&["everysec", "always", "no"]);
-    /// Its name.
+    /// The file name of the AOF.
     "appendfilename" = "appendonly.aof",
         FileName { not_a_path: "appendfilename can't be a path, just a filename" }, immutable();
-    /// The folder that it lies in.
+    /// The folder of the AOF, within dir.
     "appenddirname" = "appendonlydir", FileName { not_a_path: "appenddirname can't be a path, just a dirname" }, immutable();
-    /// Do not sync it while a child process saves; Ochre has no child processes.
+    /// Do not sync the AOF while a child process is writing. Ochre has no child processes.
     "no-appendfsync-on-rewrite" = "no", Bool;
-    /// The growth, in percent, at which it is rewritten.
+    /// The growth of the AOF, in percent, at which it is rewritten.
     "auto-aof-rewrite-percentage" = "100", integer(0, I32_MAX);
-    /// The least size from which it is rewritten.
+    /// The least size at which the AOF is rewritten.
     "auto-aof-rewrite-min-size" = "67108864", size(0);
-    /// Load a file whose end is cut off.
+    /// Load an AOF whose end is missing.
     "aof-load-truncated" = "yes", Bool;
-    /// Begin a rewritten file with a snapshot.
+    /// Start a rewritten AOF with a snapshot.
     "aof-use-rdb-preamble" = "yes", Bool;
-    /// Note the time between its records.
+    /// Write the time between the records of the AOF.
     "aof-timestamp-enabled" = "no", Bool;
-    /// Sync a rewritten file bit by bit.
+    /// Sync a rewritten AOF in steps while it is written.
     "aof-rewrite-incremental-fsync" = "yes", Bool;
-    /// Sync a snapshot bit by bit.
+    /// Sync a snapshot in steps while it is written.
     "rdb-save-incremental-fsync" = "yes", Bool;
     /// Compress strings in snapshots.
     "rdbcompression" = "yes", Bool;
-    /// End snapshots with a checksum.
+    /// Write a checksum at the end of snapshots.
     "rdbchecksum" = "yes", Bool, immutable();
-    /// Load snapshots of newer versions as far as they can be read (Valkey).
+    /// Whether to refuse snapshots of newer versions (`strict`) or to load what can be read (`relaxed`) (Valkey).
     "rdb-version-check" = "strict", OneOf(&["strict", "relaxed"]);
-    /// The snapshot's name.
+    /// The file name of the snapshot.
     "dbfilename" = "dump.rdb", FileName { not_a_path: "dbfilename can't be a path, just a filename" }, protected();
-    /// Remove snapshots that were only made for a replica.
+    /// Remove snapshots that were only written for replication.
     "rdb-del-sync-files" = "no", Bool;
-    /// Check loaded values in depth.
+    /// Check in depth the values that snapshots and RESTORE load.
     "sanitize-dump-payload" = "no", OneOf(&["no", "yes", "clients"]);
-    /// Refuse writes after a snapshot failed.
+    /// Refuse writes after a snapshot has failed.
     "stop-writes-on-bgsave-error" = "yes", Bool;
 
-    /// The primary to follow. This version cannot replicate, and so takes only no one.
+    /// The primary to replicate. This version cannot replicate, so it accepts no other value than `no one`.
     "replicaof" | "slaveof" = "",
         Only { rule: PrimaryAddress, allowed: "", why: "this version cannot replicate: leave replicaof out" }, immutable();
     /// The password for the primary.
     "masterauth" | "primaryauth" = "", OptionalText, sensitive();
     /// The user for the primary.
     "masteruser" | "primaryuser" = "", OptionalText, sensitive();
-    /// Answer while out of touch with the primary.
+    /// Whether a replica answers while it has no connection to its primary.
     "replica-serve-stale-data" | "slave-serve-stale-data" = "yes", Bool;
-    /// Refuse writes on a replica.
+    /// Whether a replica refuses writes.
     "replica-read-only" | "slave-read-only" = "yes", Bool;
-    /// Leave eviction to the primary.
+    /// Whether a replica leaves eviction to its primary.
     "replica-ignore-maxmemory" | "slave-ignore-maxmemory" = "yes", Bool;
-    /// Free the old data of a replica in the background.
+    /// Whether a replica frees its old data set in the background.
     "replica-lazy-flush" | "slave-lazy-flush" = "no", Bool;
-    /// Which replica a failover prefers; 0 never takes this one.
+    /// The rank of this replica in a failover, lowest first; 0 means that it is never promoted.
     "replica-priority" | "slave-priority" = "100", integer(0, I32_MAX);
-    /// The address that a replica names to its primary.
+    /// The address that a replica reports to its primary.
     "replica-announce-ip" | "slave-announce-ip" = "", Text;
-    /// The port that it names.
+    /// The port that a replica reports to its primary.
     "replica-announce-port" | "slave-announce-port" = "0", port();
     /// Whether sentinels see this replica.
     "replica-announced" = "yes", Bool;
-    /// Let a replica go on when it cannot write its files.
+    /// Whether a replica continues when it cannot write to disk.
     "replica-ignore-disk-write-errors" = "no", Bool;
-    /// The most that is buffered for a replica during a full synchronisation.
+    /// The most bytes that are buffered for a replica during a full synchronisation.
     "replica-full-sync-buffer-limit" = "0", size(0);
-    /// Memory for what a replica may have missed.
+    /// The bytes of replicated writes that are kept for replicas that reconnect.
     "repl-backlog-size" = "1048576", size(1);
-    /// Seconds for which it is kept without replicas.
+    /// Seconds without replicas after which the replication backlog is freed.
     "repl-backlog-ttl" = "3600", integer(0, i64::MAX);
-    /// Let the kernel gather bytes for replicas.
+    /// Let the kernel collect small packets to replicas.
     "repl-disable-tcp-nodelay" = "no", Bool;
-    /// Send snapshots to replicas without a file.
+    /// Send snapshots to replicas without writing them to disk.
     "repl-diskless-sync" = "yes", Bool;
-    /// Seconds to wait for more replicas before that.
+    /// Seconds to wait for further replicas before such a snapshot is sent.
     "repl-diskless-sync-delay" = "5", integer(0, I32_MAX);
-    /// The number of replicas that ends the wait.
+    /// The number of replicas at which the snapshot is sent without further delay.
     "repl-diskless-sync-max-replicas" = "0", integer(0, I32_MAX);
-    /// Load snapshots from the primary without a file.
+    /// Load the primary's snapshot without writing it to disk.
     "repl-diskless-load" = "disabled", OneOf(&["disabled", "on-empty-db", "swapdb", "flush-before-load"]);
-    /// Send snapshot and new writes over two connections (Redis).
+    /// Send the snapshot and new writes to a replica over two connections (Redis).
     "repl-rdb-channel" = "no", Bool, hidden();
-    /// The same in Valkey.
+    /// Send the snapshot and new writes to a replica over two connections (Valkey).
     "dual-channel-replication-enabled" = "no", Bool;
     /// Seconds between pings to replicas.
     "repl-ping-replica-period" | "repl-ping-slave-period" = "10", integer(1, I32_MAX);
-    /// Seconds of silence after which the other side is gone.
+    /// Seconds of silence after which a replication connection is closed.
     "repl-timeout" = "60", integer(1, I32_MAX);
     /// Use multipath TCP to the primary (Valkey).
     "repl-mptcp" = "no", Bool, immutable();
     /// What a replica does when a command from its primary fails.
     "propagation-error-behavior" = "ignore", OneOf(&["ignore", "panic", "panic-on-replicas"]);
 
-    /// Run as a node of a cluster. This version cannot, and so refuses yes.
+    /// Run as a node of a cluster. This version cannot, so it refuses `yes`.
     "cluster-enabled" = "no", Only { rule: Bool, allowed: "no", why: "this version cannot run as a node of a cluster: leave cluster-enabled at 'no'" }, immutable();
-    /// Where a node keeps its view of the cluster.
+    /// The file with a node's view of the cluster.
     "cluster-config-file" = "nodes.conf", Text, immutable();
-    /// Whether a failure to write that file ends the node (Valkey).
+    /// Whether a node exits when it cannot write that file (Valkey).
     "cluster-config-save-behavior" = "sync", OneOf(&["sync", "best-effort"]);
-    /// Milliseconds after which a node counts as failing.
+    /// Milliseconds of silence after which a node is considered failing.
     "cluster-node-timeout" = "15000", integer(0, i64::MAX);
-    /// The port between nodes.
+    /// The port for connections between nodes.
     "cluster-port" = "0", port(), immutable();
-    /// Databases in cluster mode (Valkey).
+    /// The number of databases in cluster mode (Valkey).
     "cluster-databases" = "1", integer(1, I32_MAX), immutable();
-    /// The address that a node names to others.
+    /// The address that a node reports to other nodes and to clients.
     "cluster-announce-ip" = "", Text;
-    /// The IPv4 address that it names to clients (Valkey).
+    /// The IPv4 address that a node reports to clients (Valkey).
     "cluster-announce-client-ipv4" = "", Text;
-    /// The IPv6 address that it names to clients (Valkey).
+    /// The IPv6 address that a node reports to clients (Valkey).
     "cluster-announce-client-ipv6" = "", Text;
-    /// The port that it names to clients (Valkey).
+    /// The port that a node reports to clients (Valkey).
     "cluster-announce-client-port" = "0", port();
-    /// The TLS port that it names to clients (Valkey).
+    /// The TLS port that a node reports to clients (Valkey).
     "cluster-announce-client-tls-port" = "0", port();
-    /// The host name that it names.
+    /// The host name that a node reports.
     "cluster-announce-hostname" = "", Text;
-    /// The name that people know it by.
+    /// The name of a node in logs.
     "cluster-announce-human-nodename" = "", Text;
-    /// The port that it names.
+    /// The port that a node reports.
     "cluster-announce-port" = "0", port();
-    /// The TLS port that it names.
+    /// The TLS port that a node reports.
     "cluster-announce-tls-port" = "0", port();
-    /// The port between nodes that it names.
+    /// The port for connections between nodes that a node reports.
     "cluster-announce-bus-port" = "0", port();
-    /// What clients are sent to: an address, a host name, or neither.
+    /// How clients are told where a slot is: by address, by host name, or by port only.
     "cluster-preferred-endpoint-type" = "ip", OneOf(&["ip", "hostname", "unknown-endpoint"]);
-    /// Serve nothing while a slot is without a node.
+    /// Refuse all requests while any slot has no node.
     "cluster-require-full-coverage" = "yes", Bool;
     /// Serve reads while the cluster is down.
     "cluster-allow-reads-when-down" = "no", Bool;
@@ -205,233 +213,233 @@ kept! {
     "cluster-allow-pubsubshard-when-down" = "yes", Bool;
     /// Let replicas move to primaries that have none.
     "cluster-allow-replica-migration" = "yes", Bool;
-    /// Replicas that a primary keeps when others move.
+    /// The number of replicas that a primary keeps when others move.
     "cluster-migration-barrier" = "1", integer(0, I32_MAX);
-    /// Never promote this replica by itself.
+    /// Never promote this replica automatically.
     "cluster-replica-no-failover" | "cluster-slave-no-failover" = "no", Bool;
     /// How stale a replica may be and still be promoted.
     "cluster-replica-validity-factor" | "cluster-slave-validity-factor" = "10", integer(0, I32_MAX);
-    /// Memory for what waits to be sent to another node.
+    /// The most bytes that wait to be sent to another node.
     "cluster-link-sendbuf-limit" = "0", any_size();
-    /// Seconds for which a forgotten node stays forgotten (Valkey).
+    /// Seconds for which a node that CLUSTER FORGET removed cannot return (Valkey).
     "cluster-blacklist-ttl" = "60", integer(i64::MIN, i64::MAX);
-    /// Milliseconds for a failover by hand (Valkey).
+    /// Milliseconds that CLUSTER FAILOVER may take (Valkey).
     "cluster-manual-failover-timeout" = "5000", integer(1, I32_MAX);
     /// Milliseconds between pings among nodes.
     "cluster-ping-interval" = "1000", integer(0, I32_MAX), hidden();
-    /// Finished migrations of slots that are remembered (Valkey).
+    /// The number of finished slot migrations that are remembered (Valkey).
     "cluster-slot-migration-log-max-len" = "1000", integer(0, i64::MAX);
-    /// Bytes that may be left when a migrating slot is handed over (Valkey).
+    /// The most bytes left to send at which a migrating slot is handed over (Valkey).
     "slot-migration-max-failover-repl-bytes" = "0", size(-1);
     /// Count keys and traffic by slot.
     "cluster-slot-stats-enabled" = "no", Bool;
-    /// The share of commands that are checked for use in a cluster (Redis).
+    /// The percentage of commands that are checked for use in a cluster (Redis).
     "cluster-compatibility-sample-ratio" = "0", integer(0, 100);
 
-    /// The TLS port. This version has no TLS, and so takes only 0.
+    /// The TLS port. This version has no TLS, so it accepts no other value than 0.
     "tls-port" = "0", Only { rule: port(), allowed: "0", why: "this version has no TLS: leave tls-port at 0" };
     /// The server's certificate.
     "tls-cert-file" = "", Text;
-    /// Its key.
+    /// The key of the server's certificate.
     "tls-key-file" = "", Text;
-    /// The key's password.
+    /// The password of that key.
     "tls-key-file-pass" = "", Text, sensitive();
     /// The certificate for connections to other servers.
     "tls-client-cert-file" = "", Text;
-    /// Its key.
+    /// The key of the client certificate.
     "tls-client-key-file" = "", Text;
-    /// That key's password.
+    /// The password of that key.
     "tls-client-key-file-pass" = "", Text, sensitive();
-    /// Diffie-Hellman parameters.
+    /// The Diffie-Hellman parameters.
     "tls-dh-params-file" = "", Text;
-    /// The certificates that are trusted.
+    /// The file of certificate authorities to trust.
     "tls-ca-cert-file" = "", Text;
-    /// A folder of them.
+    /// The folder of certificate authorities to trust.
     "tls-ca-cert-dir" = "", Text;
-    /// Ask clients for certificates.
+    /// Whether clients must present a certificate.
     "tls-auth-clients" = "yes", OneOf(&["no", "yes", "optional"]);
     /// The field of a client's certificate that names its user (Valkey).
     "tls-auth-clients-user" = "off", OneOf(&["off", "cn", "uri"]);
-    /// Seconds between looks for new certificates (Valkey).
+    /// Seconds between checks for renewed certificates (Valkey).
     "tls-auto-reload-interval" = "0", integer(0, I32_MAX);
-    /// The versions of TLS.
+    /// The TLS versions to accept.
     "tls-protocols" = "", Text;
-    /// Ciphers up to TLS 1.2.
+    /// The ciphers up to TLS 1.2.
     "tls-ciphers" = "", Text;
-    /// Ciphers of TLS 1.3.
+    /// The ciphers of TLS 1.3.
     "tls-ciphersuites" = "", Text;
-    /// Let the server choose the cipher.
+    /// Prefer the server's order of ciphers to the client's.
     "tls-prefer-server-ciphers" = "no", Bool;
-    /// Let clients resume sessions.
+    /// Let clients resume TLS sessions.
     "tls-session-caching" = "yes", Bool;
-    /// Sessions that are remembered.
+    /// The number of TLS sessions that are remembered.
     "tls-session-cache-size" = "20480", integer(0, I32_MAX);
-    /// Seconds for which they are.
+    /// Seconds for which a TLS session is remembered.
     "tls-session-cache-timeout" = "300", integer(0, I32_MAX);
-    /// TLS between nodes.
+    /// Use TLS between nodes.
     "tls-cluster" = "no", Bool;
-    /// TLS to the primary.
+    /// Use TLS to the primary.
     "tls-replication" = "no", Bool;
 
-    /// A file of users. This version has no other user than the default one, and so takes only none.
+    /// The file of users. This version has no users but the default one, so it accepts no file.
     "aclfile" = "", Only { rule: Text, allowed: "", why: "this version has no users but the default one: leave aclfile out, and set requirepass" }, immutable();
-    /// Denied commands that ACL LOG remembers.
+    /// The number of denied commands that ACL LOG keeps.
     "acllog-max-len" = "128", integer(0, i64::MAX);
-    /// Whether new users may use every channel.
+    /// Whether new users may use all channels.
     "acl-pubsub-default" = "resetchannels", OneOf(&["allchannels", "resetchannels"]);
-    /// Who may call MODULE; Ochre has no modules.
+    /// Who may call MODULE. Ochre has no modules.
     "enable-module-command" = "no", OneOf(&["no", "yes", "local"]), immutable();
 
-    /// Threads beside the main one; Ochre serves on threads of its own, see threads.
+    /// The number of threads that read and write sockets. Ochre's threads do that and run commands too; see threads.
     "io-threads" = "1", integer(1, 256), immutable();
-    /// Requests whose keys are prefetched together (Valkey); Ochre chooses this itself.
+    /// The number of requests whose keys are prefetched together (Valkey). Ochre chooses it itself.
     "prefetch-batch-max-size" = "16", integer(0, 128);
-    /// How often a second the chores run; Ochre's wake up when there is something to do.
+    /// How often a second background tasks run. Ochre runs them when there is something to do.
     "hz" = "10", integer(0, I32_MAX).clamped(1, 500);
-    /// Run them more often with more clients.
+    /// Run background tasks more often while there are more clients.
     "dynamic-hz" = "yes", Bool;
-    /// Grow tables in the background; Ochre always does.
+    /// Spend idle time on growing hash tables. Ochre's tables grow in small steps as they are written to.
     "activerehashing" = "yes", Bool;
-    /// How hard to look for expired keys; Ochre removes each when its time comes.
+    /// How much time to spend on finding expired keys. Ochre removes each key when its time comes.
     "active-expire-effort" = "1", integer(1, 10);
     /// Defragment memory.
     "activedefrag" = "no", Bool;
-    /// The least waste in bytes from which it is done.
+    /// The least bytes of waste at which memory is defragmented.
     "active-defrag-ignore-bytes" = "104857600", any_size();
-    /// The least waste in percent.
+    /// The least percentage of waste at which memory is defragmented.
     "active-defrag-threshold-lower" = "10", integer(0, 1000);
-    /// The waste from which it is done with all effort.
+    /// The percentage of waste at which defragmentation uses the most time.
     "active-defrag-threshold-upper" = "100", integer(0, 1000);
-    /// The least share of time that it takes.
+    /// The least percentage of time that defragmentation uses.
     "active-defrag-cycle-min" = "1", integer(1, 99);
-    /// The most.
+    /// The greatest percentage of time that defragmentation uses.
     "active-defrag-cycle-max" = "25", integer(1, 99);
-    /// Microseconds of one run of it (Valkey).
+    /// Microseconds of one cycle of defragmentation (Valkey).
     "active-defrag-cycle-us" = "500", integer(0, 100_000);
-    /// The most fields of a value that are moved at once.
+    /// The most elements of a value that defragmentation moves at once.
     "active-defrag-max-scan-fields" = "1000", integer(1, i64::MAX);
-    /// Let jemalloc purge in the background.
+    /// Let a thread of the allocator return unused memory to the system. Ochre always does.
     "jemalloc-bg-thread" = "yes", Bool;
-    /// Free evicted values in the background; Ochre always frees large ones there.
+    /// Free evicted values in the background. Ochre always frees large values there.
     "lazyfree-lazy-eviction" = "no", Bool;
-    /// The same for expired ones.
+    /// Free expired values in the background. Ochre always frees large values there.
     "lazyfree-lazy-expire" = "no", Bool;
-    /// The same for replaced ones.
+    /// Free replaced values in the background. Ochre always frees large values there.
     "lazyfree-lazy-server-del" = "no", Bool;
-    /// The same for DEL.
+    /// Make DEL free values in the background, as UNLINK does. Ochre always frees large values there.
     "lazyfree-lazy-user-del" = "no", Bool;
-    /// How long to evict before serving on.
+    /// How much time eviction may take before other work continues.
     "maxmemory-eviction-tenacity" = "10", integer(0, 100);
-    /// Connections that are accepted at once.
+    /// The most connections that are accepted at once.
     "max-new-connections-per-cycle" = "10", unsigned(1, 1000);
-    /// The same for TLS.
+    /// The most TLS connections that are accepted at once.
     "max-new-tls-connections-per-cycle" = "1", unsigned(1, 1000);
-    /// The address from which other servers are called.
+    /// The local address of connections to other servers.
     "bind-source-addr" = "", OptionalText;
     /// The group of the Unix socket (Valkey).
     "unixsocketgroup" = "", OptionalText, immutable();
-    /// Mark sockets for the kernel's packet filter.
+    /// The mark of the server's sockets, for packet filters.
     "socket-mark-id" = "0", unsigned(0, u32::MAX as i64), immutable();
-    /// Multipath TCP (Valkey).
+    /// Accept multipath TCP (Valkey).
     "mptcp" = "no", Bool, immutable();
     /// The RDMA port (Valkey).
     "rdma-port" = "0", port();
-    /// The RDMA addresses (Valkey).
+    /// The RDMA addresses to listen on (Valkey).
     "rdma-bind" = "", OptionalText;
     /// The size of RDMA's receive buffer (Valkey).
     "rdma-rx-size" = "1048576", size(64 << 10), immutable();
     /// RDMA's completion vector (Valkey).
     "rdma-completion-vector" = "-1", integer(-1, 1024), immutable();
 
-    /// Log to syslog. Ochre does not, which it says at start.
+    /// Log to syslog. Ochre does not, and warns about it at start.
     "syslog-enabled" = "no", Bool, immutable();
-    /// The name in syslog.
+    /// The program's name in syslog.
     "syslog-ident" = "ochre", Text, immutable();
     /// The facility in syslog.
     "syslog-facility" = "local0",
         OneOf(&["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]), immutable();
-    /// The shape of log lines (Valkey).
+    /// The format of log lines (Valkey).
     "log-format" = "legacy", OneOf(&["legacy", "logfmt", "json"]);
-    /// The shape of their times (Valkey).
+    /// The format of times in log lines (Valkey).
     "log-timestamp-format" = "legacy", OneOf(&["legacy", "iso8601", "milliseconds"]);
-    /// Keep keys and values out of the log; Ochre never logs them.
+    /// Keep keys and values out of the log. Ochre never logs them.
     "hide-user-data-from-log" = "no", Bool;
-    /// Show a logo in the log.
+    /// Log a logo at start.
     "always-show-logo" = "no", Bool, immutable();
-    /// Log a report on a crash.
+    /// Log a report after a crash.
     "crash-log-enabled" = "yes", Bool;
-    /// Test memory after a crash.
+    /// Test the memory after a crash.
     "crash-memcheck-enabled" = "yes", Bool;
-    /// End by exit and not by abort on a panic.
+    /// Exit instead of aborting after an internal error.
     "use-exit-on-panic" = "no", Bool, hidden();
     /// Milliseconds after which a stalled server logs where it is.
     "watchdog-period" = "0", integer(0, I32_MAX), hidden();
-    /// Warnings at start that are not wanted.
+    /// Warnings at start to leave out.
     "ignore-warnings" = "", Text;
-    /// Show the state in the process's title.
+    /// Show the server's state as the title of the process.
     "set-proc-title" = "yes", Bool, immutable();
-    /// What the title shows.
+    /// The template of that title.
     "proc-title-template" = "{title} {listen-addr} {server-mode}", Text;
-    /// The locale that sorts strings.
+    /// The locale that strings are sorted by.
     "locale-collate" = "", Text;
-    /// What SIGINT does.
+    /// How SIGINT shuts the server down.
     "shutdown-on-sigint" = "default", ON_SIGNAL;
-    /// What SIGTERM does.
+    /// How SIGTERM shuts the server down.
     "shutdown-on-sigterm" = "default", ON_SIGNAL;
-    /// Ask the kernel to end other processes first when memory is short.
+    /// Adjust which process the kernel kills first when memory runs out.
     "oom-score-adj" = "no", OneOf(&["no", "yes", "relative", "absolute"]);
-    /// How much sooner: as a primary, a replica, or a child that saves.
+    /// The adjustment for a primary, a replica, and a child process that saves.
     "oom-score-adj-values" = "0 200 800", OomScores;
-    /// Turn transparent huge pages off for the process.
+    /// Turn transparent huge pages off for the process. Ochre uses them, since it does not fork.
     "disable-thp" = "yes", Bool, immutable();
-    /// The processors of the server.
+    /// The processors that the server runs on.
     "server-cpulist" | "server_cpulist" = "", OptionalText, immutable();
-    /// The processors of its background threads.
+    /// The processors that background threads run on.
     "bio-cpulist" | "bio_cpulist" = "", OptionalText, immutable();
-    /// The processors of the process that rewrites the append-only file.
+    /// The processors that the rewriting of the AOF runs on.
     "aof-rewrite-cpulist" | "aof_rewrite_cpulist" = "", OptionalText, immutable();
-    /// The processors of the process that saves.
+    /// The processors that the writing of snapshots runs on.
     "bgsave-cpulist" | "bgsave_cpulist" = "", OptionalText, immutable();
 
-    /// Bytes from which COMMANDLOG remembers a request (Valkey).
+    /// Bytes from which COMMANDLOG records a request (Valkey).
     "commandlog-request-larger-than" = "1048576", integer(-1, i64::MAX);
-    /// Bytes from which it remembers a reply (Valkey).
+    /// Bytes from which COMMANDLOG records a reply (Valkey).
     "commandlog-reply-larger-than" = "1048576", integer(-1, i64::MAX);
-    /// Requests that it remembers (Valkey).
+    /// The number of large requests that COMMANDLOG keeps (Valkey).
     "commandlog-large-request-max-len" = "128", integer(0, i64::MAX);
-    /// Replies that it remembers (Valkey).
+    /// The number of large replies that COMMANDLOG keeps (Valkey).
     "commandlog-large-reply-max-len" = "128", integer(0, i64::MAX);
-    /// The zone that INFO names (Valkey).
+    /// The availability zone that INFO shows (Valkey).
     "availability-zone" = "", Text;
-    /// Call itself Redis where clients look (Valkey).
+    /// Report Redis's name and version to clients (Valkey).
     "extended-redis-compatibility" = "no", Bool;
-    /// The seed of the hash function (Valkey); Ochre's is drawn at start, since a known one can be attacked.
+    /// The seed of the hash function (Valkey). Ochre draws a random one at start, since a known seed can be attacked.
     "hash-seed" = "", OptionalText, immutable(), sensitive();
-    /// Keep expired keys while a primary is being imported (Valkey).
+    /// Keep expired keys while data is imported (Valkey).
     "import-mode" = "no", Bool;
-    /// Run vector commands on one thread (Redis).
+    /// Run commands of vector sets on one thread (Redis).
     "vset-force-single-threaded-execution" = "no", Bool;
 
-    /// For tests: microseconds to wait at each key of a snapshot.
+    /// For tests: microseconds to wait before each key of a snapshot is written.
     "rdb-key-save-delay" = "0", integer(i32::MIN as i64, I32_MAX), hidden();
-    /// For tests: microseconds to wait at each loaded key.
+    /// For tests: microseconds to wait before each key is loaded.
     "key-load-delay" = "0", integer(i32::MIN as i64, I32_MAX), hidden();
-    /// For tests: serve after so many bytes while loading.
+    /// For tests: the bytes to load between two looks at the network.
     "loading-process-events-interval-bytes" = "2097152", integer(1024, I32_MAX), hidden();
-    /// For tests: keep old append-only files.
+    /// For tests: keep AOF files that are not needed any more.
     "aof-disable-auto-gc" = "no", Bool, hidden();
-    /// Let scripts use what is deprecated.
+    /// Let scripts use deprecated functions (Redis).
     "lua-enable-deprecated-api" = "no", Bool, hidden();
-    /// The same in Valkey.
+    /// Let scripts use functions that are insecure (Valkey).
     "lua-enable-insecure-api" = "no", Bool, hidden();
-    /// For tests: send longer strings without copying them (Valkey).
+    /// For tests: the least bytes of a string that is sent without copying it (Valkey).
     "min-string-size-avoid-copy-reply" = "16384", integer(0, I32_MAX), hidden();
-    /// For tests: the same with threads (Valkey).
+    /// For tests: the same limit while several threads write to sockets (Valkey).
     "min-string-size-avoid-copy-reply-threaded" = "65536", integer(0, I32_MAX), hidden();
-    /// For tests: from how many threads (Valkey).
+    /// For tests: the number of threads from which that limit applies (Valkey).
     "min-io-threads-avoid-copy-reply" = "7", integer(0, I32_MAX), hidden();
-    /// For tests: never let threads sleep (Valkey).
+    /// For tests: keep all threads awake (Valkey).
     "io-threads-always-active" = "no", Bool, hidden();
-    /// For tests: a text in the crash report (Valkey).
+    /// For tests: a text to include in a crash report (Valkey).
     "debug-context" = "", Text, hidden();
 }

@@ -1,16 +1,19 @@
-//! The configuration: what can be set, where it is read from, and how it changes while the server runs.
+//! The configuration: the directives, where their values are read from, and how CONFIG SET changes them.
 //!
-//! A directive is one row, in [`settings`] if Ochre uses it and in [`kept`] if it is only accepted, kept and reported. Everything else
-//! is derived from the rows: the fields of [`Config`], what files, the command line and CONFIG SET take, what CONFIG GET shows, what
-//! CONFIG REWRITE writes, and `ochre.conf`.
+//! A directive is one row, in `settings.rs` if Ochre uses it and in `kept.rs` if Ochre only accepts, keeps and reports it. Everything else is
+//! derived from the rows: the fields of [`Config`], what files, the command line and CONFIG SET accept, what CONFIG GET shows, what
+//! CONFIG REWRITE writes, and the text of `ochre.conf`.
 //!
-//! ```text
-//! command_line ──▶ file ──▶ store ──▶ Arc<Config>, one at a time, with a generation that the cores compare
-//!                    │        │
-//!                  words   settings, kept (rows) ── rules (text ⇄ value)
-//!                             │
-//!                          rewrite, document
-//! ```
+//! | file | what it holds |
+//! |---|---|
+//! | `directive.rs` | what a row is |
+//! | `settings.rs`, `kept.rs` | the rows |
+//! | `rules/` | how a text becomes a value and back, by kind of value |
+//! | `words.rs` | words and quotes |
+//! | `command_line.rs`, `file.rs` | where values come from at start |
+//! | `store.rs` | the configuration in force, and CONFIG GET and SET |
+//! | `rewrite.rs` | CONFIG REWRITE |
+//! | `document.rs` | the text of `ochre.conf` |
 
 mod command_line;
 mod directive;
@@ -24,25 +27,25 @@ mod store;
 pub mod words;
 
 pub use command_line::{Invocation, Sources, commit, usage, version};
-pub use directive::{Directive, Flags, Group, Hook};
+pub use directive::{Directive, Flags, Hook, Section};
 pub use document::document;
 pub use file::{Line, StartError, lines};
 pub use rules::{MaxmemoryClients, OutputLimit, OutputLimits, parse_memory, system_text};
 pub use settings::{Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, Supervision};
 pub use store::{Apply, ConfigSetError, ConfigStore, NotApplied};
 
-/// Every directive: those that Ochre uses, then those that it only keeps.
+/// All directives: those that Ochre uses, then those that it only keeps.
 pub fn directives() -> impl Iterator<Item = &'static Directive> {
     settings::SETTINGS.iter().chain(kept::KEPT)
 }
 
-/// The directive of this name or alias, in any case.
+/// The directive with this name or alias, in upper or lower case.
 pub fn lookup(name: &[u8]) -> Option<&'static Directive> {
     directives().find(|directive| directive.names().any(|known| name.eq_ignore_ascii_case(known.as_bytes())))
 }
 
 impl Config {
-    /// How many threads serve clients.
+    /// The number of threads that serve clients.
     pub fn thread_count(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -50,7 +53,7 @@ impl Config {
         }
     }
 
-    /// What the settings promise in Redis and this version does not do, a sentence each, for the log at start.
+    /// Settings that would have an effect in Redis and have none in this version, a sentence for each, for the log at start.
     pub fn warnings(&self) -> Vec<String> {
         let is_set = |name: &str| {
             lookup(name.as_bytes()).is_some_and(|directive| directive.show(self) != directive.default.as_bytes())

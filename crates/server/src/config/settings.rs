@@ -1,11 +1,11 @@
-//! The settings that Ochre uses, one row a directive: the field of [`Config`], its name in files, its default and its rule.
+//! The settings that Ochre uses, one row for each directive: the field of [`Config`], its name in files, its default and its rule.
 
 use std::{path::PathBuf, sync::Arc};
 
 use crate::events::NotifyClass;
 
 use super::{
-    directive::{Access, Directive, Group, Hook, default_value},
+    directive::{Access, Directive, Hook, Section, default_value},
     kept,
     rules::{
         Addresses, Bool, Choice, Directory, Integer, LimitsByClass, MaxmemoryClients, Memory, MemoryOrPercent,
@@ -19,20 +19,26 @@ const U32_MAX: i64 = u32::MAX as i64;
 /// Declares [`Config`] and the rows of [`SETTINGS`]:
 ///
 /// ```text
-/// /// What it does.
-/// field: type, "name" | "alias" = "default", rule, modifier(), …;
+/// Section {
+///     /// What it does, in sentences for an operator: `ochre.conf` shows them.
+///     field: type, "name" | "alias" = "default", rule, modifier(), …;
+/// }
 /// ```
+///
+/// The modifiers are the methods of [`Directive`].
 macro_rules! settings {
-    ($($group:ident {
+    ($($section:ident {
         $($(#[doc = $doc:literal])+
         $field:ident: $type:ty, $name:literal $(| $alias:literal)* = $default:literal, $rule:expr
             $(, $modifier:ident($($argument:expr)?))*;)+
     })+) => {
-        /// All settings. One is never changed: a change makes a new one, so whoever holds one sees settings that belong together.
+        /// All settings.
+        ///
+        /// The configuration in force is never modified. A change makes a new one, so the holder of a `Config` sees settings of one moment.
         #[derive(Clone, PartialEq, Debug)]
         pub struct Config {
             $($($(#[doc = $doc])+ pub $field: $type,)+)+
-            /// `rename-command` lines in order: the old name, and the new one, empty to have the command no more.
+            /// The `rename-command` lines in order: the old name and the new one, which is empty where the command is taken away.
             pub renamed_commands: Vec<(Vec<u8>, Vec<u8>)>,
             /// The values of the kept directives, as CONFIG GET shows them.
             pub(super) kept: Arc<Vec<Arc<[u8]>>>,
@@ -48,9 +54,9 @@ macro_rules! settings {
             }
         }
 
-        /// The directives that Ochre uses, by group.
+        /// The directives that Ochre uses, by section.
         pub static SETTINGS: &[Directive] = &[$($(
-            Directive::row($name, Group::$group, Access::Field {
+            Directive::row($name, Section::$section, Access::Field {
                 set: |config, words, place| {
                     config.$field = ($rule).parse_after(words, &config.$field, place)?;
                     Ok(())
@@ -67,188 +73,215 @@ macro_rules! settings {
 
 settings! {
     Network {
-        /// The TCP port; 0 listens on none.
+        /// The TCP port to listen on; 0 for none.
         port: u16, "port" = "6379", Integer::between(0, 65535), hook(Hook::Listen);
-        /// The addresses to listen on; - before one means that it may be missing on this machine, * is every IPv4 address, ::* every
-        /// IPv6 one. Loopback unless told otherwise: a data store that the network can reach is a decision.
-        bind: Vec<String>, "bind" = "127.0.0.1 -::1", Addresses, hook(Hook::Listen);
-        /// With no password set, serve only clients of this machine, on whatever address they come.
+        /// The addresses to listen on. `*` is every IPv4 address and `::*` every IPv6 address; with `-` in front, an address may be missing on
+        /// this machine. By default only this machine can connect.
+        bind: Vec<String>, "bind" = "127.0.0.1 -::1", Addresses, hook(Hook::Listen), example("192.168.1.100 10.0.0.1");
+        /// While no password is set, refuse clients of other machines, on whatever address they connect.
         protected_mode: bool, "protected-mode" = "yes", Bool;
-        /// The path of a Unix socket to listen on; none if empty.
-        unixsocket: Option<PathBuf>, "unixsocket" = "", OptionalPath, immutable();
-        /// The mode of that socket, in octal digits; 0 leaves it to the umask.
-        unixsocketperm: Option<u32>, "unixsocketperm" = "0", Octal, immutable();
-        /// How many connections the kernel holds until they are accepted; it caps this at its own limit.
+        /// The path of a Unix socket to listen on; empty for none.
+        unixsocket: Option<PathBuf>, "unixsocket" = "", OptionalPath, immutable(), example("/run/ochre.sock");
+        /// The permissions of the Unix socket, in octal digits; 0 leaves them to the umask.
+        unixsocketperm: Option<u32>, "unixsocketperm" = "0", Octal, immutable(), example("770");
+        /// How many connections may wait to be accepted. The kernel has a limit of its own (net.core.somaxconn), and the lower one counts.
         tcp_backlog: i32, "tcp-backlog" = "511", Integer::between(0, I32_MAX), immutable();
-        /// Seconds between the kernel's probes of a silent connection, so that dead ones are noticed; 0 sends none.
+        /// Seconds of silence after which the kernel probes whether a client is still reachable; 0 for no probes.
         tcp_keepalive_s: u64, "tcp-keepalive" = "300", Integer::between(0, I32_MAX);
-        /// How a client that types lines instead of speaking RESP is answered: resp, as Redis does, or plain text for a person.
+        /// How to reply to a client that types lines instead of sending RESP: `resp` as Redis does, or `plain` for a person to read.
         inline_replies: InlineReplies, "inline-replies" = "resp", Choice::new();
     }
     Clients {
-        /// The most clients at once. More are told so and disconnected.
+        /// The most clients at once. A further client gets an error and is disconnected.
         maxclients: u32, "maxclients" = "10000", Integer::unsigned(1, U32_MAX), hook(Hook::OpenFiles);
-        /// Seconds after which an idle client is disconnected; 0 never.
+        /// Seconds after which an idle client is disconnected; 0 for never.
         timeout_s: u64, "timeout" = "0", Integer::between(0, I32_MAX);
-        /// The longest argument, and the longest string value.
+        /// The longest argument of a command, and the longest string value.
         proto_max_bulk_len: u64, "proto-max-bulk-len" = "536870912", Memory::between(1 << 20, i64::MAX);
-        /// The most that may be read and not yet executed for one client, before it is disconnected.
+        /// The most bytes of unfinished requests that are buffered for one client. Beyond it the client is disconnected.
         client_query_buffer_limit: u64, "client-query-buffer-limit" = "1073741824", Memory::any();
-        /// By class of client (normal, replica, pubsub): the bytes that may wait to be sent before it is disconnected at once, and the
-        /// bytes that may wait for so many seconds. 0 is no limit. A line a class.
+        /// The limits of replies that wait to be sent to one client, by class of client: `normal`, `slave` (a replica) or `pubsub`. A line
+        /// has a class, a hard limit, a soft limit and seconds. A client is disconnected above the hard limit, or after that many
+        /// seconds above the soft one. 0 is no limit.
         client_output_buffer_limit: OutputLimits,
-            "client-output-buffer-limit" = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", LimitsByClass;
-        /// What all clients' buffers together may hold, in bytes or as a share of maxmemory, before the largest are disconnected; 0 is no
-        /// limit.
-        maxmemory_clients: MaxmemoryClients, "maxmemory-clients" = "0", MemoryOrPercent;
-        /// How many keys client-side caching remembers as read by its clients; 0 is no limit.
-        tracking_table_max_keys: u64, "tracking-table-max-keys" = "1000000", Integer::unsigned(0, i64::MAX);
+            "client-output-buffer-limit" = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", LimitsByClass,
+            example("normal 1gb 256mb 60");
+        /// The most memory of all clients' buffers together, in bytes or in percent of maxmemory. Beyond it the clients with the largest buffers
+        /// are disconnected. 0 is no limit.
+        maxmemory_clients: MaxmemoryClients, "maxmemory-clients" = "0", MemoryOrPercent, example("5%"), no_effect_yet();
+        /// The most keys that client-side caching remembers on behalf of its clients; 0 is no limit.
+        tracking_table_max_keys: u64, "tracking-table-max-keys" = "1000000", Integer::unsigned(0, i64::MAX), no_effect_yet();
     }
     Security {
-        /// The password that clients have to give; none if empty.
-        requirepass: Option<Vec<u8>>, "requirepass" = "", OptionalText, sensitive(), hook(Hook::Password);
-        /// Who may call DEBUG: nobody (no), everybody (yes), or clients of this machine (local).
+        /// The password that a client must send with AUTH or HELLO; empty for none.
+        requirepass: Option<Vec<u8>>, "requirepass" = "", OptionalText, sensitive(), example("\"a long password\"");
+        /// Who may call DEBUG: `no` for nobody, `yes` for every client, `local` for clients of this machine.
         enable_debug_command: EnableCommand, "enable-debug-command" = "no", Choice::new(), immutable();
-        /// Who may set the directives that decide where files are written.
+        /// Who may change, with CONFIG SET, the directives that decide where files are written: `no`, `yes` or `local` as above.
         enable_protected_configs: EnableCommand, "enable-protected-configs" = "no", Choice::new(), immutable();
     }
     Process {
-        /// How many threads serve clients, each on a core of its own; 0 is one a core of this machine.
+        /// The number of threads that serve clients, each on a core of its own; 0 for one on every core of the machine.
         threads: usize, "threads" = "0", Integer::between(0, 1024), immutable();
-        /// How many databases SELECT can choose from.
+        /// The number of databases that SELECT can choose from.
         databases: usize, "databases" = "16", Integer::between(1, I32_MAX), immutable();
-        /// Go to the background at start.
+        /// Run in the background, without a terminal.
         daemonize: bool, "daemonize" = "no", Bool, immutable();
-        /// Where to write the process's id. If empty, only a server in the background writes one, to /var/run/ochre.pid.
-        pidfile: Option<PathBuf>, "pidfile" = "", OptionalPath, immutable();
-        /// Who supervises the process and is told when it is ready: upstart, systemd, auto to look, or no one.
+        /// The file to write the process id to. If it is empty, a server in the background writes /var/run/ochre.pid, and any other server
+        /// writes none.
+        pidfile: Option<PathBuf>, "pidfile" = "", OptionalPath, immutable(), example("/run/ochre.pid");
+        /// The supervisor to notify when the server is ready: `upstart`, `systemd`, `auto` for whichever has started it, or `no`.
         supervised: Supervision, "supervised" = "no", Choice::new(), immutable();
-        /// The working directory; relative paths start here.
+        /// The working directory. Relative paths start here.
         dir: PathBuf, "dir" = ".", Directory, protected(), hook(Hook::Directory);
-        /// Seconds for which a shutdown waits for replicas to catch up.
-        shutdown_timeout_s: u32, "shutdown-timeout" = "10", Integer::between(0, I32_MAX);
+        /// The most seconds that a shutdown waits for replicas to catch up.
+        shutdown_timeout_s: u32, "shutdown-timeout" = "10", Integer::between(0, I32_MAX), no_effect_yet();
     }
     Log {
-        /// The least level that is logged: debug, verbose, notice, warning, or nothing at all.
+        /// How much to log: `debug` (everything), `verbose`, `notice`, `warning`, or `nothing`.
         loglevel: LogLevel, "loglevel" = "notice", Choice::new(), hook(Hook::Log);
-        /// Where the log goes; standard output if empty. A file that was renamed away is made anew, so rotating it needs no signal.
-        logfile: Option<PathBuf>, "logfile" = "", OptionalPath, local(), hook(Hook::Log);
+        /// The file to log to; empty for standard output. When the file is renamed, the server creates a new one, so log rotation needs no
+        /// signal.
+        logfile: Option<PathBuf>, "logfile" = "", OptionalPath, local(), hook(Hook::Log), example("/var/log/ochre.log");
     }
     Memory {
-        /// The most memory that data may take; 0 is no limit.
-        maxmemory: u64, "maxmemory" = "0", Memory::any(), hook(Hook::Memory);
-        /// What is evicted at that limit: keys by last use (lru), by how often they are used (lfu), by chance, or by their time to live,
-        /// of all keys or of those that expire (volatile); with noeviction, writes are refused instead.
+        /// The most memory that the server may use. Beyond it, commands that need more memory are refused. 0 is no limit.
+        maxmemory: u64, "maxmemory" = "0", Memory::any(), example("2gb");
+        /// Which keys to evict at maxmemory: those least recently used (`lru`), least frequently used (`lfu`) or any (`random`), of all
+        /// keys (`allkeys-*`) or of those with an expiry (`volatile-*`); `volatile-ttl` for those that expire soonest; or
+        /// `noeviction`. This version evicts no keys: the policy only decides whether OBJECT FREQ or OBJECT IDLETIME works.
         maxmemory_policy: MaxmemoryPolicy, "maxmemory-policy" = "noeviction", Choice::new();
-        /// How many keys are compared to choose one to evict.
-        maxmemory_samples: u32, "maxmemory-samples" = "5", Integer::between(1, 64);
-        /// How many hits double a key's chance to be counted: the higher, the slower the LFU counter grows.
+        /// The number of keys that are compared to choose one to evict.
+        maxmemory_samples: u32, "maxmemory-samples" = "5", Integer::between(1, 64), no_effect_yet();
+        /// How slowly the LFU counter of a key grows with its hits. The higher, the more hits a step takes.
         lfu_log_factor: u32, "lfu-log-factor" = "10", Integer::between(0, I32_MAX);
-        /// Minutes after which an LFU counter loses one; 0 never.
+        /// Minutes without a hit after which the LFU counter of a key decreases by one; 0 for never.
         lfu_decay_time: u32, "lfu-decay-time" = "1", Integer::between(0, I32_MAX);
-        /// Whether FLUSHALL and FLUSHDB without SYNC or ASYNC reply before the memory is free; freeing is in the background either way.
-        lazyfree_lazy_user_flush: bool, "lazyfree-lazy-user-flush" = "no", Bool;
+        /// Whether FLUSHALL and FLUSHDB, called without SYNC or ASYNC, behave as with ASYNC. Memory is always freed in the background; SYNC
+        /// only makes the reply wait for it.
+        lazyfree_lazy_user_flush: bool, "lazyfree-lazy-user-flush" = "no", Bool, no_effect_yet();
     }
     DataTypes {
-        /// A hash with more fields than this becomes a table.
+        /// The most fields of a hash that is stored as a listpack. A larger one becomes a table.
         hash_max_listpack_entries: usize,
             "hash-max-listpack-entries" | "hash-max-ziplist-entries" = "512", Integer::unsigned(0, i64::MAX);
-        /// A hash with a longer field or value than this becomes a table.
+        /// The longest field or value, in bytes, of a hash that is stored as a listpack.
         hash_max_listpack_value: usize, "hash-max-listpack-value" | "hash-max-ziplist-value" = "64", Memory::any();
-        /// A set of integers with more members than this becomes a listpack or a table.
+        /// The most members of a set of integers that is stored as an intset. A larger one becomes a listpack or a table.
         set_max_intset_entries: usize, "set-max-intset-entries" = "512", Integer::unsigned(0, i64::MAX);
-        /// A set with more members than this becomes a table.
+        /// The most members of a set that is stored as a listpack. A larger one becomes a table.
         set_max_listpack_entries: usize, "set-max-listpack-entries" = "128", Integer::unsigned(0, i64::MAX);
-        /// A set with a longer member than this becomes a table.
+        /// The longest member, in bytes, of a set that is stored as a listpack.
         set_max_listpack_value: usize, "set-max-listpack-value" = "64", Integer::unsigned(0, i64::MAX);
-        /// A sorted set with more members than this becomes a tree.
+        /// The most members of a sorted set that is stored as a listpack. A larger one becomes a tree.
         zset_max_listpack_entries: usize,
             "zset-max-listpack-entries" | "zset-max-ziplist-entries" = "128", Integer::unsigned(0, i64::MAX);
-        /// A sorted set with a longer member than this becomes a tree.
+        /// The longest member, in bytes, of a sorted set that is stored as a listpack.
         zset_max_listpack_value: usize, "zset-max-listpack-value" | "zset-max-ziplist-value" = "64", Memory::any();
-        /// The size of a node of a list: so many elements, or -1 to -5 for 4, 8, 16, 32 or 64 KB.
+        /// The size of a node of a list: a number of elements, or -1, -2, -3, -4 or -5 for 4, 8, 16, 32 or 64 KB.
         list_max_listpack_size: i32,
             "list-max-listpack-size" | "list-max-ziplist-size" = "-2", Integer::between(i32::MIN as i64, I32_MAX);
-        /// How many nodes at each end of a list are not compressed; 0 compresses none.
-        list_compress_depth: i32, "list-compress-depth" = "0", Integer::between(0, I32_MAX);
-        /// A node of a stream takes no more bytes than this; 0 is no limit.
+        /// The number of nodes at each end of a list that are not compressed; 0 to compress none at all.
+        list_compress_depth: i32, "list-compress-depth" = "0", Integer::between(0, I32_MAX), no_effect_yet();
+        /// The most bytes of a node of a stream; 0 is no limit.
         stream_node_max_bytes: usize, "stream-node-max-bytes" = "4096", Memory::any();
-        /// A node of a stream takes no more entries than this; 0 is no limit.
+        /// The most entries of a node of a stream; 0 is no limit.
         stream_node_max_entries: i64, "stream-node-max-entries" = "100", Integer::between(0, i64::MAX);
-        /// A HyperLogLog with a longer sparse form than this becomes dense.
+        /// The most bytes of a HyperLogLog in its sparse form. A larger one becomes dense.
         hll_sparse_max_bytes: usize, "hll-sparse-max-bytes" = "3000", Memory::any();
     }
     Events {
-        /// Which changes of keys are published: K and E for the channels by key and by event, then the classes g$lshzxetdmn, or A for most
-        /// of them. None if empty.
-        notify_keyspace_events: NotifyClass, "notify-keyspace-events" = "", NotifyClasses;
-        /// Milliseconds after which a script is called busy and may be killed.
-        busy_reply_threshold_ms: i64, "busy-reply-threshold" | "lua-time-limit" = "5000", Integer::between(0, i64::MAX);
+        /// The keyspace events to publish, a letter each: `K` and `E` for the channels by key and by event, then the classes of events
+        /// `g$lshzxetdmnoc`, or `A` for all of them but `m`, `n`, `o` and `c`. Empty for none.
+        notify_keyspace_events: NotifyClass, "notify-keyspace-events" = "", NotifyClasses, example("KEA");
+        /// Milliseconds after which other clients are told that a script is running, and may kill it.
+        busy_reply_threshold_ms: i64, "busy-reply-threshold" | "lua-time-limit" = "5000", Integer::between(0, i64::MAX), no_effect_yet();
     }
     Observation {
-        /// Microseconds from which a command is in SLOWLOG; negative for none.
+        /// Microseconds from which a command is recorded in SLOWLOG; a negative number for never.
         slowlog_log_slower_than_us: i64,
-            "slowlog-log-slower-than" | "commandlog-execution-slower-than" = "10000", Integer::between(-1, i64::MAX);
-        /// How many commands SLOWLOG remembers.
-        slowlog_max_len: u64, "slowlog-max-len" | "commandlog-slow-execution-max-len" = "128", Integer::between(0, i64::MAX);
-        /// Milliseconds from which LATENCY remembers an event; 0 for none.
-        latency_monitor_threshold_ms: i64, "latency-monitor-threshold" = "0", Integer::between(0, i64::MAX);
-        /// Measure how long each command takes.
-        latency_tracking: bool, "latency-tracking" = "yes", Bool;
-        /// The percentiles of those times in INFO.
-        latency_tracking_info_percentiles: Vec<f64>, "latency-tracking-info-percentiles" = "50 99 99.9", Percentiles;
+            "slowlog-log-slower-than" | "commandlog-execution-slower-than" = "10000", Integer::between(-1, i64::MAX), no_effect_yet();
+        /// The number of commands that SLOWLOG keeps.
+        slowlog_max_len: u64,
+            "slowlog-max-len" | "commandlog-slow-execution-max-len" = "128", Integer::between(0, i64::MAX), no_effect_yet();
+        /// Milliseconds from which LATENCY records an event; 0 for never.
+        latency_monitor_threshold_ms: i64, "latency-monitor-threshold" = "0", Integer::between(0, i64::MAX), no_effect_yet();
+        /// Measure how long each command takes, for the percentiles in INFO.
+        latency_tracking: bool, "latency-tracking" = "yes", Bool, no_effect_yet();
+        /// The percentiles of command times that INFO shows.
+        latency_tracking_info_percentiles: Vec<f64>, "latency-tracking-info-percentiles" = "50 99 99.9", Percentiles, no_effect_yet();
     }
     Replicas {
-        /// Refuse writes with fewer replicas than this; as there are none yet, any other number than 0 refuses all.
+        /// Refuse writes while fewer replicas than this are connected; 0 for never. This version has no replicas, so any other number refuses
+        /// all writes.
         min_replicas_to_write: u32, "min-replicas-to-write" | "min-slaves-to-write" = "0", Integer::between(0, I32_MAX);
-        /// Seconds after which a silent replica does not count; 0 turns min-replicas-to-write off.
+        /// Seconds of silence after which a replica does not count for min-replicas-to-write; 0 turns that directive off.
         min_replicas_max_lag_s: u32, "min-replicas-max-lag" | "min-slaves-max-lag" = "10", Integer::between(0, I32_MAX);
     }
 }
 
 choices! {
-    /// How inline commands are answered.
+    /// The form of replies to inline commands.
     InlineReplies {
         /// One line of text, for a person at `nc`.
         Plain = "plain",
+        /// RESP, as Redis replies.
         Resp = "resp",
     }
 
-    /// Who may use something dangerous.
+    /// Which clients may use something dangerous.
     EnableCommand {
+        /// None.
         No = "no",
+        /// All.
         Yes = "yes",
-        /// Clients of this machine.
+        /// The clients of this machine.
         Local = "local",
     }
 
-    /// What is evicted when memory is full.
+    /// Which key to evict when the memory limit is reached.
     MaxmemoryPolicy {
+        /// The least recently used one, of the keys with an expiry.
         VolatileLru = "volatile-lru",
+        /// The least frequently used one, of the keys with an expiry.
         VolatileLfu = "volatile-lfu",
+        /// Any one, of the keys with an expiry.
         VolatileRandom = "volatile-random",
+        /// The one that expires soonest.
         VolatileTtl = "volatile-ttl",
+        /// The least recently used one.
         AllkeysLru = "allkeys-lru",
+        /// The least frequently used one.
         AllkeysLfu = "allkeys-lfu",
+        /// Any one.
         AllkeysRandom = "allkeys-random",
+        /// None: writes are refused instead.
         Noeviction = "noeviction",
     }
 
-    /// The least level that is logged.
+    /// The least severe level that is logged.
     LogLevel {
+        /// Everything, for developers.
         Debug = "debug",
+        /// Much that an operator seldom needs.
         Verbose = "verbose",
+        /// What an operator wants to know.
         Notice = "notice",
+        /// Only what needs attention.
         Warning = "warning",
+        /// No lines at all.
         Nothing = "nothing",
     }
 
-    /// What started the process and wants to know when it is ready.
+    /// The program that supervises the process and is told when it is ready.
     Supervision {
+        /// Upstart.
         Upstart = "upstart",
+        /// Systemd.
         Systemd = "systemd",
-        /// Whichever of the two the environment tells of.
+        /// Whichever of the two has set its environment variable.
         Auto = "auto",
+        /// None.
         No = "no",
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration in force, and the ways to change it while the server runs.
+//! The configuration in force, and how it changes while the server runs.
 
 use std::{
     fmt,
@@ -22,26 +22,27 @@ use super::{
     settings::{Config, EnableCommand},
 };
 
-/// The configuration in force. Whoever needs settings takes the [`Config`] of the moment; a core keeps one and compares generations.
+/// The configuration in force.
+///
+/// [`ConfigStore::current`] returns it as it is at the moment. A core keeps that and asks again only when the generation has changed.
 pub struct ConfigStore {
-    /// Guards the exchange of one configuration for the next, for a moment each, so a plain mutex. The cores come here only when the
-    /// generation has changed.
+    /// Guards the pointer to the configuration while it is read or replaced. A plain mutex, since both take a moment and are rare.
     current: Mutex<Arc<Config>>,
-    /// Goes up after each exchange.
+    /// Increased after each replacement.
     generation: AtomicU64,
-    /// Held throughout a change, hooks and rewriting included, so that changes come one after the other.
+    /// Held during a change, its hooks and the rewriting of the file included, so that there is one change at a time.
     change: Mutex<()>,
     /// The configuration file, as an absolute path.
     file: Option<PathBuf>,
-    /// The working directory at start: what `dir` is if no line names it.
+    /// The working directory at start, which is the default of `dir`.
     start_directory: PathBuf,
 }
 
 impl ConfigStore {
-    /// Reads the configuration from its sources. Nothing is changed in the process; `dir` has still to be entered.
+    /// Reads the configuration from its sources. The process itself is not changed: entering `dir` is left to the caller.
     pub fn load(sources: &Sources) -> Result<ConfigStore, StartError> {
         let start_directory = std::env::current_dir().map_err(|error| StartError::Setting {
-            reason: format!("The working directory is gone: {}", system_text(&error)),
+            reason: format!("The working directory cannot be found: {}", system_text(&error)),
         })?;
         let file = sources.file.as_ref().map(|file| start_directory.join(file));
         let sources = Sources { file: file.clone(), options: sources.options.clone(), ..*sources };
@@ -55,22 +56,22 @@ impl ConfigStore {
         })
     }
 
-    /// The configuration in force at this moment.
+    /// The configuration in force.
     pub fn current(&self) -> Arc<Config> {
         self.current.lock().clone()
     }
 
-    /// A number that goes up with each change. Read it before [`ConfigStore::current`]: the other way round a change can be missed.
+    /// A number that increases with each change. Read it before [`ConfigStore::current`]: in the other order a change can be missed.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The configuration file.
+    /// The path of the configuration file, if the server was started with one.
     pub fn file(&self) -> Option<&PathBuf> {
         self.file.as_ref()
     }
 
-    /// CONFIG GET: the names that some pattern matches, with their values. A name without wildcards is answered as it was asked for.
+    /// CONFIG GET: the names that any of the patterns matches, with their values. A pattern without wildcards is returned as it was written.
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
         let config = self.current();
         let mut found: Vec<(String, Vec<u8>)> = Vec::new();
@@ -95,8 +96,9 @@ impl ConfigStore {
         found
     }
 
-    /// CONFIG SET: all of the pairs or none; if `apply` refuses, nothing has changed. A client of this machine (`is_local`) may set more
-    /// than others.
+    /// CONFIG SET: sets all of the pairs or none.
+    ///
+    /// `is_local` is whether the client is on this machine; such a client may set more. If `apply` returns an error, nothing has changed.
     pub fn set(&self, pairs: &[(&[u8], &[u8])], is_local: bool, apply: &mut Apply<'_>) -> Result<(), ConfigSetError> {
         let _change = self.change.lock();
         let before = self.current();
@@ -110,19 +112,19 @@ impl ConfigStore {
             directives.into_iter().filter(|directive| directive.lines(&before) != directive.lines(&after)).collect();
         apply(&before, &after, &changed)
             .map_err(|refused| ConfigSetError::refused(refused.directive.as_bytes(), refused.reason))?;
-        self.exchange(after);
+        self.replace(after);
         Ok(())
     }
 
-    /// Makes a change that the server itself has to make, such as fewer clients where the system does not allow more files.
+    /// Changes a setting on the server's own account, such as `maxclients` where the system limits open files.
     pub fn adjust(&self, change: impl FnOnce(&mut Config)) {
         let _change = self.change.lock();
         let mut config = Config::clone(&self.current());
         change(&mut config);
-        self.exchange(config);
+        self.replace(config);
     }
 
-    /// CONFIG REWRITE: makes the file say what is in force; its comments, its order and what need not change stay.
+    /// CONFIG REWRITE: updates the configuration file to the settings in force. Comments, order and unchanged lines stay.
     pub fn rewrite(&self) -> Result<(), String> {
         let _change = self.change.lock();
         let file = self.file.as_ref().ok_or("ERR The server is running without a config file")?;
@@ -140,13 +142,14 @@ impl ConfigStore {
         }
     }
 
-    fn exchange(&self, config: Config) {
+    fn replace(&self, config: Config) {
         *self.current.lock() = Arc::new(config);
         self.generation.fetch_add(1, Ordering::Release);
     }
 }
 
-/// The directives of the pairs, if each may be set, and once. An unknown name is told before any other fault, as in Redis.
+/// The directives of the pairs. It is an error if one may not be set or is named twice. As in Redis, an unknown name is reported before
+/// any other error.
 fn check_pairs(
     pairs: &[(&[u8], &[u8])],
     config: &Config,
@@ -184,25 +187,32 @@ fn is_allowed(directive: &Directive, config: &Config, is_local: bool) -> bool {
     protected_allowed || !is_protected
 }
 
-/// Does what a change asks for beside the cores taking it up: gets the configuration in force, the new one, and the directives whose
-/// value differs. If it refuses, it has undone what it did.
+/// Runs the hooks of a change. Its arguments are the configuration in force, the new one, and the directives whose values differ.
+///
+/// If it returns an error, it has undone what it did.
 pub type Apply<'a> = dyn FnMut(&Config, &Config, &[&'static Directive]) -> Result<(), NotApplied> + 'a;
 
-/// A change that cannot be made.
+/// The error of a hook.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NotApplied {
-    /// The directive that asked for it.
+    /// The directive whose hook failed.
     pub directive: &'static str,
+    /// Why, in a sentence for the client.
     pub reason: String,
 }
 
-/// Why CONFIG SET changed nothing. Its text is the reply.
+/// Why CONFIG SET changed nothing. Its `Display` is the reply.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ConfigSetError {
-    /// There is no such directive.
+    /// There is no directive with this name.
     Unknown(String),
-    /// The directive, and why it cannot have this value.
-    Refused { name: String, reason: String },
+    /// The directive cannot be set to this value.
+    Refused {
+        /// The directive's name.
+        name: String,
+        /// Why, in Redis's words where Redis refuses it too.
+        reason: String,
+    },
 }
 
 impl ConfigSetError {

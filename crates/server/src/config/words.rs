@@ -1,13 +1,12 @@
-//! Words and quotes, as in configuration files, in inline commands, and in what CONFIG REWRITE writes.
+//! Words and quotes in configuration files and in the lines that CONFIG REWRITE writes.
 //!
 //! ```text
 //! plain   "double \n \r \t \b \a \x41 \" \\"   'single \''
 //! ```
 //!
-//! The rules are those of Redis's `sdssplitargs` and `sdscatrepr`: quotes may begin inside a word, but after a closing quote the word
-//! must end.
+//! The rules are those of Redis's `sdssplitargs` and `sdscatrepr`: a quote may open inside a word, but the word must end where it closes.
 
-/// Cuts a line into its words; `None` where quotes are unbalanced or a closing quote is followed by something else than space.
+/// Splits a line into words. The result is `None` if quotes are unbalanced or if a closing quote is not followed by space.
 pub fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
     let mut rest = line;
@@ -26,7 +25,7 @@ pub fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-/// The word in double quotes, everything unprintable escaped.
+/// The word in double quotes, with unprintable bytes escaped.
 pub fn quote(word: &[u8]) -> Vec<u8> {
     let mut quoted = vec![b'"'];
     for &byte in word {
@@ -45,13 +44,13 @@ pub fn quote(word: &[u8]) -> Vec<u8> {
     quoted
 }
 
-/// The word as a file may hold it: in quotes only where it needs them.
+/// The word as a file has it: in quotes only if it needs them.
 pub fn quote_if_needed(word: &[u8]) -> Vec<u8> {
     let plain = |&byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'#');
     if !word.is_empty() && word.iter().all(plain) { word.to_vec() } else { quote(word) }
 }
 
-/// What C's `isspace` calls space.
+/// Whether a byte is space, as C's `isspace` defines it.
 pub fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }

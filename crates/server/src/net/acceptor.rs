@@ -1,4 +1,4 @@
-//! The acceptor: it takes connections in, and hands them to the cores in turn.
+//! The acceptor: it accepts connections and hands them to the cores in turn.
 
 use std::{collections::HashMap, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -18,14 +18,14 @@ use crate::{
     sockets::{listener::Listener, listening::Change, stream::Accepted},
 };
 
-/// The tasks that accept connections.
+/// The tasks that accept connections, one for each listener.
 #[derive(Default)]
 pub struct Acceptors {
     tcp: HashMap<SocketAddr, JoinHandle<io::Result<()>>>,
 }
 
 impl Acceptors {
-    /// Accepts on these.
+    /// Accepts connections on these listeners.
     pub fn start(&mut self, server: &Arc<Server>, listeners: Vec<Listener>) {
         for listener in listeners {
             let address = listener.tcp_address();
@@ -36,7 +36,7 @@ impl Acceptors {
         }
     }
 
-    /// Accepts on other addresses.
+    /// Closes the listeners that are not kept, and accepts on the new ones.
     pub fn change(&mut self, server: &Arc<Server>, change: Change) {
         self.tcp.retain(|address, task| {
             let stays = change.kept.contains(address);
@@ -49,10 +49,10 @@ impl Acceptors {
     }
 }
 
-/// How long accepting rests after the system refused (no file descriptor left), so that it does not spin.
-const REST: Duration = Duration::from_millis(10);
+/// The pause after accepting failed, so that the acceptor does not spin while the process is out of file descriptors.
+const PAUSE: Duration = Duration::from_millis(10);
 
-/// Takes connections in for as long as the server runs.
+/// Accepts connections until the task is aborted.
 pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {
     enum Registered {
         Tcp(TcpListener),
@@ -74,17 +74,17 @@ pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {
             },
         };
         match accepted {
-            Ok((stream, peer)) => take_in(&server, stream, peer),
+            Ok((stream, peer)) => accept_connection(&server, stream, peer),
             Err(error) => {
                 tracing::warn!("Accepting client connection: {error}");
-                tokio::time::sleep(REST).await;
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }
 }
 
-/// Gives a connection its client and its core, or refuses it.
-fn take_in(server: &Arc<Server>, stream: Accepted, peer: Option<SocketAddr>) {
+/// Creates the client of a connection and hands both to a core, or refuses the connection.
+fn accept_connection(server: &Arc<Server>, stream: Accepted, peer: Option<SocketAddr>) {
     let config = server.config.current();
     if let Err(refusal) = admit(server, &config, peer) {
         server.refused_connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -115,7 +115,7 @@ fn take_in(server: &Arc<Server>, stream: Accepted, peer: Option<SocketAddr>) {
     server.hand_over(core, Arrival { stream, client, protocol });
 }
 
-/// Whether a connection may come in; else what it is told.
+/// Whether a connection is accepted. The error is the reply that it gets otherwise.
 fn admit(server: &Server, config: &Config, peer: Option<SocketAddr>) -> Result<(), &'static [u8]> {
     if server.clients.len() >= config.maxclients as usize {
         return Err(b"-ERR max number of clients reached\r\n");
@@ -132,10 +132,10 @@ for the default user. In this mode connections are only accepted from the loopba
 external computers, either set a password with the 'requirepass' directive, or, where nobody else can reach the port, disable \
 protected mode with 'CONFIG SET protected-mode no' from the loopback interface.\r\n";
 
-/// Tells a connection why it is refused, as far as it listens, and ends it.
+/// Sends a connection the reason for its refusal, and closes it.
 fn refuse(stream: Accepted, text: &[u8]) {
     use std::io::Write;
-    // The socket does not block, and its empty buffer takes a line.
+    // The socket is non-blocking, and its empty buffer has room for the line. A client that has gone already is not told.
     let _ = match stream {
         Accepted::Tcp(mut stream) => stream.write(text),
         Accepted::Unix(mut stream) => stream.write(text),
@@ -147,7 +147,7 @@ fn keep_alive(stream: &std::net::TcpStream, idle_s: u64) {
         return;
     }
     let idle = Duration::from_secs(idle_s);
-    // As Redis: the probes are spread over another third of the time, three of them.
+    // As in Redis: three probes, a third of the idle time apart.
     let probes =
         TcpKeepalive::new().with_time(idle).with_interval((idle / 3).max(Duration::from_secs(1))).with_retries(3);
     let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&probes);

@@ -1,5 +1,6 @@
-//! INFO: a text in sections, each a line `# Name` and lines `field:value`. The fields are those that Redis's tools read; what Ochre has
-//! nothing of is 0.
+//! INFO: a text in sections, each of them a line `# Name` followed by lines `field:value`.
+//!
+//! The fields are those that tools for Redis read. A field is 0 if it describes something that Ochre does not have.
 
 use std::{
     cell::OnceCell,
@@ -23,21 +24,25 @@ use crate::{
     session::{Client, ClientFlags},
 };
 
-/// The version of Redis that clients and tools may take Ochre for.
+/// The version of Redis that Ochre reports, since clients and tools choose features by it.
 pub const REDIS_VERSION: &str = "7.4.2";
 
-/// A section's name, its heading, whether it is shown unless asked for otherwise, and what it says.
+/// A section of the text.
 struct Section {
+    /// The argument of INFO that selects it.
     name: &'static str,
+    /// Its first line, without the `#`.
     heading: &'static str,
+    /// Whether INFO without arguments shows it.
     shown: Shown,
+    /// Writes its fields.
     write: fn(&View<'_>, &mut Text),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     ByDefault,
-    /// With `all` or `everything`.
+    /// Only when named, or with `all` or `everything`.
     WithAll,
 }
 
@@ -58,7 +63,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "keyspace", heading: "Keyspace", shown: Shown::ByDefault, write: keyspace },
 ];
 
-/// The text for the sections that were asked for; the usual ones if none was.
+/// The text of the sections that `asked` names, or of the default ones if it names none.
 pub fn text(core: &Core, now_ms: i64, asked: &[&[u8]]) -> String {
     let config = core.config();
     let view = View {
@@ -81,7 +86,7 @@ pub fn text(core: &Core, now_ms: i64, asked: &[&[u8]]) -> String {
     text.0
 }
 
-/// What sections are made of.
+/// What the sections read their figures from.
 struct View<'a> {
     server: &'a Server,
     config: &'a Config,
@@ -105,12 +110,12 @@ impl View<'_> {
         String::from_utf8_lossy(&directive.show(self.config)).into_owned()
     }
 
-    /// What each database holds.
+    /// The size of each database.
     fn sizes(&self) -> &[DatabaseSize] {
         self.sizes.get_or_init(|| self.server.keyspace.sizes(0..self.config.databases))
     }
 
-    /// Bytes of tables, and of what clients have in their buffers.
+    /// Bytes of the keyspace's tables, and bytes of clients' buffers.
     fn overhead(&self) -> (u64, u64) {
         let keys: usize = self.sizes().iter().map(|size| size.keys).sum();
         ((keys * SLOT_BYTES_PER_KEY) as u64, self.client_memory())
@@ -124,7 +129,7 @@ impl View<'_> {
     }
 }
 
-/// The text as it grows.
+/// The text so far.
 #[derive(Default)]
 struct Text(String);
 
@@ -144,14 +149,14 @@ impl Text {
         names.iter().for_each(|name| self.field(name, 0));
     }
 
-    /// A number of bytes, and again for people.
+    /// Writes a number of bytes twice: as digits, and rounded with a unit.
     fn bytes(&mut self, name: &str, bytes: u64) {
         self.field(name, bytes);
         self.field(&format!("{name}_human"), human(bytes));
     }
 }
 
-/// A number of bytes for people (Redis: `bytesToHuman`).
+/// A number of bytes, rounded and with a unit (Redis: `bytesToHuman`).
 pub fn human(bytes: u64) -> String {
     let units = ["K", "M", "G", "T", "P"];
     let Some(power) = (1..=units.len()).rev().find(|&power| bytes >> (10 * power) > 0) else {
@@ -210,7 +215,7 @@ fn server(view: &View<'_>, text: &mut Text) {
 
 fn clients(view: &View<'_>, text: &mut Text) {
     let largest = |figure: fn(&Client) -> u64| view.clients.iter().map(|client| figure(client)).max().unwrap_or(0);
-    // Those whom CLIENT PAUSE holds up are among them, as on Redis.
+    // As in Redis, clients that wait for the end of a CLIENT PAUSE count as blocked.
     let blocked = view.clients_with(ClientFlags::BLOCKED | ClientFlags::PAUSED);
     let watched = |client: &Client| client.figures.watched_keys.load(Ordering::Relaxed);
     text.field("connected_clients", view.clients.len());
@@ -321,7 +326,7 @@ fn persistence(view: &View<'_>, text: &mut Text) {
     text.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 
-/// What each core has, in the words of Redis's I/O threads.
+/// The clients, reads and writes of each core, in the fields of Redis's I/O threads.
 fn threads(view: &View<'_>, text: &mut Text) {
     for (index, counters) in view.server.counters.iter().enumerate() {
         let clients = view.clients.iter().filter(|client| client.core == index).count();
@@ -349,7 +354,7 @@ fn stats(view: &View<'_>, text: &mut Text) {
     text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     text.field("expired_subkeys", view.sum(|counters| counters.expired_fields.get()));
     text.field("expired_keys", view.sum(|counters| counters.expired_keys.get()));
-    // Expiry is exact: no key is found stale, no cycle runs out of time.
+    // Ochre does not sample for expired keys: each is removed when its time comes.
     text.field("expired_stale_perc", "0.00");
     text.zeros(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
     text.field("evicted_keys", view.sum(|counters| counters.evicted_keys.get()));

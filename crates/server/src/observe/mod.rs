@@ -1,6 +1,6 @@
-//! What an operator can see of a running server.
+//! What an operator sees of a running server.
 //!
-//! - `info.rs`: INFO's sections.
+//! - `info.rs`: the sections of INFO.
 //! - `process_figures.rs`: what the system tells of the process: its memory, its processor time.
 
 pub mod info;

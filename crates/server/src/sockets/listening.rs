@@ -1,7 +1,8 @@
-//! Where the server listens, and how that changes while it runs.
+//! Where the server listens, and how CONFIG SET changes that.
 //!
-//! Who changes it binds the addresses that are new, on the core where CONFIG SET runs, so that a failure is its answer; the acceptor then
-//! takes the new sockets over and closes those that are left out. An address that stays is listened on throughout.
+//! The core that runs CONFIG SET binds the new addresses itself, so that the command can reply with an error. The acceptor then accepts
+//! on the new sockets and closes those that are not named any more. An address that is in both the old and the new setting is listened on
+//! without a gap.
 
 use std::{
     io,
@@ -12,31 +13,32 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::listener::{self, Listener};
-use crate::{config::Config, log};
+use crate::{config::Config, log, sys};
 
-/// See the module.
+/// The addresses that the server listens on, and the way to change them.
 pub struct Listening {
-    /// The TCP addresses that are listened on. A mutex: touched by CONFIG SET alone.
+    /// The TCP addresses that are listened on. A mutex, since only CONFIG SET takes it.
     bound: Mutex<Vec<SocketAddr>>,
     changes: UnboundedSender<Change>,
 }
 
-/// What the acceptor is to do.
+/// What the acceptor does after a change of addresses.
 pub struct Change {
-    /// The TCP addresses that stay.
+    /// The TCP addresses to go on listening on.
     pub kept: Vec<SocketAddr>,
+    /// The sockets to accept on from now on.
     pub new: Vec<Listener>,
 }
 
 impl Listening {
-    /// For what is bound at start; the acceptor receives the changes.
+    /// Starts with the listeners that were bound at start. The acceptor reads changes from the receiver.
     pub fn new(listeners: &[Listener]) -> (Listening, UnboundedReceiver<Change>) {
         let (changes, receiver) = unbounded_channel();
         let bound = listeners.iter().filter_map(Listener::tcp_address).collect();
         (Listening { bound: Mutex::new(bound), changes }, receiver)
     }
 
-    /// Listens where the configuration says now. On an error, which is logged, everything stays as it is.
+    /// Listens on the addresses of a new configuration. After an error, which is logged, the old addresses stay in use.
     pub fn change(&self, config: &Config) -> io::Result<()> {
         let mut bound = self.bound.lock();
         let (mut kept, mut new) = (Vec::new(), Vec::new());
@@ -49,13 +51,13 @@ impl Listening {
             Ok(())
         })?;
         *bound = kept.iter().copied().chain(new.iter().filter_map(Listener::tcp_address)).collect();
-        // It fails only where the server has stopped.
+        // It fails only after the server has stopped.
         let _ = self.changes.send(Change { kept, new });
         Ok(())
     }
 }
 
-/// Listens where the configuration says; nothing, once it is logged why, where that is not possible.
+/// Binds all addresses of the configuration. If one cannot be bound, the reason is logged and the result is `None`.
 pub fn bind(config: &Config) -> Option<Vec<Listener>> {
     let mut listeners = Vec::new();
     let bound = for_each_address(config, |address| {
@@ -78,7 +80,7 @@ pub fn bind(config: &Config) -> Option<Vec<Listener>> {
     Some(listeners)
 }
 
-/// Calls `listen` for each TCP address of the configuration, up to the first error, which is logged.
+/// Calls `listen` with each TCP address of the configuration. The first error is logged and ends the loop.
 fn for_each_address(config: &Config, mut listen: impl FnMut(SocketAddr) -> io::Result<()>) -> io::Result<()> {
     let addresses = if config.port == 0 { &[][..] } else { &config.bind };
     for address in addresses {
@@ -98,7 +100,7 @@ fn for_each_address(config: &Config, mut listen: impl FnMut(SocketAddr) -> io::R
     Ok(())
 }
 
-/// An address of `bind`: `*` is every IPv4 address, `::*` every IPv6 one; a name is looked up.
+/// An address as `bind` names it: `*` is every IPv4 address, `::*` every IPv6 address, and a host name is resolved.
 fn ip_address(address: &str) -> io::Result<IpAddr> {
     match address {
         "*" => Ok(Ipv4Addr::UNSPECIFIED.into()),
@@ -116,8 +118,7 @@ fn ip_address(address: &str) -> io::Result<IpAddr> {
     }
 }
 
-/// Whether this machine has no such address, or does not speak its protocol.
+/// Whether this machine does not have the address, or does not speak its protocol.
 fn is_missing(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT))
+    error.kind() == io::ErrorKind::AddrNotAvailable || sys::is_unsupported_protocol(error)
 }

@@ -12,19 +12,24 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// See the module.
+/// A client's stream, registered with the runtime of the thread that serves it.
 pub enum Stream {
+    /// A TCP connection.
     Tcp(TcpStream),
+    /// A connection over a Unix socket.
     Unix(UnixStream),
 }
 
-/// A stream that no runtime knows yet: it is made by the acceptor and goes to its core.
+/// A stream between the acceptor and its core, registered with no runtime.
 pub enum Accepted {
+    /// A TCP connection.
     Tcp(std::net::TcpStream),
+    /// A connection over a Unix socket.
     Unix(std::os::unix::net::UnixStream),
 }
 
 impl Accepted {
+    /// The file descriptor, which CLIENT LIST shows.
     pub fn fd(&self) -> i32 {
         match self {
             Accepted::Tcp(stream) => stream.as_raw_fd(),
@@ -32,7 +37,7 @@ impl Accepted {
         }
     }
 
-    /// Makes it known to this thread's runtime.
+    /// Registers the stream with the runtime of the calling thread.
     pub fn register(self) -> io::Result<Stream> {
         match self {
             Accepted::Tcp(stream) => TcpStream::from_std(stream).map(Stream::Tcp),
@@ -42,7 +47,8 @@ impl Accepted {
 }
 
 impl Stream {
-    /// Writes as much as the system takes now; the task is woken when it takes more.
+    /// Writes as many bytes as the socket's buffer has room for, and returns how many. If some are left, the task is woken when there is room
+    /// again.
     pub fn write_what_fits(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
         let mut sent = 0;
         while sent < bytes.len() {

@@ -1,4 +1,4 @@
-//! yes and no, and one or several of some names.
+//! Values with names: `yes` and `no`, one of several names, or some of several names.
 
 use std::marker::PhantomData;
 
@@ -26,9 +26,9 @@ impl Rule for Bool {
     }
 }
 
-/// A type whose values have names in the configuration; [`choices`] declares them.
+/// A type whose values have names in the configuration. The macro `choices` declares one.
 pub trait Named: Copy + PartialEq + 'static {
-    /// In the order in which a refusal lists them.
+    /// The names and their values, in the order in which an error lists them.
     const NAMES: &'static [(&'static str, Self)];
 }
 
@@ -48,10 +48,11 @@ macro_rules! choices {
 }
 pub(crate) use choices;
 
-/// One of the names of a type.
+/// The name of a value of a type.
 pub struct Choice<T>(PhantomData<T>);
 
 impl<T: Named> Choice<T> {
+    /// The rule for a type.
     pub const fn new() -> Choice<T> {
         Choice(PhantomData)
     }
@@ -72,7 +73,7 @@ impl<T: Named> Rule for Choice<T> {
     }
 }
 
-/// One of some names, for settings that are only kept.
+/// One of several names, for directives that are only kept.
 pub struct OneOf(pub &'static [&'static str]);
 
 impl Rule for OneOf {
@@ -89,10 +90,13 @@ impl Rule for OneOf {
     }
 }
 
-/// Several of some names; the first means none of the others and may be given with them. A pair of them may exclude each other.
+/// Some of several names. The first name stands for "none of the others" and has no effect beside them.
 pub struct Choices {
+    /// All names.
     pub names: &'static [&'static str],
+    /// Two names that exclude each other.
     pub exclusive: (&'static str, &'static str),
+    /// The error for a value with both of these.
     pub both: &'static str,
 }
 

@@ -1,29 +1,33 @@
-//! The two settings that several lines build up: output buffers by class of client, and save points.
+//! The two directives whose value is spread over several lines: output limits by class of client, and save points.
 
 use super::{
     Place, Reason, Rule,
     number::{parse_integer, parse_memory},
 };
 
-/// How much may wait for one client before it is disconnected; 0 is no limit.
+/// How many bytes may wait to be sent to one client before it is disconnected; 0 is no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct OutputLimit {
-    /// More than this, and the client goes at once.
+    /// Above this the client is disconnected at once.
     pub hard_bytes: u64,
-    /// More than this for `soft_seconds`, and the client goes.
+    /// Above this for `soft_seconds` the client is disconnected.
     pub soft_bytes: u64,
+    /// See `soft_bytes`.
     pub soft_seconds: u64,
 }
 
 /// The limit of each class of client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct OutputLimits {
+    /// Clients without subscriptions.
     pub normal: OutputLimit,
+    /// Replicas.
     pub replica: OutputLimit,
+    /// Clients with subscriptions.
     pub pubsub: OutputLimit,
 }
 
-/// `client-output-buffer-limit`: class, hard, soft, seconds. A class that is not named keeps its limit.
+/// `client-output-buffer-limit`: class, hard limit, soft limit, seconds. A class that is not named keeps its limit.
 pub struct LimitsByClass;
 
 impl Rule for LimitsByClass {
@@ -76,7 +80,8 @@ impl OutputLimits {
     }
 }
 
-/// `save`: a snapshot is due after so many seconds if at least so many changes were made. Lines add up; an empty one clears all.
+/// `save`: pairs of seconds and changes. A snapshot is due after the seconds if there were at least that many changes. Each line adds to the
+/// pairs; an empty line clears them.
 pub struct SavePoints;
 
 impl Rule for SavePoints {

@@ -1,10 +1,10 @@
-//! Settings of several words or letters.
+//! Values of several words or letters.
 
 use crate::events::NotifyClass;
 
 use super::{Reason, Rule, WRONG_NUMBER_OF_ARGUMENTS, number::parse_integer, one_word};
 
-/// `bind`: addresses to listen on. `-` before one means that it may be missing on this machine, `*` is every address.
+/// `bind`: addresses to listen on. `-` in front of an address means that it may be missing on this machine; `*` is every address.
 pub struct Addresses;
 
 impl Rule for Addresses {
@@ -13,7 +13,7 @@ impl Rule for Addresses {
 
     fn parse(&self, words: &[&[u8]]) -> Result<Vec<String>, Reason> {
         const ADDRESSES_MAX: usize = 16;
-        // One word may hold several addresses, as CONFIG SET gives them, or none, as a file says that there is none.
+        // A word may hold several addresses, as in CONFIG SET, or none, as `bind ""` in a file.
         let texts = words.iter().map(|word| String::from_utf8_lossy(word));
         let addresses: Vec<String> =
             texts.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
@@ -25,7 +25,7 @@ impl Rule for Addresses {
     }
 }
 
-/// `notify-keyspace-events`: a letter a class of events.
+/// `notify-keyspace-events`: a letter for each class of events.
 pub struct NotifyClasses;
 
 impl Rule for NotifyClasses {
@@ -40,12 +40,12 @@ impl Rule for NotifyClasses {
     }
 
     fn lines(&self, value: &NotifyClass) -> Vec<Vec<u8>> {
-        // CONFIG GET does not show some letters beside A, as in Redis; a file must not lose them.
+        // As in Redis, CONFIG GET hides some letters beside A. A file must keep them.
         vec![super::words::quote(value.letters_in_full().as_bytes())]
     }
 }
 
-/// `latency-tracking-info-percentiles`.
+/// `latency-tracking-info-percentiles`: numbers from 0 to 100.
 pub struct Percentiles;
 
 impl Rule for Percentiles {
@@ -70,7 +70,7 @@ impl Rule for Percentiles {
     }
 }
 
-/// `oom-score-adj-values`: for a primary, a replica, and a child that saves.
+/// `oom-score-adj-values`: three scores, for a primary, a replica, and a child process that saves.
 pub struct OomScores;
 
 impl Rule for OomScores {

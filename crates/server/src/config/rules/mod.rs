@@ -1,6 +1,6 @@
-//! How the text of a directive becomes a value, and back.
+//! Rules: how the text of a directive becomes a value, and back.
 //!
-//! A rule is named in the directive's row. The reasons for a refusal are Redis's words, since tools and test suites match them.
+//! A directive's row names its rule. Errors have Redis's text, since tools and test suites match it.
 
 use std::borrow::Cow;
 
@@ -19,34 +19,35 @@ pub use lists::{Addresses, NotifyClasses, OomScores, Percentiles};
 pub use number::{Integer, MaxmemoryClients, Memory, MemoryOrPercent, Octal, parse_memory};
 pub use text::{Directory, FileName, OptionalPath, OptionalText, PrimaryAddress, Text, system_text};
 
-/// Why a value is refused, in Redis's words.
+/// Why a value is refused, in Redis's text.
 pub type Reason = Cow<'static, str>;
 
-/// Where a value comes from, for the rules that add up.
+/// Where a value comes from. Rules whose lines add up ask for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// The first line of this directive among all that are read at start: it replaces the default.
+    /// The first line of the directive among all that are read at start. It replaces the default.
     FirstLine,
-    /// A further line at start.
+    /// A further line of the directive at start.
     FurtherLine,
     /// CONFIG SET.
     RunTime,
 }
 
-/// The text of a kind of setting.
+/// How values of one kind are parsed and shown.
 pub trait Rule: Sized {
+    /// The type of the values.
     type Value: Clone + PartialEq;
 
-    /// Whether the value is several words. CONFIG SET then cuts its argument at spaces, as a line of a file is cut.
+    /// Whether a value consists of several words. CONFIG SET then splits its argument at spaces, as a line of a file is split.
     const SEVERAL_WORDS: bool = false;
 
-    /// Whether lines of a file add up, until an empty one clears them.
+    /// Whether each further line of a file adds to the value, until an empty one clears it.
     const ADDS_UP: bool = false;
 
-    /// Reads a value; the words are one, unless the rule takes several.
+    /// Parses a value. There is one word, unless the rule accepts several.
     fn parse(&self, words: &[&[u8]]) -> Result<Self::Value, Reason>;
 
-    /// Reads a value that may keep something of the one before.
+    /// Parses a value that may keep a part of the value before it.
     fn parse_after(&self, words: &[&[u8]], _before: &Self::Value, _place: Place) -> Result<Self::Value, Reason> {
         self.parse(words)
     }
@@ -54,18 +55,20 @@ pub trait Rule: Sized {
     /// The value as CONFIG GET shows it.
     fn show(&self, value: &Self::Value) -> Vec<u8>;
 
-    /// The value as a file says it: the words after the directive's name, of one line or of several.
+    /// The value as a file has it: for each line, the text after the directive's name.
     fn lines(&self, value: &Self::Value) -> Vec<Vec<u8>> {
         let shown = self.show(value);
         vec![if Self::SEVERAL_WORDS && !shown.is_empty() { shown } else { words::quote_if_needed(&shown) }]
     }
 }
 
-/// Takes no other value than one: for what cannot be had in this version and must not be promised.
+/// Accepts one value only: for a feature that this version does not have and must not pretend to have.
 pub struct Only<R> {
+    /// The rule of the directive in Redis, which is checked first.
     pub rule: R,
-    /// As CONFIG GET shows it.
+    /// The value that is accepted, as CONFIG GET shows it.
     pub allowed: &'static str,
+    /// The error for every other value.
     pub why: &'static str,
 }
 
@@ -83,7 +86,7 @@ impl<R: Rule> Rule for Only<R> {
     }
 }
 
-/// A setting's default, or a kept setting's own text: what the rule itself showed.
+/// Parses a text that [`Rule::show`] wrote: a row's default, or the text of a kept directive.
 pub fn parse_shown<R: Rule>(rule: &R, shown: &[u8]) -> Result<R::Value, Reason> {
     let words: Vec<&[u8]> = if !R::SEVERAL_WORDS {
         vec![shown]

@@ -4,9 +4,11 @@ use std::marker::PhantomData;
 
 use super::{Reason, Rule, one_word};
 
-/// An integer type of a field.
+/// An integer type of a field of the configuration.
 pub trait Number: Copy + PartialEq {
+    /// Converts a value within the rule's bounds.
     fn from_i64(value: i64) -> Self;
+    /// Converts back.
     fn to_i64(self) -> i64;
 }
 
@@ -25,12 +27,12 @@ macro_rules! numbers {
 }
 numbers!(u16 i32 u32 i64 u64 usize);
 
-/// The least and the greatest value.
+/// The least and the greatest value that are accepted.
 #[derive(Clone, Copy)]
 struct Bounds {
     min: i64,
     max: i64,
-    /// Redis keeps the value in an unsigned type, and words the refusal of a negative one differently.
+    /// Whether Redis stores the value in an unsigned type. It then has another error for a negative value.
     unsigned: bool,
 }
 
@@ -46,7 +48,7 @@ impl Bounds {
     }
 }
 
-/// An integer within bounds, in digits only.
+/// An integer within bounds, written in digits only.
 pub struct Integer<T> {
     bounds: Bounds,
     clamp: (i64, i64),
@@ -54,16 +56,17 @@ pub struct Integer<T> {
 }
 
 impl<T: Number> Integer<T> {
+    /// From `min` to `max`, for what Redis stores in a signed type.
     pub const fn between(min: i64, max: i64) -> Integer<T> {
         Integer { bounds: Bounds { min, max, unsigned: false }, clamp: (i64::MIN, i64::MAX), field: PhantomData }
     }
 
-    /// For what Redis keeps in an unsigned type.
+    /// From `min` to `max`, for what Redis stores in an unsigned type.
     pub const fn unsigned(min: i64, max: i64) -> Integer<T> {
         Integer { bounds: Bounds { min, max, unsigned: true }, clamp: (i64::MIN, i64::MAX), field: PhantomData }
     }
 
-    /// Takes what is accepted into a narrower range, silently.
+    /// Moves an accepted value into a narrower range without an error.
     pub const fn clamped(self, min: i64, max: i64) -> Integer<T> {
         Integer { clamp: (min, max), ..self }
     }
@@ -90,11 +93,12 @@ pub struct Memory<T> {
 }
 
 impl<T: Number> Memory<T> {
+    /// From `min` to `max` bytes.
     pub const fn between(min: i64, max: i64) -> Memory<T> {
         Memory { bounds: Bounds { min, max, unsigned: false }, field: PhantomData }
     }
 
-    /// Any size: what Redis keeps in an unsigned type.
+    /// Any size, for what Redis stores in an unsigned type.
     pub const fn any() -> Memory<T> {
         Memory { bounds: Bounds { min: 0, max: i64::MAX, unsigned: true }, field: PhantomData }
     }
@@ -105,7 +109,7 @@ impl<T: Number> Rule for Memory<T> {
 
     fn parse(&self, words: &[&[u8]]) -> Result<T, Reason> {
         let word = one_word(words)?;
-        // Below zero only a plain number is taken, and only by the settings to which -1 means something.
+        // A negative value has no unit, and only directives for which -1 has a meaning accept it.
         let value =
             if word.starts_with(b"-") && self.bounds.min < 0 { parse_integer(word) } else { parse_memory(word) };
         self.bounds.check(value.ok_or("argument must be a memory value")?).map(T::from_i64)
@@ -120,10 +124,12 @@ impl<T: Number> Rule for Memory<T> {
     }
 }
 
-/// `maxmemory-clients`: bytes, or a share of `maxmemory`; 0 for no limit.
+/// The value of `maxmemory-clients`; 0 is no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MaxmemoryClients {
+    /// A number of bytes.
     Bytes(u64),
+    /// Percent of `maxmemory`.
     Percent(u8),
 }
 
@@ -154,7 +160,7 @@ impl Rule for MemoryOrPercent {
     }
 }
 
-/// The mode of a file, in octal digits; 0 is none.
+/// The permissions of a file, in octal digits; 0 is `None`.
 pub struct Octal;
 
 impl Rule for Octal {
@@ -177,7 +183,7 @@ impl Rule for Octal {
     }
 }
 
-/// An integer as Redis writes one: no plus sign, no space, no leading zero.
+/// Parses an integer as Redis writes it: without plus sign, space or leading zeros.
 pub fn parse_integer(word: &[u8]) -> Option<i64> {
     let digits = word.strip_prefix(b"-").unwrap_or(word);
     let canonical = match digits {
@@ -188,7 +194,8 @@ pub fn parse_integer(word: &[u8]) -> Option<i64> {
     if canonical { std::str::from_utf8(word).ok()?.parse().ok() } else { None }
 }
 
-/// A size in bytes: `k`, `m`, `g` count by 1000, `kb`, `mb`, `gb` by 1024, in either case. Nothing before the unit is zero, as in Redis.
+/// Parses a size in bytes. `k`, `m` and `g` count by 1000, `kb`, `mb` and `gb` by 1024, in upper or lower case. As in Redis, a unit without a
+/// number is 0.
 pub fn parse_memory(word: &[u8]) -> Option<i64> {
     let digits_len = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, unit) = word.split_at(digits_len);

@@ -27,7 +27,7 @@ impl Rule for Text {
     }
 }
 
-/// Any bytes; the empty text means that there is none.
+/// Any bytes; an empty text is `None`.
 pub struct OptionalText;
 
 impl Rule for OptionalText {
@@ -46,7 +46,7 @@ impl Rule for OptionalText {
     }
 }
 
-/// A path; the empty text means that there is none.
+/// A path; an empty text is `None`.
 pub struct OptionalPath;
 
 impl Rule for OptionalPath {
@@ -65,7 +65,7 @@ impl Rule for OptionalPath {
     }
 }
 
-/// `dir`: a folder that exists, kept as an absolute path. A relative one is taken from the folder before.
+/// `dir`: a folder that exists, kept as an absolute path. A relative path starts at the previous value.
 pub struct Directory;
 
 impl Rule for Directory {
@@ -92,7 +92,7 @@ impl Rule for Directory {
 
 /// The name of a file or folder within `dir`, not a path.
 pub struct FileName {
-    /// The refusal: Redis names the directive in it.
+    /// The error for a path. Redis names the directive in it.
     pub not_a_path: &'static str,
 }
 
@@ -134,7 +134,7 @@ impl Rule for PrimaryAddress {
     }
 }
 
-/// The system's own words for an error, without the number that Rust adds.
+/// The system's text for an error, without the number that Rust adds.
 pub fn system_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
