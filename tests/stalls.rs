@@ -281,9 +281,13 @@ impl Stage {
         self.fill();
         let mut times = 2;
         loop {
-            let began = Instant::now();
-            self.long.pipeline(&long(times)).expect("replies");
-            let took = began.elapsed();
+            // The least of several runs, since a busy machine makes single ones longer.
+            let mut run = || {
+                let began = Instant::now();
+                self.long.pipeline(&long(times)).expect("replies");
+                began.elapsed()
+            };
+            let took = (0..3).map(|_| run()).min().expect("there are three");
             if took * 8 > LONG {
                 return (times as f64 * LONG.as_secs_f64() / took.as_secs_f64()).ceil() as usize;
             }

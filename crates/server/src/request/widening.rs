@@ -192,3 +192,169 @@ impl Found {
         self.pushes.extend(parked.destination.map(|(at, hash)| (hash, args.get(at as usize).into())));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeSet,
+        sync::{Arc, LazyLock},
+    };
+
+    use ochre_keyspace::Visit;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        label::{CommandId, CommandLabel},
+        session::{Client, transaction::Queued},
+    };
+
+    const KEYS: [&[u8]; 6] = [b"a", b"b", b"c", b"d", b"e", b"f"];
+    const DATABASES: usize = 2;
+
+    /// A blocked command; keys are numbers among `KEYS`.
+    #[derive(Clone, Debug)]
+    struct Waiter {
+        database: usize,
+        value_type: ValueType,
+        awaited: Vec<usize>,
+        destination: Option<usize>,
+        or_gone: bool,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    struct Write {
+        key: usize,
+        elements: usize,
+        value_type: Option<ValueType>,
+    }
+
+    fn waiter() -> impl Strategy<Value = Waiter> {
+        let key = 0..KEYS.len();
+        let types = prop::sample::select(&AWAITED_TYPES[..]);
+        let keys = prop::collection::vec(key.clone(), 1..3);
+        (0..DATABASES, types, keys, prop::option::of(key), any::<bool>()).prop_map(
+            |(database, value_type, awaited, destination, or_gone)| Waiter {
+                database,
+                value_type,
+                awaited,
+                // Only lists are pushed onto, and only readers of streams want to know when a key is gone.
+                destination: destination.filter(|_| value_type == ValueType::List),
+                or_gone: or_gone && value_type == ValueType::Stream,
+            },
+        )
+    }
+
+    fn write() -> impl Strategy<Value = Write> {
+        let elements = prop_oneof![Just(0), 1usize..4, Just(usize::MAX)];
+        let value_type = prop::option::of(prop::sample::select(&ValueType::ALL[..]));
+        (0..KEYS.len(), elements, value_type).prop_map(|(key, elements, value_type)| Write { key, elements, value_type })
+    }
+
+    /// The rules of the module, applied again and again until no waiter is added.
+    fn missing_by_rules(
+        shard_of: &dyn Fn(usize) -> usize,
+        held: &BTreeSet<usize>,
+        writes: &[Write],
+        waiters: &[Waiter],
+    ) -> BTreeSet<usize> {
+        let mut served: BTreeSet<usize> = BTreeSet::new();
+        loop {
+            let pushes = served.iter().filter_map(|&waiter| waiters[waiter].destination);
+            let push = |key| Write { key, elements: 1, value_type: Some(ValueType::List) };
+            let writes: Vec<Write> = writes.iter().copied().chain(pushes.map(push)).collect();
+            let mut next = BTreeSet::new();
+            for key in (0..KEYS.len()).filter(|&key| held.contains(&shard_of(key))) {
+                let of_key: Vec<&Write> = writes.iter().filter(|write| write.key == key).collect();
+                let elements = of_key.iter().fold(0usize, |sum, write| sum.saturating_add(write.elements));
+                for database in 0..DATABASES {
+                    let on_key =
+                        |index: &usize| waiters[*index].database == database && waiters[*index].awaited.contains(&key);
+                    let queue: Vec<usize> = (0..waiters.len()).filter(on_key).collect();
+                    for awaited in AWAITED_TYPES {
+                        let takes = |write: &&Write| write.elements > 0 && write.value_type.is_none_or(|it| it == awaited);
+                        if of_key.iter().copied().any(|write| takes(&write)) {
+                            let most = if awaited == ValueType::Stream { usize::MAX } else { elements };
+                            let of_type = queue.iter().filter(|&&waiter| waiters[waiter].value_type == awaited);
+                            next.extend(of_type.take(most));
+                        }
+                    }
+                    if !of_key.is_empty() {
+                        next.extend(queue.iter().filter(|&&waiter| waiters[waiter].or_gone));
+                    }
+                }
+            }
+            if next == served {
+                let of_writes = writes.iter().map(|write| write.key);
+                let of_waiters = served.iter().flat_map(|&waiter| {
+                    let waiter = &waiters[waiter];
+                    waiter.awaited.iter().copied().chain(waiter.destination)
+                });
+                return of_writes.chain(of_waiters).map(shard_of).filter(|shard| !held.contains(shard)).collect();
+            }
+            served = next;
+        }
+    }
+
+    static LABEL: LazyLock<CommandLabel> = LazyLock::new(|| CommandLabel {
+        id: CommandId(0),
+        counted_as: CommandId(0),
+        full_name: "waits".into(),
+        flags: Flags::BLOCKING,
+    });
+
+    fn parked(keyspace: &Keyspace, waiter: &Waiter) -> Parked {
+        let client = Client::new(1, "127.0.0.1:1".into(), "127.0.0.1:2".into(), 3, 0, 0);
+        let keys: Vec<usize> = waiter.awaited.iter().copied().chain(waiter.destination).collect();
+        let hashed: Vec<(u32, u64)> =
+            keys.iter().enumerate().map(|(at, &key)| (at as u32, keyspace.hash(KEYS[key]).hash)).collect();
+        Parked {
+            client: Arc::new(client),
+            wait: Arc::default(),
+            request: Queued::of(&LABEL, keys.iter().map(|&key| KEYS[key]), &hashed),
+            awaited: hashed[..waiter.awaited.len()].to_vec(),
+            destination: waiter.destination.and(hashed.last().copied()),
+            deadline: None,
+            database: waiter.database,
+            no_touch: false,
+            value_type: waiter.value_type,
+            or_gone: waiter.or_gone,
+            ticket: keyspace.next_ticket(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_search_finds_what_the_rules_say(
+            waiters in prop::collection::vec(waiter(), 0..12),
+            writes in prop::collection::vec(write(), 0..5),
+            held in prop::collection::btree_set(0usize..8, 0..8),
+        ) {
+            let keyspace = Keyspace::with_shards(3, 1, DATABASES, (1, 2), |_| {});
+            {
+                let closed = keyspace.gate().close(&mut None).expect("nobody else is there");
+                let set = LockSet::whole(&keyspace, closed);
+                for waiter in &waiters {
+                    let parked = Arc::new(parked(&keyspace, waiter));
+                    for &(at, hash) in &parked.awaited {
+                        let key = HashedKey { bytes: parked.request.args().get(at as usize), hash };
+                        set.park(parked.database, key, parked.ticket, parked.clone(), parked.or_gone);
+                    }
+                }
+            }
+            let shard_of = |key: usize| keyspace.shard_of(keyspace.hash(KEYS[key]).hash);
+            let expected = missing_by_rules(&shard_of, &held, &writes, &waiters);
+
+            let entered = keyspace.gate().enter(0, Visit::Brief, &mut None).expect("the gate is open");
+            let shards = held.iter().map(|&shard| shard as u16).collect();
+            let set = LockSet::try_lock(&keyspace, entered, shards).expect("nobody else is there");
+            let visit = |visit: &mut Visitor<'_>| {
+                for &Write { key, elements, value_type } in &writes {
+                    visit(Written { key: keyspace.hash(KEYS[key]), elements, value_type });
+                }
+            };
+            let found: BTreeSet<usize> = missing_shards(&keyspace, &set, &visit).into_iter().map(usize::from).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
