@@ -22,6 +22,15 @@ pub struct Entry {
     value: Reply,
 }
 
+impl Entry {
+    /// Whether another entry holds the same data. An encoding also tells what a value once was, so it is not compared.
+    pub fn is_same_data(&self, other: &Entry) -> bool {
+        let data =
+            |entry: &Entry| (entry.kind.clone(), entry.expires.clone(), entry.digest.clone(), entry.value.clone());
+        data(self) == data(other)
+    }
+}
+
 fn words(words: &[&[u8]]) -> Vec<Vec<u8>> {
     words.iter().map(|word| word.to_vec()).collect()
 }

@@ -1,21 +1,18 @@
 //! Starts the server from the command line, runs it, and shuts it down.
 
-use std::{io, process::ExitCode, sync::Arc};
+use std::{io, process::ExitCode};
 
 use tokio::{
     runtime::{Builder, LocalOptions},
     signal::unix::{SignalKind, signal},
-    sync::{Notify, mpsc},
 };
 
 use crate::{
     clock, commands,
     config::{self, ConfigStore, Invocation, Sources, StartError},
     log,
-    mailroom::Mailroom,
     net::{acceptor::Acceptors, cores},
     process::{self, PidFile, Supervisor},
-    server::Server,
     sockets::{
         listener::Listener,
         listening::{self, Listening},
@@ -96,19 +93,9 @@ fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
 }
 
 async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervisor) -> io::Result<()> {
-    let mut mailrooms = Vec::new();
-    let mut arrivals = Vec::new();
-    for _ in 0..config.current().thread_count() {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        mailrooms.push(Mailroom { arrivals: sender, deadline: Arc::new(Notify::new()) });
-        arrivals.push(receiver);
-    }
-    let deadlines: Vec<_> = mailrooms.iter().map(|mailroom| mailroom.deadline.clone()).collect();
     let (listening, mut changes) = Listening::new(&listeners);
-    let server = Arc::new(Server::new(config, mailrooms, listening, commands::table().count()));
-    for (index, (arrivals, deadline)) in arrivals.into_iter().zip(deadlines).enumerate() {
-        cores::start(index, server.clone(), arrivals, deadline);
-    }
+    let (server, cores) = cores::prepare(config, listening);
+    cores.start(&server);
     log::initialized();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -18,7 +18,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
-pub use frame::Frame;
+pub use frame::{Frame, RecordedCommand};
 
 /// How far in the journal something depends on it: on the frame of this number, and on all before. The default depends on none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

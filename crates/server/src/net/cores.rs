@@ -11,10 +11,11 @@ use tokio::{
 };
 
 use crate::{
-    clock,
+    clock, commands,
+    config::ConfigStore,
     core::Core,
     journal::frame,
-    mailroom::Arrival,
+    mailroom::{Arrival, Mailroom},
     request::{
         chores, connection, effects,
         locks::{self, Demand, Unavailable},
@@ -23,7 +24,7 @@ use crate::{
     },
     server::Server,
     session::{Client, Session},
-    sockets::stream::Stream,
+    sockets::{listening::Listening, stream::Stream},
 };
 
 /// How many keys are expired before the shard's lock is given back.
@@ -33,8 +34,37 @@ const EXPIRY_TURN: Duration = Duration::from_micros(250);
 /// How often a core looks after its clients' timeouts and limits.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
 
+/// The cores of a server that serve nobody yet: the data may be loaded first.
+pub struct Prepared {
+    arrivals: Vec<mpsc::UnboundedReceiver<Arrival>>,
+    deadlines: Vec<Arc<Notify>>,
+}
+
+/// Makes a server with its settings, and its cores. The commands are loaded.
+pub fn prepare(config: ConfigStore, listening: Listening) -> (Arc<Server>, Prepared) {
+    let mut mailrooms = Vec::new();
+    let mut arrivals = Vec::new();
+    for _ in 0..config.current().thread_count() {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        mailrooms.push(Mailroom { arrivals: sender, deadline: Arc::new(Notify::new()) });
+        arrivals.push(receiver);
+    }
+    let deadlines = mailrooms.iter().map(|mailroom| mailroom.deadline.clone()).collect();
+    let server = Arc::new(Server::new(config, mailrooms, listening, commands::table().count()));
+    (server, Prepared { arrivals, deadlines })
+}
+
+impl Prepared {
+    /// Starts the cores' threads.
+    pub fn start(self, server: &Arc<Server>) {
+        for (index, (arrivals, deadline)) in self.arrivals.into_iter().zip(self.deadlines).enumerate() {
+            start(index, server.clone(), arrivals, deadline);
+        }
+    }
+}
+
 /// Starts a core's thread.
-pub fn start(
+fn start(
     index: usize,
     server: Arc<Server>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,

@@ -14,8 +14,8 @@
 //! | 10 | `connection.rs` | the reply leaves |
 //!
 //! `batch.rs` is the loop over steps 2 to 9 for requests that share their locks, `single.rs` takes the others through them, and
-//! `turn.rs` is what both work with. `parking.rs` blocks a client, `chores.rs` does later what found its shards locked, and `worker.rs`
-//! is a core with the memory that its connections share.
+//! `turn.rs` is what both work with. `parking.rs` blocks a client, `chores.rs` does later what found its shards locked, `replay.rs`
+//! does again what the journal recorded, and `worker.rs` is a core with the memory that its connections share.
 
 pub mod batch;
 pub mod check;
@@ -28,6 +28,7 @@ pub mod keys;
 pub mod locks;
 pub mod lookup;
 pub mod parking;
+pub mod replay;
 pub mod serving;
 pub mod single;
 pub mod turn;

@@ -168,7 +168,7 @@ fn lock_and_run(
 }
 
 /// Whether a queued command needs the whole keyspace to itself. A walk does, inside of another command: it must see one state of the data.
-fn needs_everything(queued: &Queued) -> bool {
+pub(super) fn needs_everything(queued: &Queued) -> bool {
     let spec = commands::table().of(queued.command).spec;
     matches!(spec.handler, Handler::Walk(_)) || spec.needs_everything(queued.args())
 }

@@ -248,7 +248,11 @@ mod tests {
     fn write() -> impl Strategy<Value = Write> {
         let elements = prop_oneof![Just(0), 1usize..3, Just(usize::MAX)];
         let value_type = prop::option::of(prop::sample::select(&ValueType::ALL[..]));
-        (0..KEYS.len(), elements, value_type).prop_map(|(key, elements, value_type)| Write { key, elements, value_type })
+        (0..KEYS.len(), elements, value_type).prop_map(|(key, elements, value_type)| Write {
+            key,
+            elements,
+            value_type,
+        })
     }
 
     /// The rules of the module, applied again and again until no waiter is added.
@@ -272,7 +276,8 @@ mod tests {
                         |index: &usize| waiters[*index].database == database && waiters[*index].awaited.contains(&key);
                     let queue: Vec<usize> = (0..waiters.len()).filter(on_key).collect();
                     for awaited in AWAITED_TYPES {
-                        let takes = |write: &&Write| write.elements > 0 && write.value_type.is_none_or(|it| it == awaited);
+                        let takes =
+                            |write: &&Write| write.elements > 0 && write.value_type.is_none_or(|it| it == awaited);
                         if of_key.iter().copied().any(|write| takes(&write)) {
                             let most = if awaited == ValueType::Stream { usize::MAX } else { elements };
                             let of_type = queue.iter().filter(|&&waiter| waiters[waiter].value_type == awaited);

@@ -1,0 +1,120 @@
+//! Replay: does again what a journal recorded, on a server that holds what the journal began with.
+//!
+//! A command runs by the clock by which it ran, and nothing is removed because it has expired, for each such removal is a record of its
+//! own. So the data comes out the same, whenever it is replayed.
+
+use std::{fmt, future::poll_fn, sync::Arc};
+
+use ochre_keyspace::{AccessClock, ShardList, Visit};
+use ochre_resp::{Args, Protocol, Span};
+
+use super::{
+    execute::{self, Access, Call, Ended},
+    keys,
+    locks::{self, Demand},
+    lookup::{Lookup, lookup},
+    single,
+};
+use crate::{
+    commands::{self, Command},
+    core::Core,
+    journal::RecordedCommand,
+    session::{Client, Session, transaction::Queued},
+};
+
+/// Applies records, one after the other.
+pub struct Replay<'c> {
+    core: &'c Core,
+    /// The session that the commands run in; it belongs to no connection.
+    session: Session,
+}
+
+/// A record that cannot be applied: the journal does not belong to this data, or to this server.
+#[derive(Debug)]
+pub struct ReplayError {
+    /// The command, and what it was answered.
+    text: String,
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A command of a record, found in the table.
+struct Found {
+    time_ms: i64,
+    database: usize,
+    command: &'static Command,
+    queued: Queued,
+}
+
+impl<'c> Replay<'c> {
+    /// A replay by a core.
+    pub fn new(core: &'c Core) -> Replay<'c> {
+        let client = Client::new(0, String::new(), String::new(), -1, core.index, 0);
+        Replay { core, session: Session::new(Arc::new(client), Protocol::Resp2, true) }
+    }
+
+    /// Applies a record as a whole. Waits where its keys are locked.
+    pub async fn apply(&mut self, record: &[RecordedCommand<'_>]) -> Result<(), ReplayError> {
+        let keyspace = &self.core.server.keyspace;
+        let found = record.iter().map(|recorded| find(self.core, recorded)).collect::<Result<Vec<_>, _>>()?;
+        let hashes = found.iter().flat_map(|found| &found.queued.hashed);
+        let shards: ShardList = hashes.map(|&(_, hash)| keyspace.shard_of(hash) as u16).collect();
+        let mut attempt = None;
+        let mut locked = loop {
+            let demand = Demand {
+                shards: shards.clone(),
+                everything: found.iter().any(|found| single::needs_everything(&found.queued)),
+                visit: Visit::Lasting,
+                visit_written: &|_| {},
+                is_paused: &|| false,
+            };
+            match locks::lock(self.core, &self.core.config(), &mut attempt, demand) {
+                Ok(locked) => break locked,
+                Err(unavailable) => {
+                    poll_fn(|cx| locks::poll_available(self.core, attempt.as_deref(), unavailable, cx)).await;
+                }
+            }
+        };
+        locked.set_removes_expired(false);
+        for Found { time_ms, database, command, queued } in &found {
+            locked.set_clock(*time_ms, AccessClock::lru(*time_ms));
+            self.session.select(*database);
+            let (args, hashed) = (queued.args(), &queued.hashed);
+            let call = Call { command, args, hashed, now_ms: *time_ms, nested: true, shares_batch: false };
+            let mut out = Vec::new();
+            let ended = execute::run(self.core, &mut self.session, Access::Keys(&mut locked), call, &mut out);
+            if !matches!(ended, Ended::Done) || out.starts_with(b"-") {
+                return Err(ReplayError { text: format!("{} was answered {}", shown(args), out.escape_ascii()) });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn find(core: &Core, recorded: &RecordedCommand<'_>) -> Result<Found, ReplayError> {
+    let buffer = recorded.words.concat();
+    let mut start = 0;
+    let span = |word: &&[u8]| {
+        let span = Span { start, len: word.len() as u32 };
+        start += span.len;
+        span
+    };
+    let spans: Vec<Span> = recorded.words.iter().map(span).collect();
+    let args = Args::new(&buffer, &spans);
+    let Lookup::Command(command) = lookup(args, &[]) else {
+        return Err(ReplayError { text: format!("{} is no command", shown(args)) });
+    };
+    let mut hashed = Vec::new();
+    keys::hash_into(&core.server.keyspace, command.spec, args, &mut hashed);
+    let queued = Queued::new(command, args, &hashed);
+    let command = commands::table().of(queued.command);
+    Ok(Found { time_ms: recorded.time_ms, database: recorded.database, command, queued })
+}
+
+fn shown(args: Args<'_>) -> String {
+    args.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,305 @@
+//! What the journal records brings the same data about again.
+//!
+//! A server in this process runs the generator's sequences with a journal that is kept in memory. A second, empty server replays it, and
+//! then both hold the same data: every value and every expiry. No key or field of the second expires on its own, so what had expired
+//! on the first is gone because its removal was recorded.
+
+#[path = "differential/dataset.rs"]
+#[allow(dead_code, reason = "this program has its own comparison")]
+mod dataset;
+#[path = "differential/generator.rs"]
+#[allow(dead_code, reason = "this program draws sequences and does not compare them with another server's")]
+mod generator;
+#[path = "differential/rules.rs"]
+#[allow(dead_code, reason = "as above")]
+mod rules;
+#[path = "differential/values.rs"]
+#[allow(dead_code, reason = "as above")]
+mod values;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::sync::{Arc, Mutex, Once};
+use std::thread;
+
+use dataset::Dataset;
+use generator::Generator;
+use ochre_server::commands;
+use ochre_server::config::{ConfigStore, Invocation};
+use ochre_server::core::Core;
+use ochre_server::journal::{Frame, RecordedCommand, Sink};
+use ochre_server::net::acceptor::Acceptors;
+use ochre_server::net::cores::{self, Prepared};
+use ochre_server::request::replay::Replay;
+use ochre_server::server::Server;
+use ochre_server::sockets::listener::{self, Listener};
+use ochre_server::sockets::listening::Listening;
+use ochre_testkit::command_table::CommandTable;
+use ochre_testkit::quoting::quote_command;
+use ochre_testkit::{Client, Kind, Reply, poll};
+use tokio::runtime::{Builder, LocalOptions};
+
+/// A command of a record, with its words copied.
+#[derive(Clone, Debug)]
+struct Recorded {
+    time_ms: i64,
+    database: usize,
+    words: Vec<Vec<u8>>,
+}
+
+type Records = Vec<Vec<Recorded>>;
+
+/// Keeps frames in memory, by their numbers.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<BTreeMap<u64, Records>>>);
+
+impl Sink for Memory {
+    fn append(&self, frame: Frame<'_>) {
+        let owned = |command: RecordedCommand<'_>| Recorded {
+            time_ms: command.time_ms,
+            database: command.database,
+            words: command.words.into_iter().map(<[u8]>::to_vec).collect(),
+        };
+        let records = frame.records().map(|commands| commands.into_iter().map(owned).collect()).collect();
+        let before = self.0.lock().unwrap().insert(frame.position.number(), records);
+        assert!(before.is_none(), "two frames have the number {}", frame.position.number());
+    }
+}
+
+/// A server in this process that listens on a port of the loopback interface.
+struct Local {
+    server: Arc<Server>,
+    port: u16,
+}
+
+/// A server that serves nobody yet.
+fn prepared(threads: usize) -> (Arc<Server>, Prepared, Listener) {
+    static COMMANDS: Once = Once::new();
+    COMMANDS.call_once(|| commands::load(&[]).expect("the commands are loaded once"));
+    let threads = threads.to_string();
+    let words = ["--port", "0", "--threads", &threads, "--enable-debug-command", "yes"].map(Into::into);
+    let Invocation::Serve(sources) = Invocation::parse(&words) else { panic!("these are directives") };
+    let config = ConfigStore::load(&sources).expect("the directives are right");
+    let listener = listener::bind_tcp(([127, 0, 0, 1], 0).into(), 511).expect("a port is free");
+    let (listening, _changes) = Listening::new(&[]);
+    let (server, cores) = cores::prepare(config, listening);
+    (server, cores, listener)
+}
+
+impl Local {
+    /// Serves from now on, until the process ends.
+    fn start(server: Arc<Server>, cores: Prepared, listener: Listener) -> Local {
+        let port = listener.tcp_address().expect("a TCP listener").port();
+        cores.start(&server);
+        let accepting = server.clone();
+        thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            runtime.expect("the system gives an event queue").block_on(async {
+                let mut acceptors = Acceptors::default();
+                acceptors.start(&accepting, vec![listener]);
+                std::future::pending::<()>().await;
+            });
+        });
+        Local { server, port }
+    }
+
+    fn client(&self) -> Client {
+        let client = Client::connect(self.port).expect("the server accepts");
+        client.set_timeout(poll::PATIENCE).expect("a timeout can be set");
+        client
+    }
+}
+
+/// The first server, and what it recorded.
+struct Recording {
+    local: Local,
+    memory: Memory,
+    /// The number of the last frame before the data was empty.
+    start: u64,
+}
+
+impl Recording {
+    fn start() -> Recording {
+        let (server, cores, listener) = prepared(2);
+        let memory = Memory::default();
+        server.journal.keep(Box::new(memory.clone()));
+        let local = Local::start(server, cores, listener);
+        Recording { local, memory, start: 0 }
+    }
+
+    /// The records in order. Nobody writes any more.
+    fn records(&self) -> Records {
+        let frames = self.memory.0.lock().unwrap();
+        let last = self.local.server.journal.last_position().number();
+        assert!(frames.keys().copied().eq(self.start + 1..=last), "the numbers of the frames leave a gap below {last}");
+        frames.values().flatten().cloned().collect()
+    }
+
+    /// Begins anew, with no data and no records.
+    fn restart(&mut self) {
+        assert_eq!(self.local.client().run("FLUSHALL"), Reply::ok());
+        self.start = self.local.server.journal.last_position().number();
+        self.memory.0.lock().unwrap().clear();
+    }
+
+    /// Replays what was recorded, and compares the data.
+    fn assert_replays(&self, context: &str) {
+        let mut client = self.local.client();
+        let recorded = dataset::read(&mut client).expect("the data can be read");
+        let records = self.records();
+        let replayed = replay(&records);
+        let is_same = |place: &(usize, Vec<u8>)| match (recorded.get(place), replayed.get(place)) {
+            (Some(recorded), Some(replayed)) => recorded.is_same_data(replayed),
+            _ => false,
+        };
+        if let Some(place) = recorded.keys().chain(replayed.keys()).find(|place| !is_same(place)) {
+            let shown = |it: &Recorded| format!("  [{}] {:.200}", it.database, quote_command(&it.words));
+            let about: Vec<String> = records
+                .iter()
+                .flatten()
+                .filter(|it| it.words.contains(&place.1) || it.words[0].eq_ignore_ascii_case(b"FLUSHALL"))
+                .map(shown)
+                .collect();
+            // The last commands about the key tell most.
+            let about = &about[about.len().saturating_sub(40)..];
+            panic!(
+                "{context}: {place:?} differs\n  recorded: {:.600?}\n  replayed: {:.600?}\n{}",
+                recorded.get(place),
+                replayed.get(place),
+                about.join("\n")
+            );
+        }
+    }
+}
+
+/// The data of an empty server after a replay.
+fn replay(records: &Records) -> Dataset {
+    let (server, cores, listener) = prepared(1);
+    server.set_active_expiry(false);
+    {
+        let core = Core::new(0, server.clone());
+        let mut replay = Replay::new(&core);
+        let runtime = Builder::new_current_thread().build().expect("a runtime without input and output");
+        for record in records {
+            let borrowed: Vec<RecordedCommand<'_>> = record
+                .iter()
+                .map(|it| RecordedCommand {
+                    time_ms: it.time_ms,
+                    database: it.database,
+                    words: it.words.iter().map(Vec::as_slice).collect(),
+                })
+                .collect();
+            runtime.block_on(replay.apply(&borrowed)).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+    let local = Local::start(server, cores, listener);
+    dataset::read(&mut local.client()).expect("the data can be read")
+}
+
+/// Takes the expiry off whatever would expire before it is compared.
+fn persist_soon(client: &mut Client) {
+    const SOON_MS: i64 = 60_000;
+    for database in 0..16 {
+        client.run(&format!("SELECT {database}"));
+        let keys: Vec<Vec<u8>> =
+            client.run("KEYS *").items().into_iter().filter_map(|key| Some(key.as_bytes()?.to_vec())).collect();
+        for key in keys {
+            let call = |client: &mut Client, words: &[&[u8]]| client.call(words).expect("a reply");
+            if matches!(call(client, &[b"PTTL", &key]), Reply::Integer(0..SOON_MS)) {
+                call(client, &[b"PERSIST", &key]);
+            }
+            if call(client, &[b"TYPE", &key]) == Reply::simple("hash") {
+                let fields = call(client, &[b"HKEYS", &key]);
+                for field in fields.items().into_iter().filter_map(Reply::as_bytes) {
+                    call(client, &[b"HPERSIST", &key, b"FIELDS", b"1", field]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn drawn_sequences_replay_to_the_same_data() {
+    const SEQUENCES: u64 = 1500;
+    let number = |variable: &str| env::var(variable).ok().and_then(|text| text.parse().ok());
+    let first = number("OCHRE_SEED").unwrap_or(5_000_001);
+    let sequences = number("OCHRE_SEQUENCES").unwrap_or(SEQUENCES);
+    let mut recording = Recording::start();
+    let (mut records, mut transactions) = (0, 0);
+    let mut admin = recording.local.client();
+    let table = CommandTable::read(&mut admin).expect("the server tells its commands");
+    let writes = table.callable().filter(|command| command.flags.contains("write"));
+    let only: Vec<String> = writes.map(|command| command.name.clone()).collect();
+    let generator = Generator::new(Kind::subject(), &table, &table, None, &only);
+    for seed in first..first + sequences {
+        let mut clients = [recording.local.client(), recording.local.client()];
+        for step in generator.sequence(seed) {
+            clients[step.client - 1].call(&step.arguments).expect("a reply");
+        }
+        // Looked at now and then, so that a difference is found near its cause.
+        if seed % 20 == 0 {
+            persist_soon(&mut admin);
+            recording.assert_replays(&format!("up to the sequence with the seed {seed}"));
+            records += recording.records().len();
+            transactions += recording.records().iter().filter(|record| record.len() > 2).count();
+            recording.restart();
+        }
+    }
+    assert!(records as u64 > sequences, "only {records} records were made");
+    assert!(transactions > 0, "no transaction was recorded as one");
+}
+
+/// More fields have expired than a lookup removes: they are hidden, and a write to one of them begins anew.
+#[test]
+fn writes_to_hidden_fields_replay_to_the_same_data() {
+    const FIELDS: usize = 200;
+    let recording = Recording::start();
+    let mut client = recording.local.client();
+    client.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    for key in ["set", "setnx", "incr", "incrbyfloat", "getdel", "expire", "copied", "renamed"] {
+        let fields: Vec<String> = (0..FIELDS).map(|number| format!("f{number}")).collect();
+        let pairs: String = fields.iter().map(|field| format!(" {field} 7")).collect();
+        client.run(&format!("HSET {key} stays v{pairs}"));
+        client.run(&format!("HPEXPIRE {key} 1 FIELDS {FIELDS} {}", fields.join(" ")));
+    }
+    poll::eventually("the fields expire", || client.run("HEXISTS renamed f199") == Reply::Integer(0));
+    for line in [
+        "HSET set f1 new",
+        "HSETNX setnx f1 new",
+        "HINCRBY incr f1 5",
+        "HINCRBYFLOAT incrbyfloat f1 1.5",
+        "HGETDEL getdel FIELDS 2 f1 stays",
+        "HPEXPIRE expire 100000000 FIELDS 2 f1 stays",
+        "HPERSIST expire FIELDS 1 stays",
+        "COPY copied copy",
+        "HSETNX copy f1 new",
+        "RENAME renamed name",
+        "HINCRBY name f2 1",
+    ] {
+        let reply = client.run(line);
+        assert!(!reply.is_error(), "{line}: {reply}");
+    }
+    recording.assert_replays("hidden fields");
+}
+
+/// What a waiter takes is a record of its own, behind that of the write that served it; an EXEC is one record.
+#[test]
+fn transactions_and_served_waiters_are_recorded_in_their_order() {
+    let recording = Recording::start();
+    let (mut client, mut waiter) = (recording.local.client(), recording.local.client());
+    waiter.send(&["BLMOVE", "source", "destination", "LEFT", "RIGHT", "0"]).expect("it is sent");
+    poll::eventually("it waits", || client.run("INFO clients").to_text().contains("blocked_clients:1\r"));
+    for line in ["MULTI", "SET counter 1", "RPUSH source a b", "INCR counter", "EXEC", "DEL counter"] {
+        assert!(!client.run(line).is_error());
+    }
+    assert_eq!(waiter.read_reply().expect("it is served"), Reply::bulk("a"));
+    let shown = |record: &Vec<Recorded>| {
+        record.iter().map(|it| quote_command(&it.words).to_lowercase()).collect::<Vec<_>>().join("; ")
+    };
+    let records: Vec<String> = recording.records().iter().map(shown).collect();
+    assert_eq!(
+        records,
+        ["set counter 1; rpush source a b; incr counter", "lmove source destination left right", "del counter",]
+    );
+    recording.assert_replays("a served waiter");
+}
