@@ -24,6 +24,7 @@ use std::thread;
 
 use dataset::Dataset;
 use generator::Generator;
+use ochre_resp::{Protocol, RequestParser};
 use ochre_server::commands;
 use ochre_server::config::{ConfigStore, Invocation};
 use ochre_server::core::Core;
@@ -31,7 +32,10 @@ use ochre_server::journal::{Frame, RecordedCommand, Sink};
 use ochre_server::net::acceptor::Acceptors;
 use ochre_server::net::cores::{self, Prepared};
 use ochre_server::request::replay::Replay;
+use ochre_server::request::turn::{Turn, Workspace};
 use ochre_server::server::Server;
+use ochre_server::session::wait::WaitEnd;
+use ochre_server::session::{Client as ServerClient, Session};
 use ochre_server::sockets::listener::{self, Listener};
 use ochre_server::sockets::listening::Listening;
 use ochre_testkit::command_table::CommandTable;
@@ -302,4 +306,75 @@ fn transactions_and_served_waiters_are_recorded_in_their_order() {
         ["set counter 1; rpush source a b; incr counter", "lmove source destination left right", "del counter",]
     );
     recording.assert_replays("a served waiter");
+}
+
+/// A session of the test's own, served on this thread.
+struct Direct {
+    core: Core,
+    session: Session,
+}
+
+impl Direct {
+    fn new(server: &Arc<Server>) -> Direct {
+        let core = Core::new(0, server.clone());
+        let client = ServerClient::new(server.clients.next_id(), String::new(), String::new(), -1, 0, 0);
+        Direct { core, session: Session::new(Arc::new(client), Protocol::Resp2, true) }
+    }
+
+    /// Runs some lines; the replies to them.
+    fn run(&mut self, lines: &str) -> String {
+        let (mut out, mut input) = (Vec::new(), format!("{lines}\r\n").into_bytes());
+        let mut turn = Turn {
+            core: &self.core,
+            config: &self.core.config(),
+            session: &mut self.session,
+            parser: &mut RequestParser::default(),
+            out: &mut out,
+            work: &mut Workspace::default(),
+        };
+        turn.serve(&mut input);
+        String::from_utf8(out).expect("replies of this test are text")
+    }
+
+    fn position(&self) -> u64 {
+        self.session.position.number()
+    }
+}
+
+/// A reply, a pushed message and the answer to a blocked client each say how far in the journal they depend on it.
+#[test]
+fn whatever_is_sent_carries_its_position() {
+    let (server, _cores, _listener) = prepared(1);
+    let memory = Memory::default();
+    server.journal.keep(Box::new(memory.clone()));
+    let mut writer = Direct::new(&server);
+    assert_eq!(writer.run("SET a 1\r\nINCR a\r\nSET b 1"), "+OK\r\n:2\r\n+OK\r\n");
+    assert_eq!(writer.position(), 1, "a batch is one frame");
+    assert_eq!(memory.0.lock().unwrap()[&1].len(), 3);
+
+    let mut reader = Direct::new(&server);
+    assert_eq!(reader.run("PING"), "+PONG\r\n");
+    assert_eq!(reader.position(), 0, "a reply that depends on no data depends on no frame");
+    assert_eq!(reader.run("GET a"), "$1\r\n2\r\n");
+    assert_eq!(reader.position(), 1, "a read depends on what was written before it");
+
+    let mut subscriber = Direct::new(&server);
+    writer.run("CONFIG SET notify-keyspace-events KEA");
+    writer.core.refresh_config();
+    subscriber.run("SUBSCRIBE __keyevent@0__:del");
+    let mut waiter = Direct::new(&server);
+    assert_eq!(waiter.run("BLPOP list 0"), "");
+    assert_eq!((waiter.position(), subscriber.position()), (1, 0));
+    writer.run("MULTI\r\nRPUSH list x\r\nDEL a\r\nEXEC");
+    assert_eq!(writer.position(), 2);
+    let mut mail = Vec::new();
+    subscriber.session.take_mail(&mut mail);
+    assert!(mail.starts_with(b"*3\r\n$7\r\nmessage\r\n"), "{}", mail.escape_ascii());
+    assert_eq!(subscriber.position(), 2);
+    match waiter.session.blocked.expect("it waits").wait.end() {
+        Some(WaitEnd::Served(reply, position)) => {
+            assert_eq!((reply.as_slice(), position.number()), (&b"*2\r\n$4\r\nlist\r\n$1\r\nx\r\n"[..], 2));
+        }
+        _ => panic!("the waiter was not served"),
+    }
 }
