@@ -435,8 +435,8 @@ impl Connection {
         }
     }
 
-    /// Starts the timer of the session's wait. Returns whether the wait has just timed out. It cannot time out while a writer is running the
-    /// command again; the writer then wakes the connection.
+    /// Starts the timer of the session's wait. Returns whether the wait has just timed out. It cannot time out while a writer is running
+    /// the command again; the writer then wakes the connection.
     fn arm_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(waiting) = &self.session.blocked else { return false };
         let Some(deadline) = waiting.deadline else { return false };
@@ -450,8 +450,8 @@ impl Connection {
         if self.serves() || matches!(self.held, Some(Unavailable::Gate | Unavailable::Shard(_))) {
             return false;
         }
-        // A blocked client is still read from, so that its disconnect is noticed before an element is handed to it. It may send as much as its
-        // query buffer limit allows.
+        // A blocked client is still read from, so that its disconnect is noticed before an element is handed to it. It may send as much as
+        // its query buffer limit allows.
         while !self.input_ended && (self.session.blocked.is_some() || self.input.len() <= GROWTH_BYTES) {
             match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
                 Poll::Pending => return false,
