@@ -379,7 +379,9 @@ impl Run {
         let mut waiting = row.waiter.map(|line| {
             let mut waiter = patient(&self.server);
             waiter.send(&words(line)).expect("the waiter's command is sent");
-            poll::eventually("the waiter is blocked", || self.reader.run("INFO clients").to_text().contains("blocked_clients:1\r"));
+            poll::eventually("the waiter is blocked", || {
+                self.reader.run("INFO clients").to_text().contains("blocked_clients:1\r")
+            });
             waiter
         });
         let mut named = words(row.write);

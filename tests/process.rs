@@ -144,7 +144,8 @@ fn a_file_arguments_and_standard_input_configure_the_server() {
 #[test]
 fn unix_sockets_serve_as_ports_do() {
     let server = Launch::subject().threads(2).unix_socket().start();
-    let mut client = Client::connect_unix(server.unix_socket().expect("the server was started with a Unix socket")).expect("a connection");
+    let mut client = Client::connect_unix(server.unix_socket().expect("the server was started with a Unix socket"))
+        .expect("a connection");
     assert_eq!(client.run("SET k v"), Reply::ok());
     assert_eq!(server.client().run("GET k"), Reply::bulk("v"));
 }

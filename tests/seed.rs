@@ -28,7 +28,7 @@ impl Plain {
         let child = process::spawn_bound(command).expect("the server starts");
         let server = Plain { child, port, folder };
         let answers = poll::until(poll::PATIENCE, || Client::connect(port).ok());
-        assert!(answers.is_some(), "nobody listens on {port}; the log:\n{}", server.log());
+        assert!(answers.is_some(), "no server listens on {port}; the log:\n{}", server.log());
         server
     }
 

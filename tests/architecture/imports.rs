@@ -47,7 +47,8 @@ impl Crate {
                     directories.push(path);
                 } else if path.extension().is_some_and(|extension| extension == "rs") {
                     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                    let relative = path.strip_prefix(src).expect("the file is below src").to_str().expect("file names are UTF-8");
+                    let relative =
+                        path.strip_prefix(src).expect("the file is below src").to_str().expect("file names are UTF-8");
                     files.push((relative.to_owned(), text));
                 }
             }

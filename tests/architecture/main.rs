@@ -54,8 +54,10 @@ fn no_file_imports_from_a_higher_floor() {
 #[test]
 fn no_modules_of_a_folder_import_each_other_in_a_circle() {
     let crates = workspace::root().join("crates");
-    let mut roots: Vec<PathBuf> =
-        fs::read_dir(&crates).expect("there is a folder crates").map(|entry| entry.expect("the entry can be read").path()).collect();
+    let mut roots: Vec<PathBuf> = fs::read_dir(&crates)
+        .expect("there is a folder crates")
+        .map(|entry| entry.expect("the entry can be read").path())
+        .collect();
     roots.push(workspace::root().join("xtask"));
     roots.retain(|root| *root != crates.join("server"));
     let mut faults = Vec::new();

@@ -97,7 +97,9 @@ impl PubSub {
     pub fn publish_to_shard(&self, sending: Sending<'_>, channel: &[u8], message: &[u8]) -> usize {
         let mut to_wake = ToWake::new();
         let receivers = match self.shard_channels.lock(channel).get(channel) {
-            Some(subscribers) => subscribers.send(sending, Message::new(&[b"smessage", channel, message]), &mut to_wake),
+            Some(subscribers) => {
+                subscribers.send(sending, Message::new(&[b"smessage", channel, message]), &mut to_wake)
+            }
             None => 0,
         };
         wake(to_wake);

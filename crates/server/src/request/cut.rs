@@ -35,19 +35,11 @@ pub(super) enum Stop {
     /// It is full.
     Full,
     /// The next request, which ends at `end` in the input, is to be run alone.
-    Single {
-        command: &'static Command,
-        end: usize,
-    },
+    Single { command: &'static Command, end: usize },
     /// The next request is incomplete. It has at least `wanted` bytes.
-    Incomplete {
-        wanted: usize,
-    },
+    Incomplete { wanted: usize },
     /// The next line, which ends at `end` in the input, is not a request. It is answered with the error, and the connection goes on.
-    BadLine {
-        end: usize,
-        error: &'static str,
-    },
+    BadLine { end: usize, error: &'static str },
     /// The input is not valid in the protocol. The connection is closed after the error.
     ProtocolError(ProtocolError),
     /// As [`Lookup::CrossProtocol`].
