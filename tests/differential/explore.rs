@@ -89,10 +89,10 @@ impl Exploration {
         }
     }
 
-    /// Checks that every command was drawn and has succeeded often enough. Otherwise a command that the generator cannot call well would
-    /// pass untested.
+    /// Checks that every command was drawn at least [`DRAWN_MIN`] times and has succeeded. Otherwise a command that the generator cannot
+    /// call well would pass untested.
     fn check_coverage(&self, names: &BTreeSet<String>, counts: &BTreeMap<String, Count>) {
-        // The required number is in proportion to the length of the run. Very short runs require nothing.
+        // A short run cannot draw every command often enough.
         if self.sequences < 300 {
             return;
         }

@@ -36,7 +36,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// An incomplete request up to this size is copied to the core's buffer before the next read. The rest of a longer one is read to where the
 /// request is.
 const MOVED_BYTES_MAX: usize = 16 * 1024;
-/// The number of bytes read after which a connection lets the others of its core run, however short its replies are.
+/// The number of bytes read after which other connections of the core have their turns, however short the replies are.
 const TURN_BYTES: usize = 64 * 1024;
 /// If more output than this is unsent, the connection takes over the core's output buffer instead of copying from it. A core also frees its
 /// output buffer when the buffer has grown beyond this.

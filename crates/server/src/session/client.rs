@@ -270,8 +270,8 @@ impl Client {
         self.figures.output_bytes.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether it has neither sent nor received anything for `timeout_ms`. A blocked client and a subscriber are never idle (Redis:
-    /// `clientsCronHandleTimeout`).
+    /// Whether it has neither sent nor received anything for more than `timeout_ms`. Blocked clients, clients held by a pause, and
+    /// subscribers are never idle (Redis: `clientsCronHandleTimeout`).
     pub fn is_idle_for(&self, timeout_ms: i64, now_ms: i64) -> bool {
         now_ms - self.last_active_ms() > timeout_ms
             && !self.flags().intersects(ClientFlags::BLOCKED | ClientFlags::PAUSED | ClientFlags::PUBSUB)

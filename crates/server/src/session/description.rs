@@ -7,7 +7,7 @@ use ochre_resp::{Args, Protocol};
 use super::{Client, ClientFlags, Session};
 use crate::label::CommandLabel;
 
-/// The command that a client is running. It is known of the client that asks for the line, and not of others.
+/// The command that a client is running. It is known only for the client that asks for the line.
 #[derive(Clone, Copy)]
 pub struct Running<'a> {
     /// The command or subcommand.

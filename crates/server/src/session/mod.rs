@@ -137,7 +137,7 @@ impl Session {
         self.subscriptions.as_ref().is_some_and(|subscriptions| !subscriptions.is_empty())
     }
 
-    /// Whether its requests may be run in batches: a session in any of these states needs checks before each command or work after it.
+    /// Whether its requests may share batches: it is authenticated, has neither a transaction nor subscriptions, and its replies are sent.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.authenticated
