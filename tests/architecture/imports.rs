@@ -1,5 +1,5 @@
-//! The imports of a crate, read from its source. It understands enough of Rust's syntax to tell which file uses an item of which other
-//! file.
+//! The imports of a crate, read from its source: for each file, the files whose items it uses. The reader understands as much of Rust's
+//! syntax as that takes.
 //!
 //! A name that a file only re-exports (`pub use`) is traced to the file that defines it. The output of macros is not seen. Imports of
 //! `mod tests` are left out, since tests may import anything.
