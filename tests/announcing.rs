@@ -1,13 +1,13 @@
-//! A command that changes data makes it known.
+//! Proves that every command that changes data announces the change.
 //!
-//! WATCH, waiters, notifications and the journal all hear of a change through the same few calls of a handler. This test runs the
-//! write commands of the server's own table, compares the data before and after each, and fails where data changed and
-//! nothing was announced: `rdb_changes_since_last_save` did not grow, or somebody who watches the key can still EXEC.
+//! WATCH, blocked clients, notifications and the journal all learn of a change through the same few calls of a handler. This test runs
+//! the write commands of the server's own table and compares the data before and after each. It fails if data changed without being
+//! announced: `rdb_changes_since_last_save` did not grow, or a client that watches the key can still EXEC.
 //!
-//! A command of the table that has not changed any data by the end fails the test too, so a new one cannot be forgotten: the
-//! generator of the differential test draws it from its row, and [`BY_HAND`] has what that generator does not draw.
+//! A write command that has not changed any data by the end fails the test too, so a new command cannot be forgotten. The generator of
+//! the differential test draws commands from their rows, and [`BY_HAND`] has those that the generator does not draw.
 //!
-//! The converse, an announcement where nothing changed, is no failure. It is counted and printed.
+//! An announcement without a change is not a failure. It is counted and printed.
 
 #[path = "differential/generator.rs"]
 #[allow(dead_code, reason = "this program draws sequences and does not compare them with another server's")]
@@ -29,17 +29,17 @@ use ochre_testkit::poll::PATIENCE;
 use ochre_testkit::quoting::{quote, quote_command};
 use ochre_testkit::{Client, Kind, Launch, Reply, Server, poll, quoting};
 
-/// How many sequences of the generator are run; `OCHRE_SEQUENCES` changes it, and `OCHRE_SEED` the seed of the first.
+/// The number of sequences to run. `OCHRE_SEQUENCES` changes it, and `OCHRE_SEED` the seed of the first sequence.
 const SEQUENCES: u64 = 400;
 
-/// So many more at most, of the commands that have not changed any data in these.
+/// The most further sequences to run. They are drawn only from the commands that have not changed any data yet.
 const SEQUENCES_MORE: u64 = 200;
 
-/// So many different failures are shown.
+/// The most different failures to show.
 const FAILURES_MAX: usize = 10;
 
-/// Commands that the generator does not draw, or whose effect it seldom sees, with the commands that prepare for them. Words that
-/// name keys are watched, in database 0.
+/// Commands that the generator does not draw, or draws seldom in a form that changes data, with the commands that prepare for them. Any
+/// word that could be a key of database 0 is watched.
 const BY_HAND: &[ByHand] = &[
     by_hand(&["RPUSH a 1 2"], "BLPOP a 0"),
     by_hand(&["RPUSH a 1 2"], "BRPOP a 0"),
@@ -73,7 +73,7 @@ const BY_HAND: &[ByHand] = &[
     by_hand(PENDING, "XGROUP SETID s g 0"),
     by_hand(PENDING, "XSETID s 9-9"),
     by_hand(PENDING, "XDELEX s IDS 1 1-1"),
-    // What a served waiter does is announced as well.
+    // The changes that a served waiter makes are announced as well.
     served("BLPOP a 0", "RPUSH a x y"),
     served("BLMOVE a b LEFT LEFT 0", "RPUSH a x"),
     served("BLMPOP 0 1 a LEFT COUNT 2", "RPUSH a x y z"),
@@ -81,13 +81,13 @@ const BY_HAND: &[ByHand] = &[
     served("XREADGROUP GROUP g alice BLOCK 0 STREAMS s >", "XADD s 9-1 f v"),
 ];
 
-/// A stream with a pending entry and one that its group has not delivered.
+/// Prepares a stream with a pending entry and an entry that its group has not delivered.
 const PENDING: &[&str] =
     &["XADD s 1-1 f v", "XGROUP CREATE s g 0", "XREADGROUP GROUP g alice COUNT 1 STREAMS s >", "XADD s 2-1 f v"];
 
 struct ByHand {
     before: &'static [&'static str],
-    /// A command that waits while the write runs.
+    /// A command that is blocked while the write runs.
     waiter: Option<&'static str>,
     write: &'static str,
 }
@@ -111,12 +111,12 @@ fn shown((database, key): &Place) -> String {
     format!("key {} of database {database}", quote(key))
 }
 
-/// What a place holds.
+/// The value at a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Held {
-    /// Type, digest and expiry, and the expiry of each field.
+    /// The type, the digest, the expiry, and the expiry of each field.
     watched: Vec<Reply>,
-    /// What else belongs to the data. As in Redis, WATCH does not see a change of it: the consumer groups of a stream.
+    /// The data whose changes WATCH does not see, as in Redis: the consumer groups of a stream.
     unwatched: Option<Reply>,
 }
 
@@ -194,7 +194,7 @@ impl Data {
     }
 }
 
-/// A reply of XINFO STREAM without the times at which consumers were last seen: looking is no change.
+/// A reply of XINFO STREAM without the times at which consumers were last seen, since reading changes those.
 fn without_times(reply: &Reply) -> Reply {
     let is_time = |reply: &Reply| reply.as_bytes().is_some_and(|name| name == b"seen-time" || name == b"active-time");
     match reply {
@@ -214,7 +214,7 @@ fn without_times(reply: &Reply) -> Reply {
     }
 }
 
-/// Connections that each watch one key, so that a change which is announced for another key does not count.
+/// Connections that watch one key each, so that a change that is announced for the wrong key does not pass.
 struct Watchers {
     clients: Vec<Client>,
 }
@@ -236,7 +236,7 @@ impl Watchers {
         }
     }
 
-    /// The places of which a watcher learnt that they changed.
+    /// The places whose watchers learnt of a change.
     fn told<'a>(&mut self, places: &'a [Place]) -> BTreeSet<&'a Place> {
         for (client, _) in self.clients.iter_mut().zip(places) {
             send_all(client, &[words("MULTI"), words("EXEC")]);
@@ -267,16 +267,16 @@ fn patient(server: &Server) -> Client {
     client
 }
 
-/// The run of the test, and what it has found.
+/// The run of the test, and its results so far.
 struct Run {
     server: Server,
     table: CommandTable,
     reader: Client,
     watchers: Watchers,
     before: Data,
-    /// Commands after which data was another than before.
+    /// The commands that have changed data.
     changed: BTreeSet<String>,
-    /// By command and kind of failure, the first of each.
+    /// The first failure of each kind, by command and kind.
     failures: BTreeMap<String, String>,
     steps: usize,
     announced_in_vain: BTreeMap<String, usize>,
@@ -291,7 +291,7 @@ impl Run {
             .start();
         let mut reader = patient(&server);
         assert_eq!(reader.run("DEBUG SET-ACTIVE-EXPIRE 0"), Reply::ok());
-        let table = CommandTable::read(&mut reader).expect("the server tells its commands");
+        let table = CommandTable::read(&mut reader).expect("the server describes its commands");
         Run {
             server,
             table,
@@ -310,8 +310,8 @@ impl Run {
         self.before = Data::read(&mut self.reader);
     }
 
-    /// Runs something that calls a command by name, and looks at what it did. `named` are words that may name keys, in any of
-    /// some databases; `context` is for whoever reads of a failure.
+    /// Calls `act`, which runs the command `name`, and checks that its changes were announced. `named` are words that may be keys, in any
+    /// of `databases`. `context` is shown with a failure.
     fn observe<R>(
         &mut self,
         name: &str,
@@ -320,7 +320,7 @@ impl Run {
         context: impl Fn() -> String,
         act: impl FnOnce(&mut Run) -> R,
     ) -> R {
-        // Names that exist in one database may come into being in another.
+        // A key that exists in one database may be created in another.
         let names: BTreeSet<&Vec<u8>> = self.before.places.keys().map(|(_, key)| key).chain(named).collect();
         let elsewhere = databases.iter().flat_map(|database| names.iter().map(|key| (*database, (*key).clone())));
         let places: BTreeSet<Place> = self.before.places.keys().cloned().chain(elsewhere).collect();
@@ -379,7 +379,9 @@ impl Run {
         let mut waiting = row.waiter.map(|line| {
             let mut waiter = patient(&self.server);
             waiter.send(&words(line)).expect("the waiter's command is sent");
-            poll::eventually("it waits", || self.reader.run("INFO clients").to_text().contains("blocked_clients:1\r"));
+            poll::eventually("the waiter is blocked", || {
+                self.reader.run("INFO clients").to_text().contains("blocked_clients:1\r")
+            });
             waiter
         });
         let mut named = words(row.write);
@@ -443,7 +445,7 @@ impl Run {
         self.writes().into_iter().filter(|name| !self.changed.contains(*name)).collect()
     }
 
-    /// Draws from these commands. None of them may be drawable: then the generator keeps to all write commands.
+    /// A generator that draws from these commands, or from all write commands if none of these can be drawn.
     fn generator<'a>(&self, names: impl Iterator<Item = &'a str>) -> Generator {
         let only: Vec<String> = names.filter(|name| rules::not_drawn(name).is_none()).map(str::to_string).collect();
         let only = if only.is_empty() { self.writes().into_iter().map(str::to_string).collect() } else { only };
@@ -466,7 +468,7 @@ fn every_change_is_announced() {
         run.sequence(seed, &generator.sequence(seed));
         seed += 1;
     }
-    // Chance may have left some out: draw from these alone.
+    // Commands that have not changed data by chance are drawn alone.
     while seed < first + sequences + SEQUENCES_MORE && !run.without_effect().is_empty() {
         if (seed - first).is_multiple_of(10) {
             generator = run.generator(run.without_effect().into_iter());
@@ -487,7 +489,7 @@ fn every_change_is_announced() {
     let without = run.without_effect();
     assert!(
         without.is_empty(),
-        "these write commands changed nothing, so that nothing is known of them (add a row to BY_HAND): {}",
+        "these write commands changed no data, so the test says nothing about them (add a row to BY_HAND): {}",
         without.join(", ")
     );
 }

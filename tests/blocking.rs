@@ -1,4 +1,4 @@
-//! Waiting for keys: what transcripts cannot tell, because it takes many clients, or the clock, or the end of one.
+//! Proves what transcripts cannot show of blocking commands: many waiting clients, timeouts, and clients that disconnect while blocked.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ fn figure(client: &mut Client, name: &str) -> i64 {
 }
 
 fn wait_until_blocked(observer: &mut Client, count: usize) {
-    poll::eventually("all are blocked", || figure(observer, "blocked_clients") == count as i64);
+    poll::eventually("the clients are blocked", || figure(observer, "blocked_clients") == count as i64);
 }
 
-/// So many clients that wait, one after the other, so that the order of their arrival is known.
+/// Blocks `count` clients one after the other, so that the order of their arrival is known.
 fn blocked(server: &Server, observer: &mut Client, count: usize, command: impl Fn(usize) -> String) -> Vec<Client> {
     let before = figure(observer, "blocked_clients") as usize;
     (0..count)
@@ -52,7 +52,7 @@ fn first_come_first_served_across_all_cores() {
 fn one_push_of_many_serves_many_and_what_follows_in_the_pipeline_sees_it() {
     let server = Launch::subject().threads(4).start();
     let mut observer = server.client();
-    // Each moves to a list of its own: the push needs the locks of all of them.
+    // Each waiter moves the element to a list of its own, so the push needs the locks of all those lists.
     let mut clients = blocked(&server, &mut observer, MANY, |index| format!("BLMOVE jobs own:{index} LEFT RIGHT 0"));
     let words = |line: &str| line.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
     let elements: Vec<String> = (0..MANY + 2).map(|index| index.to_string()).collect();
@@ -80,7 +80,7 @@ fn a_long_chain_completes_before_the_next_command() {
 }
 
 #[test]
-fn who_leaves_takes_nothing_and_is_forgotten() {
+fn a_waiter_that_disconnects_takes_nothing_and_is_forgotten() {
     let server = Launch::subject().threads(4).start();
     let mut observer = server.client();
     let mut clients = blocked(&server, &mut observer, 30, |_| "BLPOP list other 0".into());
@@ -90,7 +90,7 @@ fn who_leaves_takes_nothing_and_is_forgotten() {
     assert_eq!(observer.run("RPUSH list a"), Reply::Integer(1));
     assert_eq!(last.read_reply().unwrap().items()[1], &Reply::bulk("a"));
     drop(last);
-    poll::eventually("nobody waits", || figure(&mut observer, "total_blocking_keys") == 0);
+    poll::eventually("no client waits", || figure(&mut observer, "total_blocking_keys") == 0);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn unblock_ends_a_wait_once_and_then_nothing_is_served() {
 }
 
 #[test]
-fn time_outs_come_when_they_are_due_and_leave_nothing() {
+fn timeouts_come_when_they_are_due_and_leave_nothing() {
     let server = Launch::subject().threads(4).start();
     let mut observer = server.client();
     let began = Instant::now();
@@ -143,13 +143,13 @@ fn time_outs_come_when_they_are_due_and_leave_nothing() {
     }
     for client in &mut clients {
         assert_eq!(client.read_reply().unwrap(), Reply::NullArray);
-        assert!(began.elapsed() >= Duration::from_millis(300), "none ends early");
+        assert!(began.elapsed() >= Duration::from_millis(300), "a wait ended early");
     }
-    poll::eventually("nobody waits", || figure(&mut observer, "total_blocking_keys") == 0);
+    poll::eventually("no client waits", || figure(&mut observer, "total_blocking_keys") == 0);
 }
 
 #[test]
-fn pushes_and_time_outs_at_the_same_moment_lose_nothing() {
+fn pushes_and_timeouts_at_the_same_moment_lose_nothing() {
     let server = Launch::subject().threads(4).start();
     let mut pusher = server.client();
     let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
@@ -170,7 +170,7 @@ fn pushes_and_time_outs_at_the_same_moment_lose_nothing() {
 }
 
 #[test]
-fn what_a_waiting_client_sent_after_it_is_run_after_it() {
+fn requests_behind_a_blocked_command_run_after_it() {
     let server = Launch::subject().threads(4).start();
     let mut observer = server.client();
     let mut client = server.client();
@@ -186,7 +186,7 @@ fn what_a_waiting_client_sent_after_it_is_run_after_it() {
 }
 
 #[test]
-fn what_comes_from_another_database_is_served_before_the_next_command() {
+fn a_waiter_for_a_key_that_is_moved_in_is_served_before_the_next_command() {
     let server = Launch::subject().threads(4).start();
     let mut observer = server.client();
     let words = |line: &str| line.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
@@ -203,10 +203,10 @@ fn what_comes_from_another_database_is_served_before_the_next_command() {
     }
 }
 
-/// What a push costs may depend on how many it serves, and not on how many wait: were all of them gone through for each, or each for all
-/// others, this would take minutes.
+/// The cost of a push may depend on how many waiters it serves, but not on how many wait. If each push visited all waiters, this would take
+/// minutes.
 #[test]
-fn thousands_wait_for_one_key_and_those_of_others_with_them() {
+fn thousands_of_waiters_for_one_key_do_not_slow_down_pushes() {
     const WAITERS: usize = 3000;
     let server = Launch::subject().threads(4).directive("maxclients", "20000").start();
     let mut observer = server.client();
@@ -221,9 +221,9 @@ fn thousands_wait_for_one_key_and_those_of_others_with_them() {
     wait_until_blocked(&mut observer, 3 * WAITERS);
     for index in 0..WAITERS {
         assert_eq!(observer.run(&format!("RPUSH list {index}")), Reply::Integer(1));
-        assert_eq!(observer.run("EXISTS list"), Reply::Integer(0), "it was taken at once");
+        assert_eq!(observer.run("EXISTS list"), Reply::Integer(0), "the element was taken at once");
         assert_eq!(observer.run(&format!("LPUSH source {index}")), Reply::Integer(1));
-        assert_eq!(observer.run("LLEN target"), Reply::Integer(index as i64 + 1), "it was moved at once");
+        assert_eq!(observer.run("LLEN target"), Reply::Integer(index as i64 + 1), "the element was moved at once");
     }
     wait_until_blocked(&mut observer, WAITERS);
     for client in lists.iter_mut().chain(&mut moves) {
@@ -237,9 +237,9 @@ fn thousands_wait_for_one_key_and_those_of_others_with_them() {
     assert_eq!(figure(&mut observer, "total_blocking_keys"), 0);
 }
 
-/// However much it has sent behind the command that waits.
+/// The disconnect is noticed however much the client has sent behind its blocked command.
 #[test]
-fn a_client_that_has_gone_takes_nothing() {
+fn a_client_that_disconnects_after_a_long_pipeline_takes_nothing() {
     let server = Launch::subject().threads(2).start();
     let mut observer = server.client();
     let mut client = server.client();
@@ -253,7 +253,7 @@ fn a_client_that_has_gone_takes_nothing() {
 }
 
 #[test]
-fn the_figures_of_those_who_wait() {
+fn the_figures_of_blocked_clients() {
     let server = Launch::subject().threads(2).start();
     let mut observer = server.client();
     let mut timed = blocked(&server, &mut observer, 1, |_| "BLPOP list 100".into());
@@ -264,7 +264,7 @@ fn the_figures_of_those_who_wait() {
         client.read_reply().unwrap();
     }
     assert_eq!(figure(&mut observer, "clients_in_timeout_table"), 0);
-    // A stream that is named twice is waited for once.
+    // A stream that is named twice counts once.
     observer.run("XGROUP CREATE s g $ MKSTREAM");
     let mut readers = blocked(&server, &mut observer, 1, |_| "XREADGROUP GROUP g c BLOCK 0 STREAMS s s > >".into());
     assert_eq!(figure(&mut observer, "total_blocking_keys_on_nokey"), 1);

@@ -1,4 +1,4 @@
-//! What Ochre tells of its commands (COMMAND INFO) beside what the reference servers tell of theirs.
+//! Proves that COMMAND INFO describes every command as the reference servers do.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -6,10 +6,10 @@ use std::fmt::Debug;
 use ochre_testkit::command_table::{Command, CommandTable};
 use ochre_testkit::{Kind, Launch};
 
-/// What is not as in Redis (or, for what only Valkey has, as in Valkey), and why.
+/// The intended differences from Redis, or from Valkey for commands that only Valkey has: the command, the aspect, and the reason.
 const ALLOWED: &[(&str, Aspect, &str)] = &[];
 
-/// Commands of which neither reference server knows.
+/// Commands that neither reference server has, with the reason.
 const OCHRE_ONLY: &[(&str, &str)] = &[
     ("delex", "Redis 8.4 has it; no reference server here is that new"),
     ("digest", "Redis 8.4 has it; no reference server here is that new"),
@@ -71,7 +71,7 @@ fn compare(ours: &Command, theirs: &Command, name: &str, valkey: &CommandTable, 
     check(Aspect::Categories, ours.categories == theirs.categories, &ours.categories, &theirs.categories);
     check(Aspect::Tips, ours.tips == theirs.tips, &ours.tips, &theirs.tips);
     check(Aspect::KeySpecs, ours.key_specs == theirs.key_specs, &ours.key_specs, &theirs.key_specs);
-    // Ochre may have what either has; what it lacks is told by COMPAT.md.
+    // Ochre may have the subcommands of both servers. Those that it lacks are listed in COMPAT.md.
     let known: BTreeSet<&String> = theirs
         .subcommands
         .iter()

@@ -1,5 +1,5 @@
-//! Several real clients on few keys, served by four threads: what they saw must be explained by some order in which their
-//! commands ran one after the other.
+//! Proves that commands are linearizable: several clients use the same few keys of a server with four threads, and some sequential order of
+//! their commands must explain all replies.
 
 use std::sync::Barrier;
 use std::thread;
@@ -12,7 +12,7 @@ use ochre_testkit::{Client, Launch, Random, Reply};
 const CLIENTS: usize = 6;
 const KEYS: usize = 3;
 
-/// Calls that one client makes in a round. Rounds are short, for the search's cost grows with what overlaps.
+/// The calls that one client makes in a round. Rounds are short, since the cost of the search grows with the number of overlapping calls.
 const CALLS: usize = 14;
 
 type History = Vec<Call<Operation, Answer>>;
@@ -28,13 +28,13 @@ fn histories_with_expiry_are_linearizable() {
     rounds(150, 2, Choice { ttls_ms: &[1, 2, 5], ..Choice::default() });
 }
 
-/// Commands that lock all keys, or exclude everybody else, race with those that lock one.
+/// Commands that lock many keys or the whole keyspace race with commands that lock one key.
 #[test]
 fn histories_of_all_keys_at_once_are_linearizable() {
     rounds(300, 3, Choice { all_keys: true, ..Choice::default() });
 }
 
-/// Which commands a history is made of, beside those of one key.
+/// Which commands a history has beside those on one key.
 #[derive(Clone, Copy, Default)]
 struct Choice {
     ttls_ms: &'static [u64],
@@ -60,7 +60,7 @@ fn rounds(count: u64, seed: u64, choice: Choice) {
             Verdict::TooLong => panic!("round {round}: the search takes too long; make CALLS smaller"),
         }
     }
-    // A test in which nothing races proves nothing.
+    // If no calls raced, the test would prove nothing.
     assert!(overlapping > 100, "only {overlapping} pairs of calls overlapped");
     assert!(aborted > 0, "no transaction was aborted: WATCH was not tested");
 }
@@ -85,7 +85,7 @@ fn one_round(clients: &mut [Client], seed: u64, choice: Choice) -> History {
                 })
             })
             .collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("a client's thread")).collect()
+        workers.into_iter().flat_map(|worker| worker.join().expect("the client's thread does not panic")).collect()
     })
 }
 
@@ -136,7 +136,7 @@ impl Worker<'_> {
         let answer = match (transaction, &replies[replies.len() - 1]) {
             (true, Reply::Array(replies)) => Answer::Values(replies.iter().flat_map(values).collect()),
             (true, Reply::NullArray) => Answer::Aborted,
-            (true, other) => panic!("EXEC was answered by {other}"),
+            (true, other) => panic!("unexpected reply to EXEC: {other}"),
             (false, reply) => Answer::Values(values(reply)),
         };
         self.record(Operation::Run { commands, transaction }, answer, invoked);
@@ -155,13 +155,13 @@ impl Worker<'_> {
 fn any_command(random: &mut Random, choice: Choice, in_transaction: bool) -> Command {
     let ttls_ms = choice.ttls_ms;
     let key = random.below(KEYS);
-    let number = i64::try_from(random.below(1000)).expect("it is small");
+    let number = i64::try_from(random.below(1000)).expect("the number is small");
     if choice.all_keys && random.chance(40) {
         return match random.below(8) {
             0..2 => Command::MSet((0..KEYS).collect(), number),
             2..5 => Command::MGet((0..KEYS).collect()),
             5 => Command::FlushAll,
-            // Alone it is no look at one moment: keys may come and go while it counts.
+            // Outside of a transaction, its count is not that of a single moment: keys may come and go while it counts.
             6 if in_transaction => Command::DbSize,
             _ => Command::SwapDb,
         };
@@ -200,7 +200,7 @@ fn request(command: &Command) -> Vec<Vec<u8>> {
     words.into_iter().map(String::into_bytes).collect()
 }
 
-/// The answers in a command's reply: several for MGET.
+/// The answers in the reply to a command. MGET has several.
 fn values(reply: &Reply) -> Vec<Option<i64>> {
     match reply {
         Reply::Array(replies) => replies.iter().map(value).collect(),
@@ -214,7 +214,7 @@ fn value(reply: &Reply) -> Option<i64> {
         Reply::Simple(text) if text == b"OK" => Some(0),
         Reply::NullBulk => None,
         Reply::Bulk(_) => Some(reply.to_text().parse().expect("only numbers were set")),
-        other => panic!("an answer that no command here gives: {other}"),
+        other => panic!("unexpected reply: {other}"),
     }
 }
 

@@ -1,11 +1,11 @@
-//! Keys that go by themselves: when their time has come, not before, and without anybody reading them.
+//! Proves that keys expire when they should and not earlier, also if no client accesses them.
 
 use std::time::Duration;
 
 use ochre_testkit::{Launch, Reply, eventually};
 
 #[test]
-fn keys_go_without_being_read() {
+fn keys_expire_without_being_accessed() {
     let server = Launch::subject().threads(4).start();
     let mut client = server.client();
     for number in 0..500 {
@@ -33,7 +33,7 @@ fn every_expiry_is_announced_once() {
     assert_eq!(listener.read_reply_within(Duration::from_millis(50)).unwrap(), None);
 }
 
-/// Whichever core's timer it is that removes the key, it knows what the configuration says now.
+/// The core that removes a key knows the current setting of `notify-keyspace-events`, whichever core it is.
 #[test]
 fn announcements_switched_on_at_run_time_come_from_every_core() {
     let server = Launch::subject().threads(4).start();
@@ -50,7 +50,7 @@ fn announcements_switched_on_at_run_time_come_from_every_core() {
 }
 
 #[test]
-fn what_takes_the_expiry_away_keeps_the_key() {
+fn commands_that_remove_or_postpone_the_expiry_keep_the_key() {
     let server = Launch::subject().threads(2).start();
     let mut client = server.client();
     for (number, change) in
@@ -65,7 +65,7 @@ fn what_takes_the_expiry_away_keeps_the_key() {
 }
 
 #[test]
-fn what_keeps_the_expiry_lets_the_key_go() {
+fn commands_that_keep_the_expiry_let_the_key_expire() {
     let server = Launch::subject().threads(2).start();
     let mut client = server.client();
     for (number, change) in
@@ -80,12 +80,12 @@ fn what_keeps_the_expiry_lets_the_key_go() {
     client.run("RENAME k renamed");
     client.run("COPY renamed copied");
     client.run("MOVE renamed 1");
-    eventually("the copy goes", || client.run("EXISTS copied") == Reply::Integer(0));
+    eventually("the copy expires", || client.run("EXISTS copied") == Reply::Integer(0));
     client.run("SELECT 1");
-    eventually("the moved key goes", || client.run("EXISTS renamed") == Reply::Integer(0));
+    eventually("the moved key expires", || client.run("EXISTS renamed") == Reply::Integer(0));
 }
 
-/// A watched key that expires counts as changed; one that had expired before does not.
+/// A watched key that expires counts as changed. A key that had expired before WATCH does not.
 #[test]
 fn watched_keys_that_expire_abort_exec() {
     let server = Launch::subject().threads(2).start();
@@ -93,7 +93,7 @@ fn watched_keys_that_expire_abort_exec() {
     let mut other = server.client();
     client.run("SET k v PX 30");
     client.run("WATCH k");
-    eventually("it expires", || other.run("EXISTS k") == Reply::Integer(0));
+    eventually("the key expires", || other.run("EXISTS k") == Reply::Integer(0));
     client.run("MULTI");
     client.run("PING");
     assert_eq!(client.run("EXEC"), Reply::NullArray);
@@ -103,7 +103,7 @@ fn watched_keys_that_expire_abort_exec() {
     assert_eq!(client.run("EXEC"), Reply::Array(vec![Reply::simple("PONG")]));
 }
 
-/// Inside a transaction time stands still.
+/// The clock stands still during a transaction.
 #[test]
 fn keys_do_not_expire_in_the_middle_of_a_transaction() {
     let server = Launch::subject().threads(2).start();
@@ -116,6 +116,6 @@ fn keys_do_not_expire_in_the_middle_of_a_transaction() {
         let replies = client.pipeline(&commands).expect("replies");
         let seen = replies[replies.len() - 1].items();
         assert_eq!(seen.len(), 500);
-        assert!(seen.iter().all(|reply| *reply == seen[0]), "it went in the middle");
+        assert!(seen.iter().all(|reply| *reply == seen[0]), "the key expired in the middle of a transaction");
     }
 }

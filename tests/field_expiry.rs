@@ -1,14 +1,14 @@
-//! Fields of hashes that go by themselves: when their time has come, not before, and without anybody reading them.
+//! Proves that fields of hashes expire when they should and not earlier, also if no client accesses them.
 
 use std::time::Duration;
 
 use ochre_testkit::{Client, Launch, Reply, eventually};
 
-/// A field of a section of INFO.
+/// A value in a section of INFO.
 fn info(client: &mut Client, section: &str, field: &str) -> String {
     let text = client.run(&format!("INFO {section}")).to_text();
     let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("{field} in {text}")).to_owned()
+    line.unwrap_or_else(|| panic!("{field} is not in {text}")).to_owned()
 }
 
 /// `HSET key f0 v f1 v …`
@@ -33,7 +33,7 @@ fn expire(client: &mut Client, key: &str, milliseconds: usize, fields: impl Iter
 }
 
 #[test]
-fn fields_go_without_being_read() {
+fn fields_expire_without_being_accessed() {
     let server = Launch::subject().threads(4).start();
     let mut client = server.client();
     for number in 0..300 {
@@ -42,7 +42,7 @@ fn fields_go_without_being_read() {
         client.run(&format!("HPEXPIRE some{number} {} FIELDS 1 near", 1 + number % 60));
         client.run(&format!("HEXPIRE some{number} 100000 FIELDS 1 far"));
     }
-    eventually("the hashes all of whose fields expire are gone", || client.run("DBSIZE") == Reply::Integer(300));
+    eventually("the hashes without a lasting field are gone", || client.run("DBSIZE") == Reply::Integer(300));
     eventually("all fields are counted", || info(&mut client, "stats", "expired_subkeys") == "900");
     assert_eq!(info(&mut client, "keyspace", "db0"), "keys=300,expires=0,avg_ttl=0,subexpiry=300");
     for number in [0, 77, 299] {
@@ -77,7 +77,7 @@ fn expired_fields_are_never_seen() {
     let server = Launch::subject().threads(2).start();
     let mut client = server.client();
     client.run("DEBUG SET-ACTIVE-EXPIRE 0");
-    // In a listpack and in a table; few that a lookup removes, and more than it does.
+    // In a listpack and in a hash table, with as few expired fields as a lookup removes and with more.
     for (fields, expiring) in [(20, 10), (600, 30), (5000, 4000)] {
         client.run("DEL h");
         fill(&mut client, "h", fields);
@@ -96,7 +96,7 @@ fn expired_fields_are_never_seen() {
         assert_eq!(client.run("HPTTL h FIELDS 2 f1 f2"), Reply::Array(vec![Reply::Integer(-1), Reply::Integer(-1)]));
         assert_eq!(client.run("HLEN h"), Reply::Integer(left + 2));
     }
-    // A hash without a field that is alive is no key.
+    // A hash whose fields have all expired does not exist.
     for fields in [5, 5000] {
         client.run("DEL h");
         fill(&mut client, "h", fields);
@@ -112,7 +112,7 @@ fn expired_fields_are_never_seen() {
     client.run("DEL h");
     client.run("HSETEX h PX 20 FIELDS 1 a 1");
     client.run("DEBUG SET-ACTIVE-EXPIRE 1");
-    eventually("it goes once that is allowed again", || client.run("DBSIZE") == Reply::Integer(0));
+    eventually("the hash is removed once active expiry is on again", || client.run("DBSIZE") == Reply::Integer(0));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_large_hash_loses_its_fields_while_others_are_served() {
 }
 
 #[test]
-fn what_changes_a_field_decides_whether_it_goes() {
+fn commands_on_a_field_keep_or_remove_its_expiry() {
     let server = Launch::subject().threads(2).start();
     let mut client = server.client();
     for (limit, prefix) in [(512, "listpack"), (1, "table")] {
@@ -147,7 +147,7 @@ fn what_changes_a_field_decides_whether_it_goes() {
             client.run("HPEXPIRE k 60 FIELDS 1 f");
             client.run(change);
             client.run("SET clock 1 PX 80");
-            eventually("its time has passed", || client.run("EXISTS clock") == Reply::Integer(0));
+            eventually("the field's time has passed", || client.run("EXISTS clock") == Reply::Integer(0));
             assert_eq!(client.run("HEXISTS k f"), Reply::Integer(stays), "{prefix}: {change}");
             assert_eq!(client.run("HEXISTS k other"), Reply::Integer(1), "{prefix}: {change}");
         }
@@ -157,9 +157,9 @@ fn what_changes_a_field_decides_whether_it_goes() {
     client.run("RENAME k renamed");
     client.run("COPY renamed copied");
     client.run("MOVE renamed 1");
-    eventually("the copy goes", || client.run("EXISTS copied") == Reply::Integer(0));
+    eventually("the copy expires", || client.run("EXISTS copied") == Reply::Integer(0));
     client.run("SELECT 1");
-    eventually("the moved hash goes", || client.run("DBSIZE") == Reply::Integer(0));
+    eventually("the moved hash expires", || client.run("DBSIZE") == Reply::Integer(0));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn watched_hashes_whose_fields_expire_abort_exec() {
     client.run("HSET h f 1 g 2");
     client.run("HPEXPIRE h 30 FIELDS 1 f");
     client.run("WATCH h");
-    eventually("it expires", || other.run("HLEN h") == Reply::Integer(1));
+    eventually("the field expires", || other.run("HLEN h") == Reply::Integer(1));
     client.run("MULTI");
     client.run("PING");
     assert_eq!(client.run("EXEC"), Reply::NullArray);

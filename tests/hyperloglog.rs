@@ -1,9 +1,9 @@
-//! HyperLogLogs are Redis's, byte for byte: the same elements leave the same string, in the sparse form, in the dense one, and where the one
-//! becomes the other.
+//! Proves that HyperLogLogs are equal to Redis's byte for byte: the same elements give the same string, in the sparse form, in the dense
+//! form, and at the change from one to the other.
 
 use ochre_testkit::{Client, Kind, Launch, Random, Reply};
 
-/// Ochre and Redis, which are told the same.
+/// Ochre and Redis, which are sent the same commands.
 struct Pair {
     clients: [Client; 2],
 }
@@ -19,7 +19,7 @@ impl Pair {
         ours
     }
 
-    /// The strings of a key, compared; whether it is dense.
+    /// Compares the strings of a key. Returns whether they are dense.
     #[track_caller]
     fn same_string(&mut self, key: &str) -> bool {
         self.same(&["GET", key]);

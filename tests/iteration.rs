@@ -1,15 +1,16 @@
-//! SCAN and its kin while keys and elements come and go: what was there throughout is returned, and nothing that never was.
+//! Proves the guarantees of SCAN, SSCAN, HSCAN and ZSCAN while elements are added and removed: an element that is there throughout is
+//! returned, and an element that never was there is not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ochre_testkit::{Client, Launch, Random, Reply};
 
-/// One SCAN from beginning to end, with something done between its steps.
+/// A full iteration with SCAN. `between` is called after each step.
 fn scan(client: &mut Client, options: &str, between: impl FnMut(&mut Client, usize)) -> BTreeMap<String, usize> {
     walk(client, "SCAN", options, between)
 }
 
-/// As [`scan`], by another command: all that stands before the cursor.
+/// Like [`scan`], with another command. `command` is everything before the cursor.
 fn walk(
     client: &mut Client,
     command: &str,
@@ -23,7 +24,7 @@ fn walk(
         let reply = client.run(&format!("{command} {cursor} {options}"));
         let parts = reply.items();
         cursor = parts[0].to_text();
-        // Clients in JavaScript and Lua keep cursors in doubles.
+        // Clients in JavaScript and Lua store cursors in doubles.
         assert!(cursor.parse::<u64>().expect("a cursor is a number") < 1 << 53, "{cursor}");
         for key in parts[1].items() {
             *found.entry(key.to_text()).or_default() += 1;
@@ -46,7 +47,7 @@ fn fill(client: &mut Client, prefix: &str, count: usize) {
 }
 
 #[test]
-fn a_scan_at_rest_returns_every_key_once() {
+fn a_scan_of_an_unchanging_keyspace_returns_every_key_once() {
     let server = Launch::subject().threads(4).start();
     let mut client = server.client();
     for count in [0, 1, 2, 17, 1000, 20_000] {
@@ -63,7 +64,7 @@ fn a_scan_at_rest_returns_every_key_once() {
 }
 
 #[test]
-fn a_scan_returns_all_that_was_there_throughout() {
+fn a_scan_returns_every_key_that_is_there_throughout() {
     let server = Launch::subject().threads(4).start();
     for (seed, grow) in [(1, true), (2, false), (3, true)] {
         let mut client = server.client();
@@ -92,7 +93,7 @@ fn a_scan_returns_all_that_was_there_throughout() {
 }
 
 #[test]
-fn filters_return_what_they_should() {
+fn filters_return_the_matching_keys() {
     let server = Launch::subject().threads(4).start();
     let mut client = server.client();
     fill(&mut client, "a:", 300);
@@ -107,7 +108,7 @@ fn filters_return_what_they_should() {
 }
 
 #[test]
-fn databases_are_scanned_apart() {
+fn a_scan_returns_keys_of_its_database_only() {
     let server = Launch::subject().threads(2).start();
     let mut client = server.client();
     fill(&mut client, "zero:", 100);
@@ -118,7 +119,7 @@ fn databases_are_scanned_apart() {
 }
 
 #[test]
-fn a_walk_over_a_set_returns_all_that_was_there_throughout() {
+fn sscan_returns_every_member_that_is_there_throughout() {
     let server = Launch::subject().threads(2).start();
     let mut client = server.client();
     let pipeline = |client: &mut Client, command: &str, members: &mut dyn Iterator<Item = String>| {
@@ -157,7 +158,7 @@ fn a_walk_over_a_set_returns_all_that_was_there_throughout() {
 }
 
 #[test]
-fn a_walk_over_a_hash_returns_all_that_was_there_throughout() {
+fn hscan_returns_every_field_that_is_there_throughout() {
     let server = Launch::subject().threads(2).start();
     let mut client = server.client();
     let set = |client: &mut Client, fields: &mut dyn Iterator<Item = String>| {
@@ -186,7 +187,7 @@ fn a_walk_over_a_hash_returns_all_that_was_there_throughout() {
                 changed += 150;
                 set(client, &mut (changed - 150..changed).map(|number| format!("added:{number}")));
             } else if changed < 8000 {
-                // Half of them at once, half by expiring.
+                // Half of the fields are deleted, half expire.
                 changed += 100;
                 let fields =
                     |from: usize| (from..from + 50).map(|number| format!(" goes:{number}")).collect::<String>();

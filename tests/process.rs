@@ -1,4 +1,4 @@
-//! The program: how it starts, how it refuses to, and how it ends.
+//! Proves how the program starts, how it refuses to start, and how it ends.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use ochre_testkit::server::{free_port, new_folder};
 use ochre_testkit::{Client, Kind, Launch, Reply, poll, process};
 
 #[test]
-fn sigterm_and_sigint_end_it_cleanly() {
+fn sigterm_and_sigint_shut_the_server_down() {
     for signal in [libc::SIGTERM, libc::SIGINT] {
         let mut server = Launch::subject().threads(2).start();
         assert_eq!(server.client().run("SET k v"), Reply::ok());
@@ -19,7 +19,7 @@ fn sigterm_and_sigint_end_it_cleanly() {
 }
 
 #[test]
-fn sighup_does_not_end_it() {
+fn sighup_is_ignored() {
     let mut server = Launch::subject().threads(2).start();
     let mut client = server.client();
     server.signal(libc::SIGHUP);
@@ -30,7 +30,7 @@ fn sighup_does_not_end_it() {
 }
 
 #[test]
-fn shutdown_ends_it_without_a_reply() {
+fn shutdown_is_not_answered() {
     let mut server = Launch::subject().threads(2).start();
     let mut client = server.client();
     client.send(&["SHUTDOWN", "NOSAVE"]).unwrap();
@@ -44,17 +44,17 @@ fn ochre(folder: &Path, arguments: &[&str]) -> Output {
     let mut child = process::spawn_bound(command).expect("the server starts");
     let ended = poll::until(poll::PATIENCE, || child.try_wait().ok().flatten());
     if ended.is_none() {
-        // It runs where it should have refused to: end it, and let the caller's assertion speak.
+        // The server runs although it should have refused to start. The caller's assertion will say so.
         let _ = child.kill();
     }
-    child.wait_with_output().expect("its output")
+    child.wait_with_output().expect("the output can be read")
 }
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Refuses to start with a configuration, and says where and why.
+/// Asserts that the server refuses to start with a configuration, and that its message has the place and the reason.
 #[track_caller]
 fn refuses(configuration: &str, reasons: &[&str]) {
     let folder = new_folder(Kind::Ochre);
@@ -100,7 +100,7 @@ fn a_port_in_use_is_refused() {
 }
 
 #[test]
-fn it_tells_its_version_and_its_usage() {
+fn the_version_and_the_usage_are_printed() {
     let folder = new_folder(Kind::Ochre);
     let version = ochre(&folder, &["--version"]);
     assert!(version.status.success() && said(&version).to_lowercase().contains("ochre"), "{}", said(&version));
@@ -109,7 +109,7 @@ fn it_tells_its_version_and_its_usage() {
     fs::remove_dir_all(folder).expect("the folder can be removed");
 }
 
-/// Tools wait for these lines.
+/// Tools that start Redis servers wait for these lines in the log.
 #[test]
 fn the_log_has_the_lines_that_tools_look_for() {
     let server = Launch::subject().threads(2).start();
@@ -122,7 +122,7 @@ fn the_log_has_the_lines_that_tools_look_for() {
 }
 
 #[test]
-fn a_file_arguments_and_standard_input_configure_it() {
+fn a_file_arguments_and_standard_input_configure_the_server() {
     let folder = new_folder(Kind::Ochre);
     fs::write(folder.join("more.conf"), "maxclients 77\n").unwrap();
     fs::write(folder.join("test.conf"), "include more.conf\ntimeout 33\nMAXMEMORY 1gb\n").unwrap();
@@ -132,19 +132,20 @@ fn a_file_arguments_and_standard_input_configure_it() {
     command.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = process::spawn_bound(command).expect("the server starts");
     let client = poll::until(poll::PATIENCE, || Client::connect(port.parse().ok()?).ok());
-    let mut client = client.expect("it listens");
+    let mut client = client.expect("the server listens");
     assert_eq!(client.run("CONFIG GET maxclients").to_string(), r#"["maxclients", "77"]"#);
     assert_eq!(client.run("CONFIG GET timeout").to_string(), r#"["timeout", "44"]"#);
     assert_eq!(client.run("CONFIG GET maxmemory").to_string(), r#"["maxmemory", "1073741824"]"#);
-    child.kill().expect("a child that runs can be killed");
-    child.wait().expect("a child that was killed ends");
+    child.kill().expect("a running child can be killed");
+    child.wait().expect("a killed child ends");
     fs::remove_dir_all(folder).expect("the folder can be removed");
 }
 
 #[test]
 fn unix_sockets_serve_as_ports_do() {
     let server = Launch::subject().threads(2).unix_socket().start();
-    let mut client = Client::connect_unix(server.unix_socket().expect("it was asked for")).expect("a connection");
+    let mut client = Client::connect_unix(server.unix_socket().expect("the server was started with a Unix socket"))
+        .expect("a connection");
     assert_eq!(client.run("SET k v"), Reply::ok());
     assert_eq!(server.client().run("GET k"), Reply::bulk("v"));
 }

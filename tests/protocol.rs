@@ -1,5 +1,5 @@
-//! The protocol under torture: the same bytes to Ochre and to Redis must bring the same bytes back, and no client may hurt
-//! another one or grow the memory past its limits.
+//! Proves that Ochre answers unusual and broken input byte for byte as Redis does, and that no client can delay the others or make the
+//! memory exceed its limits.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use ochre_testkit::client::encode;
 use ochre_testkit::quoting::quote;
 use ochre_testkit::{Client, Kind, Launch, Reply, Server, eventually, process};
 
-/// Ends a conversation that leaves the connection open.
+/// The last request on a connection that stays open. Its reply marks the end of the replies.
 const SENTINEL: &[u8] = b"*2\r\n$4\r\nECHO\r\n$14\r\nthe-sentinel-x\r\n";
 const SENTINEL_REPLY: &[u8] = b"$14\r\nthe-sentinel-x\r\n";
 
@@ -25,13 +25,13 @@ impl Both {
         Both { ours: with(Launch::subject().threads(2)), theirs: with(Launch::new(Kind::Redis)) }
     }
 
-    /// Sends the same pieces to both, and compares all that comes back up to the end of the connection.
+    /// Sends the same pieces to both servers, and compares everything that they send until they close the connection.
     #[track_caller]
     fn same_until_closed(&self, pieces: &[&[u8]]) {
         self.same(pieces, |client| client.read_to_end().expect("the connection ends"));
     }
 
-    /// The same, where the connection stays open.
+    /// Sends the same pieces to both servers, which keep the connection open, and compares the replies.
     #[track_caller]
     fn same_and_open(&self, pieces: &[&[u8]]) {
         let pieces: Vec<&[u8]> = pieces.iter().copied().chain([SENTINEL]).collect();
@@ -52,7 +52,7 @@ impl Both {
         let talk = |server: &Server| {
             let mut client = server.client();
             for piece in pieces {
-                // A server that has seen enough may close before all is sent.
+                // After an error, the server may close the connection before everything is sent.
                 if client.send_bytes(piece).is_err() {
                     break;
                 }
@@ -79,7 +79,7 @@ fn request(words: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn protocol_errors_answer_what_came_before_and_close() {
+fn requests_before_a_protocol_error_are_answered_and_the_connection_is_closed() {
     let both = Both::start(&[]);
     let before = [request(&["SET", "k", "v"]), request(&["GET", "k"])].concat();
     let long = [b'1'; 70_000];
@@ -111,9 +111,9 @@ fn protocol_errors_answer_what_came_before_and_close() {
     }
 }
 
-/// A browser can be made to send these; a server that went on reading would run the rest of the page as commands.
+/// A web page can make a browser send these. A server that read on would run the rest of the request as commands.
 #[test]
-fn what_a_browser_sends_closes_the_connection() {
+fn an_http_request_closes_the_connection() {
     let both = Both::start(&[]);
     for line in [
         &b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\nSET evil 1\r\n"[..],
@@ -156,7 +156,7 @@ fn unusual_requests_are_answered_as_by_redis() {
 }
 
 #[test]
-fn long_arguments_in_error_replies_are_cut_alike() {
+fn long_arguments_in_error_replies_are_truncated_alike() {
     let both = Both::start(&[]);
     let long = "x".repeat(500);
     both.same_and_open(&[&request(&[&long])]);
@@ -168,7 +168,7 @@ fn long_arguments_in_error_replies_are_cut_alike() {
 }
 
 #[test]
-fn a_request_may_come_in_any_two_pieces_and_byte_by_byte() {
+fn a_request_may_arrive_in_any_two_pieces_and_byte_by_byte() {
     let both = Both::start(&[]);
     let bytes = [
         request(&["SET", "k", "a\r\nb"]),
@@ -182,7 +182,7 @@ fn a_request_may_come_in_any_two_pieces_and_byte_by_byte() {
         let (first, second) = bytes.split_at(at);
         let mut client = both.ours.client();
         client.send_bytes(first).unwrap();
-        // A reply on another connection says that the first piece has been seen, or is about to be.
+        // When another connection has got a reply, the server has read the first piece or is about to.
         assert_eq!(both.ours.client().run("PING"), Reply::simple("PONG"));
         client.send_bytes(second).unwrap();
         let replies: Vec<String> = (0..4).map(|_| client.read_reply().unwrap().to_string()).collect();
@@ -236,9 +236,9 @@ fn the_limits_before_auth_are_small() {
     both.same_until_closed(&[&request(&["QUIT"])]);
 }
 
-/// What a client sends while its requests are held up is kept for it, but not much before it has said its password.
+/// Requests that a client sends while a pause holds them are kept, but only a little before authentication.
 #[test]
-fn a_client_without_password_may_not_have_a_megabyte_waiting() {
+fn an_unauthenticated_client_may_not_have_a_megabyte_of_held_requests() {
     let both = Both::start(&[("requirepass", "secret")]);
     let (ping, auth) = (request(&["PING"]), request(&["AUTH", "secret"]));
     for server in [&both.ours, &both.theirs] {
@@ -263,15 +263,15 @@ fn quit_answers_and_closes() {
     assert_eq!(both.ours.client().run("EXISTS after"), Reply::Integer(0));
 }
 
-/// What was read before the end of the client's input is done, answered or not.
+/// Requests that were read before the client disconnects are run, whether they can be answered or not.
 #[test]
-fn commands_of_a_client_that_vanishes_are_done() {
+fn commands_of_a_client_that_vanishes_are_run() {
     let server = Launch::subject().threads(2).start();
     let mut client = server.client();
     client.send_bytes(&request(&["INCR", "n"]).repeat(1000)).unwrap();
     drop(client);
     let mut other = server.client();
-    eventually("all 1,000 commands are done", || other.run("GET n") == Reply::bulk("1000"));
+    eventually("all 1,000 commands have run", || other.run("GET n") == Reply::bulk("1000"));
 }
 
 #[test]
@@ -282,13 +282,13 @@ fn a_client_that_never_reads_is_closed_and_memory_stays_bounded() {
     let before = process::resident_memory(server.pid()).unwrap();
     let mut greedy = server.client();
     let get = request(&["GET", "big"]).repeat(20);
-    // It sends as long as it can: a server that has closed the connection resets it.
+    // It sends until the server, which has closed the connection, resets it.
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         match greedy.send_bytes(&get) {
             Ok(()) => assert!(Instant::now() < deadline, "a client that never reads is still served"),
             Err(error) if error.kind() == ErrorKind::TimedOut || error.kind() == ErrorKind::WouldBlock => {
-                panic!("the server reads no more, but keeps the connection")
+                panic!("the server has stopped reading but keeps the connection")
             }
             Err(_) => break,
         }
@@ -300,7 +300,7 @@ fn a_client_that_never_reads_is_closed_and_memory_stays_bounded() {
 }
 
 #[test]
-fn half_sent_requests_cost_what_was_sent_and_hold_up_nobody() {
+fn incomplete_requests_take_little_memory_and_delay_no_other_client() {
     let server = Launch::subject().threads(2).start();
     let mut good = server.client();
     let before = process::resident_memory(server.pid()).unwrap();
@@ -312,9 +312,9 @@ fn half_sent_requests_cost_what_was_sent_and_hold_up_nobody() {
         assert_eq!(good.run("PING"), Reply::simple("PONG"));
     }
     let after = process::resident_memory(server.pid()).unwrap();
-    assert!(after < before + (64 << 20), "200 half-sent requests took {} bytes", after - before);
+    assert!(after < before + (64 << 20), "200 incomplete requests took {} bytes", after - before);
     waiting.clear();
-    eventually("the clients that left are gone", || good.run("CLIENT LIST").to_text().lines().count() == 1);
+    eventually("the clients that have left are removed", || good.run("CLIENT LIST").to_text().lines().count() == 1);
 }
 
 #[test]
@@ -330,12 +330,12 @@ fn the_query_buffer_has_a_limit() {
 }
 
 #[test]
-fn clients_beyond_maxclients_are_told_and_closed() {
+fn clients_beyond_maxclients_get_an_error_and_are_closed() {
     let server = Launch::subject().threads(2).directive("maxclients", "20").start();
     let mut clients: Vec<Client> = Vec::new();
     while clients.len() < 20 {
         let mut client = server.client();
-        // The last client of the start's own looks may still be leaving.
+        // The connection that waited for the server's start may still be closing.
         if client.call(&["PING"]).is_ok_and(|reply| reply == Reply::simple("PONG")) {
             clients.push(client);
         }
@@ -374,7 +374,7 @@ fn thousands_of_connections_live_side_by_side() {
     assert_eq!(numbers, (1..=800).collect::<Vec<i64>>());
 }
 
-/// The requests that follow a big one in the same batch must not be answered before there is room for their replies.
+/// Requests behind one with a big reply in the same batch must not be answered before there is room for their replies.
 #[test]
 fn many_big_replies_at_once_stay_within_the_limit() {
     let server = Launch::subject().threads(1).directive("client-output-buffer-limit", "normal 32mb 0 0").start();
@@ -382,7 +382,7 @@ fn many_big_replies_at_once_stay_within_the_limit() {
     good.call(&["SET", "big", &"x".repeat(16 << 20)]).unwrap();
     let before = process::resident_memory(server.pid()).unwrap();
     let mut greedy = server.client();
-    // One write, one batch: 512 MB of replies.
+    // A single write, and so a single batch, with 512 MB of replies.
     greedy.send_bytes(&request(&["GET", "big"]).repeat(32)).unwrap();
     let mut most = before;
     eventually("the client is closed", || {
@@ -392,9 +392,9 @@ fn many_big_replies_at_once_stay_within_the_limit() {
     assert!(most < before + (192 << 20), "memory grew from {before} to {most} bytes");
 }
 
-/// Redis drops what does not fit the socket at once; nothing is gained by that.
+/// Redis drops the part of the replies that the socket does not take at once. Ochre sends it.
 #[test]
-fn a_client_that_has_sent_all_still_gets_its_replies() {
+fn a_client_that_has_closed_its_sending_direction_gets_its_replies() {
     let server = Launch::subject().threads(2).start();
     server.client().call(&["SET", "big", &"x".repeat(20 << 20)]).unwrap();
     for last in [["PING"], ["QUIT"]] {
@@ -404,11 +404,11 @@ fn a_client_that_has_sent_all_still_gets_its_replies() {
         let length = client.read_to_end().unwrap().len();
         assert!(length > 20 << 20, "only {length} bytes came");
     }
-    eventually("they are gone", || server.client().run("CLIENT LIST").to_text().lines().count() == 1);
+    eventually("the clients are gone", || server.client().run("CLIENT LIST").to_text().lines().count() == 1);
 }
 
 #[test]
-fn replies_are_sent_while_a_pause_holds_the_next_request_up() {
+fn replies_are_sent_while_a_pause_holds_the_next_request() {
     let server = Launch::subject().threads(2).start();
     let mut other = server.client();
     other.call(&["SET", "big", &"x".repeat(20 << 20)]).unwrap();
@@ -416,10 +416,10 @@ fn replies_are_sent_while_a_pause_holds_the_next_request_up() {
     let mut client = server.client();
     client.send_bytes(&[request(&["GET", "big"]), request(&["SET", "k", "v"])].concat()).unwrap();
     assert_eq!(client.read_reply().unwrap().to_text().len(), 20 << 20);
-    // One that leaves meanwhile is noticed, and one that is to be ended ends.
+    // A held client that disconnects is noticed, and a held client can be killed.
     let mut leaving = server.client();
     leaving.send_bytes(&request(&["SET", "k", "v"])).unwrap();
-    eventually("both are held up", || other.run("CLIENT LIST").to_text().matches("flags=b").count() == 2);
+    eventually("the requests of both are held", || other.run("CLIENT LIST").to_text().matches("flags=b").count() == 2);
     drop(leaving);
     eventually("one has left", || other.run("CLIENT LIST").to_text().matches("flags=b").count() == 1);
     assert_eq!(other.run("CLIENT UNPAUSE"), Reply::ok());
@@ -434,14 +434,14 @@ fn a_closing_client_that_never_reads_can_be_killed() {
     let mut client = server.client();
     let id = client.run("CLIENT ID").to_text();
     client.send_bytes(&[request(&["GET", "big"]), request(&["QUIT"])].concat()).unwrap();
-    eventually("it is closing", || other.run("CLIENT LIST").to_text().contains("cmd=quit"));
+    eventually("the client is closing", || other.run("CLIENT LIST").to_text().contains("cmd=quit"));
     assert_eq!(other.run(&format!("CLIENT KILL ID {id}")), Reply::Integer(1));
-    eventually("it is gone", || other.run("CLIENT LIST").to_text().lines().count() == 1);
+    eventually("the client is gone", || other.run("CLIENT LIST").to_text().lines().count() == 1);
 }
 
-/// Redis: `readQueryFromClient` counts what MULTI has queued as part of the query buffer.
+/// Redis counts the commands queued since MULTI as part of the query buffer (`readQueryFromClient`).
 #[test]
-fn what_is_queued_counts_toward_the_query_buffer() {
+fn queued_commands_count_toward_the_query_buffer_limit() {
     let server = Launch::subject().threads(2).directive("client-query-buffer-limit", "2mb").start();
     let mut client = server.client();
     assert_eq!(client.run("MULTI"), Reply::ok());
@@ -451,7 +451,7 @@ fn what_is_queued_counts_toward_the_query_buffer() {
 }
 
 #[test]
-fn what_is_to_be_skipped_is_skipped_however_long_it_takes() {
+fn client_reply_skip_holds_for_commands_that_take_long() {
     let server = Launch::subject().threads(2).start();
     let mut client = server.client();
     client.run("CLIENT REPLY ON");
@@ -459,7 +459,7 @@ fn what_is_to_be_skipped_is_skipped_however_long_it_takes() {
         let words: Vec<String> = (0..2000).flat_map(|i| [format!("k{batch}:{i}"), "v".into()]).collect();
         client.call(&[&["MSET".to_string()][..], &words].concat()).unwrap();
     }
-    // A walk in slices, and a wait.
+    // KEYS runs in slices, and WAIT blocks.
     for words in [&["KEYS", "*"][..], &["WAIT", "1", "50"]] {
         let skip = request(&["CLIENT", "REPLY", "SKIP"]);
         client.send_bytes(&[skip, request(words), request(&["PING"])].concat()).unwrap();
@@ -467,26 +467,26 @@ fn what_is_to_be_skipped_is_skipped_however_long_it_takes() {
     }
 }
 
-/// Waits until CLIENT LIST shows a client idle for so many seconds.
+/// Waits until CLIENT LIST shows that a client has been idle for `seconds`.
 fn wait_until_idle(observer: &mut Client, id: &str, seconds: u32) {
     let idle = format!(" idle={seconds} ");
-    eventually("the client has been idle so long", || {
+    eventually("the client has been idle for long enough", || {
         let list = observer.run("CLIENT LIST").to_text();
         let line = list.lines().find(|line| line.starts_with(&format!("id={id} ")));
-        line.expect("a client that is not idle too long stays").contains(&idle)
+        line.expect("the client is still connected").contains(&idle)
     });
 }
 
-/// Idle is who sends nothing, not who sends slowly.
+/// A client that sends slowly is not idle.
 #[test]
-fn a_slow_upload_is_no_idleness() {
+fn a_client_that_sends_slowly_is_not_closed_as_idle() {
     let server = Launch::subject().threads(2).directive("timeout", "3").start();
     let (mut client, mut observer) = (server.client(), server.client());
     let id = client.run("CLIENT ID").to_text();
     let bytes = request(&["ECHO", "0123456789"]);
     let (start, rest) = bytes.split_at(bytes.len() - 4);
     client.send_bytes(start).unwrap();
-    // More seconds in all than the timeout has.
+    // This takes longer than the timeout.
     for byte in rest {
         wait_until_idle(&mut observer, &id, 1);
         client.send_bytes(&[*byte]).unwrap();
@@ -495,9 +495,9 @@ fn a_slow_upload_is_no_idleness() {
     assert_eq!(client.read_reply().unwrap(), Reply::bulk("0123456789"));
 }
 
-/// Nor is who reads slowly.
+/// A client that reads slowly is not idle either.
 #[test]
-fn a_slow_download_is_no_idleness() {
+fn a_client_that_reads_slowly_is_not_closed_as_idle() {
     let server = Launch::subject().threads(2).directive("timeout", "3").start();
     let (mut client, mut observer) = (server.client(), server.client());
     let id = client.run("CLIENT ID").to_text();

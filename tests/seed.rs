@@ -1,4 +1,5 @@
-//! The idea that Ochre grew from, literally: a server started with a port as its only argument, and lines without protocol marks.
+//! Proves the plain protocol: a server that is started with a port as its only argument answers lines of plain text with lines of plain
+//! text.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -9,7 +10,7 @@ use std::{fs, path, thread};
 use ochre_testkit::server::{free_port, new_folder};
 use ochre_testkit::{Client, Kind, poll, process};
 
-/// `ochre <port>`, and nothing else.
+/// A server started as `ochre <port>`.
 struct Plain {
     child: Child,
     port: u16,
@@ -27,7 +28,7 @@ impl Plain {
         let child = process::spawn_bound(command).expect("the server starts");
         let server = Plain { child, port, folder };
         let answers = poll::until(poll::PATIENCE, || Client::connect(port).ok());
-        assert!(answers.is_some(), "nobody listens on {port}; the log:\n{}", server.log());
+        assert!(answers.is_some(), "no server listens on {port}; the log:\n{}", server.log());
         server
     }
 
@@ -42,14 +43,14 @@ impl Plain {
 
 impl Drop for Plain {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing left to do.
+        // An error is harmless: the server may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Sends lines one by one, and compares the line that each gets back.
+/// Sends lines one at a time, and compares the reply to each.
 #[track_caller]
 fn converse(client: &mut Client, conversation: &[(&str, &str)]) {
     for (line, expected) in conversation {
@@ -60,7 +61,7 @@ fn converse(client: &mut Client, conversation: &[(&str, &str)]) {
 }
 
 #[test]
-fn every_row_of_the_table() {
+fn the_commands_of_the_plain_protocol() {
     let server = Plain::start();
     converse(
         &mut server.client(),
@@ -136,7 +137,7 @@ fn quit_and_stop_close_without_a_reply() {
     }
 }
 
-/// `printf '…' | nc`: the client's end of input is not the end of its replies.
+/// As with `printf '…' | nc`: a client that has closed its sending direction still gets its replies.
 #[test]
 fn replies_come_after_the_client_has_finished_sending() {
     let server = Plain::start();
@@ -166,7 +167,7 @@ fn a_client_that_speaks_resp_gets_resp_on_the_same_port() {
 }
 
 #[test]
-fn an_idle_slow_or_vanished_client_holds_up_nobody() {
+fn an_idle_slow_or_vanished_client_does_not_delay_others() {
     let server = Plain::start();
     let _idle: Vec<Client> = (0..50).map(|_| server.client()).collect();
     let mut slow = server.client();

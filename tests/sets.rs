@@ -1,4 +1,5 @@
-//! Sets that several clients change at once: commands on more than one of them are one step, and a member is taken out once.
+//! Proves that commands on sets are atomic while several clients change the sets: a command on two sets is one step, and a member is popped
+//! once.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};

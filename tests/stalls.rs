@@ -1,9 +1,9 @@
-//! No command stalls a core that it does not run on.
+//! Proves that no command stalls a core that it does not run on.
 //!
-//! One core runs a long command. A client of the other core sends a command that needs a lock which the long one holds, or that
-//! needs the whole keyspace. A second client of that core goes on with commands on other keys. What counts is the order of the
-//! replies: those of the second client must arrive before the reply of the long command. No test here measures time. Where the
-//! long command ends too early to tell, it is made longer and the attempt is repeated.
+//! One core runs a long command. A client of the other core sends the command under test, which needs a lock that the long command holds,
+//! or the whole keyspace. A second client of that core, the bystander, goes on with commands on other keys. The order of the replies
+//! decides: the bystander must get its replies before the long command is answered. No test here measures time. If the long command ends
+//! too early to tell, it is made longer and the attempt is repeated.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,29 +16,30 @@ use ochre_testkit::poll::PATIENCE;
 use ochre_testkit::quoting::quote_command;
 use ochre_testkit::{Client, Launch, Random, Reply, Server, poll, process, quoting};
 
-/// The core that runs long commands, and the one that must not notice.
+/// The core that runs long commands.
 const LONG_CORE: usize = 1;
+/// The core that must not stall.
 const OTHER_CORE: usize = 0;
 
-/// How many members the sets have that long commands are about. A command is long because it names them many times.
+/// The number of members of the sets that long commands use. A command is long because it names its set many times.
 const MEMBERS: usize = 10_000;
 
-/// How long the first attempt's long command takes: much longer than the round trips of the other clients.
+/// The duration of the long command in the first attempt: much longer than the round trips of the other clients.
 const LONG: Duration = Duration::from_millis(150);
 
-/// How much longer the long command is made from attempt to attempt.
+/// The factors by which the long command is lengthened in each attempt.
 const LONGER: [usize; 3] = [1, 5, 15];
 
-/// The fewest round trips that the second client makes during one long command.
+/// The fewest round trips that the bystander makes during one long command.
 const ROUND_TRIPS: usize = 50;
 
-/// How much processor time says that the long command is running. A request is read in a thousandth of it.
+/// The processor time after which the long command is running for sure. Reading a request takes a thousandth of it.
 const UNDER_WAY: Duration = Duration::from_millis(20);
 
-/// The tests of this program need the processors for themselves: they run one after the other.
+/// Makes the tests of this program run one after the other, since each needs the processors for itself.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    // A test that failed has left nothing behind that another could stumble over.
+    // A failed test leaves nothing behind that would disturb the next.
     ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
@@ -70,7 +71,7 @@ fn set_union(times: usize) -> Vec<Words> {
     vec![words(&format!("SUNIONSTORE set-out{}", " busy-set".repeat(times)))]
 }
 
-/// It only reads.
+/// A long command that only reads.
 fn intersection(times: usize) -> Vec<Words> {
     vec![naming("ZINTERCARD", "busy", times)]
 }
@@ -86,7 +87,7 @@ fn transaction(times: usize) -> Vec<Words> {
     ]
 }
 
-/// Twenty keys whose time comes while the transaction still holds their shards: some of these shards belong to the other core.
+/// A transaction that sets twenty keys, which expire while it still holds their shards. Some of the shards belong to the other core.
 fn keys_fall_due(times: usize) -> Vec<Words> {
     let mut requests = vec![words("MULTI")];
     requests.extend((0..20).map(|number| words(&format!("SET brief:{number} v PX 40"))));
@@ -95,7 +96,7 @@ fn keys_fall_due(times: usize) -> Vec<Words> {
     requests
 }
 
-/// A long command that was sent, as the test sees it.
+/// A long command that is running.
 struct UnderWay<'a> {
     client: &'a mut Client,
     missing: usize,
@@ -124,18 +125,18 @@ impl UnderWay<'_> {
 /// When the command under test is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
-    /// It may have to wait for the long command, but its core may not.
+    /// Possibly after the long command. Its core must not wait.
     AtLast,
-    /// It takes no lock: before the long command ends.
+    /// Before the long command ends, since it takes no lock.
     Meanwhile,
 }
 
 /// A command under test.
 struct Row {
-    /// What its client sends before the long command begins, with replies read.
+    /// The commands that its client runs before the long command begins.
     before: &'static [&'static str],
     command: Words,
-    /// How often it is sent: once, unless chance decides which keys it looks at.
+    /// The number of times it is sent: once, unless it picks keys at random.
     times: usize,
     when: When,
     is_right: fn(&Reply) -> bool,
@@ -173,7 +174,7 @@ fn rows() -> Vec<Row> {
     use When::{AtLast, Meanwhile};
     let of_many = |command: Words, is_right| Row { before: &[], command, times: 1, when: AtLast, is_right };
     vec![
-        // They take no shard's lock.
+        // Commands that take no shard's lock.
         row(&[], "INFO", Meanwhile, |reply| reply.to_text().contains("db0:keys=")),
         row(&[], "INFO everything", Meanwhile, |reply| reply.to_text().contains("db0:keys=")),
         row(&[], "DBSIZE", Meanwhile, is_count),
@@ -182,7 +183,7 @@ fn rows() -> Vec<Row> {
         row(&[], "CONFIG RESETSTAT", Meanwhile, is_ok),
         row(&[], "PUBLISH channel message", Meanwhile, |reply| *reply == Reply::Integer(0)),
         row(&[], "MEMORY STATS", AtLast, |reply| !reply.is_error()),
-        // They look at the busy key, or at all keys.
+        // Commands that access the busy key or all keys.
         row(&[], "KEYS *", AtLast, has_keys),
         row(&[], "SCAN 0 COUNT 100000", AtLast, |reply| has_keys(reply.items()[1])),
         Row { times: 50, ..row(&[], "RANDOMKEY", AtLast, |reply| matches!(reply, Reply::Bulk(_))) },
@@ -203,7 +204,7 @@ fn rows() -> Vec<Row> {
         of_many(many("MSET", 1000, Some("v")), is_ok),
         of_many(many("MSETNX", 1000, Some("v")), |reply| *reply == Reply::Integer(0)),
         of_many(many("DEL", 5000, None), is_count),
-        // They want the keyspace for themselves.
+        // Commands that need the whole keyspace.
         row(&["SELECT 5"], "FLUSHDB", AtLast, is_ok),
         row(&[], "SWAPDB 5 6", AtLast, is_ok),
         row(&[], "CLIENT PAUSE 1 WRITE", AtLast, is_ok),
@@ -220,9 +221,9 @@ fn rows() -> Vec<Row> {
 struct Stage {
     server: Server,
     long: Client,
-    /// Fills in data while nothing else goes on.
+    /// Writes the data while no command is under way.
     filler: Client,
-    /// The key that the bystander reads and writes. Its shard is none that a long command locks.
+    /// The key that the bystander uses. No long command locks its shard.
     elsewhere: String,
 }
 
@@ -236,8 +237,8 @@ impl Stage {
         stage
     }
 
-    /// Lets the bystander have a key which does not happen to lie in a locked shard. Also shows that without a command under test
-    /// the bystander is not stalled: otherwise a test could not tell who stalls it.
+    /// Finds a key for the bystander that is not in a shard that long commands lock. This also shows that the bystander does not stall
+    /// without a command under test; if it did, the tests would blame the wrong command.
     fn find_elsewhere(&mut self) {
         const LONGS: [Long; 2] = [transaction, set_union];
         for number in 0..8 {
@@ -246,14 +247,14 @@ impl Stage {
                 return;
             }
         }
-        panic!("a client's own keys stall it while another core runs a long command");
+        panic!("commands on unrelated keys stall while another core runs a long command");
     }
 
     fn client_of_other_core(&self) -> Client {
         patient(self.server.client_on_core(OTHER_CORE))
     }
 
-    /// The data that rows are about. A row may have removed it.
+    /// Writes the data that the rows use, unless it is there. A row may have removed it.
     fn fill(&mut self) {
         if self.filler.run("EXISTS busy busy-set list elsewhere out") == Reply::Integer(5) {
             return;
@@ -276,7 +277,7 @@ impl Stage {
             .expect("the data can be filled in");
     }
 
-    /// How often a long command must name its keys to take about as long as [`LONG`].
+    /// The number of times a long command must name its keys to take about [`LONG`].
     fn calibrate(&mut self, long: Long) -> usize {
         self.fill();
         let mut times = 2;
@@ -295,7 +296,7 @@ impl Stage {
         }
     }
 
-    /// Sends a long command and returns once the server works on it. Nobody else may be sending meanwhile.
+    /// Sends a long command, and returns once the server is running it. No other client may be sending at the same time.
     fn begin(&mut self, long: Long, times: usize) -> UnderWay<'_> {
         let requests = long(times);
         let mut bytes = Vec::new();
@@ -307,8 +308,7 @@ impl Stage {
         UnderWay { client: &mut self.long, missing: requests.len(), last: None }
     }
 
-    /// Whether the other core serves its clients while a command waits for a long one. `Err` says what came too late, however
-    /// long the long command was.
+    /// Checks that the other core serves its clients while a command waits for a long one. `Err` says what came too late in every attempt.
     fn observe(&mut self, long: Long, row: Option<&Row>) -> Result<(), String> {
         let times = self.calibrate(long);
         let mut result = Ok(());
@@ -342,14 +342,14 @@ impl Stage {
                 reply = subject.read_reply_within(Duration::ZERO).expect("a reply");
             }
         }
-        // A reply that came at the same moment as the end of the long command does not pass: these follow it.
+        // The round trips come after the reply, so a reply that comes at the very end of the long command does not pass.
         for number in 0..ROUND_TRIPS {
             round_trip(&mut bystander, &elsewhere, number);
         }
         let result = match (under_way.is_over(), row.map(|row| row.when)) {
             (false, _) => Ok(()),
-            (true, Some(When::Meanwhile)) => Err("it was answered too late".to_string()),
-            (true, _) => Err("the core stood still".to_string()),
+            (true, Some(When::Meanwhile)) => Err("the reply came too late".to_string()),
+            (true, _) => Err("the core stalled".to_string()),
         };
         let last = under_way.end();
         assert!(!last.is_error(), "the long command was answered by {last}");
@@ -364,8 +364,7 @@ impl Stage {
     }
 }
 
-/// PING, SET and GET, each after the reply to the one before. Gives the reply to GET, which finds nothing where another client has
-/// emptied the database in between.
+/// Runs PING, SET and GET, and returns the reply to GET. GET finds nothing if another client has flushed the database in between.
 fn round_trip(client: &mut Client, key: &str, number: usize) -> Reply {
     assert_eq!(client.run("PING"), Reply::simple("PONG"));
     assert_eq!(client.run(&format!("SET {key} {number}")), Reply::ok());
@@ -400,7 +399,7 @@ fn no_command_stalls_its_core_while_another_core_runs_a_long_one() {
     assert_none(&failures);
 }
 
-/// Whatever the long command is: one that writes sets, one that only reads, a transaction.
+/// The long command may also be a write of another type, a read, or a transaction.
 #[test]
 fn no_kind_of_long_command_stalls_another_core() {
     use When::{AtLast, Meanwhile};
@@ -424,9 +423,9 @@ fn no_kind_of_long_command_stalls_another_core() {
     assert_none(&failures);
 }
 
-/// Each core removes the keys of some shards when their time comes.
+/// A core removes the expired keys of its shards. It must not stall if another core has locked such a shard.
 #[test]
-fn keys_that_fall_due_in_a_locked_shard_stall_nobody() {
+fn keys_that_expire_in_a_locked_shard_stall_no_core() {
     let _alone = alone();
     let mut stage = Stage::set();
     let mut result = Ok(());
@@ -435,14 +434,14 @@ fn keys_that_fall_due_in_a_locked_shard_stall_nobody() {
         let elsewhere = stage.elsewhere.clone();
         let mut bystander = stage.client_of_other_core();
         let mut under_way = stage.begin(keys_fall_due, times * longer);
-        // The keys were set before this moment.
+        // The keys were set before this moment, so they expire before `due`.
         let due = Instant::now() + Duration::from_millis(41);
         let mut number = 0;
         while number < ROUND_TRIPS || Instant::now() < due + UNDER_WAY {
             round_trip(&mut bystander, &elsewhere, number);
             number += 1;
         }
-        result = if under_way.is_over() { Err("the core stood still") } else { Ok(()) };
+        result = if under_way.is_over() { Err("the core stalled") } else { Ok(()) };
         let replies = under_way.end();
         assert_eq!(replies.items().len(), 21, "{replies}");
         let names: String = (0..20).map(|number| format!(" brief:{number}")).collect();
@@ -454,9 +453,9 @@ fn keys_that_fall_due_in_a_locked_shard_stall_nobody() {
     assert_eq!(result, Ok(()));
 }
 
-/// A watcher, a waiter, and a waiter whose time is over: their traces in a locked shard are removed without stalling anybody.
+/// A watcher that disconnects, a waiter that disconnects, and a waiter that times out are removed from a locked shard without a stall.
 #[test]
-fn clients_that_leave_a_locked_key_stall_nobody() {
+fn clients_that_leave_a_locked_key_stall_no_core() {
     let _alone = alone();
     let mut stage = Stage::set();
     let mut failures = Vec::new();
@@ -473,7 +472,7 @@ fn clients_that_leave_a_locked_key_stall_nobody() {
             let sent = Instant::now();
             leaver.send(&words(line)).expect("the command is sent");
             let blocked = if line.starts_with("BZ") { 1 } else { 0 };
-            poll::eventually("it waits", || {
+            poll::eventually("the client is blocked", || {
                 bystander.run("INFO clients").to_text().contains(&format!("blocked_clients:{blocked}\r"))
             });
             if blocked == 0 {
@@ -490,13 +489,13 @@ fn clients_that_leave_a_locked_key_stall_nobody() {
                 round_trip(&mut bystander, &elsewhere, number);
                 number += 1;
             }
-            result = if under_way.is_over() { Err("the core stood still") } else { Ok(()) };
+            result = if under_way.is_over() { Err("the core stalled") } else { Ok(()) };
             assert_eq!(under_way.end(), Reply::Integer(MEMBERS as i64));
-            // Nothing was handed to somebody who is gone.
+            // No element was handed to a client that is gone.
             if let Some(mut waiter) = left {
                 assert_eq!(waiter.read_reply().expect("a reply"), Reply::NullArray);
             }
-            poll::eventually("nobody waits", || {
+            poll::eventually("no client waits", || {
                 bystander.run("INFO clients").to_text().contains("total_blocking_keys:0\r")
             });
             assert_eq!(bystander.run("ZCARD out"), Reply::Integer(MEMBERS as i64), "after {line}");
@@ -513,11 +512,11 @@ fn clients_that_leave_a_locked_key_stall_nobody() {
 
 // ---- Fairness
 
-/// Runs `act` while clients repeat what they do; all end with it. Each client counts what it has done.
+/// Runs `act` while the clients send requests, and stops them when it ends. Each client has a counter of its completed rounds.
 fn meanwhile<R>(clients: Vec<Busy>, act: impl FnOnce(&[AtomicUsize]) -> R) -> R {
     let counts: Vec<AtomicUsize> = clients.iter().map(|_| AtomicUsize::new(0)).collect();
     let stop = AtomicBool::new(false);
-    /// Ends the others too where `act` fails: they would go on for ever.
+    /// Stops the clients even if `act` panics, since they would go on for ever.
     struct Stop<'a>(&'a AtomicBool);
     impl Drop for Stop<'_> {
         fn drop(&mut self) {
@@ -530,7 +529,7 @@ fn meanwhile<R>(clients: Vec<Busy>, act: impl FnOnce(&[AtomicUsize]) -> R) -> R 
             scope.spawn(move || {
                 busy.send();
                 while !stop.load(Ordering::Relaxed) {
-                    // The next one is sent before the last one's reply is read, so that there is no pause.
+                    // The next request is sent before the reply to the last one is read, so that there is no pause.
                     busy.send();
                     busy.read();
                     count.fetch_add(1, Ordering::Relaxed);
@@ -543,7 +542,7 @@ fn meanwhile<R>(clients: Vec<Busy>, act: impl FnOnce(&[AtomicUsize]) -> R) -> R 
     })
 }
 
-/// A client that sends requests without end.
+/// A client that sends requests without a pause.
 struct Busy {
     client: Client,
     next: Box<dyn FnMut() -> Vec<Words> + Send>,
@@ -571,7 +570,7 @@ impl Busy {
     }
 }
 
-/// Waits until each of the counts has grown: all are at work.
+/// Waits until each of the counters has grown.
 fn wait_for_progress(counts: &[AtomicUsize]) {
     let before: Vec<usize> = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
     poll::eventually("all progress", || {
@@ -614,9 +613,9 @@ fn many_keys_at_once_get_their_turn_under_streams_of_small_writes() {
     });
 }
 
-/// On the same keys, one of the two waits for the other; on different keys, some long command is always inside.
+/// Two long commands on the same keys wait for each other. On different keys they overlap, so that one of them always holds its locks.
 #[test]
-fn others_get_their_turn_between_long_commands_that_overlap() {
+fn other_commands_get_their_turn_between_overlapping_long_commands() {
     let _alone = alone();
     for same_keys in [true, false] {
         let server = Launch::subject().threads(3).start();
@@ -669,7 +668,7 @@ fn finishes_within_ten_rounds(client: &mut Client, line: &str, counts: &[AtomicU
         let over = done() > before + 10 * counts.len();
         (reply.is_some() || over).then_some(reply)
     });
-    let reply = reply.unwrap_or_else(|| panic!("{line}: neither it nor the long commands end"));
+    let reply = reply.unwrap_or_else(|| panic!("{line}: neither the command nor the long commands end"));
     let keys = if same_keys { "the same keys" } else { "different keys" };
     let reply = reply.unwrap_or_else(|| panic!("{line} waits for more than ten rounds of long commands on {keys}"));
     assert!(!reply.is_error(), "{line}: {reply}");

@@ -1,8 +1,10 @@
-//! The transcripts: what the differential test once found (regression/), and conversations that it cannot have, because
-//! replies come late, depend on the server's configuration or are Ochre's own (commands/, a folder a family).
+//! Proves that the server answers every transcript as the transcript says.
 //!
-//! `OCHRE_SUBJECT=redis OCHRE_RECORD=1 cargo test -p ochre-tests --test transcripts` writes a reference server's replies into
-//! the files of `$OCHRE_TRANSCRIPTS` (a folder below tests/) instead of checking them.
+//! `regression/` has the mistakes that the differential test found. `commands/`, with a folder for each family of commands, has what that
+//! test cannot cover: replies that come late, depend on the server's configuration, or exist only in Ochre.
+//!
+//! `OCHRE_SUBJECT=redis OCHRE_RECORD=1 cargo test -p ochre-tests --test transcripts` writes a reference server's replies into the files of
+//! `$OCHRE_TRANSCRIPTS` (a folder below tests/) instead of checking them.
 
 use std::env;
 use std::fs;
@@ -16,8 +18,8 @@ fn folders() -> Vec<PathBuf> {
         return vec![tests.join(named)];
     }
     let mut folders = vec![tests.join("regression")];
-    let families = fs::read_dir(tests.join("commands")).expect("the folder tests/commands");
-    folders.extend(families.map(|entry| entry.expect("a folder's entry").path()).filter(|path| path.is_dir()));
+    let families = fs::read_dir(tests.join("commands")).expect("tests/commands can be read");
+    folders.extend(families.map(|entry| entry.expect("the entry can be read").path()).filter(|path| path.is_dir()));
     folders.sort();
     folders
 }

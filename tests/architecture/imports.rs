@@ -1,7 +1,8 @@
-//! The imports of a crate, read from its source: enough of Rust's syntax to tell which file names what of which other file.
+//! The imports of a crate, read from its source: for each file, the files whose items it uses. The reader understands as much of Rust's
+//! syntax as that takes.
 //!
-//! A name that a file only passes on (`pub use`) leads to the file that defines it. What a macro writes is not seen, and what `mod tests`
-//! imports is left out: tests may look at everything.
+//! A name that a file only re-exports (`pub use`) is traced to the file that defines it. The output of macros is not seen. Imports of
+//! `mod tests` are left out, since tests may import anything.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,28 +10,28 @@ use std::{
     path::Path,
 };
 
-/// A module's names from the crate's root on.
+/// The path of a module, from the crate's root.
 type Module = Vec<String>;
 
-/// One file that names something of another. Paths are relative to `src/`.
+/// A file that uses an item of another file. Paths are relative to `src/`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Import {
     pub from: String,
     pub to: String,
-    /// As it is written, without braces: `crate::session::Client`.
+    /// The path of the item as it is written, but without braces: `crate::session::Client`.
     pub path: String,
 }
 
-/// A crate's files and the modules in them.
+/// The files of a crate and their modules.
 #[derive(Default)]
 pub struct Crate {
     /// The files by their paths relative to `src/`.
     pub files: BTreeSet<String>,
-    /// The file that each module lies in.
+    /// The file of each module.
     modules: BTreeMap<Module, String>,
-    /// What each module's `use` lines bring in: a name, and the path that it stands for.
+    /// The names that each module's `use` lines import, with the paths that they stand for.
     names: BTreeMap<Module, BTreeMap<String, Vec<String>>>,
-    /// The paths that each module writes, in `use` lines and elsewhere.
+    /// The paths that occur in each module, in `use` lines and elsewhere.
     paths: Vec<(Module, Vec<String>)>,
 }
 
@@ -46,7 +47,8 @@ impl Crate {
                     directories.push(path);
                 } else if path.extension().is_some_and(|extension| extension == "rs") {
                     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                    let relative = path.strip_prefix(src).expect("it lies below").to_str().expect("names are text");
+                    let relative =
+                        path.strip_prefix(src).expect("the file is below src").to_str().expect("file names are UTF-8");
                     files.push((relative.to_owned(), text));
                 }
             }
@@ -54,7 +56,7 @@ impl Crate {
         Crate::of(files.iter().map(|(path, text)| (&**path, &**text)))
     }
 
-    /// A crate of these files: path relative to `src/`, and text.
+    /// A crate of these files: the path relative to `src/`, and the text.
     pub fn of<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> Crate {
         let mut read = Crate::default();
         for (path, text) in files {
@@ -79,7 +81,7 @@ impl Crate {
     fn add(&mut self, file: &str, module: Module, tokens: &[String]) {
         self.modules.insert(module.clone(), file.to_owned());
         let mut module = module;
-        // For each brace that is open: whether it is an inline module's.
+        // For each open brace, whether it opens an inline module.
         let mut braces = Vec::new();
         let mut at = 0;
         while at < tokens.len() {
@@ -120,7 +122,7 @@ impl Crate {
         }
     }
 
-    /// Takes in a tree of a `use` line, up to where it ends.
+    /// Reads a tree of a `use` line, up to its end.
     fn add_use(&mut self, module: &Module, before: Vec<String>, tokens: &[String], mut at: usize) -> usize {
         let mut path = before;
         while at < tokens.len() {
@@ -158,7 +160,7 @@ impl Crate {
         self.paths.push((module.clone(), path));
     }
 
-    /// The file that defines what a path of a module names; none where it leads out of the crate.
+    /// The file that defines the item at a path in a module, or none if the path leads out of the crate.
     fn resolve(&self, module: &Module, path: &[String], depth: usize) -> Option<String> {
         let mut at = module.clone();
         for (index, name) in path.iter().enumerate() {
@@ -174,7 +176,7 @@ impl Crate {
                     }
                     let passed_on = self.names.get(&at).and_then(|names| names.get(name));
                     match passed_on {
-                        // A `use` of an outer crate's name brings in the name itself.
+                        // A `use` of an external crate imports the crate's name itself.
                         Some(meant) if depth < 8 && !(at == *module && meant[..] == path[..=index]) => {
                             let whole: Vec<String> = meant.iter().chain(&path[index + 1..]).cloned().collect();
                             return self.resolve(&at, &whole, depth + 1);
@@ -195,7 +197,7 @@ fn module_of(path: &str) -> Module {
     if path == "lib" || path == "main" { Vec::new() } else { path.split('/').map(str::to_owned).collect() }
 }
 
-/// Where the braces end that open at `at`.
+/// The end of the braces that open at `at`.
 fn behind_braces(tokens: &[String], mut at: usize) -> usize {
     let mut depth = 0;
     while at < tokens.len() {
@@ -216,7 +218,7 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 
-/// The text's words and signs, `::` as one, without comments and without what is quoted.
+/// The tokens of a text, without comments and literals. `::` is one token.
 fn tokens(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -245,7 +247,7 @@ fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// How long the string or character is that a text begins with, if it begins with one.
+/// The length of the string or character literal at the beginning of a text, if there is one.
 fn quoted_len(text: &str) -> Option<usize> {
     let prefix = text.len() - text.trim_start_matches(['b', 'c', 'r']).len();
     let quoted = &text[prefix..];
@@ -311,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_through_what_is_passed_on() {
+    fn a_re_export_leads_to_the_definition() {
         let found = imports(&[
             ("a/mod.rs", "pub use thing::Thing; pub use crate::b::Other;"),
             ("a/thing.rs", "pub struct Thing;"),
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_within_a_file_is_of_that_file_and_tests_are_left_out() {
+    fn an_inline_module_belongs_to_its_file_and_tests_are_left_out() {
         let found = imports(&[
             ("a.rs", "fn f() {} mod inner { use super::*; use super::super::b; fn g() { super::f() } } use crate::c;"),
             ("b.rs", "mod tests { use crate::a; mod more { use crate::c; } } use crate::d;"),

@@ -1,5 +1,5 @@
-//! ARCHITECTURE.md is true: the files and functions that it names exist, and no file imports from a higher floor. Crates without floors
-//! have no circles of imports.
+//! Proves that ARCHITECTURE.md is true: the files and functions that it names exist, and no file imports from a higher floor. Crates
+//! without floors have no circular imports.
 
 mod imports;
 
@@ -14,8 +14,8 @@ use ochre_testkit::workspace;
 use self::imports::{Crate, Import};
 
 #[test]
-fn the_way_of_a_request_is_where_the_page_says() {
-    let page = fs::read_to_string(workspace::root().join("ARCHITECTURE.md")).expect("the page exists");
+fn the_functions_on_the_way_of_a_request_exist() {
+    let page = fs::read_to_string(workspace::root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md can be read");
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect::<Vec<_>>();
     let steps: Vec<Vec<String>> =
         page.lines().map(cells).filter(|cells| cells.len() > 5 && cells[1].parse::<u32>().is_ok()).collect();
@@ -31,13 +31,13 @@ fn the_way_of_a_request_is_where_the_page_says() {
 
 #[test]
 fn the_paths_of_the_page_exist() {
-    let page = fs::read_to_string(workspace::root().join("ARCHITECTURE.md")).expect("the page exists");
+    let page = fs::read_to_string(workspace::root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md can be read");
     let paths: Vec<&str> = page
         .split('`')
         .filter(|quoted| ["crates/", "tests/", "xtask/"].iter().any(|top| quoted.starts_with(top)))
         .filter(|quoted| !quoted.contains(' '))
         .collect();
-    assert!(paths.len() > 8, "the page names its places between backquotes");
+    assert!(paths.len() > 8, "ARCHITECTURE.md has paths between backquotes");
     for path in paths {
         assert!(workspace::root().join(path).exists(), "{path} does not exist");
     }
@@ -45,7 +45,7 @@ fn the_paths_of_the_page_exist() {
 
 #[test]
 fn no_file_imports_from_a_higher_floor() {
-    let page = fs::read_to_string(workspace::root().join("ARCHITECTURE.md")).expect("the page exists");
+    let page = fs::read_to_string(workspace::root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md can be read");
     let floors = Floors::read(&page);
     let faults = floors.faults(&Crate::read(&workspace::root().join("crates/server/src")));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -54,8 +54,10 @@ fn no_file_imports_from_a_higher_floor() {
 #[test]
 fn no_modules_of_a_folder_import_each_other_in_a_circle() {
     let crates = workspace::root().join("crates");
-    let mut roots: Vec<PathBuf> =
-        fs::read_dir(&crates).expect("there are crates").map(|entry| entry.expect("it can be read").path()).collect();
+    let mut roots: Vec<PathBuf> = fs::read_dir(&crates)
+        .expect("there is a folder crates")
+        .map(|entry| entry.expect("the entry can be read").path())
+        .collect();
     roots.push(workspace::root().join("xtask"));
     roots.retain(|root| *root != crates.join("server"));
     let mut faults = Vec::new();
@@ -66,15 +68,15 @@ fn no_modules_of_a_folder_import_each_other_in_a_circle() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The floors of crates/server, as the page's table has them.
+/// The floors of crates/server, from the table in ARCHITECTURE.md.
 struct Floors {
-    /// A file, or a folder with a slash at its end, and its floor.
+    /// A file, or a folder with a slash at its end, with its floor.
     places: Vec<(String, u32)>,
 }
 
 impl Floors {
     fn read(page: &str) -> Floors {
-        let (_, section) = page.split_once("\n## Floors").expect("the page has its section of floors");
+        let (_, section) = page.split_once("\n## Floors").expect("ARCHITECTURE.md has a section about floors");
         let section = section.split("\n## ").next().unwrap_or_default();
         let mut places = Vec::new();
         for line in section.lines() {
@@ -85,13 +87,13 @@ impl Floors {
         Floors { places }
     }
 
-    /// The floor of a file: of the longest place that it lies in.
+    /// The floor of a file: that of the longest place that contains it.
     fn of(&self, file: &str) -> Option<u32> {
         let lies_in = |place: &str| place == file || place.ends_with('/') && file.starts_with(place);
         self.places.iter().filter(|(place, _)| lies_in(place)).max_by_key(|(place, _)| place.len()).map(|(_, at)| *at)
     }
 
-    /// Imports that go upward, files without a floor, and places without a file.
+    /// Messages about imports that go upward, files without a floor, and places without a file.
     fn faults(&self, of: &Crate) -> Vec<String> {
         let homeless = of.files.iter().filter(|file| self.of(file).is_none());
         let mut faults: Vec<String> = homeless.map(|file| format!("{file} is on no floor")).collect();
@@ -111,11 +113,11 @@ impl Floors {
     }
 }
 
-/// The modules that, like `lib.rs`, know those by which they are known: `collection.rs` says what a collection is, and lists all of them.
+/// Modules that, like `lib.rs`, may import modules that import them. `collection.rs` defines what a collection is, and lists all types.
 const FACES: &[&str] = &["collection"];
 
-/// The circles of imports among the modules of each folder; a module stands for all that lies below it. The file that opens a folder may
-/// know its modules and be known by them.
+/// The circular imports among the modules of each folder. A module stands for everything below it. The `mod.rs` of a folder may import its
+/// modules and be imported by them.
 fn circles(of: &Crate) -> Vec<String> {
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for Import { from, to, .. } in of.imports() {
@@ -130,7 +132,7 @@ fn circles(of: &Crate) -> Vec<String> {
     }
     let mut found = Vec::new();
     for start in edges.keys() {
-        // The ways from here, shortest first; the smallest of a circle tells of it.
+        // A search for paths from here, shortest first. A circle is reported from its first module in alphabetical order.
         let mut ways = VecDeque::from([vec![start]]);
         let mut seen = BTreeSet::new();
         while let Some(way) = ways.pop_front() {
@@ -150,7 +152,7 @@ fn circles(of: &Crate) -> Vec<String> {
     found
 }
 
-/// The names of a file's module, from the crate's root on; none of the file that is the root.
+/// The path of a file's module, from the crate's root. It is empty for the root itself.
 fn names(file: &str) -> Vec<&str> {
     let names = file.trim_end_matches(".rs").split('/');
     names.filter(|name| !["lib", "main", "mod"].contains(name)).collect()

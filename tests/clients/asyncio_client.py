@@ -1,4 +1,4 @@
-"""redis-py's asyncio client: many coroutines over few connections."""
+"""The asyncio client of redis-py: many coroutines share few connections."""
 
 import asyncio
 

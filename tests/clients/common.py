@@ -1,4 +1,4 @@
-"""What the scripts share: connections to the server under test, and waiting for a condition."""
+"""Functions that the scripts share: connecting to the server under test, and waiting for a condition."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ def connect(**options):
 
 
 def eventually(what, condition, seconds=20):
-    """Polls until the condition gives something true, and returns it."""
+    """Polls until the condition returns something true, and returns that."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()

@@ -1,5 +1,5 @@
-//! Client libraries in use, as applications use them. Each script is run by the Python of the tests' environment, with the port as its
-//! first argument; a script that ends well has found what it expected.
+//! Proves that client libraries work as applications use them. Each script is run by the Python of the tests' environment, with the port as
+//! its first argument. It succeeds if all its assertions hold.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ fn run_with(script: &str, arguments: &[&str], threads: usize) {
     let references = references::set_up().unwrap_or_else(|error| panic!("no Python: {error}"));
     let server = Launch::subject().threads(threads).start();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
-    // -B: no compiled files beside the scripts.
+    // -B: no bytecode files beside the scripts.
     let output = Command::new(references.python)
         .arg("-B")
         .arg(path)

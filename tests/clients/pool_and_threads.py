@@ -1,4 +1,4 @@
-"""A connection pool that many threads share, reconnection, and databases chosen by URL."""
+"""A connection pool that many threads share, reconnecting, and selecting databases by URL."""
 
 import threading
 
@@ -31,7 +31,7 @@ for thread in threads:
 assert not failures, failures[0]
 assert r.get("total") == str(16 * 300)
 
-# A connection that the server closes is opened again.
+# The client reconnects when the server has closed its connection.
 client = connect(client_name="victim", retry_on_error=[redis.ConnectionError])
 assert client.ping()
 victim = next(entry for entry in r.client_list() if entry["name"] == "victim")
@@ -45,6 +45,6 @@ second.set("where", "two")
 assert r.get("where") is None
 assert second.get("where") == "two"
 
-# A lock among threads, as redis-py builds it from SET NX and a script or a transaction, needs EVAL: only its first half is here.
+# The lock of redis-py consists of SET NX and a script. Without EVAL, only the first half can be tested.
 assert r.set("lock", "me", nx=True, px=10_000) is True
 assert r.set("lock", "you", nx=True, px=10_000) is None

@@ -1,4 +1,4 @@
-"""Publish and subscribe, with patterns, in both protocols, and a listener in a thread of its own."""
+"""Publish and subscribe, with patterns, in both protocols, and with a listener in another thread."""
 
 import threading
 
@@ -6,7 +6,7 @@ from common import both_protocols, connect, eventually
 
 
 def next_message(pubsub):
-    return eventually("a message comes", lambda: pubsub.get_message(timeout=0.1))
+    return eventually("a message arrives", lambda: pubsub.get_message(timeout=0.1))
 
 
 def messages(r):
@@ -25,7 +25,7 @@ def messages(r):
         pubsub.unsubscribe("news")
         assert next_message(pubsub)["type"] == "unsubscribe"
         assert r.publish("silence", "x") == 0
-    eventually("a closed subscriber is forgotten", lambda: r.pubsub_channels() == [])
+    eventually("the closed subscriber is removed", lambda: r.pubsub_channels() == [])
 
 
 def handlers(r):
@@ -46,11 +46,11 @@ def handlers(r):
         publisher.start()
     for publisher in publishers:
         publisher.join()
-    eventually("all messages come", lambda: len(got) == 800)
+    eventually("all messages arrive", lambda: len(got) == 800)
     listener.stop()
     listener.join()
     pubsub.close()
-    # Whatever one publisher sent comes in the order in which it sent it.
+    # The messages of a publisher arrive in the order in which it sent them.
     for number in range(4):
         counts = [int(data.split(":")[1]) for data in got if data.startswith(f"{number}:")]
         assert counts == list(range(200))

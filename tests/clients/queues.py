@@ -1,5 +1,5 @@
-"""Queues as applications build them: many workers that wait for jobs, some of which are killed at work. No job is lost, and none
-is done twice. The second argument names the kind of queue."""
+"""Queues as applications build them: many workers wait for jobs, and some workers are killed while they work. No job is lost, and no
+job is done twice. The second argument is the kind of queue."""
 
 import multiprocessing
 import os
@@ -13,14 +13,14 @@ from common import connect, eventually
 
 JOBS = 10_000
 WORKERS = 20
-# So many workers are killed, one after the other, and others take their places.
+# The number of workers that are killed, one after the other. Each is replaced by a new worker.
 KILLED = 8
 
 fork = multiprocessing.get_context("fork")
 
 
 def finish(pipe, job):
-    """Adds to a transaction that a job is done: by whom first, and how often. The caller sees whether it was the first."""
+    """Adds commands to a transaction that record that a job is done: the worker that did it first, and how often it was done."""
     pipe.hsetnx("done", job, os.getpid())
     pipe.hincrby("runs", job, 1)
 
@@ -63,7 +63,7 @@ def drive(client, workers, add, recover):
     for part in range(JOBS // 100):
         add([f"job:{number}" for number in range(part * 100, part * 100 + 100)])
         if part in kills:
-            # Some are busy by now.
+            # Some workers are busy by now.
             time.sleep(random.random() * 0.02)
             workers.kill_one()
 
@@ -79,7 +79,7 @@ def drive(client, workers, add, recover):
 
 
 def lists():
-    """A worker moves a job to a list of its own while it works on it; what a killed worker leaves there goes back to the queue."""
+    """A worker moves a job to a list of its own while it works on it. The jobs in the list of a killed worker are moved back to the queue."""
 
     def work(name):
         client = connect()
@@ -106,8 +106,8 @@ def lists():
 
 
 def sorted_sets():
-    """A worker that takes the most urgent job says so in the same breath as it begins: a job that nobody has done and nobody works on
-    goes back to the queue. What is taken comes in order."""
+    """A worker takes the most urgent job and claims it. A job that is not done and that no living worker has claimed is added to the queue
+    again. Jobs are taken in the order of their scores."""
     client = connect()
     client.zadd("jobs", {f"urgent:{number}": number for number in range(1000)})
 
@@ -123,7 +123,7 @@ def sorted_sets():
                 last = score
                 client.incr("urgent")
                 continue
-            # Who sets it works on the job; a job that was put back while its worker still lived is done once all the same.
+            # The worker that sets the claim does the job, so a job that was added again too early is still done once.
             if client.set(f"claim:{job}", name, nx=True):
                 with client.pipeline(transaction=True) as pipe:
                     finish(pipe, job)
@@ -155,7 +155,7 @@ def sorted_sets():
 
 
 def streams():
-    """A consumer group remembers who was given what; what a killed consumer has not acknowledged others claim after a while."""
+    """A consumer group records which consumer has which entry. Entries that a killed consumer has not acknowledged are claimed by others."""
     client = connect()
     client.xgroup_create("jobs", "workers", id="0", mkstream=True)
 
@@ -171,7 +171,7 @@ def streams():
                 entries += claimed
             for entry, fields in entries:
                 with client.pipeline(transaction=True) as pipe:
-                    # An entry that waited for long behind others may have been claimed: who acknowledges it has done it.
+                    # Another worker may have claimed the entry while it waited here. The first to set the key does the job.
                     pipe.watch("claims:" + entry)
                     if pipe.get("claims:" + entry):
                         continue

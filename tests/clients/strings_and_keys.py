@@ -1,4 +1,4 @@
-"""Strings, counters, expiry and the key space, as a web application's cache uses them."""
+"""Strings, counters, expiry and commands on keys, as the cache of a web application uses them."""
 
 import datetime
 

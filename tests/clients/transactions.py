@@ -1,4 +1,4 @@
-"""MULTI, EXEC and WATCH: pipelines, and the retry loop of optimistic locking, with many threads at it."""
+"""MULTI, EXEC and WATCH: pipelines, and optimistic locking with a retry loop in many threads."""
 
 import threading
 
@@ -33,7 +33,7 @@ def watch(r):
 
 
 def transfers(r):
-    """Money moves between accounts; none is made, and nobody sees half a transfer."""
+    """Threads move money between accounts. The total stays the same, and no reader sees half of a transfer."""
     accounts = [f"account:{number}" for number in range(4)]
     for account in accounts:
         r.set(account, 1000)
@@ -78,7 +78,7 @@ def transfers(r):
         worker.join()
     stop.set()
     auditor.join()
-    assert not wrong, f"somebody saw {wrong[0]}"
+    assert not wrong, f"a reader saw {wrong[0]}"
     # Six workers in a ring of four: 0→1, 1→2, 2→3, 3→0, 0→1, 1→2, a hundred each.
     assert [int(r.get(account)) for account in accounts] == [900, 1000, 1100, 1000]
 

@@ -1,4 +1,4 @@
-//! The whole data set of a server, in a form in which two servers can be compared.
+//! The data of a server, in a form that can be compared with another server's.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +10,7 @@ use crate::rules;
 
 const DATABASES: usize = 16;
 
-/// By database and key.
+/// The keys with their values, by database and key.
 pub type Dataset = BTreeMap<(usize, Vec<u8>), Entry>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ fn words(words: &[&[u8]]) -> Vec<Vec<u8>> {
     words.iter().map(|word| word.to_vec()).collect()
 }
 
-/// Reads all of it through a connection that speaks RESP2.
+/// Reads all data through a connection that uses RESP2.
 pub fn read(client: &mut Client) -> io::Result<Dataset> {
     let mut commands = Vec::new();
     for database in 0..DATABASES {
@@ -88,7 +88,7 @@ fn read_keys(client: &mut Client, database: usize, keys: Vec<Vec<u8>>, dataset: 
     Ok(())
 }
 
-/// The command that reads a value of some type.
+/// The command that reads a value of a type.
 fn reading(kind: &str, key: &[u8]) -> Vec<Vec<u8>> {
     match kind {
         "list" => words(&[b"LRANGE", key, b"0", b"-1"]),
@@ -100,7 +100,7 @@ fn reading(kind: &str, key: &[u8]) -> Vec<Vec<u8>> {
     }
 }
 
-/// A flat array in an order of its own, sorted by groups of so many elements.
+/// Sorts an array whose order is arbitrary, in groups of `group` elements.
 fn sorted(reply: Reply, group: usize) -> Reply {
     let items: Vec<Reply> = reply.items().into_iter().cloned().collect();
     let mut groups: Vec<&[Reply]> = items.chunks(group).collect();
@@ -108,7 +108,7 @@ fn sorted(reply: Reply, group: usize) -> Reply {
     Reply::Array(groups.concat())
 }
 
-/// The first difference, in words. Digests are compared where both servers can tell them.
+/// A description of the first difference. Digests are compared if both servers have them.
 pub fn difference(ours: &Dataset, theirs: &Dataset, reference: Kind, with_digests: bool) -> Option<String> {
     let keys: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
     for place in keys {

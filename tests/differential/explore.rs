@@ -1,4 +1,4 @@
-//! Runs sequences, shrinks those that fail, and tells at the end what was drawn and what differed.
+//! Runs sequences, shrinks those that fail, and reports at the end what was drawn and what differed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::pair::Pair;
 use crate::rules;
 use crate::shrink::{self, Shrunk};
 
-/// How often a command must be drawn in a full run before we believe that it was tested.
+/// The number of times a command must be drawn in a full run to count as tested.
 const DRAWN_MIN: usize = 30;
 
-/// A command that differed so often is drawn no more, for it would hide the others.
+/// The number of differences after which a command is not drawn any more, since it would hide the others.
 const DIFFERENCES_MAX: usize = 4;
 
 pub struct Exploration {
@@ -54,7 +54,7 @@ impl Exploration {
             let Some(difference) = &outcome.difference else {
                 continue;
             };
-            // Shrinking costs much, and a reply that differs says which failure it is before; a data set does not.
+            // Shrinking is expensive. It is not needed to tell the class of a failure if a reply differs, only if the data differ.
             if difference.step.is_some() && failures.contains_key(&difference.class) {
                 continue;
             }
@@ -72,7 +72,7 @@ impl Exploration {
                 break;
             }
         }
-        // The servers' logs have nothing to say about replies that differ.
+        // The servers' logs are of no use for a reply that differs.
         drop(pair);
         let title =
             format!("{} with {} thread(s) beside {}", Kind::subject().name(), self.threads, self.reference.name());
@@ -89,9 +89,10 @@ impl Exploration {
         }
     }
 
-    /// A generator too weak for a command would pass it untested.
+    /// Checks that every command was drawn at least [`DRAWN_MIN`] times and has succeeded. Otherwise a command that the generator cannot
+    /// call well would pass untested.
     fn check_coverage(&self, names: &BTreeSet<String>, counts: &BTreeMap<String, Count>) {
-        // Longer or shorter runs ask for as much in proportion; very short ones for nothing.
+        // A short run cannot draw every command often enough.
         if self.sequences < 300 {
             return;
         }

@@ -1,4 +1,4 @@
-//! Draws sequences of commands from the table that the server under test tells of itself.
+//! Draws sequences of commands from the command table that the server under test reports.
 
 use std::collections::BTreeSet;
 
@@ -22,22 +22,22 @@ pub struct Step {
 #[derive(Debug)]
 struct Drawable {
     command: Command,
-    /// The tokens that the reference knows; others would only compare an extension with a syntax error.
+    /// The tokens that the reference knows. With another token, the test would only compare an extension with a syntax error.
     known_tokens: BTreeSet<String>,
-    /// Tokens for the sake of which this command is drawn: draw them often.
+    /// The tokens that are the reason for drawing this command. They are drawn often.
     wanted_tokens: BTreeSet<String>,
     weight: usize,
 }
 
 impl Drawable {
-    /// Whether a word is a token of ours that the reference does not know.
+    /// Whether a word is a token of Ochre's that the reference does not know.
     fn has_unknown_token(&self, words: &[Vec<u8>]) -> bool {
         let unknown = self.command.tokens().into_iter().filter(|token| !self.known_tokens.contains(token));
         unknown.into_iter().any(|token| words.iter().any(|word| word.eq_ignore_ascii_case(token.as_bytes())))
     }
 }
 
-/// A command that makes data for others to work on.
+/// A command that creates data for other commands to use.
 #[derive(Debug)]
 struct Preparation {
     words: Vec<Vec<u8>>,
@@ -52,11 +52,11 @@ pub struct Generator {
     reference: Kind,
 }
 
-/// Commands that wipe what a sequence has built, or change what its connections are: drawn less often.
+/// Commands that remove the data of a sequence or change the state of its connections. They are drawn less often.
 const RARE: [&str; 8] = ["flushall", "flushdb", "reset", "swapdb", "multi", "exec", "discard", "hello"];
 
 impl Generator {
-    /// `other` is the other reference's table: where the reference is Valkey, only what Redis lacks is of interest.
+    /// `other` is the table of the other reference. If the reference is Valkey, only what Redis lacks is drawn.
     pub fn new(
         kind: Kind,
         subject: &CommandTable,
@@ -120,7 +120,7 @@ impl Generator {
         self.drawables.iter().map(|drawable| drawable.command.name.as_str())
     }
 
-    /// Draws this one no more: it has failed often enough to be known, and hides others.
+    /// Stops drawing a command that has failed often and hides the failures of others.
     pub fn drop_command(&mut self, name: &str) {
         if self.drawables.len() > 1 {
             self.drawables.retain(|drawable| drawable.command.name != name);
@@ -140,7 +140,7 @@ impl Generator {
 struct Draft<'a> {
     generator: &'a Generator,
     random: Random,
-    /// The group that most of this sequence's commands come from: commands of a family meet each other.
+    /// The group that most of this sequence's commands come from, so that commands of a family use each other's data.
     focus: String,
     steps: Vec<Step>,
     client: usize,
@@ -173,7 +173,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Data to begin with, most of it of the type that the sequence's own group is about.
+    /// Draws commands that create the first data, mostly of the type that the sequence's group is about.
     fn prepare(&mut self) {
         let all: Vec<&Preparation> = self.generator.preparations.iter().collect();
         let own: Vec<&Preparation> = all.iter().copied().filter(|it| it.group == self.focus).collect();
@@ -187,7 +187,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// WATCH, MULTI, some commands and EXEC, and now and then somebody who interferes.
+    /// Draws WATCH, MULTI, some commands and EXEC, and at times a command of the other client in between.
     fn transaction(&mut self) {
         let other = 3 - self.client;
         if self.random.chance(40) {
@@ -221,7 +221,7 @@ impl<'a> Draft<'a> {
     }
 
     fn push(&mut self, arguments: Vec<Vec<u8>>) {
-        // An inline command of no words, or a huge line, is the protocol's test, not ours.
+        // Empty and huge inline commands are left to tests/protocol.rs.
         let length: usize = arguments.iter().map(Vec::len).sum();
         let inline = self.random.chance(3) && length < 1000 && !arguments[0].is_empty();
         self.steps.push(Step { client: self.client, arguments, inline });
@@ -271,7 +271,7 @@ impl<'a> Draft<'a> {
         words
     }
 
-    /// Seven times out of ten one of the sequence's own group.
+    /// Draws a command, seven times out of ten from the sequence's group.
     fn drawable(&mut self) -> &'a Drawable {
         let all = &self.generator.drawables;
         let focused = self.random.chance(70);
@@ -290,9 +290,9 @@ impl<'a> Draft<'a> {
         unreachable!("the ticket is below the sum of all weights")
     }
 
-    /// The words for a list of arguments.
+    /// Draws the words for a list of arguments.
     fn arguments(&mut self, arguments: &[Argument], drawable: &Drawable) -> Vec<Vec<u8>> {
-        // Options may stand in any order: pieces that begin with a token and follow each other are shuffled at times.
+        // Options may be in any order, so adjacent pieces that begin with a token are shuffled at times.
         let mut pieces: Vec<(bool, Vec<Vec<u8>>)> = Vec::new();
         let mut repetitions = None;
         for (index, argument) in arguments.iter().enumerate() {
@@ -362,7 +362,7 @@ impl<'a> Draft<'a> {
         words
     }
 
-    /// Makes one mistake.
+    /// Puts one mistake into a request.
     fn spoil(&mut self, words: &mut Vec<Vec<u8>>, names: usize) {
         let at = self.random.between(names, words.len());
         let inside = at.min(words.len() - 1);
@@ -383,7 +383,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Case never matters in names and tokens.
+    /// Changes the case of names and tokens, which must not matter.
     fn cased(&mut self, word: &str) -> Vec<u8> {
         match self.random.below(10) {
             0 => word
@@ -402,7 +402,7 @@ fn begins_with_token(argument: &Argument) -> bool {
             && argument.arguments.first().is_some_and(begins_with_token))
 }
 
-/// Whether the reference has the token that it would take to draw this.
+/// Whether the reference knows the token of an argument, if the argument has one.
 fn knows(drawable: &Drawable, argument: &Argument) -> bool {
     argument.token.as_ref().is_none_or(|token| drawable.known_tokens.contains(&token.to_ascii_uppercase()))
         && (argument.kind != "oneof" || argument.arguments.iter().any(|choice| knows(drawable, choice)))
@@ -413,7 +413,7 @@ fn wants(drawable: &Drawable, argument: &Argument) -> bool {
         || argument.arguments.iter().any(|inner| wants(drawable, inner))
 }
 
-/// Whether a misplaced number could be taken for a time to live.
+/// Whether a misplaced number could be read as an expiry.
 fn has_times(arguments: &[Argument]) -> bool {
     arguments.iter().any(|argument| {
         argument.kind == "unix-time"

@@ -1,17 +1,17 @@
-//! The differential test: the same random commands to Ochre and to a reference server, and every reply and then the whole
-//! data set must be the same.
+//! The differential test. It proves that Ochre behaves as a reference server does: both are sent the same random commands, and every reply,
+//! and in the end the whole data, must be equal.
 //!
-//! What is drawn comes from the command table that Ochre itself tells (COMMAND, COMMAND DOCS), so a new command is tested
-//! from the moment it has a row. What may differ, and what is not drawn, stands with its reason in `rules.rs`.
+//! Commands are drawn from the table that Ochre reports (COMMAND, COMMAND DOCS), so a new command is tested as soon as it has a row.
+//! `rules.rs` lists what may differ and what is not drawn, with the reasons.
 //!
-//! `cargo xtask differential` explores more; these variables are what it sets:
+//! `cargo xtask differential` runs more sequences. It sets these variables:
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `OCHRE_SEED` | the seed of the first sequence; the next has the next number |
-//! | `OCHRE_SEQUENCES` | how many sequences |
+//! | `OCHRE_SEQUENCES` | the number of sequences |
 //! | `OCHRE_ONLY` | commands, or groups as in COMMAND DOCS, separated by commas: draw only from these |
-//! | `OCHRE_FAILURES` | how many different failures to show before giving up |
+//! | `OCHRE_FAILURES` | the number of different failures after which to stop |
 
 mod dataset;
 mod explore;
@@ -38,13 +38,13 @@ fn four_threads_against_redis() {
     explore(Exploration { reference: Kind::Redis, threads: 4, first_seed: 1_000_001, sequences: 10_000 });
 }
 
-/// Commands and options that only Valkey has.
+/// Draws the commands and options that only Valkey has.
 #[test]
 fn four_threads_against_valkey() {
     explore(Exploration { reference: Kind::Valkey, threads: 4, first_seed: 2_000_001, sequences: 3000 });
 }
 
-/// Three clients that subscribe and publish; whatever anyone receives must be the same.
+/// Three clients subscribe and publish, and each must receive the same from both servers.
 #[test]
 fn pubsub_against_redis() {
     pubsub::explore(4, number("OCHRE_SEED").unwrap_or(3_000_001), number("OCHRE_SEQUENCES").unwrap_or(600));

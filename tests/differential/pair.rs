@@ -1,4 +1,4 @@
-//! Two servers that get the same commands: the one under test and a reference.
+//! Two servers that are sent the same commands: the server under test and a reference.
 
 use std::io;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::generator::Step;
 use crate::rules;
 use crate::values;
 
-/// So many commands are sent before their replies are read.
+/// The number of commands to send before their replies are read.
 const CHUNK: usize = 64;
 
-/// A server whose connections ended has so long to end too.
+/// How long to wait for the end of a server whose connections have ended.
 const CRASH_TIME: Duration = Duration::from_secs(2);
 
 pub struct Pair {
@@ -24,29 +24,29 @@ pub struct Pair {
     reference_launch: Launch,
     subject: Server,
     reference: Server,
-    /// The reference's table: it names what a step calls.
+    /// The reference's command table, by which the command of a step is found.
     pub table: CommandTable,
     pub subject_table: CommandTable,
-    /// Kept from sequence to sequence, to empty the servers and to read what they hold.
+    /// Connections that empty the servers and read their data. They last from sequence to sequence.
     inspectors: Option<[Client; 2]>,
 }
 
-/// What made a sequence fail.
+/// Why a sequence failed.
 #[derive(Clone, Debug)]
 pub struct Difference {
-    /// The step that was answered differently; without one, the data set differs afterwards, or a server ended.
+    /// The step whose replies differ. Without one, the data differ afterwards, or a server has ended.
     pub step: Option<usize>,
     pub description: String,
-    /// Tells different failures apart: the same command with the same kinds of replies is the same failure.
+    /// Failures of the same class, with the same command and the same kinds of replies, are taken for the same failure.
     pub class: String,
-    /// Seen only after a time-out: each look costs seconds.
+    /// Whether it takes a timeout to notice it, so that each attempt takes seconds.
     pub slow: bool,
 }
 
-/// What running a sequence gave.
+/// The result of running a sequence.
 pub struct Outcome {
     pub difference: Option<Difference>,
-    /// The reference's replies, as far as the sequence ran.
+    /// The reference's replies, up to where the sequence stopped.
     pub expected: Vec<Reply>,
 }
 
@@ -74,7 +74,7 @@ impl Pair {
                 let description = self.explain(&failure);
                 self.inspectors = None;
                 let class = format!("connection {}", failure.class);
-                // What ended a server may be any request of those that were sent at once.
+                // Any of the requests that were sent at once may have ended the server.
                 let step = failure.step.filter(|_| failure.slow);
                 Some(Difference { step, description, class, slow: failure.slow })
             }
@@ -83,7 +83,7 @@ impl Pair {
     }
 
     fn explain(&mut self, failure: &ConnectionFailure) -> String {
-        // One that crashes closes its connections a moment before it is gone.
+        // A server that crashes closes its connections a moment before its process ends.
         let ends = !failure.slow && poll::until(CRASH_TIME, || (!self.subject.is_running()).then_some(())).is_some();
         let running = !ends && self.subject.is_running();
         let mut description = failure.description.clone();
@@ -95,7 +95,7 @@ impl Pair {
             for line in tail.iter().rev() {
                 description.push_str(&format!("\n    {line}"));
             }
-            // Whatever made one hang may have made the other hang too.
+            // If one server hangs, the other may hang too.
             self.subject = self.subject_launch.clone().start();
             self.reference = self.reference_launch.clone().start();
         }
@@ -129,7 +129,7 @@ impl Pair {
             .map_err(|error| ConnectionFailure::new(&self.reference, None, "reading the data set", &error))?;
         let with_digests = self.subject_table.get("debug").is_some();
         Ok(dataset::difference(&ours, &theirs, self.reference_kind(), with_digests).map(|description| {
-            // The words before the values: which kind of difference, not between which values.
+            // The words before the values are the kind of the difference.
             let what = description.split(['\n', ':']).next().unwrap_or_default();
             let what =
                 what.split(" of database").last().unwrap_or_default().trim_start_matches([' ', '0', '1', '2', '5']);
@@ -197,7 +197,7 @@ impl Pair {
                 expected.push(theirs);
                 return Err(failed(&self.subject, index, &ours.expect_err("it is an error")));
             }
-            let ours = ours.expect("it is no error");
+            let ours = ours.expect("the reply was read");
             let difference = self.compare(session, &steps[index].arguments, &ours, &theirs);
             expected.push(theirs);
             if let Some((name, description)) = difference {
@@ -208,7 +208,7 @@ impl Pair {
         Ok(None)
     }
 
-    /// The name of the command that differs, and how. Follows the transaction, for EXEC answers for what was queued.
+    /// The name of the command whose replies differ, and a description. For EXEC, that is the queued command.
     fn compare(
         &self,
         session: &mut Session,
@@ -247,7 +247,7 @@ impl Pair {
     }
 }
 
-/// No command that is drawn takes long: a server that has not answered by now hangs.
+/// The time after which a server counts as hanging. No command that is drawn takes long.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(4);
 
 fn connect_patiently(server: &Server) -> io::Result<Client> {
@@ -282,17 +282,17 @@ impl ConnectionFailure {
     }
 }
 
-/// Settings that make both servers answer alike and keep a random offset from filling the memory. Those of `values::SETTINGS` follow.
+/// Adds the settings that make both servers answer alike and keep random offsets from filling the memory. `values::SETTINGS` are set later.
 fn common(launch: Launch) -> Launch {
     launch.directive("enable-debug-command", "yes").directive("proto-max-bulk-len", "1mb")
 }
 
 fn read_table(server: &Server) -> CommandTable {
     CommandTable::read(&mut server.client())
-        .unwrap_or_else(|error| panic!("{} does not tell its command table: {error}", server.kind().name()))
+        .unwrap_or_else(|error| panic!("{} does not report its command table: {error}", server.kind().name()))
 }
 
-/// A reply's kind, and an error's first words.
+/// The kind of a reply, with the first words of an error.
 fn shape(reply: &Reply) -> String {
     match reply {
         Reply::Error(text) => String::from_utf8_lossy(text).split([' ', '\'']).take(6).collect::<Vec<_>>().join(" "),

@@ -1,7 +1,8 @@
-//! The part of the differential test where a command may bring several replies, or others' clients some: publish and subscribe.
+//! The part of the differential test for publish and subscribe, where a command may have several replies, and other clients may receive
+//! messages.
 //!
-//! After each command every client sends a PING with a token of its own; what comes before the token's return is what the
-//! command has brought to that client. A PING is answered in every state that is drawn here.
+//! After each command every client sends a PING with a token. Everything that it receives before the token comes back is the result of the
+//! command. PING is answered in every state that is drawn here.
 
 use std::fmt::Write as _;
 
@@ -24,7 +25,7 @@ pub fn explore(threads: usize, first_seed: u64, sequences: u64) {
         let Some(first) = differs(&ours, &theirs, &steps) else {
             continue;
         };
-        // One step less at a time, as long as there is still a difference.
+        // Steps are removed one at a time for as long as there is still a difference.
         let mut index = 0;
         while index < steps.len() {
             let mut fewer = steps.clone();
@@ -91,12 +92,12 @@ fn sequence(random: &mut Random) -> Vec<Step> {
     steps
 }
 
-/// The first difference in what any client receives, in words.
+/// A description of the first difference in what a client receives.
 fn differs(ours: &Server, theirs: &Server, steps: &[Step]) -> Option<String> {
     let connect = |server: &Server| -> Vec<Client> {
         let mut clients: Vec<Client> = (0..CLIENTS).map(|_| server.client()).collect();
         clients[0].run("FLUSHALL");
-        // The clients of the sequence before may still be leaving, and would be counted.
+        // The connections of the previous sequence may still be closing, and would be counted as subscribers.
         let empty = Reply::Array(Vec::new());
         eventually("earlier subscribers are gone", || {
             clients[0].run("PUBSUB CHANNELS") == empty
@@ -109,20 +110,20 @@ fn differs(ours: &Server, theirs: &Server, steps: &[Step]) -> Option<String> {
     for (number, (client, words)) in steps.iter().enumerate() {
         for clients in [&mut ours, &mut theirs] {
             clients[client - 1].send(words).expect("a command can be sent");
-            // What it brings to others is on its way once it has been answered itself.
+            // Once the command is answered, its messages to other clients are on their way.
         }
         let order = [*client].into_iter().chain((1..=CLIENTS).filter(|other| other != client));
         for receiver in order {
             let token = format!("token-{number}-{receiver}");
             let (ours, theirs) =
                 (received(&mut ours[receiver - 1], &token), received(&mut theirs[receiver - 1], &token));
-            // HELLO tells each server's own name.
+            // The reply to HELLO has the server's name.
             let same = in_order(ours.clone(), words) == in_order(theirs.clone(), words);
             if !same && words[0] != b"HELLO" {
                 let mut text = format!("client {receiver} receives after {}\n", quote_command(words));
                 for (name, replies) in [("Ochre:    ", ours), ("reference:", theirs)] {
                     let replies: Vec<String> = replies.iter().map(Reply::to_string).collect();
-                    writeln!(text, "  {name} {}", replies.join("   ")).expect("a string takes all");
+                    writeln!(text, "  {name} {}", replies.join("   ")).expect("writing to a string succeeds");
                 }
                 return Some(text);
             }
@@ -131,10 +132,10 @@ fn differs(ours: &Server, theirs: &Server, steps: &[Step]) -> Option<String> {
     None
 }
 
-/// Puts in order what has none: patterns that match the same message, and the names of an UNSUBSCRIBE from everything, come in the order
-/// of a hash table. The counts beside those names do not.
+/// Sorts replies whose order is that of a hash table: messages for several patterns that match, and the names in the confirmations of an
+/// UNSUBSCRIBE without arguments. The counts in these confirmations keep their order.
 fn in_order(replies: Vec<Reply>, words: &[Vec<u8>]) -> Vec<Reply> {
-    // A push must not pass for an array: its kind stays in front of its parts.
+    // The kind is put before the parts, so that a push is not equal to an array.
     let kind = |reply: &Reply| Reply::simple(if matches!(reply, Reply::Push(_)) { "push" } else { "array" });
     let parts = |reply: &Reply| [kind(reply)].into_iter().chain(reply.items().into_iter().cloned()).collect();
     let mut replies: Vec<Vec<Reply>> =
@@ -150,7 +151,7 @@ fn in_order(replies: Vec<Reply>, words: &[Vec<u8>]) -> Vec<Reply> {
     replies.into_iter().map(Reply::Array).collect()
 }
 
-/// All that came before the answer to a PING with this token.
+/// Everything that a client receives before the reply to a PING with this token.
 fn received(client: &mut Client, token: &str) -> Vec<Reply> {
     client.send(&["PING", token]).expect("a PING can be sent");
     let mut replies = Vec::new();

@@ -1,14 +1,14 @@
-//! What the differential test does not draw, what it compares loosely, and where Ochre means to differ: one row each, with
-//! the reason. Whatever has no row here must be the same, byte for byte.
+//! The rules of the differential test: what it does not draw, what it compares loosely, and where Ochre differs on purpose. Each rule has a
+//! row with the reason. Everything without a row must be equal byte for byte.
 
 use ochre_testkit::command_table::CommandTable;
 use ochre_testkit::{Kind, Reply};
 
 use crate::values;
 
-/// Commands (a container's name stands for all its subcommands) that are never drawn.
+/// Commands that are never drawn. The name of a container stands for all its subcommands.
 const NOT_DRAWN: &[(&str, &str)] = &[
-    ("acl", "changes who may do what; has transcripts of its own"),
+    ("acl", "changes permissions; has transcripts of its own"),
     ("auth", "its errors name the configuration; has transcripts of its own"),
     ("asking", "only has a meaning in cluster mode"),
     ("bgrewriteaof", "writes files in the background"),
@@ -22,11 +22,11 @@ const NOT_DRAWN: &[(&str, &str)] = &[
     ("bzpopmax", "waits; blocking has transcripts of its own"),
     ("bzpopmin", "waits; blocking has transcripts of its own"),
     ("client|caching", "belongs to tracking, whose pushes come at other moments"),
-    ("client|no-evict", "changes nothing that a reply shows, but its syntax is in transcripts"),
-    ("client|reply", "makes replies not come"),
+    ("client|no-evict", "changes nothing that a reply shows; its syntax is in transcripts"),
+    ("client|reply", "suppresses replies"),
     ("client|tracking", "makes pushes come at other moments"),
     ("client|unblock", "names clients by number"),
-    ("cluster", "a server that is no cluster answers from its configuration; has transcripts of its own"),
+    ("cluster", "outside of a cluster, replies depend on the configuration; has transcripts of its own"),
     ("clusterscan", "only has a meaning in cluster mode"),
     ("command|docs", "compared by the command_info test, as a whole"),
     ("command|info", "compared by the command_info test"),
@@ -38,14 +38,14 @@ const NOT_DRAWN: &[(&str, &str)] = &[
     ("config|rewrite", "writes the configuration file"),
     ("dump", "its bytes depend on the RDB version; has transcripts of its own"),
     ("failover", "changes the server's role"),
-    ("function|list", "Redis's error breaks the protocol where an argument holds a line break; has transcripts"),
+    ("function|list", "Redis's error breaks the protocol if an argument has a line break; has transcripts"),
     ("hrandfield", "a negative count asks for billions of elements; has transcripts of its own"),
     ("latency", "shows durations"),
     ("lolwut", "a picture with the version"),
     ("migrate", "connects to another server"),
     ("module", "loads code"),
-    ("monitor", "makes every command come as a push"),
-    ("pfdebug", "shows the insides"),
+    ("monitor", "sends every command to the client"),
+    ("pfdebug", "shows internals"),
     ("pfselftest", "takes seconds"),
     ("psubscribe", "answers once a channel; drawn by the pub/sub part"),
     ("psync", "turns the connection into a replica's"),
@@ -74,19 +74,19 @@ const NOT_DRAWN: &[(&str, &str)] = &[
     ("zrandmember", "a negative count asks for billions of elements; has transcripts of its own"),
 ];
 
-/// Tokens that are not drawn where their command is.
+/// Tokens that are not drawn although their command is: the command, the token and the reason.
 const TOKENS_NOT_DRAWN: &[(&str, &str, &str)] = &[
     ("hello", "AUTH", "a wrong password inside EXEC makes Redis answer one reply too few; has transcripts of its own"),
     ("hsetex", "NX", "only Valkey has it, whose refusals and encodings are not Redis's; has transcripts of its own"),
     ("hsetex", "XX", "only Valkey has it, whose refusals and encodings are not Redis's; has transcripts of its own"),
-    ("sort", "BY", "elements of equal weight come in an order that depends on where they lie in memory"),
-    ("sort_ro", "BY", "elements of equal weight come in an order that depends on where they lie in memory"),
-    ("xadd", "*", "an ID from the clock"),
+    ("sort", "BY", "the order of elements of equal weight depends on their addresses"),
+    ("sort_ro", "BY", "the order of elements of equal weight depends on their addresses"),
+    ("xadd", "*", "the ID depends on the clock"),
     ("xread", "BLOCK", "waits; blocking has transcripts of its own"),
     ("xreadgroup", "BLOCK", "waits; blocking has transcripts of its own"),
 ];
 
-/// Requests that are not drawn beside a reference server, or beside both where none is named.
+/// Requests that are not drawn for comparison with the reference `beside`, or with either if that is `None`.
 struct NotDrawn {
     command: &'static str,
     beside: Option<Kind>,
@@ -100,23 +100,23 @@ const REQUESTS_NOT_DRAWN: &[NotDrawn] = &[
         command: "geosearchstore",
         beside: Some(Kind::Valkey),
         when: has_hexadecimal,
-        why: "Valkey reads no hexadecimal doubles, so that what is stored differs",
+        why: "Valkey does not parse hexadecimal doubles, so it stores something else",
     },
     NotDrawn {
         command: "hsetex",
         beside: Some(Kind::Valkey),
         when: |_| true,
-        why: "Valkey's refusals and encodings are not Redis's, beside which it is drawn",
+        why: "Valkey's errors and encodings differ from Redis's, with which it is compared",
     },
     NotDrawn {
         command: "lset",
         beside: None,
         when: |arguments| arguments.get(2).is_some_and(|index| values::is_wider_than_32_bits(index)),
-        why: "the references cut an index to 32 bits and set some other element; Ochre says that there is none",
+        why: "the references truncate an index to 32 bits and set another element; Ochre answers that the index is out of range",
     },
 ];
 
-/// Drawn commands of which a success cannot be had, so that coverage does not ask for one.
+/// Commands that are drawn but cannot succeed, so coverage does not require it.
 const NEVER_SUCCEEDS: &[(&str, &str)] = &[
     ("object|freq", "answers only under an LFU policy; has transcripts of its own"),
     ("fcall", "needs a library; has transcripts of its own"),
@@ -138,7 +138,7 @@ enum Looseness {
     AnyOrder,
     /// The same pairs in any order.
     AnyOrderOfPairs,
-    /// Numbers that a clock moved apart, by this much at most; a negative one must be the same.
+    /// Numbers that differ by this much at most, since they depend on a clock. Negative numbers must be equal.
     Near(i64),
     /// The same kind of reply.
     Kind,
@@ -168,11 +168,11 @@ const LOOSE: &[(&str, Looseness, &str)] = &[
     ("info", Looseness::Kind, "figures of the server itself; its fields have transcripts"),
     ("keys", Looseness::AnyOrder, "a table's order is its own"),
     ("lastsave", Looseness::Kind, "a clock"),
-    ("memory|doctor", Looseness::Kind, "words about the server's own memory"),
+    ("memory|doctor", Looseness::Kind, "a text about the server's own memory"),
     ("memory|help", Looseness::Kind, "help texts are each server's own"),
     ("memory|malloc-stats", Looseness::Kind, "figures of the allocator"),
     ("memory|stats", Looseness::Kind, "figures of the server itself"),
-    ("memory|usage", Looseness::Kind, "Ochre's entries have other sizes, which is the point"),
+    ("memory|usage", Looseness::Kind, "Ochre's entries have other sizes on purpose"),
     ("object|help", Looseness::Kind, "help texts are each server's own"),
     ("object|idletime", Looseness::Near(2), "time passes"),
     ("object|refcount", Looseness::Kind, "which values are shared is each server's own"),
@@ -199,14 +199,14 @@ const LOOSE: &[(&str, Looseness, &str)] = &[
     ("zscan", Looseness::Kind, "a table's order is its own; full iterations have a test of their own"),
 ];
 
-/// Where Ochre means to differ from a reference server, or follows the other one.
+/// A reply that differs from a reference's on purpose, for example since Ochre follows the other reference.
 struct Allowed {
     command: &'static str,
-    /// The reference it differs from; both where there is none.
+    /// The reference that Ochre differs from. `None` means both.
     from: Option<Kind>,
-    /// Arguments, Ochre's reply, the reference's reply.
+    /// Whether the row applies, by the arguments, Ochre's reply and the reference's reply.
     when: fn(&[Vec<u8>], &Reply, &Reply) -> bool,
-    /// The reason; only people read it.
+    /// The reason.
     #[allow(dead_code, reason = "the reason is for the reader of this table")]
     why: &'static str,
 }
@@ -216,7 +216,7 @@ const ALLOWED: &[Allowed] = &[
         command: "client|setname",
         from: None,
         when: |arguments, ours, _| has_zero_byte(arguments) && ours.is_error(),
-        why: "the references look at a name up to its first zero byte only, and then list a name that breaks the list",
+        why: "the references check a name only up to its first zero byte, and so accept names that break the format of CLIENT LIST",
     },
     Allowed {
         command: "client|getname",
@@ -240,7 +240,7 @@ const ALLOWED: &[Allowed] = &[
         command: "client|kill",
         from: Some(Kind::Valkey),
         when: |_, ours, theirs| ours.is_error() && theirs.is_error(),
-        why: "Valkey refuses a wrong ID in other words; Ochre has Redis's",
+        why: "Valkey's error for a wrong ID has another text; Ochre has Redis's",
     },
     Allowed {
         command: "client|list",
@@ -249,31 +249,31 @@ const ALLOWED: &[Allowed] = &[
             let names_client = |reply: &Reply| reply.is_error() && reply.to_text().contains("client");
             ours.is_error() != theirs.is_error() || names_client(ours) || names_client(theirs)
         },
-        why: "Redis takes an ID of 0 and no empty list of IDs, Valkey the opposite; Ochre does what Redis does",
+        why: "Redis accepts the ID 0 and refuses an empty list of IDs, Valkey the opposite; Ochre does as Redis",
     },
     Allowed {
         command: "client|list",
         from: Some(Kind::Valkey),
         when: |arguments, ours, theirs| has_zero_byte(arguments) && ours.is_error() && theirs.is_error(),
-        why: "Valkey looks at letters up to the first zero byte only",
+        why: "Valkey reads letters only up to the first zero byte",
     },
     Allowed {
         command: "client|list",
         from: Some(Kind::Redis),
         when: |_, _, theirs| theirs.is_error(),
-        why: "Ochre takes Valkey's filters, any number of them, where Redis takes one",
+        why: "Ochre accepts Valkey's filters, any number of them; Redis accepts one",
     },
     Allowed {
         command: "geosearch",
         from: Some(Kind::Valkey),
         when: |arguments, ours, theirs| ours.is_error() && theirs.is_error() || has_hexadecimal(arguments),
-        why: "Valkey's errors have other words here, and it reads no hexadecimal doubles",
+        why: "Valkey's errors have other texts here, and it does not parse hexadecimal doubles",
     },
     Allowed {
         command: "geosearch",
         from: Some(Kind::Valkey),
         when: |arguments, _, _| arguments.iter().any(|argument| argument.eq_ignore_ascii_case(b"WITHCOORD")),
-        why: "Valkey cuts coordinates off after seventeen decimals; Ochre has Redis's, beside which they are compared",
+        why: "Valkey truncates coordinates after seventeen decimals; Ochre does as Redis, with which they are compared",
     },
     Allowed {
         command: "geosearchstore",
@@ -289,7 +289,7 @@ const ALLOWED: &[Allowed] = &[
     },
 ];
 
-/// Whether a key may have these two encodings. Valkey embeds strings of other lengths than Redis does.
+/// Whether a key may have these encodings on the two servers. Valkey embeds strings of other lengths than Redis does.
 pub fn same_encoding(reference: Kind, ours: &Reply, theirs: &Reply) -> bool {
     let is_text = |encoding: &Reply| ["raw", "embstr"].contains(&encoding.to_text().as_str());
     ours == theirs || (reference == Kind::Valkey && is_text(ours) && is_text(theirs))
@@ -303,8 +303,8 @@ fn has_zero_byte(arguments: &[Vec<u8>]) -> bool {
     arguments.iter().any(|argument| argument.contains(&0))
 }
 
-/// The references put arguments into many of their errors as C strings, which end at the first zero byte. Ochre shows all of
-/// an argument: nothing is gained by hiding what was wrong.
+/// Whether two errors differ only after a zero byte in an argument. The references copy arguments into errors as C strings, which end at
+/// the first zero byte. Ochre shows the whole argument.
 fn differs_after_zero_byte(arguments: &[Vec<u8>], ours: &Reply, theirs: &Reply) -> bool {
     let (Reply::Error(ours), Reply::Error(theirs)) = (ours, theirs) else {
         return false;
@@ -316,30 +316,31 @@ fn differs_after_zero_byte(arguments: &[Vec<u8>], ours: &Reply, theirs: &Reply) 
     })
 }
 
-/// Why a command is not drawn, if it is not.
+/// The reason if a command is not drawn.
 pub fn not_drawn(name: &str) -> Option<&'static str> {
     let container = name.split('|').next().unwrap_or(name);
     let found = NOT_DRAWN.iter().find(|(row, _)| *row == name || (*row == container && *row != "command"));
     found.map(|(_, why)| *why)
 }
 
+/// Whether a token of a command is drawn.
 pub fn token_is_drawn(name: &str, token: &str) -> bool {
     !TOKENS_NOT_DRAWN.iter().any(|(command, row, _)| *command == name && row.eq_ignore_ascii_case(token))
 }
 
-/// Whether a request of this command is drawn beside a reference.
+/// Whether a request is drawn for comparison with a reference.
 pub fn request_is_drawn(name: &str, arguments: &[Vec<u8>], reference: Kind) -> bool {
     !REQUESTS_NOT_DRAWN
         .iter()
         .any(|row| row.command == name && row.beside.is_none_or(|kind| kind == reference) && (row.when)(arguments))
 }
 
-/// Why coverage asks for no success of a command, if it does not.
+/// The reason if coverage does not require that a command succeeds.
 pub fn never_succeeds(name: &str) -> Option<&'static str> {
     NEVER_SUCCEEDS.iter().find(|(row, _)| *row == name).map(|(_, why)| *why)
 }
 
-/// The name under which the tables above know what these arguments call.
+/// The name of the command or subcommand that a request calls, as in the tables above.
 pub fn name_of(table: &CommandTable, arguments: &[Vec<u8>]) -> String {
     let word = |index: usize| {
         let bytes: &[u8] = arguments.get(index).map_or(b"", |argument| argument);
@@ -350,12 +351,12 @@ pub fn name_of(table: &CommandTable, arguments: &[Vec<u8>]) -> String {
     if table.get(&full).is_some() { full } else { name }
 }
 
-/// Whether a command's replies are compared by other means than equality.
+/// Whether a command's replies are compared loosely.
 pub fn is_loose(name: &str) -> bool {
     LOOSE.iter().any(|(row, _, _)| *row == name)
 }
 
-/// Whether a reply of Ochre may stand where the reference gave another.
+/// Whether Ochre's reply to a request is acceptable, given the reference's reply.
 pub fn same(name: &str, arguments: &[Vec<u8>], reference: Kind, ours: &Reply, theirs: &Reply) -> bool {
     if ours == theirs {
         return true;
@@ -378,7 +379,7 @@ fn loosely_same(looseness: Looseness, ours: &Reply, theirs: &Reply) -> bool {
     let same_kind = std::mem::discriminant(ours) == std::mem::discriminant(theirs);
     match looseness {
         Looseness::Kind => {
-            // A random answer is missing on both sides or on none.
+            // A random reply is empty on both servers or on neither.
             same_kind && ours.items().is_empty() == theirs.items().is_empty()
         }
         Looseness::AnyOrder => {
@@ -413,7 +414,7 @@ fn loosely_same(looseness: Looseness, ours: &Reply, theirs: &Reply) -> bool {
     }
 }
 
-/// Negative numbers are answers of another kind (no such key, no expiry), and never near.
+/// Whether two numbers are near each other. A negative number has a special meaning (no such key, no expiry), so it is near only to itself.
 pub fn near(ours: i64, theirs: i64, distance: i64) -> bool {
     ours == theirs || (ours >= 0 && theirs >= 0 && ours.abs_diff(theirs) <= distance.unsigned_abs())
 }

@@ -1,13 +1,13 @@
-//! Makes a failing sequence small: fewer commands first, then fewer and simpler arguments.
+//! Makes a failing sequence smaller: first fewer commands, then fewer and simpler arguments.
 
 use crate::generator::Step;
 use crate::pair::{Difference, Outcome, Pair};
 use crate::values;
 
-/// Enough for any sequence that the generator draws; a difference that comes and goes must not hold us up for ever.
+/// The most attempts. They suffice for every sequence that the generator draws, and bound the work for a difference that comes and goes.
 const ATTEMPTS_MAX: usize = 1500;
 
-/// What is seen only by a time-out is looked at so often at most.
+/// The most attempts for a difference that is noticed only by a timeout.
 const SLOW_ATTEMPTS_MAX: usize = 12;
 
 pub struct Shrunk {
@@ -15,7 +15,7 @@ pub struct Shrunk {
     pub outcome: Outcome,
 }
 
-/// The smallest sequence found that still makes the servers differ, in whatever way.
+/// The smallest sequence found that still makes the servers differ, possibly in another way.
 pub fn shrink(pair: &mut Pair, steps: Vec<Step>, outcome: Outcome) -> Shrunk {
     let slow = outcome.difference.as_ref().is_some_and(|difference| difference.slow);
     let attempts_left = if slow { SLOW_ATTEMPTS_MAX } else { ATTEMPTS_MAX };
@@ -42,7 +42,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Takes the candidate over if it still fails.
+    /// Runs a candidate, and keeps it as the best if it still fails.
     fn attempt(&mut self, steps: Vec<Step>) -> bool {
         if self.attempts_left == 0 || steps.is_empty() {
             return false;
@@ -60,14 +60,14 @@ impl Search<'_> {
         fails
     }
 
-    /// Nothing after the step that was answered differently has mattered.
+    /// Removes the steps after the one whose replies differ, since they cannot matter.
     fn cut_after_difference(&mut self) {
         if let Some(Difference { step: Some(step), .. }) = self.best.outcome.difference {
             self.best.steps.truncate(step + 1);
         }
     }
 
-    /// Tries without ever smaller runs of steps.
+    /// Tries to remove runs of steps, of ever smaller length.
     fn remove_steps(&mut self) {
         let mut length = self.best.steps.len() / 2;
         while length >= 1 {
@@ -98,7 +98,7 @@ impl Search<'_> {
                 for simpler in [&b"a"[..], b"1", b"0", b""] {
                     let simplifies = self.best.steps[index].arguments.get(argument).is_some_and(|found| {
                         let shorter = (found.len(), found.as_slice()) > (simpler.len(), simpler);
-                        // A far time to live must not become a near one: keys would go while we look.
+                        // A far expiry must not become a near one, since keys would then expire during the comparison.
                         let was_far = values::is_far(found) && values::may_expire_soon(simpler);
                         shorter && found.as_slice() != simpler && !was_far
                     });

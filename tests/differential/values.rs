@@ -1,13 +1,13 @@
-//! The values that arguments are drawn from, by the name and type that COMMAND DOCS gives them: mostly sane ones, and the
-//! edges where implementations differ.
+//! The values of arguments, by the name and type that COMMAND DOCS gives the argument. Most are sane; the others are edge cases where
+//! implementations tend to differ.
 
 use ochre_testkit::Random;
 use ochre_testkit::command_table::Argument;
 
-/// Few, so that commands meet each other's keys: an empty name and one with a zero byte among them.
+/// Few keys, so that commands use each other's. One is empty and one has a zero byte.
 pub const KEYS: [&[u8]; 8] = [b"a", b"b", b"c", b"key:1", b"", b"z\0y", b"other", b"{a}b"];
 
-/// Commands that leave a key of every type and encoding. Those that the server under test does not have are left out.
+/// Commands that create keys of every type and encoding. Commands that the server under test does not have are left out.
 pub const PREPARATIONS: &[&str] = &[
     "SET a 12345",
     "SET b short",
@@ -110,7 +110,7 @@ const EDGE_VALUES: [&[u8]; 34] = [
     b"99999999999999999.5",
 ];
 
-/// Lengths around the embedded string's limit, and beyond what one read buffer holds.
+/// Lengths around the limit of embedded strings, and longer than a read buffer.
 const LENGTHS: [usize; 11] = [20, 21, 43, 44, 45, 46, 63, 64, 65, 500, 10_000];
 
 const SANE_INTEGERS: [&str; 9] = ["0", "1", "2", "3", "5", "-1", "-2", "10", "100"];
@@ -148,7 +148,7 @@ const EDGE_INTEGERS: [&str; 30] = [
     "4611686018427387904",
 ];
 
-/// Around the widths of a set of integers.
+/// Integers around the limits of an intset's widths.
 const WIDE_INTEGERS: [&str; 12] = [
     "-32768",
     "-32769",
@@ -200,7 +200,7 @@ const PATTERNS: [&[u8]; 24] = [
     b"[", b"[a", b"[^", b"[]", b"**", b"*?", b"{a}*", b"z\0*", b"foo\\", b"[\\]]",
 ];
 
-/// Far enough that no test sees them pass, and those that are refused or have passed already.
+/// Times that do not pass during a test, that have passed already, or that are refused.
 const EDGE_PERIODS: [&str; 18] = [
     "0",
     "-1",
@@ -252,20 +252,20 @@ const STREAM_IDS: [&str; 18] = [
     "7-7", "1-1", "1-2", "2-0", "3-0", "5-0", "5-1", "0", "0-0", "5-*", "9-*", "12-1", "-", "+", "$", "abc", "(1-1",
     "99",
 ];
-/// As an MAXLEN and as a MINID.
+/// Values of MAXLEN and MINID.
 const STREAM_THRESHOLDS: [&str; 8] = ["0", "1", "2", "3", "5", "10", "2-0", "5-1"];
-/// What passes while a test runs must not decide.
+/// Idle times that an entry has at once or does not reach during a test.
 const IDLE_TIMES: [&str; 5] = ["0", "0", "0", "-1", "100000000"];
 const EDGE_IDLE_TIMES: [&str; 6] =
     ["abc", "", "9223372036854775807", "-9223372036854775808", "9223372036854775808", "1.5"];
-/// Members of sorted sets that the preparations leave.
+/// Members of the sorted sets that the preparations create.
 const MEMBERS: [&str; 9] = ["a", "b", "c", "d", "e", "one", "two", "Palermo", "Catania"];
 const OTHER_MEMBERS: [&str; 6] = ["", "x", "hello", "17", "-0", "\0"];
 const GROUPS: [&str; 4] = ["g", "g", "h", ""];
 const CONSUMERS: [&str; 4] = ["alice", "alice", "bob", ""];
 const BIT_ENCODINGS: [&str; 8] = ["u8", "i8", "u1", "i64", "u63", "u64", "i65", "x8"];
 const BIT_OFFSETS: [&str; 8] = ["0", "1", "7", "#1", "100", "-1", "#abc", "4294967296"];
-/// What SETBIT takes makes a string as long: none that it takes lies far out.
+/// Offsets for SETBIT and GETBIT. None that SETBIT accepts is large, since it makes the string that long.
 const BIT_POSITIONS: [&str; 12] = ["0", "1", "7", "8", "13", "62", "100", "343", "351", "1000", "4095", "4096"];
 const EDGE_BIT_POSITIONS: [&str; 10] =
     ["-1", "#1", "4294967296", "9223372036854775807", "-9223372036854775808", "+1", "01", "", "abc", "1.0"];
@@ -278,7 +278,7 @@ const SCRIPTS: [&str; 6] = [
     "return redis.error_reply('MY error')",
     "nonsense",
 ];
-/// What no grammar expects.
+/// Words that no argument expects.
 const GARBAGE: [&[u8]; 17] = [
     b"",
     b"abc",
@@ -299,8 +299,8 @@ const GARBAGE: [&[u8]; 17] = [
     b"DB",
 ];
 
-/// Commands with whose arguments a draw could close all connections, stop the servers, or see what is each server's own: of these whole
-/// lines are drawn, as they are. KEY stands for some key.
+/// Commands that are drawn as whole lines. With drawn arguments they could close all connections, stop the servers, or show what differs
+/// between servers. KEY stands for a drawn key.
 const LINES: &[(&str, &[&str])] = &[
     ("client|kill", &KILLS),
     ("client|pause", &PAUSES),
@@ -308,7 +308,7 @@ const LINES: &[(&str, &[&str])] = &[
     ("config|set", &CONFIG_SETS),
     ("debug", &DEBUGS),
 ];
-/// They hit nobody: each server has its own numbers and addresses.
+/// None of these kills a client, since ids and addresses differ between servers.
 const KILLS: [&str; 25] = [
     "CLIENT KILL",
     "CLIENT KILL 127.0.0.1:1",
@@ -336,7 +336,7 @@ const KILLS: [&str; 25] = [
     "CLIENT KILL MAXAGE abc",
     "CLIENT KILL NONSENSE x",
 ];
-/// Pauses that are over before they are noticed.
+/// Pauses that are too short to be noticed.
 const PAUSES: [&str; 13] = [
     "CLIENT PAUSE",
     "CLIENT PAUSE 0",
@@ -370,7 +370,7 @@ const CONFIG_GETS: [&str; 16] = [
     "CONFIG GET nonsense timeout",
     "CONFIG GET ''",
 ];
-/// What they set is set back before the next sequence, by [`SETTINGS`].
+/// [`SETTINGS`] sets these settings back before the next sequence.
 const CONFIG_SETS: [&str; 51] = [
     "CONFIG SET",
     "CONFIG SET maxmemory-samples",
@@ -460,8 +460,8 @@ const DEBUGS: [&str; 33] = [
     "DEBUG PROTOCOL nonsense",
 ];
 
-/// The settings of every sequence: few elements, so that short sequences see collections go from one form to the next. Sets have as many
-/// elements in the one packed form as in the other, for else it depends on a union's order which form it has.
+/// The settings at the beginning of every sequence. The limits of sets are low, so that short sequences convert them from one encoding to
+/// the next. Intsets and listpacks have the same limit, since otherwise the encoding of a union would depend on its order.
 pub const SETTINGS: &[(&str, &str)] = &[
     ("hash-max-listpack-entries", "128"),
     ("hash-max-listpack-value", "64"),
@@ -481,13 +481,13 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("zset-max-listpack-value", "64"),
 ];
 
-/// The lines that are drawn of a command, where whole lines are.
+/// The lines to draw for a command that is drawn as whole lines.
 pub fn lines(command: &str) -> Option<&'static [&'static str]> {
     LINES.iter().find(|(name, _)| *name == command).map(|(_, lines)| *lines)
 }
 
 pub fn key(random: &mut Random) -> Vec<u8> {
-    // The first ones come more often: it is on one key that commands meet.
+    // The first keys are drawn more often, so that several commands use the same key.
     let among = random.between(1, KEYS.len());
     random.pick(&KEYS[..among]).to_vec()
 }
@@ -507,7 +507,7 @@ pub fn value(random: &mut Random) -> Vec<u8> {
     }
 }
 
-/// Few, so that commands meet each other's fields.
+/// Draws from few fields, so that commands use each other's.
 fn field(random: &mut Random) -> Vec<u8> {
     if random.chance(20) { value(random) } else { random.pick(&FIELDS).to_vec() }
 }
@@ -516,7 +516,7 @@ pub fn database(random: &mut Random) -> Vec<u8> {
     random.pick(&DATABASES).as_bytes().to_vec()
 }
 
-/// A value for one argument, but for tokens, blocks and `numkeys`, which are the grammar's.
+/// Draws a value for one argument. The generator itself writes tokens, blocks and `numkeys`.
 pub fn for_argument(argument: &Argument, command: &str, random: &mut Random) -> Vec<u8> {
     let name = argument.name.to_ascii_lowercase();
     let mut of = |sane: &[&str], edge: &[&str]| {
@@ -556,12 +556,12 @@ pub fn for_argument(argument: &Argument, command: &str, random: &mut Random) -> 
         ("integer", _) => of(&SANE_INTEGERS, &EDGE_INTEGERS),
         ("double", _) => of(&SANE_DOUBLES, &EDGE_DOUBLES),
         ("pattern", _) => random.pick(&PATTERNS).to_vec(),
-        // INCRBYFLOAT's increment is a double in its docs; a string that is a number in others' is drawn from all values.
+        // Strings are drawn from all values, even those that some commands read as numbers.
         _ => value(random),
     }
 }
 
-/// Mostly integers, so that some sets have nothing else.
+/// Draws mostly integers, so that some sets have only integers.
 fn set_member(random: &mut Random) -> Vec<u8> {
     match random.below(100) {
         0..70 => random.between(0, 12).to_string().into_bytes(),
@@ -570,7 +570,7 @@ fn set_member(random: &mut Random) -> Vec<u8> {
     }
 }
 
-/// No two alike: whether one period ends after the same one that began a moment ago (EXPIRE GT) depends on the clock.
+/// Draws a different period each time. With equal periods, the result of EXPIRE GT would depend on the clock.
 fn period(name: &str, random: &mut Random) -> Vec<u8> {
     if random.chance(25) {
         return random.pick(&EDGE_PERIODS).as_bytes().to_vec();
@@ -579,17 +579,17 @@ fn period(name: &str, random: &mut Random) -> Vec<u8> {
     (least + random.below(2_000_000_000)).to_string().into_bytes()
 }
 
-/// Whether an argument read as a period or a time could pass while a test runs. Servers would then differ by their clocks.
+/// Whether an argument, read as a period or a time, could pass during a test. The servers would then differ by their clocks.
 pub fn may_expire_soon(text: &[u8]) -> bool {
     as_number(text).is_some_and(|number| (1..=60_000).contains(&number))
 }
 
-/// Whether an argument is a number of 64 bits that 32 bits do not hold.
+/// Whether an argument is a 64-bit number that does not fit in 32 bits.
 pub fn is_wider_than_32_bits(text: &[u8]) -> bool {
     as_number(text).is_some_and(|number| i32::try_from(number).is_err())
 }
 
-/// Whether an argument read as a period or a time lies beyond any test.
+/// Whether an argument, read as a period or a time, does not pass during a test.
 pub fn is_far(text: &[u8]) -> bool {
     as_number(text).is_some_and(|number| number > 60_000)
 }

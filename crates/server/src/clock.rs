@@ -1,4 +1,4 @@
-//! Time: milliseconds since 1970 for expiry, and the processor's counter for how long commands take.
+//! Time: the system's clock for expiry, and the processor's time stamp counter for the duration of commands.
 
 use std::{
     sync::{
@@ -8,19 +8,20 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Milliseconds since 1970.
+/// The system's clock, in milliseconds since 1970.
 #[inline]
 pub fn now_ms() -> i64 {
     now_us() / 1000
 }
 
-/// Microseconds since 1970.
+/// The system's clock, in microseconds since 1970.
 #[inline]
 pub fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
 
-/// The processor's time stamp counter: a few nanoseconds to read, where the system's clock takes tens.
+/// The processor's time stamp counter. It takes a few nanoseconds to read; the system's clock takes tens. On processors other than x86-64,
+/// a tick is a microsecond of the system's clock.
 #[inline]
 pub fn ticks() -> u64 {
     #[cfg(target_arch = "x86_64")]
@@ -36,22 +37,22 @@ pub fn ticks() -> u64 {
 
 static START: LazyLock<(u64, Instant)> = LazyLock::new(|| (ticks(), Instant::now()));
 
-/// Starts the comparison of ticks with the system's clock.
+/// Starts comparing ticks with the system's clock. To be called once, before the other functions that convert ticks.
 pub fn start() {
     LazyLock::force(&START);
 }
 
-/// Microseconds for a number of ticks, by how the counter went since the start.
+/// Converts ticks to microseconds, by the mean speed of the counter since the start.
 pub fn ticks_to_us(count: u64) -> f64 {
     let elapsed_us = START.1.elapsed().as_micros().max(1) as f64;
     let elapsed_ticks = ticks().saturating_sub(START.0).max(1) as f64;
     count as f64 * elapsed_us / elapsed_ticks
 }
 
-/// Ticks of a millisecond, as last measured: for time limits that are looked at often.
+/// The ticks of a millisecond when last measured. It makes checking a time limit cheap.
 static TICKS_PER_MS: AtomicU64 = AtomicU64::new(2_000_000);
 
-/// Measures the ticks of a millisecond.
+/// Measures the ticks of a millisecond again, for [`ticks_of`].
 pub fn measure_ticks() {
     let elapsed_us = START.1.elapsed().as_micros() as u64;
     if elapsed_us > 1000 {
@@ -60,7 +61,7 @@ pub fn measure_ticks() {
     }
 }
 
-/// About how many ticks a short time has.
+/// Converts a short time to ticks, by the last measurement.
 #[inline]
 pub fn ticks_of(time: Duration) -> u64 {
     TICKS_PER_MS.load(Ordering::Relaxed) * time.as_micros() as u64 / 1000

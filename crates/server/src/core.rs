@@ -1,4 +1,4 @@
-//! A core: what one thread has for itself. Nothing here is shared, so nothing here is locked.
+//! The state of one core's thread. No other thread touches it, so it has no locks.
 
 use std::{
     cell::{Cell, RefCell},
@@ -18,47 +18,56 @@ use crate::{
     session::{Watch, wait::Parked},
 };
 
-/// See the module.
+/// A core.
 pub struct Core {
+    /// Counted from 0.
     pub index: usize,
+    /// The state that all cores share.
     pub server: Arc<Server>,
-    /// What this core counts; others only read it.
+    /// This core's counters. Other cores only read them.
     pub counters: Arc<Counters>,
+    /// A copy of the settings, so that reading them takes no lock.
     config: RefCell<Rc<Config>>,
+    /// The generation of the settings that `config` is a copy of.
     generation: Cell<u64>,
-    /// `notify-keyspace-events`, looked at for every event.
+    /// `notify-keyspace-events`. It is here too because every event needs it.
     announced: Cell<NotifyClass>,
+    /// The state of [`Core::random`]; never 0.
     random: Cell<u64>,
-    /// The keys that changed in the command that is running and that have waiters.
+    /// The keys with waiters that the running command has changed.
     pub(crate) ready: RefCell<VecDeque<Ready>>,
-    /// What is left to be done when its shards are free.
+    /// Work that waits for its shards to be free.
     chores: RefCell<VecDeque<Chore>>,
-    /// Notified when a chore is left.
+    /// Notified when a chore is added.
     pub(crate) chore_left: Notify,
-    /// The buffer for the records of the next lock set, where a journal is kept.
+    /// The buffer for the records of the next lock set. Used only while a journal is kept.
     record_buffer: Cell<Vec<u8>>,
 }
 
-/// Something that is still to be done to shards that were not free.
+/// Work on shards that were locked when it came up. The core does it once they are free.
 pub enum Chore {
-    /// Serve the waiters on a key, which its writer could not serve under its locks.
+    /// Serve the waiters of a key whose writer did not hold all the locks that this takes.
     Serve(Ready),
-    /// Take a blocked command off its keys.
+    /// Remove a blocked command, whose wait has ended, from its keys.
     Unpark(Arc<Parked>),
-    /// Take a watch off its keys.
+    /// Remove a watch from its keys.
     Unwatch(Box<Watch>),
 }
 
-/// A key that changed while it had waiters.
+/// A key that has changed and has waiters.
 pub struct Ready {
+    /// The key's database.
     pub database: usize,
+    /// The hash of `key`.
     pub hash: u64,
+    /// The key.
     pub key: Box<[u8]>,
 }
 
 impl Core {
+    /// The core with this index, which is below the server's number of cores.
     pub fn new(index: usize, server: Arc<Server>) -> Core {
-        // In this order: a change in between is seen again, not missed.
+        // The generation is read first: a change in between is then copied twice rather than missed.
         let generation = server.config.generation();
         let config = Rc::new((*server.config.current()).clone());
         Core {
@@ -76,25 +85,25 @@ impl Core {
         }
     }
 
-    /// Leaves something to be done later, in the order of the calls.
+    /// Adds a chore to the end of the queue.
     pub fn leave_chore(&self, chore: Chore) {
         self.chores.borrow_mut().push_back(chore);
         self.chore_left.notify_one();
     }
 
-    /// What is to be done next of what was left.
+    /// Removes the first chore from the queue.
     pub fn next_chore(&self) -> Option<Chore> {
         self.chores.borrow_mut().pop_front()
     }
 
-    /// An empty buffer for records.
+    /// An empty buffer for records, which [`Core::give_record_buffer`] takes back.
     pub fn take_record_buffer(&self) -> Vec<u8> {
         self.record_buffer.take()
     }
 
-    /// Gives a buffer back for the next lock set, unless a large frame has made it large.
+    /// Keeps a buffer for the next lock set, unless a large frame has made it large.
     pub fn give_record_buffer(&self, mut buffer: Vec<u8>) {
-        /// The capacity that is kept.
+        /// The largest capacity that is kept.
         const BYTES_MAX: usize = 64 * 1024;
         if buffer.capacity() <= BYTES_MAX {
             buffer.clear();
@@ -107,7 +116,7 @@ impl Core {
         self.config.borrow().clone()
     }
 
-    /// Takes over settings that were changed.
+    /// Copies the settings again if they have changed.
     #[inline]
     pub fn refresh_config(&self) {
         let generation = self.server.config.generation();
@@ -119,13 +128,13 @@ impl Core {
         }
     }
 
-    /// The classes of events that the settings ask to be announced.
+    /// The classes of events that `notify-keyspace-events` enables.
     #[inline]
     pub fn announced(&self) -> NotifyClass {
         self.announced.get()
     }
 
-    /// 64 random bits (xorshift64*; Vigna 2016): for sampling, not for secrets.
+    /// 64 random bits (xorshift64*; Vigna 2016). For sampling, not for secrets.
     pub fn random(&self) -> u64 {
         let mut x = self.random.get();
         x ^= x >> 12;
@@ -135,7 +144,7 @@ impl Core {
         x.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// The access clock of what runs at this moment.
+    /// The access clock for a command that runs at `now_ms`: LFU or LRU, as `maxmemory-policy` requires.
     #[inline]
     pub fn access_clock(&self, config: &Config, now_ms: i64) -> AccessClock {
         match config.maxmemory_policy {

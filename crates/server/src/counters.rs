@@ -1,4 +1,4 @@
-//! What a core counts. Each core writes its own, without atomic read-modify-write; who wants figures sums over the cores.
+//! Counters. Each core has its own and writes them without atomic read-modify-write operations. Readers sum over the cores.
 
 use std::{
     collections::BTreeMap,
@@ -9,66 +9,83 @@ use parking_lot::Mutex;
 
 use crate::label::CommandLabel;
 
-/// A counter with one writer.
+/// A counter that only one core adds to.
 #[derive(Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds; only the owning core does.
+    /// Adds to it. Only the owning core may call this.
     #[inline]
     pub fn add(&self, amount: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
     }
 
+    /// Its value. Any core may call this.
     #[inline]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Back to zero (CONFIG RESETSTAT); an addition of the owner at this very moment may be lost.
+    /// Sets it to zero (CONFIG RESETSTAT). An addition by the owner at the same moment may be lost, or may undo it.
     pub fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 }
 
-/// What a core counts of one command.
+/// One core's counters for one command (INFO commandstats).
 #[derive(Default)]
 pub struct CommandCounters {
+    /// Calls that ran.
     pub calls: Counter,
-    /// Processor ticks that it ran for.
+    /// Processor ticks that the calls took, all together.
     pub ticks: Counter,
-    /// Refused before it ran.
+    /// Calls that were refused before they ran.
     pub rejected: Counter,
-    /// Ran and answered an error.
+    /// Calls that ran and answered an error.
     pub failed: Counter,
 }
 
-/// The counters of one core, on cache lines of their own.
+/// The counters of one core. They have cache lines of their own.
 #[repr(align(128))]
 pub struct Counters {
+    /// Commands that ran.
     pub commands_processed: Counter,
+    /// Connections that the core was given.
     pub connections_received: Counter,
+    /// Bytes read from clients.
     pub read_bytes: Counter,
+    /// Bytes sent to clients.
     pub written_bytes: Counter,
+    /// Reads from sockets.
     pub reads: Counter,
+    /// Writes to sockets.
     pub writes: Counter,
+    /// Lookups by reading commands that found the key.
     pub keyspace_hits: Counter,
+    /// Lookups by reading commands that did not find the key.
     pub keyspace_misses: Counter,
+    /// Keys that have expired.
     pub expired_keys: Counter,
-    /// Fields of hashes.
+    /// Fields of hashes that have expired.
     pub expired_fields: Counter,
+    /// Keys that were evicted for `maxmemory`.
     pub evicted_keys: Counter,
+    /// Changes of data (INFO: `rdb_changes_since_last_save`).
     pub changes: Counter,
+    /// Error replies.
     pub error_replies: Counter,
-    pub published: Counter,
+    /// Clients disconnected for exceeding an output buffer limit.
     pub output_limit_disconnections: Counter,
+    /// Clients disconnected for exceeding the query buffer limit.
     pub query_limit_disconnections: Counter,
+    /// By [`crate::label::CommandId`].
     by_command: Box<[CommandCounters]>,
-    /// Error replies by their code. A mutex, for errors are seldom.
+    /// The number of error replies by code. A mutex, since errors are rare.
     pub by_error: Mutex<BTreeMap<Box<str>, u64>>,
 }
 
 impl Counters {
+    /// All at zero. `commands` is the number of commands and subcommands.
     pub fn new(commands: usize) -> Counters {
         Counters {
             commands_processed: Counter::default(),
@@ -84,7 +101,6 @@ impl Counters {
             evicted_keys: Counter::default(),
             changes: Counter::default(),
             error_replies: Counter::default(),
-            published: Counter::default(),
             output_limit_disconnections: Counter::default(),
             query_limit_disconnections: Counter::default(),
             by_command: (0..commands).map(|_| CommandCounters::default()).collect(),
@@ -92,7 +108,7 @@ impl Counters {
         }
     }
 
-    /// All back to zero but the changes, which say what is not saved yet.
+    /// Sets all to zero, except for `changes`, which counts what is not saved yet.
     pub fn reset(&self) {
         let counters = [
             &self.commands_processed,
@@ -107,7 +123,6 @@ impl Counters {
             &self.expired_fields,
             &self.evicted_keys,
             &self.error_replies,
-            &self.published,
             &self.output_limit_disconnections,
             &self.query_limit_disconnections,
         ];
@@ -118,24 +133,24 @@ impl Counters {
         self.by_error.lock().clear();
     }
 
-    /// Counts a key that was looked for by a reading command.
+    /// Counts a lookup of a key by a reading command.
     #[inline]
     pub fn lookup(&self, found: bool) {
         if found { self.keyspace_hits.add(1) } else { self.keyspace_misses.add(1) }
     }
 
-    /// A command that found its key will look it up again, as if for the first time.
+    /// Takes back one counted hit, for a command that will be started again and will then repeat its lookup.
     pub fn take_hit_back(&self) {
         self.keyspace_hits.add(u64::MAX);
     }
 
-    /// The counters of a command.
+    /// The counters that a command adds to.
     #[inline]
     pub fn of(&self, command: &CommandLabel) -> &CommandCounters {
         &self.by_command[command.counted_as.index()]
     }
 
-    /// Counts a command that ran so often, for so many ticks in all.
+    /// Counts calls of a command that took `ticks` all together.
     #[inline]
     pub fn ran(&self, command: &CommandLabel, calls: u64, ticks: u64) {
         let counters = self.of(command);
@@ -143,10 +158,10 @@ impl Counters {
         counters.ticks.add(ticks);
     }
 
-    /// The most codes of errors that are kept apart (Redis stops at 128 too): codes may come from clients' scripts.
+    /// The most error codes that are counted separately. Scripts can make up codes, so Redis has a limit of 128 too.
     const ERROR_CODES_MAX: usize = 128;
 
-    /// Counts an error reply by its code, the first word.
+    /// Counts an error reply. The first word of `text`, which has no leading `-`, is its code.
     pub fn error(&self, text: &[u8]) {
         self.error_replies.add(1);
         let code = &*String::from_utf8_lossy(text.split(|&byte| byte == b' ').next().unwrap_or_default());

@@ -1,50 +1,50 @@
-//! The classes of events that `notify-keyspace-events` names (Redis: `notify.c`).
+//! The classes of events that `notify-keyspace-events` enables (Redis: `notify.c`).
 
 use bitflags::bitflags;
 
 bitflags! {
-    /// The classes of events of `notify-keyspace-events`, with Redis's letters.
+    /// The classes of events, each with its letter in `notify-keyspace-events`.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct NotifyClass: u32 {
         /// K: `__keyspace@<db>__:<key>` messages.
         const KEYSPACE = 1;
         /// E: `__keyevent@<db>__:<event>` messages.
         const KEYEVENT = 1 << 1;
-        /// g
+        /// g: commands of no particular type, such as DEL and EXPIRE.
         const GENERIC = 1 << 2;
-        /// $
+        /// $: commands on strings.
         const STRING = 1 << 3;
-        /// l
+        /// l: commands on lists.
         const LIST = 1 << 4;
-        /// s
+        /// s: commands on sets.
         const SET = 1 << 5;
-        /// h
+        /// h: commands on hashes.
         const HASH = 1 << 6;
-        /// z
+        /// z: commands on sorted sets.
         const SORTED_SET = 1 << 7;
-        /// x
+        /// x: a key has expired.
         const EXPIRED = 1 << 8;
-        /// e
+        /// e: a key was evicted.
         const EVICTED = 1 << 9;
-        /// t
+        /// t: commands on streams.
         const STREAM = 1 << 10;
-        /// m, not part of A
+        /// m: a key that was accessed does not exist. Not part of A.
         const KEY_MISS = 1 << 11;
-        /// d
+        /// d: commands on types of modules.
         const MODULE = 1 << 13;
-        /// n, not part of A
+        /// n: a key was created. Not part of A.
         const NEW = 1 << 14;
-        /// o, not part of A
+        /// o: a value was overwritten. Not part of A.
         const OVERWRITTEN = 1 << 15;
-        /// c, not part of A
+        /// c: a key's type has changed. Not part of A.
         const TYPE_CHANGED = 1 << 16;
-        /// A
+        /// A: all classes that are not marked otherwise.
         const ALL = Self::GENERIC.bits() | Self::STRING.bits() | Self::LIST.bits() | Self::SET.bits() | Self::HASH.bits()
             | Self::SORTED_SET.bits() | Self::EXPIRED.bits() | Self::EVICTED.bits() | Self::STREAM.bits() | Self::MODULE.bits();
     }
 }
 
-/// The letters of the classes, in the order in which they are shown; A stands before all others, K, E and m after them.
+/// The letters of the classes, in the order in which CONFIG GET shows them. A comes before them.
 const LETTERS: [(char, NotifyClass); 16] = [
     ('g', NotifyClass::GENERIC),
     ('$', NotifyClass::STRING),
@@ -64,11 +64,11 @@ const LETTERS: [(char, NotifyClass); 16] = [
     ('m', NotifyClass::KEY_MISS),
 ];
 
-/// How many of `LETTERS` are not shown beside an A: g to c, although A does not stand for n, o and c (Redis does so too).
+/// The first n of `LETTERS` are not shown beside an A. They include n, o and c, which are not part of A (Redis has the same quirk).
 const LETTERS_UNDER_ALL: usize = 13;
 
 impl NotifyClass {
-    /// Reads the letters of `notify-keyspace-events`; the error is Redis's.
+    /// Parses the letters of `notify-keyspace-events`. The error is Redis's text for an unknown letter.
     pub fn parse(letters: &[u8]) -> Result<NotifyClass, &'static str> {
         letters.iter().try_fold(NotifyClass::empty(), |classes, &letter| {
             if letter == b'A' {
@@ -88,7 +88,7 @@ impl NotifyClass {
         all.then_some('A').into_iter().chain(self.letters_among(shown)).collect()
     }
 
-    /// The letters with those that CONFIG GET leaves out beside an A.
+    /// The letters, including those that CONFIG GET omits beside an A. Parsing them gives the same classes again.
     pub fn letters_in_full(self) -> String {
         let left_out = self
             .contains(NotifyClass::ALL)

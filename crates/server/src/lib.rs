@@ -1,19 +1,19 @@
-//! Ochre's server. The modules lie on floors, here from the highest to the lowest; each knows its own floor and those below it
-//! (ARCHITECTURE.md has the table, and a test holds it).
+//! Ochre's server. Its modules are layered into floors, shown here from the highest to the lowest. A module imports only from its own floor
+//! and from lower ones (ARCHITECTURE.md has the table, and a test enforces it).
 //!
 //! ```text
 //! start                                          from the command line to a running server
-//! net                                            the threads: one a core, and the acceptor
-//! request                                        the way of a request, from the socket and back
-//! commands, observe                              what each command does; INFO
+//! net                                            the threads: the acceptor, and one for each core
+//! request                                        the path of a request, from the socket and back to it
+//! commands, observe                              the commands; INFO
 //! commands::{table, context, registry, …}        what a command is
-//! server, core, mailroom, notify                 what all cores share, and what each has
-//! session, pubsub                                what is known of a connection; messages between clients
-//! config, log, process, sockets, counters, …     what a process has that serves nobody yet
-//! clock, random, memory, events, label           what everything may speak of
+//! server, core, mailroom, notify                 the state that all cores share, and the state of each core
+//! session, pubsub                                the state of a connection; messages between clients
+//! config, log, process, sockets, counters, …     what does not depend on clients
+//! clock, random, memory, events, label           what depends on nothing else
 //! ```
 //!
-//! Keys and values are crates of their own: `ochre_keyspace` and `ochre_datatypes`.
+//! Keys and values are in crates of their own, `ochre_keyspace` and `ochre_datatypes`.
 
 pub mod clock;
 pub mod commands;
@@ -44,7 +44,8 @@ mod sys;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// How the allocator is set up. Huge pages spare most of the TLB misses of random keys; nothing here forks, so none is ever copied for a
-/// child. A thread of the allocator gives back what has been free for a few seconds, also while nothing is allocated.
+/// The configuration of the allocator. Huge pages avoid most of the TLB misses of random keys. A server that forks would have to copy them
+/// for its child; this one does not fork while it serves. A background thread returns memory that has been free for a few seconds, even
+/// while nothing is allocated.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static ALLOCATOR_CONFIGURATION: &[u8] = b"background_thread:true,thp:always,dirty_decay_ms:3000,muzzy_decay_ms:0\0";

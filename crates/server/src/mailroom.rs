@@ -1,4 +1,4 @@
-//! Mailrooms: the ways in which other threads reach a core.
+//! Mailrooms: how other threads reach a core.
 
 use std::sync::Arc;
 
@@ -7,17 +7,20 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{session::Client, sockets::stream::Accepted};
 
-/// How others reach a core.
+/// The mailroom of one core.
 pub struct Mailroom {
+    /// Connections for the core to serve.
     pub arrivals: mpsc::UnboundedSender<Arrival>,
-    /// Wakes the core's expiry: one of its shards has an earlier deadline.
+    /// Wakes the core's expiry, for example since one of its shards has got an earlier deadline.
     pub deadline: Arc<Notify>,
 }
 
-/// A connection on its way to its core.
+/// An accepted connection on its way to its core.
 pub struct Arrival {
+    /// The socket.
     pub stream: Accepted,
+    /// Its client, which is registered already.
     pub client: Arc<Client>,
-    /// What it is answered in until it says otherwise.
+    /// The protocol of its replies until HELLO changes it.
     pub protocol: Protocol,
 }

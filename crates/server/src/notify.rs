@@ -1,10 +1,10 @@
-//! Keyspace notifications: which events are announced, and their messages (Redis: `notify.c`).
+//! Keyspace notifications: the messages that announce events of keys (Redis: `notify.c`).
 
 use crate::{core::Core, events::NotifyClass, journal::Position, session::delivery::Sending};
 
-/// Announces an event of a key to the subscribers of `__keyspace@<db>__:<key>` and of `__keyevent@<db>__:<event>`, as far as the
-/// configuration asks for events of its class. `position` is that of the change in the journal. Called under the key's lock, so that events
-/// of a key come in the order of its changes.
+/// Announces an event of a key to the subscribers of `__keyspace@<db>__:<key>` and `__keyevent@<db>__:<event>`, if
+/// `notify-keyspace-events` enables its class. `position` is that of the change in the journal. The caller holds the key's lock, so the
+/// events of a key arrive in the order of its changes.
 #[inline]
 pub fn publish(core: &Core, position: Position, class: NotifyClass, event: &str, database: usize, key: &[u8]) {
     let asked = core.announced();

@@ -9,7 +9,7 @@ pub fn seed_64() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// A text of `digits` random hexadecimal digits, as in Redis's run id.
+/// `digits` random hexadecimal digits in lowercase, as in Redis's run id.
 pub fn hex(digits: usize) -> String {
     let mut bytes = vec![0; digits.div_ceil(2)];
     sys::fill_random(&mut bytes);

@@ -7,13 +7,13 @@ const SAMPLES: usize = 16;
 /// The rates of the whole server.
 #[derive(Default)]
 pub struct Rates {
-    /// A mutex, since only the sampler takes it, ten times a second, and INFO.
+    /// A mutex: it is taken only by the sampler, ten times a second, and by INFO.
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// When the last sample was taken, in milliseconds since 1970; 0 before the first.
+    /// When the last sample was taken, in milliseconds since 1970, or 0 before the first.
     sampled_ms: i64,
     /// The counters at the last sample.
     totals: Figures,
@@ -26,16 +26,16 @@ struct State {
 /// One number for each counter that has a rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// Commands that were executed.
+    /// Commands that ran.
     pub commands: f64,
-    /// Bytes that were read from clients.
+    /// Bytes read from clients.
     pub read_bytes: f64,
-    /// Bytes that were sent to clients.
+    /// Bytes sent to clients.
     pub written_bytes: f64,
 }
 
 impl Rates {
-    /// Takes a sample of the server's counters.
+    /// Takes a sample. `totals` are the server's counters at `now_ms`, in milliseconds since 1970.
     pub fn sample(&self, totals: Figures, now_ms: i64) {
         self.state.lock().sample(totals, now_ms);
     }
@@ -51,7 +51,7 @@ impl Rates {
         }
     }
 
-    /// Forgets all samples, after the counters were set to zero.
+    /// Forgets all samples. To be called after the counters were set to zero.
     pub fn reset(&self) {
         *self.state.lock() = State::default();
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mean_of_the_samples() {
+    fn a_rate_is_the_mean_of_the_samples() {
         let rates = Rates::default();
         for i in 0..=16 {
             let totals = Figures { commands: i as f64 * 10.0, ..Figures::default() };

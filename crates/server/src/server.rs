@@ -1,4 +1,4 @@
-//! What all cores share.
+//! The state that all cores share.
 
 use std::{
     sync::{
@@ -26,54 +26,63 @@ use crate::{
     sockets::listening::Listening,
 };
 
-/// See the module.
+/// The server.
 pub struct Server {
+    /// The keys and values.
     pub keyspace: Keyspace,
+    /// The settings.
     pub config: ConfigStore,
+    /// All clients by id.
     pub clients: Registry,
+    /// Channels, patterns and their subscribers.
     pub pubsub: PubSub,
+    /// The log of effects.
     pub journal: Journal,
+    /// CLIENT PAUSE.
     pub pause: Pause,
-    /// The counters of each core.
+    /// The counters of each core, by its index.
     pub counters: Box<[Arc<Counters>]>,
-    /// Connections that were not let in.
+    /// The number of connections refused since the start or CONFIG RESETSTAT.
     pub refused_connections: AtomicU64,
+    /// When the server started, for uptimes.
     pub started: Instant,
-    /// Milliseconds since 1970.
+    /// When the server started, in milliseconds since 1970.
     pub started_ms: i64,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
-    /// Ends the server when notified.
+    /// Shuts the server down when notified.
     pub stop: Notify,
+    /// The listeners, which CONFIG SET can change.
     pub listening: Listening,
-    /// What happens a second.
+    /// The rates per second that INFO shows.
     pub rates: Rates,
-    /// 40 hexadecimal digits that name the history of the data. A mutex, for it is read by INFO and changed by DEBUG alone.
+    /// 40 hexadecimal digits that name the history of the data. A mutex: only INFO reads it, and only DEBUG changes it.
     replication_id: Mutex<String>,
     active_expiry: AtomicBool,
-    /// 0 for the default.
+    /// See [`Server::plain_len_min`]; 0 if it is not set.
     plain_len_min: AtomicU32,
     mailrooms: Box<[Mailroom]>,
     next_core: AtomicUsize,
     memory: MemoryFigure,
 }
 
-/// The memory in use, measured again when it is older than a few milliseconds: a measurement takes the allocator's locks.
+/// The memory in use. It is cached for a few milliseconds, since a measurement takes the allocator's locks.
 struct MemoryFigure {
     measured_ms: AtomicI64,
     bytes: AtomicUsize,
-    /// When the server had just started.
+    /// The memory in use right after the start.
     initial_bytes: usize,
-    /// The most that was measured, and when, in seconds since 1970.
+    /// The most that was measured.
     peak_bytes: AtomicUsize,
+    /// When that was, in seconds since 1970.
     peak_time_s: AtomicI64,
 }
 
-/// How old the figure of memory in use may be.
+/// The age from which the figure is measured again.
 const MEMORY_AGE_MAX: Duration = Duration::from_millis(5);
 
 impl Server {
-    /// `commands` is how many commands are counted.
+    /// A server with one core for each mailroom. `commands` is the number of commands and subcommands, for their counters.
     pub fn new(config: ConfigStore, mailrooms: Vec<Mailroom>, listening: Listening, commands: usize) -> Server {
         let deadlines: Vec<Arc<Notify>> = mailrooms.iter().map(|mailroom| mailroom.deadline.clone()).collect();
         let wake = move |core: usize| deadlines[core].notify_one();
@@ -106,25 +115,25 @@ impl Server {
         }
     }
 
-    /// The core of the next connection: each in turn.
+    /// The core for the next connection: each core in turn.
     pub fn next_core(&self) -> usize {
         self.next_core.fetch_add(1, Ordering::Relaxed) % self.mailrooms.len()
     }
 
-    /// Sends a connection to its core.
+    /// Hands a connection to a core.
     pub fn hand_over(&self, core: usize, arrival: Arrival) {
         if let Err(unsent) = self.mailrooms[core].arrivals.send(arrival) {
-            // The core has stopped: so does the server.
+            // The core has stopped, since the server is shutting down.
             self.clients.remove(&unsent.0.client);
         }
     }
 
-    /// How many cores serve.
+    /// The number of cores.
     pub fn cores(&self) -> usize {
         self.mailrooms.len()
     }
 
-    /// From which length on an element of a long list lies alone, where DEBUG QUICKLIST-PACKED-THRESHOLD says so.
+    /// The length, in bytes, from which on an element of a list has a chunk of its own, if DEBUG QUICKLIST-PACKED-THRESHOLD has set it.
     #[inline]
     pub fn plain_len_min(&self) -> Option<usize> {
         match self.plain_len_min.load(Ordering::Relaxed) {
@@ -133,27 +142,28 @@ impl Server {
         }
     }
 
-    /// Says so; 0 for the default.
+    /// Sets what [`Server::plain_len_min`] returns; 0 for the default.
     pub fn set_plain_len_min(&self, len: u32) {
         self.plain_len_min.store(len, Ordering::Relaxed);
     }
 
-    /// Whether keys are removed when their time comes, without anybody looking at them (DEBUG SET-ACTIVE-EXPIRE).
+    /// Whether expired keys are removed without being accessed (DEBUG SET-ACTIVE-EXPIRE).
     pub fn expires_actively(&self) -> bool {
         self.active_expiry.load(Ordering::Acquire)
     }
 
+    /// Sets whether expired keys are removed without being accessed.
     pub fn set_active_expiry(&self, on: bool) {
         self.active_expiry.store(on, Ordering::Release);
         self.wake_expiry();
     }
 
-    /// Has every core look at its deadlines now.
+    /// Makes every core look for expired keys now.
     pub fn wake_expiry(&self) {
         self.mailrooms.iter().for_each(|mailroom| mailroom.deadline.notify_one());
     }
 
-    /// Bytes in use.
+    /// The memory in use, in bytes. The figure may be a few milliseconds old.
     pub fn used_memory(&self) -> usize {
         let now_ms = clock::now_ms();
         let measured_ms = self.memory.measured_ms.load(Ordering::Relaxed);
@@ -169,31 +179,30 @@ impl Server {
         bytes
     }
 
-    /// The most memory that was in use when somebody looked, in bytes, and when that was, in seconds since 1970.
+    /// The most memory in use at any measurement, in bytes, and the time of that measurement, in seconds since 1970.
     pub fn peak_memory(&self) -> (usize, i64) {
         (self.memory.peak_bytes.load(Ordering::Relaxed), self.memory.peak_time_s.load(Ordering::Relaxed))
     }
 
-    /// Bytes in use when the server had just started.
+    /// The memory in use right after the start, in bytes.
     pub fn initial_memory(&self) -> usize {
         self.memory.initial_bytes
     }
 
-    /// Whether more memory is in use than `maxmemory` allows.
+    /// Whether more than `maxmemory` bytes are in use.
     pub fn is_out_of_memory(&self, maxmemory: u64) -> bool {
         self.used_memory() as u64 > maxmemory
     }
 
-    /// Sets what INFO counts back to zero (CONFIG RESETSTAT).
+    /// Sets the counters and rates of INFO back to zero (CONFIG RESETSTAT).
     pub fn reset_statistics(&self) {
         self.counters.iter().for_each(|counters| counters.reset());
         self.refused_connections.store(0, Ordering::Relaxed);
         self.rates.reset();
     }
 
-    /// Takes a sample for [`Rates`].
+    /// Takes a sample of the counters for [`Rates`], and measures the memory for its peak.
     pub fn sample_rates(&self, now_ms: i64) {
-        // Peaks of memory are seen with the same eye.
         self.used_memory();
         let totals = Figures {
             commands: self.sum(|counters| counters.commands_processed.get()) as f64,
@@ -203,12 +212,12 @@ impl Server {
         self.rates.sample(totals, now_ms);
     }
 
-    /// The name of the data's history, in 40 hexadecimal digits.
+    /// 40 hexadecimal digits that name the history of the data (INFO: `master_replid`).
     pub fn replication_id(&self) -> String {
         self.replication_id.lock().clone()
     }
 
-    /// Draws another name for the data's history.
+    /// Gives the history of the data a new random name (DEBUG CHANGE-REPL-ID).
     pub fn change_replication_id(&self) {
         *self.replication_id.lock() = random::hex(40);
     }

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Does what the arguments ask for. Usually that is to run the server until a signal or SHUTDOWN stops it.
+/// Does what the command line asks for. Usually that is to run the server until a signal or SHUTDOWN stops it.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match Invocation::parse(&arguments) {
@@ -43,7 +43,7 @@ fn serve(sources: &Sources) -> ExitCode {
     let supervisor = Supervisor::find(settings.supervised);
     let in_background = settings.daemonize && supervisor == Supervisor::None;
     if in_background && let Err(error) = process::daemonize() {
-        tracing::error!("Can't go to the background: {error}");
+        tracing::error!("Can't run in the background: {error}");
         return ExitCode::FAILURE;
     }
     clock::start();
@@ -60,19 +60,19 @@ fn serve(sources: &Sources) -> ExitCode {
     }
     log::serving(&settings);
     let Some(listeners) = listening::bind(&settings) else { return ExitCode::FAILURE };
-    // Only after binding: if another server has the port, its pid file must not be overwritten.
+    // After binding: if another server has the port, its pid file must not be overwritten.
     let pid_file = PidFile::create(&settings, in_background);
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
-        .expect("the system has an event queue for the process");
+        .expect("the system provides an event queue");
     if let Err(error) = runtime.block_on(run(config, listeners, supervisor)) {
         tracing::error!("{error}");
         return ExitCode::FAILURE;
     }
     if let Some(path) = &settings.unixsocket {
         tracing::info!("Removing the unix socket file.");
-        // Somebody may have removed it already.
+        // An error is harmless: the file may be gone already.
         let _ = std::fs::remove_file(path);
     }
     drop(pid_file);
@@ -80,7 +80,7 @@ fn serve(sources: &Sources) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Reads the configuration, enters its working directory and starts the log.
+/// Reads the configuration, changes to its working directory, renames commands and starts the log.
 fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
     let config = ConfigStore::load(sources)?;
     let settings = config.current();
@@ -92,6 +92,7 @@ fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
     Ok(config)
 }
 
+/// Starts the cores and the acceptors, and returns when the server is to stop.
 async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervisor) -> io::Result<()> {
     let (listening, mut changes) = Listening::new(&listeners);
     let (server, cores) = cores::prepare(config, listening);

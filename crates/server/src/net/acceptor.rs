@@ -1,4 +1,4 @@
-//! The acceptor: it accepts connections and hands them to the cores in turn.
+//! The acceptor: it accepts connections and hands them to the cores, each core in turn.
 
 use std::{collections::HashMap, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -18,14 +18,14 @@ use crate::{
     sockets::{listener::Listener, listening::Change, stream::Accepted},
 };
 
-/// The tasks that accept connections, one for each listener.
+/// The tasks that accept connections, one for each listener. Those of TCP listeners can be stopped by address (CONFIG SET port and bind).
 #[derive(Default)]
 pub struct Acceptors {
     tcp: HashMap<SocketAddr, JoinHandle<io::Result<()>>>,
 }
 
 impl Acceptors {
-    /// Accepts connections on these listeners.
+    /// Starts accepting connections on listeners.
     pub fn start(&mut self, server: &Arc<Server>, listeners: Vec<Listener>) {
         for listener in listeners {
             let address = listener.tcp_address();
@@ -36,7 +36,7 @@ impl Acceptors {
         }
     }
 
-    /// Closes the listeners that are not kept, and accepts on the new ones.
+    /// Closes the TCP listeners that the change does not keep, and starts accepting on the new ones.
     pub fn change(&mut self, server: &Arc<Server>, change: Change) {
         self.tcp.retain(|address, task| {
             let stays = change.kept.contains(address);
@@ -49,10 +49,10 @@ impl Acceptors {
     }
 }
 
-/// The pause after accepting failed, so that the acceptor does not spin while the process is out of file descriptors.
+/// The pause after a failed accept, so that the acceptor does not spin while the process is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Accepts connections until the task is aborted.
+/// Accepts connections until the task is aborted. Returns an error only if the listener cannot be registered with the runtime.
 pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {
     enum Registered {
         Tcp(TcpListener),
@@ -83,7 +83,7 @@ pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {
     }
 }
 
-/// Creates the client of a connection and hands both to a core, or refuses the connection.
+/// Creates a client for the connection and hands both to a core, or refuses the connection.
 fn accept_connection(server: &Arc<Server>, stream: Accepted, peer: Option<SocketAddr>) {
     let config = server.config.current();
     if let Err(refusal) = admit(server, &config, peer) {
@@ -115,7 +115,7 @@ fn accept_connection(server: &Arc<Server>, stream: Accepted, peer: Option<Socket
     server.hand_over(core, Arrival { stream, client, protocol });
 }
 
-/// Whether a connection is accepted. The error is the reply that it gets otherwise.
+/// Checks whether a connection may be served. The error is the reply to send before closing it.
 fn admit(server: &Server, config: &Config, peer: Option<SocketAddr>) -> Result<(), &'static [u8]> {
     if server.clients.len() >= config.maxclients as usize {
         return Err(b"-ERR max number of clients reached\r\n");
@@ -132,10 +132,10 @@ for the default user. In this mode connections are only accepted from the loopba
 external computers, either set a password with the 'requirepass' directive, or, where nobody else can reach the port, disable \
 protected mode with 'CONFIG SET protected-mode no' from the loopback interface.\r\n";
 
-/// Sends a connection the reason for its refusal, and closes it.
+/// Sends the reason for the refusal, and closes the connection.
 fn refuse(stream: Accepted, text: &[u8]) {
     use std::io::Write;
-    // The socket is non-blocking, and its empty buffer has room for the line. A client that has gone already is not told.
+    // The socket is non-blocking, and its send buffer is empty, so the line fits. An error means that the client is gone already.
     let _ = match stream {
         Accepted::Tcp(mut stream) => stream.write(text),
         Accepted::Unix(mut stream) => stream.write(text),

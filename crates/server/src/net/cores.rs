@@ -1,4 +1,4 @@
-//! Cores: one thread each, with a runtime of its own. A connection stays on the core that it was given to.
+//! The cores: each is a thread with its own runtime. A connection stays on the core that it was given to.
 
 use std::{future::poll_fn, rc::Rc, sync::Arc, thread, time::Duration};
 
@@ -27,11 +27,11 @@ use crate::{
     sockets::{listening::Listening, stream::Stream},
 };
 
-/// How many keys are expired before the shard's lock is given back.
+/// The most keys to expire before the shard's lock is released.
 const EXPIRED_PER_LOCK: usize = 16;
-/// For how long a core expires keys before it serves its clients again.
+/// How long a core expires keys before it serves its clients again.
 const EXPIRY_TURN: Duration = Duration::from_micros(250);
-/// How often a core looks after its clients' timeouts and limits.
+/// How often a core checks the timeouts and limits of its clients.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
 
 /// The cores of a server that serve nobody yet: the data may be loaded first.
@@ -63,7 +63,7 @@ impl Prepared {
     }
 }
 
-/// Starts a core's thread.
+/// Starts the thread of core `index`. It takes connections from `arrivals`; `deadline` wakes its expiry ([`crate::mailroom::Mailroom`]).
 fn start(
     index: usize,
     server: Arc<Server>,
@@ -74,13 +74,13 @@ fn start(
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build_local(LocalOptions::default())
-            .expect("the system gives an event queue");
+            .expect("the system provides an event queue");
         runtime.block_on(run(index, server, arrivals, deadline));
     };
-    thread::Builder::new().name(format!("ochre-core-{index}")).spawn(run).expect("the system starts a thread")
+    thread::Builder::new().name(format!("ochre-core-{index}")).spawn(run).expect("the system can start a thread")
 }
 
-/// Takes in arrivals until the server stops.
+/// Starts the core's tasks, and serves arriving connections until the server stops.
 async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedReceiver<Arrival>, deadline: Arc<Notify>) {
     let core = Rc::new(Core::new(index, server));
     let worker = Rc::new(Worker::new(core.clone()));
@@ -91,13 +91,14 @@ async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedRec
         match arrival.stream.register() {
             Ok(stream) => welcome(&worker, stream, arrival.client, arrival.protocol),
             Err(error) => {
-                tracing::warn!("A connection could not be taken over: {error}");
+                tracing::warn!("Registering a client connection: {error}");
                 core.server.clients.remove(&arrival.client);
             }
         }
     }
 }
 
+/// Starts the session of a connection and the task that serves it.
 fn welcome(worker: &Rc<Worker>, stream: Stream, client: Arc<Client>, protocol: ochre_resp::Protocol) {
     let core = &worker.core;
     core.refresh_config();
@@ -108,13 +109,14 @@ fn welcome(worker: &Rc<Worker>, stream: Stream, client: Arc<Client>, protocol: o
     spawn_local(connection::serve(worker.clone(), stream, session));
 }
 
-/// Removes the keys of the core's shards when their time comes, and makes it known.
+/// Removes the keys of the core's shards as they expire, and announces each removal. `earlier` is notified when a shard gets an earlier
+/// deadline, and when expiry may go on.
 async fn expire(core: Rc<Core>, earlier: Arc<Notify>) {
     let server = core.server.clone();
     let mut due = Vec::new();
     loop {
         if server.pause.stops_expiry() || !server.expires_actively() {
-            // Woken when that ends; a pause may also end by its time.
+            // The end of either notifies `earlier`, except for a pause that ends because its time is over.
             let _ = timeout_at(Instant::now() + HOUSEKEEPING, earlier.notified()).await;
             continue;
         }
@@ -133,19 +135,19 @@ async fn expire(core: Rc<Core>, earlier: Arc<Notify>) {
             tokio::task::yield_now().await;
             continue;
         }
-        // A key is gone in the millisecond after its deadline.
+        // A key is expired from the millisecond after its deadline on.
         let wait_ms = next_ms.saturating_sub(clock::now_ms()).saturating_add(1).clamp(1, 60_000);
         let _ = timeout_at(Instant::now() + Duration::from_millis(wait_ms as u64), earlier.notified()).await;
     }
 }
 
-/// Expires a few keys of a shard; whether none is left that is due.
+/// Expires a few keys of a shard. Returns whether no key is left that is due.
 async fn expire_some(core: &Core, shard: usize) -> bool {
     let mut attempt = None;
     loop {
-        // A core without requests learns here which events are asked for.
+        // `notify-keyspace-events` may have changed, and a core without requests has no other occasion to notice.
         core.refresh_config();
-        // What stops expiry may have begun since the shards that are due were counted.
+        // Expiry may have been stopped since the due shards were listed.
         let is_stopped = || core.server.pause.stops_expiry() || !core.server.expires_actively();
         if is_stopped() {
             return true;
@@ -174,7 +176,8 @@ async fn expire_some(core: &Core, shard: usize) -> bool {
     }
 }
 
-/// Looks after what no event tells: clients that are idle too long, outputs that stay above their limits, memory.
+/// Checks regularly what no event reports: clients that are idle for too long, output buffers that stay above their soft limit, and the
+/// rates and the memory that INFO shows.
 async fn housekeeping(core: Rc<Core>) {
     let mut next = Instant::now();
     loop {
@@ -191,7 +194,7 @@ async fn housekeeping(core: Rc<Core>) {
                 tracing::debug!("Closing idle client: id={}", client.id);
                 client.kill();
             } else if client.has_output() {
-                // It measures its limits itself.
+                // Its connection checks the limits of its output.
                 client.wake();
             }
         });

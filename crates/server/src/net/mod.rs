@@ -1,7 +1,7 @@
-//! The threads that serve: one runtime a core, one acceptor.
+//! The server's threads: the acceptor, and one thread for each core.
 //!
-//! - `acceptor.rs`: takes connections in, or refuses them, and gives each to a core.
-//! - `cores.rs`: a core's thread, and the tasks that run on it beside the connections.
+//! - `acceptor.rs`: accepts or refuses connections, and hands each to a core.
+//! - `cores.rs`: the thread of a core, and the tasks that it runs beside those of its connections.
 
 pub mod acceptor;
 pub mod cores;

@@ -1,21 +1,23 @@
-//! A published message: written once for each protocol that a receiver speaks, and shared by all receivers.
+//! A published message. It is encoded once for each protocol, and the receivers share the bytes.
 
 use std::sync::Arc;
 
 use ochre_resp::{Protocol, ReplyWriter};
 
-/// See the module.
+/// A message to the subscribers of a channel or pattern.
 pub struct Message<'a> {
     words: &'a [&'a [u8]],
+    /// By protocol: plain, RESP2, RESP3.
     rendered: [Option<Arc<[u8]>>; 3],
 }
 
 impl<'a> Message<'a> {
+    /// A message that consists of these strings, such as `message`, the channel and the payload.
     pub fn new(words: &'a [&'a [u8]]) -> Message<'a> {
         Message { words, rendered: [None, None, None] }
     }
 
-    /// The message as a client that speaks `protocol` gets it.
+    /// The message in the encoding of `protocol`.
     pub fn rendered(&mut self, protocol: Protocol) -> Arc<[u8]> {
         let words = self.words;
         let slot = match protocol {

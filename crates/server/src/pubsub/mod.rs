@@ -1,17 +1,17 @@
-//! Channels, shard channels and patterns, and who subscribed to them.
+//! Channels, shard channels and patterns, and their subscribers.
 //!
 //! ```text
 //! channels        stripe 0 … 63, each a mutex around: name → subscribers
-//! shard channels  the same, in a space of names of their own
+//! shard channels  the same, in a name space of their own
 //! patterns        one mutex around: pattern → subscribers
 //! ```
 //!
-//! A message is put into its receivers' mailboxes under the lock of its channel's stripe, so that all subscribers of a channel get its
-//! messages in one order. While there are patterns, it is put there under their lock too: then all messages have one order for everybody.
-//! Ranks: shards of keys < stripe < patterns < mailbox.
+//! A message is put into its receivers' mailboxes under the lock of its channel's stripe, so all subscribers of a channel receive its
+//! messages in the same order. While there are patterns, the lock of the patterns is held too, and all subscribers receive all messages in
+//! the same order. Lock ranks: shards of keys < stripe < patterns < mailbox.
 //!
-//! `message.rs` writes a message once for all its receivers. What a session subscribed to lies with the session
-//! (`session/subscriptions.rs`); this is the other direction, from a name to its subscribers.
+//! `message.rs` encodes a message once for all its receivers. This module maps a name to its subscribers; the other direction, from a
+//! session to the names, is in `session/subscriptions.rs`.
 
 mod message;
 
@@ -37,28 +37,28 @@ use crate::session::{
     subscriptions::Subscriptions,
 };
 
-/// See the module.
+/// The subscribers of all channels, shard channels and patterns.
 #[derive(Default)]
 pub struct PubSub {
-    channels: Topics,
-    shard_channels: Topics,
-    /// Sorted, so that a client gets a message once for each of its patterns in the same order every time.
+    channels: Channels,
+    shard_channels: Channels,
+    /// Sorted, so that a client with several matching patterns receives a message for each of them in a fixed order.
     patterns: Mutex<BTreeMap<Name, Subscribers>>,
-    /// How many patterns there are: while there are none, publishing does not take their lock.
+    /// The number of patterns. While it is 0, publishing does not take the lock of the patterns.
     pattern_count: AtomicUsize,
 }
 
-/// The subscribers of a channel or pattern, sorted by their ids. Most channels have few.
+/// The subscribers of a channel or pattern, sorted by id. A vector, since most channels have few.
 #[derive(Default)]
 struct Subscribers(Vec<Arc<Client>>);
 
-/// A space of channels, in stripes that are locked apart from each other. Clients choose the names, so they are hashed with a key.
-struct Topics {
+/// A name space of channels, divided into stripes with a lock each. The hash has a random key, since clients choose the names.
+struct Channels {
     stripes: Box<[Stripe]>,
     hasher: RandomState,
 }
 
-/// A mutex: held for a look-up and for as many pushes into mailboxes as a channel has subscribers. On a cache line of its own.
+/// A mutex: it is held for a lookup and for one push into the mailbox of each subscriber. It has a cache line of its own.
 #[derive(Default)]
 #[repr(align(128))]
 struct Stripe(Mutex<Table>);
@@ -67,44 +67,46 @@ type Table = HashMap<Name, Subscribers>;
 
 const STRIPES: usize = 64;
 
-/// Clients whose cores are to be woken once the locks are given back.
-type Woken = SmallVec<[Arc<Client>; 8]>;
+/// Clients to wake once the locks are released.
+type ToWake = SmallVec<[Arc<Client>; 8]>;
 
 impl PubSub {
-    /// Sends a message to the subscribers of a channel and of the patterns that match it; how many got it, a client counting once for each
-    /// of its subscriptions that match.
+    /// Sends a message to the subscribers of a channel and of the patterns that match it. Returns the number of receivers; a client counts
+    /// once for each of its subscriptions that match.
     pub fn publish(&self, sending: Sending<'_>, channel: &[u8], message: &[u8]) -> usize {
-        let mut woken = Woken::new();
+        let mut to_wake = ToWake::new();
         let channels = self.channels.lock(channel);
         let patterns = (self.pattern_count.load(Ordering::Acquire) > 0).then(|| self.patterns.lock());
         let mut receivers = 0;
         if let Some(subscribers) = channels.get(channel) {
-            receivers += subscribers.send(sending, Message::new(&[b"message", channel, message]), &mut woken);
+            receivers += subscribers.send(sending, Message::new(&[b"message", channel, message]), &mut to_wake);
         }
         for (pattern, subscribers) in patterns.iter().flat_map(|patterns| patterns.iter()) {
             if glob::matches(pattern, channel) {
                 let words: [&[u8]; 4] = [b"pmessage", pattern, channel, message];
-                receivers += subscribers.send(sending, Message::new(&words), &mut woken);
+                receivers += subscribers.send(sending, Message::new(&words), &mut to_wake);
             }
         }
         drop(patterns);
         drop(channels);
-        wake(woken);
+        wake(to_wake);
         receivers
     }
 
-    /// Sends a message to the subscribers of a shard channel; how many got it.
+    /// Sends a message to the subscribers of a shard channel. Returns the number of receivers.
     pub fn publish_to_shard(&self, sending: Sending<'_>, channel: &[u8], message: &[u8]) -> usize {
-        let mut woken = Woken::new();
+        let mut to_wake = ToWake::new();
         let receivers = match self.shard_channels.lock(channel).get(channel) {
-            Some(subscribers) => subscribers.send(sending, Message::new(&[b"smessage", channel, message]), &mut woken),
+            Some(subscribers) => {
+                subscribers.send(sending, Message::new(&[b"smessage", channel, message]), &mut to_wake)
+            }
             None => 0,
         };
-        wake(woken);
+        wake(to_wake);
         receivers
     }
 
-    /// Adds a subscription; whether the session did not have it.
+    /// Adds a subscription. Returns false if the session has it already.
     pub fn subscribe(&self, session: &mut Session, kind: Kind, name: &[u8]) -> bool {
         let client = &session.client;
         let subscriptions = session.subscriptions.get_or_insert_default();
@@ -127,7 +129,7 @@ impl PubSub {
         true
     }
 
-    /// Ends a subscription; whether there was one.
+    /// Ends a subscription. Returns false if the session does not have it.
     pub fn unsubscribe(&self, session: &mut Session, kind: Kind, name: &[u8]) -> bool {
         let Some(subscriptions) = &mut session.subscriptions else { return false };
         if !subscriptions.of_mut(kind).remove(name) {
@@ -141,7 +143,7 @@ impl PubSub {
         true
     }
 
-    /// Ends all subscriptions of a session, without a word to it.
+    /// Ends all subscriptions of a session without sending confirmations.
     pub fn leave(&self, session: &mut Session) {
         let Some(subscriptions) = session.subscriptions.take() else { return };
         for kind in [Kind::Channel, Kind::Pattern, Kind::ShardChannel] {
@@ -152,10 +154,10 @@ impl PubSub {
         Subscriptions::default().show(&session.client);
     }
 
-    /// The channels that have subscribers, as far as a pattern matches them.
+    /// The channels of a kind that have subscribers and match the pattern, if there is one, in no order. `kind` is not `Pattern`.
     pub fn active(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Name> {
         let mut names = Vec::new();
-        for stripe in &self.topics(kind).stripes {
+        for stripe in &self.channels_of(kind).stripes {
             let table = stripe.0.lock();
             names.extend(
                 table.keys().filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name))).cloned(),
@@ -164,32 +166,32 @@ impl PubSub {
         names
     }
 
-    /// How many subscribers a channel has, without those of patterns.
+    /// The number of subscribers of a channel, without those of matching patterns. `kind` is not `Pattern`.
     pub fn subscribers(&self, kind: Kind, channel: &[u8]) -> usize {
-        self.topics(kind).lock(channel).get(channel).map_or(0, |subscribers| subscribers.0.len())
+        self.channels_of(kind).lock(channel).get(channel).map_or(0, |subscribers| subscribers.0.len())
     }
 
-    /// How many channels of a kind, or patterns, have subscribers.
+    /// The number of channels, shard channels or patterns that have subscribers.
     pub fn count(&self, kind: Kind) -> usize {
         match kind {
             Kind::Pattern => self.pattern_count.load(Ordering::Acquire),
             Kind::Channel | Kind::ShardChannel => {
-                self.topics(kind).stripes.iter().map(|stripe| stripe.0.lock().len()).sum()
+                self.channels_of(kind).stripes.iter().map(|stripe| stripe.0.lock().len()).sum()
             }
         }
     }
 
-    fn topics(&self, kind: Kind) -> &Topics {
+    fn channels_of(&self, kind: Kind) -> &Channels {
         match kind {
             Kind::Channel => &self.channels,
             Kind::ShardChannel => &self.shard_channels,
-            Kind::Pattern => unreachable!("patterns are no channels"),
+            Kind::Pattern => unreachable!("a pattern is not a channel"),
         }
     }
 
     fn remove(&self, kind: Kind, name: &[u8], client: u64) {
         if kind != Kind::Pattern {
-            return self.topics(kind).remove(name, client);
+            return self.channels_of(kind).remove(name, client);
         }
         let mut patterns = self.patterns.lock();
         if patterns.get_mut(name).is_some_and(|subscribers| subscribers.remove(client)) {
@@ -199,16 +201,16 @@ impl PubSub {
     }
 }
 
-fn wake(woken: Woken) {
-    woken.iter().for_each(|client| client.waker.wake());
+fn wake(to_wake: ToWake) {
+    to_wake.iter().for_each(|client| client.waker.wake());
 }
 
-impl Topics {
+impl Channels {
     fn lock(&self, channel: &[u8]) -> MutexGuard<'_, Table> {
         self.stripes[self.hasher.hash_one(channel) as usize % STRIPES].0.lock()
     }
 
-    /// Adds a subscriber; the channel's name, as the table has it.
+    /// Adds a subscriber. Returns the channel's name as the table shares it.
     fn add(&self, channel: &[u8], client: &Arc<Client>) -> Name {
         let mut table = self.lock(channel);
         let name = table.get_key_value(channel).map_or_else(|| channel.into(), |(name, _)| name.clone());
@@ -227,18 +229,18 @@ impl Topics {
     }
 }
 
-impl Default for Topics {
-    fn default() -> Topics {
-        Topics { stripes: (0..STRIPES).map(|_| Stripe::default()).collect(), hasher: RandomState::new() }
+impl Default for Channels {
+    fn default() -> Channels {
+        Channels { stripes: (0..STRIPES).map(|_| Stripe::default()).collect(), hasher: RandomState::new() }
     }
 }
 
 impl Subscribers {
-    /// Sends a message to all of them; how many they are.
-    fn send(&self, sending: Sending<'_>, mut message: Message<'_>, woken: &mut Woken) -> usize {
+    /// Sends a message to all subscribers. Returns their number, and adds the clients to wake to `to_wake`.
+    fn send(&self, sending: Sending<'_>, mut message: Message<'_>, to_wake: &mut ToWake) -> usize {
         for client in &self.0 {
             if delivery::put(sending, client, || message.rendered(client.protocol())) {
-                woken.push(client.clone());
+                to_wake.push(client.clone());
             }
         }
         self.0.len()
@@ -250,7 +252,7 @@ impl Subscribers {
         }
     }
 
-    /// Removes one; whether nobody is left.
+    /// Removes a subscriber by its client's id. Returns whether none is left.
     fn remove(&mut self, client: u64) -> bool {
         if let Ok(index) = self.0.binary_search_by_key(&client, |other| other.id) {
             self.0.remove(index);

@@ -1,4 +1,4 @@
-//! Step 4: everything for which a request can be refused or put off, in one ordered list (Redis: `processCommand`).
+//! Step 4: every reason to refuse a request or to hold it back, in one ordered list (Redis: `processCommand`).
 
 use ochre_resp::{Args, Protocol};
 
@@ -10,13 +10,15 @@ use crate::{
     session::{Session, transaction::Queued},
 };
 
-/// What becomes of a request.
+/// The result of checking a request.
 pub enum Verdict {
+    /// It is to be run.
     Run,
-    /// It was added to the transaction.
+    /// It was added to the transaction, and is answered QUEUED.
     Queued,
+    /// It is answered with this error.
     Refused(CommandError),
-    /// CLIENT PAUSE holds it up.
+    /// CLIENT PAUSE holds it, and it is checked again afterwards.
     Paused,
 }
 
@@ -29,22 +31,23 @@ const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
 );
 
-/// The flags of commands that the list may refuse or put off as things stand; all others need the right number of arguments and nothing
-/// else. It is asked once for a batch: what runs in one changes neither settings nor the session, and a pause that begins meanwhile is
-/// seen under the locks.
+/// The flags that make a check necessary at present. A command with none of them is only refused for a wrong number of arguments.
+///
+/// This is computed once for a batch. The commands of a batch change neither the settings nor the session, and a pause that begins
+/// in the meantime is noticed under the locks.
 #[inline]
-pub fn questionable_flags(core: &Core, config: &Config, session: &Session) -> Flags {
+pub fn flags_to_check(core: &Core, config: &Config, session: &Session) -> Flags {
     let is_pausing = core.server.pause.is_on();
     if !session.authenticated || session.in_transaction() || session.is_subscriber() || is_pausing {
         return Flags::all();
     }
-    let mut questionable = Flags::DEBUG;
-    questionable.set(Flags::DENYOOM, config.maxmemory > 0);
-    questionable.set(Flags::WRITE, config.min_replicas_to_write > 0);
-    questionable
+    let mut flags_to_check = Flags::DEBUG;
+    flags_to_check.set(Flags::DENYOOM, config.maxmemory > 0);
+    flags_to_check.set(Flags::WRITE, config.min_replicas_to_write > 0);
+    flags_to_check
 }
 
-/// Goes through the list. A request that is refused while a transaction is queued makes the transaction fail.
+/// Checks a request. A refusal between MULTI and EXEC makes the transaction fail.
 #[inline]
 pub fn check(
     core: &Core,
@@ -61,7 +64,7 @@ pub fn check(
         return Verdict::Refused(error);
     }
     let flags = command.spec.flags;
-    // A write is held up even where it would only be queued.
+    // A pause holds a write even if the write would only be queued.
     if core.server.pause.holds(flags, session) {
         return Verdict::Paused;
     }
@@ -71,7 +74,7 @@ pub fn check(
     Verdict::Run
 }
 
-/// EXEC was refused: that ends the transaction.
+/// Ends the transaction, since EXEC was refused. Returns the error for the client.
 #[cold]
 fn abort_transaction(core: &Core, session: &mut Session, error: &CommandError) -> CommandError {
     session.end_transaction();
@@ -82,14 +85,14 @@ fn abort_transaction(core: &Core, session: &mut Session, error: &CommandError) -
     CommandError::composed([b"EXECABORT Transaction discarded because of: ", reason].concat())
 }
 
-/// A request was refused: the transaction that it was meant for will not run.
+/// Records that a request was refused: if it was to be queued, EXEC will fail.
 pub fn refused(session: &mut Session) {
     if let Some(transaction) = &mut session.transaction {
         transaction.failed = true;
     }
 }
 
-/// The list of refusals.
+/// The reasons to refuse a request, in order.
 #[inline]
 fn refusal(
     core: &Core,
@@ -128,7 +131,8 @@ fn refusal(
 
 #[cold]
 fn wrong_arity(session: &Session, command: &Command, args: Args<'_>) -> CommandError {
-    // Plain lines: words too many are not part of a value by mistake, so the error says that the line is wrong as a whole.
+    // In the plain protocol, words are separated by spaces alone. Surplus words are likely to be a value with spaces, so the whole line is
+    // called wrong.
     let too_many = command.spec.arity > 0 && args.len() > command.spec.arity as usize;
     if session.protocol == Protocol::Plain && too_many {
         return CommandError::SYNTAX;
@@ -144,9 +148,10 @@ fn debug_is_allowed(config: &Config, session: &Session) -> bool {
     }
 }
 
+/// Adds a request to the transaction.
 fn queue(core: &Core, session: &mut Session, command: &'static Command, args: Args<'_>) -> Verdict {
     let Some(transaction) = &mut session.transaction else { return Verdict::Run };
-    // Nothing is kept for a transaction that is sure to fail already.
+    // A transaction that is sure to fail keeps no commands.
     let watch_failed = session.watch.as_ref().is_some_and(|watch| watch.is_changed());
     if !transaction.failed && !watch_failed {
         let mut hashed = Vec::new();

@@ -1,7 +1,8 @@
-//! Steps 1 and 8: the connection. It reads requests, has them served, and sends what is to be sent: the only async file of the way.
+//! Steps 1 and 11: a connection. It reads requests, has them served, and sends the replies. This is the only async file on the path of a
+//! request.
 //!
-//! An idle connection owns no buffers. What is read lies in the core's own buffer; only a half-sent request, and replies that the client
-//! does not take, are kept with the connection.
+//! An idle connection has no buffers. It reads into the buffer of its core and answers in another; only an incomplete request, and replies
+//! that the client does not read, are kept with the connection.
 
 use std::{
     future::poll_fn,
@@ -30,48 +31,52 @@ use crate::{
     sockets::stream::Stream,
 };
 
-/// How much is read at once.
+/// The most bytes to read at once, unless a long request needs more.
 const READ_BYTES: usize = 64 * 1024;
-/// A half-sent request up to this size is put before what is read next; a longer one is read to where it lies.
+/// An incomplete request up to this size is copied to the core's buffer before the next read. The rest of a longer one is read to where the
+/// request is.
 const MOVED_BYTES_MAX: usize = 16 * 1024;
-/// After so many bytes read a connection lets the others of its core run, however short its replies are.
+/// The number of bytes read after which other connections of the core have their turns, however short the replies are.
 const TURN_BYTES: usize = 64 * 1024;
-/// The core's own output buffer is given up beyond this size; and so much unsent output is taken over with its buffer, not copied.
+/// If more output than this is unsent, the connection takes over the core's output buffer instead of copying from it. A core also frees its
+/// output buffer when the buffer has grown beyond this.
 const SHARED_OUTPUT_BYTES_MAX: usize = 512 * 1024;
-/// What a client may send without its request being complete, before it is authenticated (Redis: `readQueryFromClient`).
+/// The query buffer limit of a client that is not authenticated (Redis: `readQueryFromClient`).
 const UNAUTHENTICATED_INPUT_BYTES_MAX: u64 = 1024 * 1024;
-/// Room for a long request is made in steps of this size or of what is there already: a length that is only announced takes no memory.
+/// The buffer of a long request grows by at most this size, or by as much as it holds already: a length that a client only announces takes
+/// no memory.
 const GROWTH_BYTES: usize = 1024 * 1024;
 
-/// See the module.
+/// A connection and its session.
 struct Connection {
     stream: Stream,
     session: Session,
     parser: RequestParser,
-    /// What was read and is not done with.
+    /// What was read and is not yet served.
     input: Vec<u8>,
-    /// How long the request at the front of `input` is known to be.
+    /// The known length of the request at the front of `input`, in bytes.
     wanted: usize,
     /// Whether `input` may hold a complete request.
     unserved: bool,
-    /// What could not be sent at once, of which the first `sent` bytes are sent by now.
+    /// Replies that could not be sent at once.
     output: Vec<u8>,
+    /// The number of bytes of `output` that are sent by now.
     sent: usize,
-    /// Since when the output is above its soft limit.
+    /// When the output exceeded its soft limit, if it still does.
     above_soft_limit_since: Option<Instant>,
-    /// The deadline of what the session waits for.
+    /// The timer of the session's blocked command.
     timer: Option<Pin<Box<Sleep>>>,
-    /// What its next request waits for, which was read already. What is to be sent is sent meanwhile.
+    /// What the next request, which is in `input`, has to wait for. Replies are sent in the meantime.
     held: Option<Unavailable>,
-    /// It ends once the output is sent.
+    /// Whether it ends once the output is sent.
     closing: bool,
-    /// The client has sent all that it will.
+    /// Whether the client has closed its sending direction.
     input_ended: bool,
 }
 
-/// Why the connection stops for now.
+/// Why [`Connection::poll`] is ready.
 enum Stop {
-    /// There is more to do, but other connections have their turn first.
+    /// There is more to do after other connections have had their turns.
     Yield,
     /// The connection has ended.
     End,
@@ -79,7 +84,7 @@ enum Stop {
 
 /// Serves a connection until it ends.
 ///
-/// The connection is made outside of the future, which would have room for its parts beside it, and is not moved any more.
+/// The connection is created outside of the async block. Inside, the future would also reserve space for its parts.
 pub fn serve(worker: Rc<Worker>, stream: Stream, session: Session) -> impl Future<Output = ()> {
     let mut connection = Connection {
         stream,
@@ -105,7 +110,7 @@ pub fn serve(worker: Rc<Worker>, stream: Stream, session: Session) -> impl Futur
 }
 
 impl Connection {
-    /// Does what can be done, until there is nothing to do but wait.
+    /// Reads, serves and sends until it has to wait.
     fn poll(&mut self, worker: &Worker, cx: &mut Context<'_>) -> Poll<Stop> {
         let core = &worker.core;
         self.session.client.waker.register(cx.waker());
@@ -119,13 +124,13 @@ impl Connection {
                 return Poll::Ready(Stop::End);
             }
             output.clear();
-            // What was sent to it before it asked comes before what it is answered.
+            // Messages that arrived before its request come before the reply.
             self.session.take_mail(output);
             self.poll_blocked(core, cx, output);
             self.poll_held(core, cx);
             let mut next = None;
             if !self.serves() {
-                // Reading only tells whether the client is still there.
+                // `watch_for_end` reads instead, only to notice that the client is gone.
             } else if self.unserved {
                 let (session, parser) = (&mut self.session, &mut self.parser);
                 let mut turn = Turn { core, config: &config, session, parser, out: output, work };
@@ -138,7 +143,7 @@ impl Connection {
                         read_bytes += read;
                         next = Some(stopped);
                     }
-                    // What was asked before the end is answered.
+                    // The requests before the end are answered.
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.close(),
                     Err(error) => {
                         tracing::trace!(client = self.session.client.id, %error, "connection lost");
@@ -148,7 +153,7 @@ impl Connection {
             }
             let yields = self.follow(next.as_ref());
             if self.closing {
-                // Nothing new may keep it from its end.
+                // New messages must not keep it from ending.
                 core.server.pubsub.leave(&mut self.session);
             }
             self.session.take_mail(output);
@@ -174,12 +179,12 @@ impl Connection {
         }
     }
 
-    /// Whether its requests are served at the moment.
+    /// Whether it may serve requests at present.
     fn serves(&self) -> bool {
         !self.closing && self.session.blocked.is_none() && self.held.is_none()
     }
 
-    /// Takes over why serving stopped; whether others are to have their turn.
+    /// Records what to do next after a turn. Returns whether other connections must have their turns first.
     fn follow(&mut self, next: Option<&Next>) -> bool {
         let Some(next) = next else { return false };
         if !matches!(next, Next::Unavailable(Unavailable::Gate | Unavailable::Shard(_))) {
@@ -207,14 +212,14 @@ impl Connection {
         matches!(next, Next::Yield)
     }
 
-    /// Nothing more is served; what is to be sent is sent.
+    /// Stops serving. The connection ends once the output is sent.
     fn close(&mut self) {
         self.closing = true;
         self.session.client.set_flag(ClientFlags::CLOSING, true);
         self.input = Vec::new();
     }
 
-    /// Reads, and serves what was read.
+    /// Reads, and serves what was read. Returns the number of bytes read.
     fn poll_read(
         &mut self,
         core: &Core,
@@ -267,9 +272,9 @@ impl Connection {
         Poll::Ready(Ok((read, next)))
     }
 
-    /// Whether the client has sent more that is not done with than it may.
+    /// Whether the client has exceeded its query buffer limit.
     fn is_above_input_limit(&self, core: &Core, config: &Config) -> bool {
-        // What is queued was sent and is not done with either.
+        // Commands queued since MULTI count too.
         let queued = self.session.client.figures.queued_bytes.load(Ordering::Relaxed);
         let limit = if self.session.authenticated { u64::MAX } else { UNAUTHENTICATED_INPUT_BYTES_MAX };
         let is_above = self.input.len() as u64 + queued > config.client_query_buffer_limit.min(limit);
@@ -280,12 +285,12 @@ impl Connection {
         is_above
     }
 
-    /// How many bytes are kept to be sent.
+    /// The number of bytes kept to be sent.
     fn unsent(&self) -> usize {
         self.output.len() - self.sent
     }
 
-    /// Sends what can be sent, and keeps the rest within its limits.
+    /// Sends what the socket accepts, keeps the rest, and checks its limits. An error means that the connection must end.
     fn poll_write(
         &mut self,
         core: &Core,
@@ -302,7 +307,7 @@ impl Connection {
         let Ok(written) = written else { return Err(()) };
         if kept {
             self.sent += written;
-            // Moved down only when that halves it, so that each byte is moved once on average.
+            // The rest is moved to the front only when at least half is sent, so that each byte is moved at most once on average.
             if self.sent >= self.output.len() - self.sent {
                 self.output.drain(..self.sent);
                 self.sent = 0;
@@ -334,7 +339,7 @@ impl Connection {
         if self.is_above_limits(core, config) { Err(()) } else { Ok(()) }
     }
 
-    /// Whether the output has grown beyond what the configuration allows to this class of client.
+    /// Whether the output exceeds the `client-output-buffer-limit` of the client's class.
     fn is_above_limits(&mut self, core: &Core, config: &Config) -> bool {
         if self.unsent() == 0 {
             self.above_soft_limit_since = None;
@@ -362,7 +367,7 @@ impl Connection {
         above_hard || too_long
     }
 
-    /// Gives back what an idle connection does not need.
+    /// Frees buffers that are empty.
     fn release_memory(&mut self) {
         if self.input.is_empty() && self.input.capacity() > 0 {
             self.input = Vec::new();
@@ -372,7 +377,7 @@ impl Connection {
         }
     }
 
-    /// Answers what the session waits for, where the wait has ended or its time is over.
+    /// If the session is blocked and its wait has ended or timed out, writes the reply and unblocks the session.
     fn poll_blocked(&mut self, core: &Rc<Core>, cx: &mut Context<'_>, output: &mut Vec<u8>) {
         let Some(waiting) = &self.session.blocked else { return };
         let is_late = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
@@ -413,7 +418,7 @@ impl Connection {
         self.session.client.set_flag(ClientFlags::BLOCKED | ClientFlags::HAS_DEADLINE, false);
     }
 
-    /// Takes its blocked command off the keys that it waits for.
+    /// Removes its blocked command from the keys that it waits for.
     fn stop_waiting(&mut self, core: &Core) {
         let parked = self.session.blocked.as_mut().and_then(|waiting| waiting.parked.take());
         if let Some(parked) = parked {
@@ -421,7 +426,7 @@ impl Connection {
         }
     }
 
-    /// Lets the held request go where what it waits for is there; else the connection is woken then.
+    /// Releases the held request if it need not wait any longer. Otherwise the task is woken when that is so.
     fn poll_held(&mut self, core: &Core, cx: &mut Context<'_>) {
         let Some(unavailable) = self.held else { return };
         if locks::poll_available(core, self.session.attempt.as_deref(), unavailable, cx).is_ready() {
@@ -430,8 +435,8 @@ impl Connection {
         }
     }
 
-    /// Starts the timer of the session's wait; whether that is over already. Where a writer is running its command again just now, the
-    /// writer wakes it afterwards.
+    /// Starts the timer of the session's wait. Returns whether the wait has just timed out. It cannot time out while a writer is running
+    /// the command again; the writer then wakes the connection.
     fn arm_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(waiting) = &self.session.blocked else { return false };
         let Some(deadline) = waiting.deadline else { return false };
@@ -439,21 +444,21 @@ impl Connection {
         timer.as_mut().poll(cx).is_ready() && waiting.wait.time_out()
     }
 
-    /// While nothing is served: reads on, so that a client that has gone is noticed. Whether that ends the connection.
+    /// Reads on while nothing is served, to notice that the client is gone. Returns whether the connection must end.
     fn watch_for_end(&mut self, core: &Core, config: &Config, cx: &mut Context<'_>) -> bool {
-        // A request that waits for its locks is run also where the input has ended behind it.
+        // A request that waits for its locks is still run if the input has ended after it.
         if self.serves() || matches!(self.held, Some(Unavailable::Gate | Unavailable::Shard(_))) {
             return false;
         }
-        // A blocked client is still read from, so that its disconnect is noticed before an element is handed to it. Its limit is that of the
-        // query buffer.
+        // A blocked client is still read from, so that its disconnect is noticed before an element is handed to it. It may send as much as
+        // its query buffer limit allows.
         while !self.input_ended && (self.session.blocked.is_some() || self.input.len() <= GROWTH_BYTES) {
             match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Err(_)) => return true,
                 Poll::Ready(Ok(0)) => {
                     self.input_ended = true;
-                    // A client that has closed one direction may still read its replies in the other.
+                    // A client that has closed its sending direction may still read replies.
                     return !self.closing;
                 }
                 Poll::Ready(Ok(_)) if self.closing => self.input.clear(),
@@ -464,7 +469,7 @@ impl Connection {
         false
     }
 
-    /// Takes the session out of everything that knows it.
+    /// Removes the session from everything that refers to it.
     fn end(&mut self, core: &Core) {
         self.session.attempt = None;
         // From here on a writer skips this waiter.

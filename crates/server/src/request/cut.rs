@@ -1,4 +1,4 @@
-//! Step 2: cuts the read buffer into requests, as many as may share a batch.
+//! Step 2: cuts the read buffer into requests, up to the end of a batch.
 
 use ochre_resp::{Args, Cut, Kind, Limits, Protocol, ProtocolError, Span};
 
@@ -14,47 +14,45 @@ use crate::commands::Command;
 const BATCH_MAX: usize = 32;
 /// A request with more arguments runs alone.
 const BATCH_ARGS_MAX: usize = 64;
-/// How many keys lie between asking the processor for a key's shard and for its slots: enough for the shard to arrive meanwhile.
+/// The distance, in keys, between prefetching a key's shard and prefetching its slots. It gives the shard time to arrive in the cache.
 pub(super) const SHARDS_AHEAD: usize = 4;
 
-/// In the plain protocol only: the seed's second word for ending a conversation.
+/// Further names of commands in the plain protocol.
 const PLAIN_ALIASES: &[(&str, &str)] = &[("stop", "quit")];
 
-/// Where cutting stopped.
+/// The result of cutting. The requests of the batch are in the turn's workspace.
 pub(super) struct CutBatch {
-    /// Where the batch's last request ends.
+    /// Where the last request of the batch ends in the input.
     pub(super) batch_end: usize,
-    /// How many spans belong to the batch; those of a request to be run alone follow.
+    /// The number of spans that belong to the batch. After them come the spans of a request that is to be run alone.
     pub(super) spans: usize,
+    /// Why the batch ends there.
     pub(super) stop: Stop,
 }
 
+/// Why a batch ends.
 pub(super) enum Stop {
-    /// The batch is full.
+    /// It is full.
     Full,
-    /// The next request shares no batch.
-    Single {
-        command: &'static Command,
-        end: usize,
-    },
-    Incomplete {
-        wanted: usize,
-    },
-    BadLine {
-        end: usize,
-        error: &'static str,
-    },
+    /// The next request, which ends at `end` in the input, is to be run alone.
+    Single { command: &'static Command, end: usize },
+    /// The next request is incomplete. It has at least `wanted` bytes.
+    Incomplete { wanted: usize },
+    /// The next line, which ends at `end` in the input, is not a request. It is answered with the error, and the connection goes on.
+    BadLine { end: usize, error: &'static str },
+    /// The input is not valid in the protocol. The connection is closed after the error.
     ProtocolError(ProtocolError),
+    /// As [`Lookup::CrossProtocol`].
     CrossProtocol,
 }
 
 impl Turn<'_> {
-    /// Cuts requests off the input from `start` on, while they may share a batch.
+    /// Cuts requests from the input, from `start` on, for as long as they may share a batch.
     pub(super) fn cut_batch(&mut self, input: &mut [u8], start: usize) -> CutBatch {
         let Turn { core, config, session, parser, work, .. } = self;
         work.clear();
         let keyspace = &core.server.keyspace;
-        // A client may send less before it is authenticated.
+        // Requests are limited to a smaller size before authentication.
         let limits = Limits {
             bulk_len_max: config.proto_max_bulk_len as usize,
             unauthenticated: !session.authenticated,
@@ -63,8 +61,8 @@ impl Turn<'_> {
         };
         let aliases = if limits.plain { PLAIN_ALIASES } else { &[] };
         let is_plain = session.is_plain();
-        let questionable = check::questionable_flags(core, config, session);
-        // The command before and its name: pipelines repeat themselves.
+        let flags_to_check = check::flags_to_check(core, config, session);
+        // The previous command and its name. The same command often follows, which saves the lookup.
         let mut before: Option<(Span, &'static Command)> = None;
         let mut at = start;
         let mut slots_asked = 0;
@@ -77,7 +75,7 @@ impl Turn<'_> {
             work.keep_quoted(input, at);
             let end = match parser.cut(input, at, &limits, &mut work.spans) {
                 Ok(Cut::Request { consumed, kind }) => {
-                    // A client that speaks RESP to a listener of plain lines is answered in RESP.
+                    // A client that sends RESP is answered in RESP, even if `inline-replies` is plain.
                     if kind == Kind::Multibulk && session.protocol == Protocol::Plain {
                         session.speak(Protocol::Resp2);
                     }
@@ -105,7 +103,7 @@ impl Turn<'_> {
                         return stopped(Stop::Single { command, end });
                     }
                     before = Some((work.spans[first_span], command));
-                    let verdict = if command.allows_arity(args.len()) && !flags.intersects(questionable) {
+                    let verdict = if command.allows_arity(args.len()) && !flags.intersects(flags_to_check) {
                         Verdict::Run
                     } else {
                         check::check(core, config, session, command, args)

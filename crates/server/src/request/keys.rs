@@ -1,4 +1,4 @@
-//! Step 5: from a request's keys to their hashes, and so to the shards that are to be locked.
+//! Step 5: hashes the keys of a request. The hashes determine the shards to lock.
 
 use ochre_keyspace::Keyspace;
 use ochre_resp::Args;
@@ -9,15 +9,15 @@ use crate::commands::{
     table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
 };
 
-/// Hashes the request's keys into `hashed`: index of the argument and hash, in order. Arguments that do not fit the key specs have no
-/// keys: the command will say what is wrong with them.
+/// Appends the keys of a request to `hashed`, each as the index of the argument and the hash, in the order of the arguments. If the
+/// arguments do not fit the key specs, nothing is appended, and the command will answer what is wrong with them.
 #[inline]
 pub fn hash_into(keyspace: &Keyspace, spec: &CommandSpec, args: Args<'_>, hashed: &mut Vec<(u32, u64)>) {
     if spec.unspecified_keys.is_none()
         && let [KeySpec { begin: BeginSearch::Index(index), find: FindKeys::Range { last: 0, .. }, flags, .. }] =
             spec.keys
     {
-        // One key, the usual case.
+        // A single key, the usual case.
         let index = *index as usize;
         if let Some(key) = args.try_get(index).filter(|_| !flags.contains(KeyFlags::NOT_KEY)) {
             hashed.push((index as u32, keyspace.hash(key).hash));

@@ -1,25 +1,28 @@
-//! Step 3: from a request's words to its command, or to the words that say that there is none.
+//! Step 3: finds the command that a request names, or composes the error for an unknown command.
 
 use ochre_resp::Args;
 
 use crate::commands::{self, Command, CommandError, Flags, error::until_zero};
 
-/// What a request's first words name.
+/// What the first words of a request name.
 pub enum Lookup {
+    /// A command or subcommand.
     Command(&'static Command),
+    /// None: the error for the client.
     Unknown(CommandError),
-    /// The first line of an HTTP request: a browser that was made to talk to us. Its connection is closed, for what follows could be
-    /// commands in a form's body (Redis closes it too).
+    /// The request is a line of an HTTP request, which a malicious web page can make a browser send. The connection is closed, since the
+    /// body could hold commands (Redis: `securityWarningCommand`).
     CrossProtocol,
 }
 
-/// First words of HTTP requests.
+/// The first words of the lines that give an HTTP request away.
 const HTTP_WORDS: [&str; 2] = ["post", "host:"];
 
-/// How much of a name and of the arguments an error repeats.
+/// The most bytes that an error repeats of a name, and of the arguments together.
 const REPEATED_MAX: usize = 128;
 
-/// Finds the command, and the subcommand where it has some. `aliases` are further names (of the plain protocol).
+/// Finds the command, or the subcommand if the command has subcommands. `aliases` are further names with the commands they stand for; the
+/// plain protocol has some.
 #[inline]
 pub fn lookup(args: Args<'_>, aliases: &[(&str, &'static str)]) -> Lookup {
     let name = args.get(0);
@@ -29,7 +32,7 @@ pub fn lookup(args: Args<'_>, aliases: &[(&str, &'static str)]) -> Lookup {
     }
     let subcommand = command.subcommand(args.get(1));
     if command.spec.flags.contains(Flags::PRIVATE_SUBCOMMANDS) {
-        // The command itself answers for subcommands that do not exist, and for wrong numbers of arguments.
+        // The command itself answers if the subcommand does not exist or has a wrong number of arguments.
         return Lookup::Command(subcommand.filter(|found| found.allows_arity(args.len())).unwrap_or(command));
     }
     match subcommand {
@@ -47,7 +50,7 @@ fn unknown(args: Args<'_>, aliases: &[(&str, &'static str)]) -> Lookup {
     let name = args.get(0);
     if let Some((_, stands_for)) = aliases.iter().find(|(alias, _)| name.eq_ignore_ascii_case(alias.as_bytes())) {
         return Lookup::Command(
-            commands::table().command(stands_for.as_bytes()).expect("an alias stands for a command"),
+            commands::table().command(stands_for.as_bytes()).expect("an alias stands for an existing command"),
         );
     }
     if HTTP_WORDS.iter().any(|word| name.eq_ignore_ascii_case(word.as_bytes())) {
@@ -67,7 +70,7 @@ fn unknown(args: Args<'_>, aliases: &[(&str, &'static str)]) -> Lookup {
     Lookup::Unknown(CommandError::composed(text))
 }
 
-/// The beginning of a client's word, up to a zero byte as C prints it.
+/// The first `max` bytes of a word, or fewer if a zero byte ends it as in C.
 fn beginning(word: &[u8], max: usize) -> &[u8] {
     until_zero(&word[..word.len().min(max)])
 }

@@ -1,4 +1,4 @@
-//! A turn: what a core works with while it serves the requests of one connection, and why it stops.
+//! A turn: a core serves the requests of one connection until there are none left or another connection must have its turn.
 
 use ochre_resp::{Args, RequestParser, Span};
 
@@ -10,80 +10,96 @@ use crate::{
     session::Session,
 };
 
-/// See the module.
+/// What a core works with during a turn.
 pub struct Turn<'t> {
+    /// The core.
     pub core: &'t Core,
+    /// The settings, which do not change during a turn.
     pub config: &'t Config,
+    /// The session of the connection.
     pub session: &'t mut Session,
+    /// The parser of the connection, which remembers how far an incomplete request was parsed.
     pub parser: &'t mut RequestParser,
     /// Replies are appended to it.
     pub out: &'t mut Vec<u8>,
+    /// Memory for parsing.
     pub work: &'t mut Workspace,
 }
 
-/// Why a turn is over.
+/// What the connection does next, after a turn.
 pub enum Next {
-    /// All complete requests are answered. The next one is known to be at least this long, in bytes.
-    Read { wanted: usize },
-    /// There is more to serve, but other connections have their turn first.
+    /// It reads on: all complete requests are answered.
+    Read {
+        /// The known length of the next request, in bytes. The request may be longer.
+        wanted: usize,
+    },
+    /// It goes on after other connections have had their turns.
     Yield,
-    /// The next request cannot have its locks: go on when they are available.
+    /// It goes on when the locks of its next request are available.
     Unavailable(Unavailable),
-    /// The session waits for something.
+    /// It goes on when the session is no longer blocked.
     Blocked,
-    /// The connection ends, after what is written is sent.
+    /// It ends, once the output is sent.
     Close,
 }
 
-/// What a core reads into, cuts in and answers in. Its connections use it one after the other.
+/// The buffers of a core. One connection uses them at a time.
 #[derive(Default)]
 pub struct Scratch {
+    /// Requests are read into it.
     pub input: Vec<u8>,
+    /// Replies are written to it.
     pub output: Vec<u8>,
+    /// Memory for parsing.
     pub work: Workspace,
 }
 
-/// Where requests are taken apart.
+/// The parsed requests of a batch.
 #[derive(Default)]
 pub struct Workspace {
-    /// The arguments of all requests of a batch, then of the one after it.
+    /// The arguments of all requests of the batch, then those of the request after it.
     pub(super) spans: Vec<Span>,
-    /// Their keys: index among the request's arguments, and hash.
+    /// The keys of all requests of the batch: the index among the request's arguments, and the hash.
     pub(super) hashed: Vec<(u32, u64)>,
+    /// The requests.
     pub(super) items: Vec<Item>,
     quoted: Vec<QuotedLine>,
 }
 
 /// A request of a batch.
 pub(super) struct Item {
+    /// `None` if the command is unknown.
     pub(super) command: Option<&'static Command>,
-    /// Its arguments among the spans, its keys among the hashes: each begins where the one before ends.
+    /// Where its arguments end among the spans. They begin where those of the request before end.
     pub(super) spans_end: u32,
+    /// Where its keys end among the hashes. They begin where those of the request before end.
     pub(super) hashed_end: u32,
     /// Where it ends in the input.
     pub(super) end: usize,
+    /// The error to answer instead of running it.
     pub(super) refusal: Option<CommandError>,
 }
 
 impl Item {
-    /// Which argument is an element of its key's collection, 0 where none is.
+    /// The index of the argument that is an element of its key's collection, or 0 if there is none.
     #[inline]
     pub(super) fn element(&self) -> usize {
         self.command.map_or(0, |command| command.spec.element.into())
     }
 }
 
-/// An inline command with quotes as it came, and where in the input it lies: cutting unescapes it in place.
+/// A copy of an inline command with quotes. Parsing unescapes such a line in place, so the copy is needed to parse it again.
 struct QuotedLine {
+    /// Where the line begins in the input.
     start: usize,
     line: Vec<u8>,
 }
 
-/// Spans beyond this number are given back after the request that needed them.
+/// The most spans whose memory is kept after the request that needed them.
 const SPANS_KEPT_MAX: usize = 64 * 1024;
 
 impl Workspace {
-    /// Forgets the batch before.
+    /// Makes room for the next batch.
     pub(super) fn clear(&mut self) {
         self.spans.clear();
         self.spans.shrink_to(SPANS_KEPT_MAX);
@@ -104,7 +120,7 @@ impl Workspace {
         }
     }
 
-    /// Keeps an inline command that is about to be cut, if it has quotes.
+    /// Copies the inline command at `start`, which is about to be parsed, if it has quotes.
     #[inline]
     pub(super) fn keep_quoted(&mut self, input: &[u8], start: usize) {
         if input.get(start).is_some_and(|&byte| byte != b'*') {
@@ -121,7 +137,7 @@ impl Workspace {
         }
     }
 
-    /// Makes requests that were cut but not run what they were, so that they can be cut again.
+    /// Undoes parsing for requests that were not run, so that they can be parsed again.
     pub(super) fn put_back(&mut self, parser: &mut RequestParser, input: &mut [u8]) {
         *parser = RequestParser::default();
         for QuotedLine { start, line } in self.quoted.drain(..) {

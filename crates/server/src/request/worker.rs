@@ -1,18 +1,20 @@
-//! A core as its connections use it.
+//! A worker: a core with the memory that its connections share.
 
 use std::{cell::RefCell, rc::Rc};
 
 use super::turn::Scratch;
 use crate::core::Core;
 
-/// See the module.
+/// A core as its connections use it.
 pub struct Worker {
+    /// The core.
     pub core: Rc<Core>,
-    /// The memory that requests are read into, cut and answered in, shared by all connections of the core one after the other.
+    /// The buffers for reading, parsing and answering. One connection uses them at a time.
     pub(super) scratch: RefCell<Scratch>,
 }
 
 impl Worker {
+    /// A worker with empty buffers.
     pub fn new(core: Rc<Core>) -> Worker {
         Worker { core, scratch: RefCell::default() }
     }

@@ -1,4 +1,4 @@
-//! What other connections see of a client: its entry in CLIENT LIST, its mailbox, and the means to end it.
+//! What other connections can see of a client and do to it: its entry in CLIENT LIST, its mailbox, and the means to unblock or to close it.
 
 use std::{
     net::SocketAddr,
@@ -17,71 +17,79 @@ use super::{mailbox::Mailbox, wait::Wait};
 use crate::label::CommandLabel;
 
 bitflags! {
-    /// What CLIENT LIST shows as flags, and what else others ask of a client.
+    /// The state of a client that other connections can see. Most flags have a letter in CLIENT LIST, which comes first here.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct ClientFlags: u32 {
-        /// x: in a transaction
+        /// x: between MULTI and EXEC.
         const MULTI = 1;
-        /// b: waits in a blocking command
+        /// b: blocked in a command such as BLPOP.
         const BLOCKED = 1 << 1;
-        /// d: a watched key was changed
+        /// d: a watched key has changed, so EXEC will fail.
         const DIRTY = 1 << 2;
-        /// c: closed once its replies are sent
+        /// c: to be closed once its replies are sent.
         const CLOSING = 1 << 3;
-        /// U: on a Unix socket
+        /// U: connected through a Unix socket.
         const UNIX_SOCKET = 1 << 4;
-        /// P: has subscriptions
+        /// P: has subscriptions.
         const PUBSUB = 1 << 5;
-        /// e: excluded from client eviction
+        /// e: excluded from client eviction (CLIENT NO-EVICT).
         const NO_EVICT = 1 << 6;
-        /// T: does not touch keys' access clocks
+        /// T: reads do not count as access to a key (CLIENT NO-TOUCH).
         const NO_TOUCH = 1 << 7;
-        /// I: an import source (Valkey)
+        /// I: an import source (Valkey: CLIENT IMPORT-SOURCE).
         const IMPORT_SOURCE = 1 << 8;
-        /// b: CLIENT PAUSE holds its request up
+        /// b: its request is held by CLIENT PAUSE.
         const PAUSED = 1 << 9;
-        /// waits for some time at most
+        /// Blocked with a timeout. Has no letter.
         const HAS_DEADLINE = 1 << 10;
     }
 }
 
-/// See the module.
+/// A connected client, as other connections see it.
 pub struct Client {
+    /// Unique for the life of the server; counted from 1.
     pub id: u64,
-    /// `ip:port`, `[ip]:port`, or `path:0`.
+    /// The client's end of the connection: `ip:port`, `[ip]:port`, or `path:0` for a Unix socket.
     pub address: Box<str>,
+    /// The server's end of the connection, in the same form.
     pub local_address: Box<str>,
+    /// The file descriptor of the socket.
     pub fd: i32,
-    /// The core that serves it.
+    /// The index of the core that serves it.
     pub core: usize,
-    /// Milliseconds since 1970.
+    /// When it connected, in milliseconds since 1970.
     pub created_ms: i64,
-    /// What changes seldom.
+    /// What the client has told about itself. A mutex: it changes seldom, and is read by CLIENT LIST and its like.
     pub details: Mutex<Details>,
-    /// Milliseconds since 1970 of its last command.
+    /// When it last ran a command or moved bytes, in milliseconds since 1970.
     last_active_ms: AtomicI64,
+    /// Null before the first command.
     last_command: AtomicPtr<CommandLabel>,
     flags: AtomicU32,
     database: AtomicU32,
+    /// The version: 2 or 3, or 0 for the plain protocol.
     protocol: AtomicU8,
-    /// Counts for CLIENT LIST: each is written by the client's core only.
+    /// Counts for CLIENT LIST. Only the client's own core writes them.
     pub figures: Figures,
-    /// What others sent to it.
+    /// What other connections have sent to it.
     pub mailbox: Mailbox,
     killed: AtomicBool,
-    /// Whether it sent or took bytes since its core last looked.
+    /// Whether it has sent or received bytes since [`Client::note_activity`] last looked.
     active: AtomicBool,
-    /// What it waits for at the moment, for others to end it. A mutex: touched when a wait begins or is ended from outside.
+    /// The wait that it is in, if any, where other connections can end it. A mutex: it is taken only when a wait begins or ends.
     pub(crate) wait: Mutex<Option<Arc<Wait>>>,
-    /// Wakes its connection.
+    /// Wakes the task of its connection.
     pub(crate) waker: AtomicWaker,
 }
 
-/// What a client said of itself.
+/// What a client has told about itself. Each field is empty until then.
 #[derive(Default)]
 pub struct Details {
+    /// CLIENT SETNAME.
     pub name: Box<[u8]>,
+    /// CLIENT SETINFO LIB-NAME.
     pub library_name: Box<[u8]>,
+    /// CLIENT SETINFO LIB-VER.
     pub library_version: Box<[u8]>,
     /// CLIENT CAPA (Valkey): `r` for redirect.
     pub capabilities: Box<str>,
@@ -90,30 +98,41 @@ pub struct Details {
 /// Figures of CLIENT LIST.
 #[derive(Default)]
 pub struct Figures {
+    /// Channels that it is subscribed to.
     pub channels: AtomicU32,
+    /// Patterns that it is subscribed to.
     pub patterns: AtomicU32,
+    /// Shard channels that it is subscribed to.
     pub shard_channels: AtomicU32,
+    /// Keys that it watches.
     pub watched_keys: AtomicU32,
-    /// Queued commands and their bytes, while in MULTI.
+    /// Commands queued since MULTI.
     pub queued: AtomicU32,
+    /// Bytes of the commands queued since MULTI.
     pub queued_bytes: AtomicU64,
-    /// Bytes that wait to be parsed.
+    /// Bytes that are read and not yet parsed.
     pub input_bytes: AtomicU64,
-    /// Bytes of replies that wait to be sent.
+    /// Bytes of replies that are not yet sent.
     pub output_bytes: AtomicU64,
+    /// Bytes read from it since it connected.
     pub read_bytes: AtomicU64,
+    /// Bytes sent to it since it connected.
     pub written_bytes: AtomicU64,
+    /// Commands that it has run since it connected.
     pub commands: AtomicU64,
 }
 
 /// How CLIENT UNBLOCK ends a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unblock {
+    /// As if its timeout had passed.
     Timeout,
+    /// With the error `UNBLOCKED`.
     Error,
 }
 
 impl Client {
+    /// A client that has just connected to `core`. `address` and `local_address` are in the form of the fields.
     pub fn new(id: u64, address: String, local_address: String, fd: i32, core: usize, now_ms: i64) -> Client {
         Client {
             id,
@@ -137,7 +156,7 @@ impl Client {
         }
     }
 
-    /// Records that it ran commands, of which this was the last.
+    /// Records that it has run `count` commands, the last of them `command`.
     #[inline]
     pub fn ran(&self, command: &'static CommandLabel, count: u64, now_ms: i64) {
         let before = self.figures.commands.load(Ordering::Relaxed);
@@ -146,13 +165,13 @@ impl Client {
         self.last_command.store(std::ptr::from_ref(command).cast_mut(), Ordering::Relaxed);
     }
 
-    /// It sent or took bytes, which need not be whole requests or replies.
+    /// Records that it has sent or received bytes, be it part of a request or of a reply.
     #[inline]
     pub(crate) fn mark_active(&self) {
         self.active.store(true, Ordering::Relaxed);
     }
 
-    /// Takes what `mark_active` said since the last call for activity of this moment.
+    /// Sets the time of its last activity to `now_ms` if it was marked active since the last call. Marking reads no clock.
     pub(crate) fn note_activity(&self, now_ms: i64) {
         if self.active.load(Ordering::Relaxed) {
             self.active.store(false, Ordering::Relaxed);
@@ -160,21 +179,24 @@ impl Client {
         }
     }
 
+    /// When it was last active, in milliseconds since 1970.
     pub fn last_active_ms(&self) -> i64 {
         self.last_active_ms.load(Ordering::Relaxed)
     }
 
-    /// The last command that it ran.
+    /// The last command that it ran, if it ran any.
     pub fn last_command(&self) -> Option<&'static CommandLabel> {
         let command = self.last_command.load(Ordering::Relaxed);
-        // SAFETY: null, or from the `&'static CommandLabel` of `ran`.
+        // SAFETY: the pointer is null or comes from the `&'static CommandLabel` that `ran` was given.
         unsafe { command.as_ref() }
     }
 
+    /// Its flags at this moment.
     pub fn flags(&self) -> ClientFlags {
         ClientFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
     }
 
+    /// Sets or clears a flag.
     pub fn set_flag(&self, flag: ClientFlags, on: bool) {
         if on {
             self.flags.fetch_or(flag.bits(), Ordering::Relaxed);
@@ -183,6 +205,7 @@ impl Client {
         }
     }
 
+    /// The database that it has selected.
     pub fn database(&self) -> usize {
         self.database.load(Ordering::Relaxed) as usize
     }
@@ -191,7 +214,7 @@ impl Client {
         self.database.store(database as u32, Ordering::Relaxed);
     }
 
-    /// The protocol that messages for it are written in.
+    /// The protocol in which messages to it are written.
     pub fn protocol(&self) -> Protocol {
         match self.protocol.load(Ordering::Relaxed) {
             0 => Protocol::Plain,
@@ -209,24 +232,26 @@ impl Client {
         self.protocol.store(number, Ordering::Relaxed);
     }
 
-    /// Closes its connection: at once, or where it is running the command that asks for it, after its replies.
+    /// Closes its connection at once, without sending the replies that are not yet sent. A client that kills itself is closed by
+    /// `Outcome::Close` instead, after its replies.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         self.waker.wake();
     }
 
+    /// Whether it was killed. Its connection ends as soon as its core looks.
     #[inline]
     pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// The wait that it is in. It begins here where it is in none: when a handler has it to give to who is to end it, or when the handler's
-    /// request is put aside.
+    /// The wait that it is in, a new one if it is in none. A handler calls this early to hand the wait to whatever is to end it; otherwise
+    /// the wait begins when the request is put aside.
     pub(crate) fn begin_wait(&self) -> Arc<Wait> {
         self.wait.lock().get_or_insert_default().clone()
     }
 
-    /// Ends its wait in a blocking command, if it waits; whether it did.
+    /// Ends its wait in a blocking command (CLIENT UNBLOCK). Returns whether it was waiting.
     pub fn unblock(&self, how: Unblock) -> bool {
         let ended = self.wait.lock().as_ref().is_some_and(|wait| wait.unblock(how));
         if ended {
@@ -235,23 +260,24 @@ impl Client {
         ended
     }
 
-    /// Wakes its connection.
+    /// Wakes the task of its connection.
     pub fn wake(&self) {
         self.waker.wake();
     }
 
-    /// Whether replies wait to be sent.
+    /// Whether it has replies that are not yet sent.
     pub fn has_output(&self) -> bool {
         self.figures.output_bytes.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether it has neither sent nor taken anything for so long. Who waits or listens is not idle (Redis: `clientsCronHandleTimeout`).
+    /// Whether it has neither sent nor received anything for more than `timeout_ms`. Blocked clients, clients held by a pause, and
+    /// subscribers are never idle (Redis: `clientsCronHandleTimeout`).
     pub fn is_idle_for(&self, timeout_ms: i64, now_ms: i64) -> bool {
         now_ms - self.last_active_ms() > timeout_ms
             && !self.flags().intersects(ClientFlags::BLOCKED | ClientFlags::PAUSED | ClientFlags::PUBSUB)
     }
 
-    /// Whether it comes from this machine.
+    /// Whether it is connected through a Unix socket or from a loopback address.
     pub fn is_local(&self) -> bool {
         self.flags().contains(ClientFlags::UNIX_SOCKET)
             || self.address.parse::<SocketAddr>().is_ok_and(|address| address.ip().to_canonical().is_loopback())
@@ -263,19 +289,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_moves_bytes_or_waits_is_not_idle() {
+    fn a_client_that_moves_bytes_or_is_blocked_is_not_idle() {
         let client = Client::new(1, "127.0.0.1:1".into(), "127.0.0.1:2".into(), 3, 0, 10_000);
         assert!(!client.is_idle_for(1000, 11_000) && client.is_idle_for(1000, 11_001));
         client.mark_active();
         client.note_activity(12_000);
         assert!(!client.is_idle_for(1000, 13_000) && client.is_idle_for(1000, 13_001));
-        // What was noted once is not activity for ever.
+        // Noting again without new activity changes nothing.
         client.note_activity(13_001);
         assert!(client.is_idle_for(1000, 13_001));
-        for waits in [ClientFlags::BLOCKED, ClientFlags::PAUSED, ClientFlags::PUBSUB] {
-            client.set_flag(waits, true);
+        for flag in [ClientFlags::BLOCKED, ClientFlags::PAUSED, ClientFlags::PUBSUB] {
+            client.set_flag(flag, true);
             assert!(!client.is_idle_for(1000, 99_000));
-            client.set_flag(waits, false);
+            client.set_flag(flag, false);
         }
         assert!(client.is_idle_for(1000, 99_000));
     }

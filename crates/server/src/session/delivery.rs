@@ -5,17 +5,21 @@ use std::sync::{Arc, atomic::Ordering};
 use super::{Client, ClientFlags};
 use crate::{config::Config, counters::Counters, journal::Position};
 
-/// What a message is sent with.
+/// What sending a message needs beside the message and its receiver.
 #[derive(Clone, Copy)]
 pub struct Sending<'s> {
+    /// The settings, for the output limits.
     pub config: &'s Config,
+    /// The counters of the sender's core.
     pub counters: &'s Counters,
-    /// How far in the journal the message depends on it.
+    /// The journal position that the message depends on.
     pub position: Position,
 }
 
-/// Puts a message into a client's mailbox; whether its connection is to be woken. A client that already has more waiting than the hard
-/// limit of its class allows is ended instead, for one that never reads must not grow the memory.
+/// Puts a message into a client's mailbox. Returns whether the caller must wake the client's connection.
+///
+/// If the client then has more unsent output than the hard limit of its class allows, it is killed, so that a client that never reads
+/// cannot fill the memory.
 pub fn put(sending: Sending<'_>, client: &Client, message: impl FnOnce() -> Arc<[u8]>) -> bool {
     let Sending { config, counters, position } = sending;
     if client.is_killed() {

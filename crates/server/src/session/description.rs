@@ -1,4 +1,4 @@
-//! A client in one line, as CLIENT LIST shows it: Redis's fields in its order, then Valkey's `capa`.
+//! A client's line in CLIENT LIST: the fields of Redis in its order, then Valkey's `capa`.
 
 use std::sync::atomic::Ordering;
 
@@ -7,14 +7,16 @@ use ochre_resp::{Args, Protocol};
 use super::{Client, ClientFlags, Session};
 use crate::label::CommandLabel;
 
-/// The command that a client is running at this moment, as far as it is known: of the one that asks, mostly.
+/// The command that a client is running. It is known only for the client that asks for the line.
 #[derive(Clone, Copy)]
 pub struct Running<'a> {
+    /// The command or subcommand.
     pub command: &'static CommandLabel,
+    /// The whole request, beginning with the command's name.
     pub args: Args<'a>,
 }
 
-/// The letters of the flags, in the order in which they are shown.
+/// The letters of the flags, in the order in which CLIENT LIST shows them.
 pub const FLAG_LETTERS: [(char, ClientFlags); 9] = [
     ('P', ClientFlags::PUBSUB),
     ('x', ClientFlags::MULTI),
@@ -28,12 +30,12 @@ pub const FLAG_LETTERS: [(char, ClientFlags); 9] = [
 ];
 
 impl Client {
-    /// The line, without its end.
+    /// The line, without a line end.
     pub fn description(&self, now_ms: i64) -> String {
         self.description_while(now_ms, None)
     }
 
-    /// The line of a client that is running a command.
+    /// The line, without a line end, of a client that may be running a command.
     pub fn description_while(&self, now_ms: i64, running: Option<Running<'_>>) -> String {
         let figures = &self.figures;
         let details = self.details.lock();
@@ -87,14 +89,14 @@ impl Client {
     }
 }
 
-/// The letters of a client's flags; N where there are none.
+/// The letters of a client's flags, or `N` if it has none.
 pub fn letters(flags: ClientFlags) -> String {
     let letters: String =
         FLAG_LETTERS.iter().filter(|(_, flag)| flags.intersects(*flag)).map(|(letter, _)| *letter).collect();
     if letters.is_empty() { "N".to_owned() } else { letters }
 }
 
-/// How long a request is on the wire.
+/// The length of a request on the wire, in bytes.
 fn request_len(args: Args<'_>) -> usize {
     let header = |number: usize| 1 + number.to_string().len() + 2;
     header(args.len()) + args.iter().map(|arg| header(arg.len()) + arg.len() + 2).sum::<usize>()

@@ -1,4 +1,5 @@
-//! A client's mailbox: what others send to it, in order, until its own core puts it into its output.
+//! A client's mailbox: the messages that other connections send to it. They stay here in order until the client's own core moves them
+//! to its output.
 
 use std::{
     collections::VecDeque,
@@ -12,25 +13,27 @@ use parking_lot::Mutex;
 
 use crate::journal::Position;
 
-/// See the module.
+/// The mailbox of one client.
 #[derive(Default)]
 pub struct Mailbox {
-    /// Messages as they are sent. A mutex of rank mailbox: taken under a channel's lock, and nothing is locked under it.
+    /// A mutex of rank mailbox: it is taken under a channel's lock, and no other lock is taken under it.
     mail: Mutex<Mail>,
+    /// The length of the messages together. Read without the lock.
     bytes: AtomicUsize,
-    /// Whether there is mail that its core was told of.
+    /// Whether there is mail. The sender that sets it wakes the client.
     announced: AtomicBool,
 }
 
 #[derive(Default)]
 struct Mail {
+    /// In the form in which they are sent.
     messages: VecDeque<Arc<[u8]>>,
-    /// How far in the journal they depend on it.
+    /// The journal position that the messages depend on.
     position: Position,
 }
 
 impl Mailbox {
-    /// Puts a message in, which depends on the journal up to `position`; whether the client is to be woken.
+    /// Adds a message that depends on the journal up to `position`. Returns whether the caller must wake the client.
     pub fn put(&self, message: Arc<[u8]>, position: Position) -> bool {
         let mut mail = self.mail.lock();
         self.bytes.fetch_add(message.len(), Ordering::Relaxed);
@@ -39,17 +42,18 @@ impl Mailbox {
         !self.announced.swap(true, Ordering::AcqRel)
     }
 
-    /// The bytes that wait in it.
+    /// The length of its messages together.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether it holds a message.
     #[inline]
     pub fn has_mail(&self) -> bool {
         self.announced.load(Ordering::Acquire)
     }
 
-    /// Moves what is there to the end of `out`. Returns how far in the journal it depends on it.
+    /// Moves its messages to the end of `out`. Returns the journal position that they depend on.
     pub fn drain_into(&self, out: &mut Vec<u8>) -> Position {
         let mut mail = self.mail.lock();
         let Mail { messages, position } = &mut *mail;

@@ -1,14 +1,14 @@
-//! A session: what the server knows of one connection while it serves it. Only the connection's own core touches it; what others may
-//! see of it, and send to it, is its [`Client`].
+//! A session: the server's state of one connection. Only the connection's own core touches it. What other connections may see of it and
+//! send to it is its [`Client`].
 //!
-//! | file | what it is |
+//! | file | what it holds |
 //! |---|---|
-//! | `client.rs`, `description.rs` | what others see of a connection, and its line in CLIENT LIST |
-//! | `registry.rs` | all clients by their ids |
-//! | `mailbox.rs`, `delivery.rs` | what others send to a client, and the limits of that |
-//! | `subscriptions.rs` | the channels and patterns of a session |
-//! | `transaction.rs` | what was queued since MULTI, and the keys of WATCH |
-//! | `wait.rs` | what a session waits for, and how a wait ends |
+//! | `client.rs`, `description.rs` | a client as other connections see it, and its line in CLIENT LIST |
+//! | `registry.rs` | all clients by id |
+//! | `mailbox.rs`, `delivery.rs` | messages from other connections to a client, and the limits on them |
+//! | `subscriptions.rs` | the channels and patterns that a session is subscribed to |
+//! | `transaction.rs` | the queue of MULTI and the keys of WATCH |
+//! | `wait.rs` | a blocked command, and how its wait ends |
 //! | `pause.rs` | CLIENT PAUSE |
 
 pub mod client;
@@ -33,74 +33,82 @@ pub use client::{Client, ClientFlags};
 pub use transaction::{Transaction, Watch};
 pub use wait::{AwaitedKeys, Block};
 
-/// How many databases there are.
+/// The number of databases.
 pub const DATABASES: usize = 16;
 
-/// See the module.
+/// The state of one connection.
 pub struct Session {
-    /// What other connections see of it.
+    /// The part that other connections see.
     pub client: Arc<Client>,
+    /// The selected database.
     pub database: usize,
+    /// The protocol of the replies.
     pub protocol: Protocol,
+    /// Whether it has given the password, or needs none.
     pub authenticated: bool,
-    /// CLIENT NO-TOUCH: reading does not count as access.
+    /// CLIENT NO-TOUCH: reads do not count as access to a key.
     pub no_touch: bool,
+    /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
-    /// Between MULTI and EXEC or DISCARD.
+    /// Present between MULTI and EXEC or DISCARD.
     pub transaction: Option<Box<Transaction>>,
     /// The keys of WATCH.
     pub watch: Option<Box<Watch>>,
-    /// Channels and patterns that it subscribed to.
+    /// The channels and patterns that it is subscribed to.
     pub subscriptions: Option<Box<Subscriptions>>,
-    /// What a walk that answers in slices left for its next slice.
+    /// The progress of a command that walks the keyspace in slices, such as KEYS, between two slices.
     pub walk: Option<Box<WalkState>>,
-    /// What it waits for, if it waits.
+    /// Present while it is blocked.
     pub blocked: Option<Box<wait::Waiting>>,
-    /// The attempt to lock what its request needs, while the request waits for that.
+    /// The attempt to lock what its request needs, while the request waits for its locks.
     pub attempt: Option<Box<LockAttempt>>,
-    /// How far in the journal the replies that it was given depend on it.
+    /// The journal position that its replies so far depend on.
     pub position: Position,
 }
 
-/// What is kept of a request that could not be given its locks, from one try to the next.
+/// What a request that could not get its locks keeps from one try to the next.
 #[derive(Default)]
 pub struct LockAttempt {
     /// Its place at the gate.
     pub place: Option<Place>,
-    /// How often its shards were busy.
+    /// The number of tries that found its shards busy.
     pub failures: u8,
 }
 
-/// CLIENT REPLY.
+/// Whether replies are sent (CLIENT REPLY).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ReplyMode {
+    /// Replies are sent.
     #[default]
     On,
-    /// Nothing is answered until it is On again.
+    /// No replies are sent until CLIENT REPLY ON.
     Off,
-    /// CLIENT REPLY SKIP was just run: the next command is not answered.
+    /// CLIENT REPLY SKIP has just run: the reply to the next command is not sent.
     SkipNext,
-    /// This command is not answered.
+    /// The reply to the current command is not sent.
     Skip,
 }
 
-/// What a walk over the keyspace keeps between two slices.
+/// What a command that walks the keyspace in slices keeps between two slices.
 #[derive(Debug, Default)]
 pub struct WalkState {
+    /// Where the next slice begins.
     pub position: ScanPosition,
-    /// How many elements were visited.
+    /// The number of entries visited.
     pub visited: usize,
-    /// How many elements `found` holds.
+    /// The number of elements in `found`.
     pub count: usize,
-    /// The elements found so far, as they will be sent; in pieces, since one piece would be moved as a whole each time it grows.
+    /// The elements found so far, as they will be sent. They are kept in pieces, since a single buffer would be copied as a whole each time
+    /// it grows.
     pub found: std::collections::VecDeque<Vec<u8>>,
-    /// Once everything is visited: where a next walk goes on, if anywhere.
+    /// Set at the end of the walk: where the next SCAN goes on, or `None` inside if every entry was visited.
     pub ended: Option<Option<ScanPosition>>,
-    /// The reply, while it is put together of what was found.
+    /// The reply, while the pieces of `found` are being appended to it.
     pub reply: Option<Vec<u8>>,
 }
 
 impl Session {
+    /// The session of a connection that has just been accepted.
     pub fn new(client: Arc<Client>, protocol: Protocol, authenticated: bool) -> Session {
         Session {
             client,
@@ -124,12 +132,12 @@ impl Session {
         self.transaction.is_some()
     }
 
-    /// Whether it has subscriptions, so that a RESP2 client may run a few commands only.
+    /// Whether it has subscriptions. A RESP2 client that has some may run only a few commands.
     pub fn is_subscriber(&self) -> bool {
         self.subscriptions.as_ref().is_some_and(|subscriptions| !subscriptions.is_empty())
     }
 
-    /// Whether nothing about it asks for more than a command's own checks: the state that batches are for.
+    /// Whether its requests may share batches: it is authenticated, has neither a transaction nor subscriptions, and its replies are sent.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.authenticated
@@ -138,7 +146,7 @@ impl Session {
             && self.reply_mode == ReplyMode::On
     }
 
-    /// Leaves the transaction, with what was queued.
+    /// Ends the transaction, and returns it with its queue.
     pub fn end_transaction(&mut self) -> Option<Box<Transaction>> {
         self.client.set_flag(ClientFlags::MULTI, false);
         self.client.figures.queued.store(0, Ordering::Relaxed);
@@ -146,7 +154,7 @@ impl Session {
         self.transaction.take()
     }
 
-    /// Keeps CLIENT LIST's count of queued commands.
+    /// Updates the figures of CLIENT LIST after a command was queued.
     pub fn count_queued(&self) {
         let Some(transaction) = &self.transaction else { return };
         let bytes: usize = transaction.queued.last().map_or(0, |queued| queued.memory_usage());
@@ -155,27 +163,27 @@ impl Session {
         figures.queued_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Stops watching keys. The lock set holds them (`Flags::RELEASES_WATCH`).
+    /// Stops watching keys. The caller has locked them (`Flags::RELEASES_WATCH`).
     pub fn release_watch(&mut self, keys: &Reader<'_>, keyspace: &Keyspace) {
         if let Some(watch) = self.take_watch() {
             watch.release(keys, keyspace);
         }
     }
 
-    /// Takes the watch out of the session. Its keys are still to be released.
+    /// Takes the watch out of the session. The caller must remove it from its keys with [`Watch::release`].
     pub fn take_watch(&mut self) -> Option<Box<Watch>> {
         let watch = self.watch.take()?;
         self.client.figures.watched_keys.store(0, Ordering::Relaxed);
         Some(watch)
     }
 
-    /// Its replies depend on the journal up to here.
+    /// Records that its replies depend on the journal up to `position`.
     #[inline]
     pub fn depends_on(&mut self, position: Position) {
         self.position = self.position.max(position);
     }
 
-    /// Moves what was sent to it by others to the end of `out`.
+    /// Moves the messages in its mailbox to the end of `out`.
     #[inline]
     pub fn take_mail(&mut self, out: &mut Vec<u8>) {
         if self.client.mailbox.has_mail() {
@@ -184,13 +192,13 @@ impl Session {
         }
     }
 
-    /// Selects a database.
+    /// Selects a database, whose index is valid.
     pub fn select(&mut self, database: usize) {
         self.database = database;
         self.client.set_database(database);
     }
 
-    /// Changes the protocol.
+    /// Changes the protocol of its replies and of messages to it.
     pub fn speak(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         self.client.set_protocol(protocol);

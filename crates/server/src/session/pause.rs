@@ -1,4 +1,4 @@
-//! CLIENT PAUSE: requests are held up until its time is over or CLIENT UNPAUSE ends it.
+//! CLIENT PAUSE: requests are held until the pause's time is over or CLIENT UNPAUSE ends it.
 
 use std::{
     sync::atomic::{AtomicI64, AtomicU8, Ordering},
@@ -10,31 +10,34 @@ use parking_lot::Mutex;
 use super::Session;
 use crate::{clock, label::Flags};
 
-/// What is held up.
+/// Which requests are held.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum PauseMode {
+    /// No request.
     None,
     /// Requests that may write.
     Write,
+    /// Every request.
     All,
 }
 
-/// See the module.
+/// The pause of a server.
 pub struct Pause {
+    /// A [`PauseMode`]. It stays set when the time is over, until [`Pause::end_if_over`].
     mode: AtomicU8,
-    /// Milliseconds since 1970.
+    /// When the pause ends, in milliseconds since 1970.
     until_ms: AtomicI64,
-    /// The connections that are held up. A mutex, which also guards changes of the two above: a pause is a rare thing.
+    /// The connections whose requests are held. A mutex, which also guards changes of the two fields above: pauses are rare.
     held: Mutex<Vec<Waker>>,
 }
 
-/// Commands that a pause of writes holds up: those that write, or may make another server write.
+/// The flags of the commands that a pause of writes holds: commands that write or that Redis may replicate.
 const MAY_WRITE: Flags = Flags::WRITE.union(Flags::MAY_REPLICATE);
 
 impl Pause {
-    /// Pauses until a time. Where there is a pause already, the later end and the stricter mode hold (Redis:
-    /// `pauseClientsByClient`).
+    /// Pauses until `until_ms`, in milliseconds since 1970. If there is a pause already, the later end and the stricter mode hold
+    /// (Redis: `pauseClientsByClient`).
     pub fn begin(&self, mode: PauseMode, until_ms: i64) {
         let _held = self.held.lock();
         let before = self.mode(clock::now_ms());
@@ -43,21 +46,21 @@ impl Pause {
         self.mode.store(before.max(mode) as u8, Ordering::Release);
     }
 
-    /// Ends the pause.
+    /// Ends the pause and wakes the connections that it holds.
     pub fn end(&self) {
         let mut held = self.held.lock();
         self.mode.store(PauseMode::None as u8, Ordering::Release);
         held.drain(..).for_each(Waker::wake);
     }
 
-    /// Ends the pause if its time is over. When a pause begins, this is called once its time is over.
+    /// Ends the pause if its time is over. CLIENT PAUSE arranges for a call of this at the pause's end.
     pub fn end_if_over(&self) {
         if self.mode(clock::now_ms()) == PauseMode::None {
             self.end();
         }
     }
 
-    /// What is paused, and for how many milliseconds more (INFO).
+    /// The mode, and how many milliseconds of the pause are left (INFO).
     pub fn state(&self) -> (PauseMode, i64) {
         let now_ms = clock::now_ms();
         let mode = self.mode(now_ms);
@@ -65,7 +68,7 @@ impl Pause {
         (mode, rest_ms)
     }
 
-    /// Whether a session's request is held up, by the flags of its command.
+    /// Whether a session's request is held. `flags` are those of its command.
     #[inline]
     pub fn holds(&self, flags: Flags, session: &Session) -> bool {
         self.mode.load(Ordering::Acquire) != PauseMode::None as u8 && self.holds_now(flags, session)
@@ -92,13 +95,13 @@ impl Pause {
         self.mode.load(Ordering::Acquire) != PauseMode::None as u8 && self.mode(clock::now_ms()) != PauseMode::None
     }
 
-    /// Whether keys stay although their time has come: nothing changes during a pause.
+    /// Whether expired keys are kept: no data changes during a pause.
     #[inline]
     pub fn stops_expiry(&self) -> bool {
         self.is_on()
     }
 
-    /// Ready when no pause holds anybody up.
+    /// Ready when there is no pause. Otherwise the task is woken at the end of the pause.
     pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut held = self.held.lock();
         if self.mode(clock::now_ms()) == PauseMode::None {

@@ -1,4 +1,4 @@
-//! What one session subscribed to.
+//! The subscriptions of one session.
 
 use std::{
     collections::BTreeSet,
@@ -7,18 +7,22 @@ use std::{
 
 use super::{Client, ClientFlags};
 
-/// What a subscription is to.
+/// The kinds of subscriptions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
+    /// To a channel (SUBSCRIBE).
     Channel,
+    /// To all channels that match a pattern (PSUBSCRIBE).
     Pattern,
+    /// To a shard channel (SSUBSCRIBE). Shard channels have a name space of their own.
     ShardChannel,
 }
 
-/// A channel's name or a pattern, shared by the tables and the sessions.
+/// The name of a channel, or a pattern. The table of subscribers and the sessions share it.
 pub type Name = Arc<[u8]>;
 
-/// See the module. Sorted, so that UNSUBSCRIBE without arguments answers in the same order every time.
+/// The channels, patterns and shard channels that a session is subscribed to. They are sorted, so that UNSUBSCRIBE without arguments
+/// answers in a fixed order.
 #[derive(Default)]
 pub struct Subscriptions {
     channels: BTreeSet<Name>,
@@ -27,6 +31,7 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
+    /// The names of one kind.
     pub fn of(&self, kind: Kind) -> &BTreeSet<Name> {
         match kind {
             Kind::Channel => &self.channels,
@@ -35,6 +40,7 @@ impl Subscriptions {
         }
     }
 
+    /// The names of one kind, to be changed.
     pub(crate) fn of_mut(&mut self, kind: Kind) -> &mut BTreeSet<Name> {
         match kind {
             Kind::Channel => &mut self.channels,
@@ -43,11 +49,12 @@ impl Subscriptions {
         }
     }
 
+    /// Whether there is no subscription of any kind.
     pub fn is_empty(&self) -> bool {
         self.channels.is_empty() && self.patterns.is_empty() && self.shard_channels.is_empty()
     }
 
-    /// The count that a confirmation holds: channels and patterns together, shard channels for themselves.
+    /// The count in the confirmation of a subscription: channels and patterns are counted together, shard channels apart.
     pub fn count_with(&self, kind: Kind) -> usize {
         match kind {
             Kind::Channel | Kind::Pattern => self.channels.len() + self.patterns.len(),
@@ -55,7 +62,7 @@ impl Subscriptions {
         }
     }
 
-    /// Shows others how many there are.
+    /// Copies the counts to the client, where CLIENT LIST and INFO read them.
     pub(crate) fn show(&self, client: &Client) {
         client.figures.channels.store(self.channels.len() as u32, Ordering::Relaxed);
         client.figures.patterns.store(self.patterns.len() as u32, Ordering::Relaxed);

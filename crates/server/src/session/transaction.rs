@@ -1,4 +1,4 @@
-//! MULTI's queue and WATCH's keys.
+//! The queue of MULTI and the keys of WATCH.
 
 use std::sync::{
     Arc,
@@ -10,31 +10,34 @@ use ochre_resp::{Args, Span};
 
 use crate::label::CommandLabel;
 
-/// What was queued since MULTI.
+/// The state of a session between MULTI and EXEC.
 #[derive(Default)]
 pub struct Transaction {
+    /// The queued commands in order.
     pub queued: Vec<Queued>,
-    /// Commands that were not kept, for the transaction cannot run any more.
+    /// The number of commands that were answered QUEUED but not kept, since EXEC is sure to fail.
     pub dropped: usize,
-    /// A command was refused while queueing: EXEC will not run.
+    /// Whether a command was refused since MULTI, so that EXEC answers EXECABORT.
     pub failed: bool,
 }
 
-/// One queued command, with its arguments copied.
+/// A command to be run later, with a copy of its arguments.
 pub struct Queued {
+    /// The command or subcommand.
     pub command: &'static CommandLabel,
     buffer: Box<[u8]>,
     spans: Box<[Span]>,
-    /// Its keys: index among the arguments, and hash.
+    /// Its keys: the index of the argument, and the hash.
     pub hashed: Box<[(u32, u64)]>,
 }
 
 impl Queued {
+    /// Copies the arguments of a request. `hashed` is as in [`Queued::hashed`].
     pub fn new(command: &'static CommandLabel, args: Args<'_>, hashed: &[(u32, u64)]) -> Queued {
         Queued::of(command, args.iter(), hashed)
     }
 
-    /// The command with these arguments.
+    /// Copies arguments that need not come from a request.
     pub fn of<'a>(
         command: &'static CommandLabel,
         args: impl Iterator<Item = &'a [u8]> + Clone,
@@ -49,37 +52,40 @@ impl Queued {
         Queued { command, buffer: buffer.into(), spans: spans.into(), hashed: hashed.into() }
     }
 
+    /// The arguments, beginning with the command's name.
     pub fn args(&self) -> Args<'_> {
         Args::new(&self.buffer, &self.spans)
     }
 
-    /// The bytes that it takes, for CLIENT LIST.
+    /// Its size in bytes, for CLIENT LIST.
     pub fn memory_usage(&self) -> usize {
         size_of::<Queued>() + self.buffer.len() + size_of_val(&*self.spans) + size_of_val(&*self.hashed)
     }
 }
 
-/// The keys of WATCH, and whether one of them changed.
+/// The keys of WATCH, and whether one of them has changed.
 #[derive(Default)]
 pub struct Watch {
     /// Database and key.
     pub keys: Vec<(usize, Box<[u8]>)>,
-    /// Set by the writer that changes one of the keys.
+    /// Set by a writer that changes one of the keys.
     pub changed: Arc<AtomicBool>,
 }
 
 impl Watch {
-    /// Takes it off its keys, which are locked.
+    /// Removes the watch from its keys, which `keys` has locked.
     pub fn release(&self, keys: &Reader<'_>, keyspace: &Keyspace) {
         for (database, key) in &self.keys {
             keys.unwatch(*database, keyspace.hash(key), &self.changed);
         }
     }
 
+    /// Whether one of the keys has changed since WATCH.
     pub fn is_changed(&self) -> bool {
         self.changed.load(Ordering::Acquire)
     }
 
+    /// Whether a key is watched.
     pub fn contains(&self, database: usize, key: &[u8]) -> bool {
         self.keys.iter().any(|(other, name)| *other == database && **name == *key)
     }

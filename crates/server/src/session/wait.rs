@@ -1,7 +1,7 @@
-//! A wait: what a session waits for that cannot be answered yet, and the ways in which that ends.
+//! A wait: the state of a blocked command, and the ways in which it ends.
 //!
-//! Several may want to end a wait: its time, CLIENT UNBLOCK, a write that has what it waits for. Each claims it by compare-and-swap;
-//! whoever comes first says what the client is answered.
+//! Its timeout, CLIENT UNBLOCK and a writer that has what the command waits for may race to end it. Each claims the wait by
+//! compare-and-swap, and the first to succeed determines the reply.
 
 use std::{
     ops::Range,
@@ -19,30 +19,31 @@ use parking_lot::Mutex;
 use super::{Client, client::Unblock, transaction::Queued};
 use crate::journal::Position;
 
-/// What a handler asks for that cannot answer yet.
+/// A handler's request to block its client, since it cannot answer yet.
 pub struct Block {
-    /// When it stops waiting; never, if there is none.
+    /// When the wait times out. Without a deadline it never does.
     pub deadline: Option<Instant>,
-    /// What it is answered when the deadline passes.
+    /// Writes the reply for a wait that times out.
     pub on_timeout: fn(&mut ReplyWriter<'_>),
-    /// The keys that may end the wait, where it waits for keys.
+    /// The keys that the command waits for, if it waits for keys.
     pub keys: Option<AwaitedKeys>,
 }
 
-/// To wait for some of the command's keys. When one of them changes, and holds a value of the type, the command is run again, by who
-/// changed it and under the same locks.
+/// The keys that a blocked command waits for. When a writer changes one of them, and it then holds a value of the type, the writer runs
+/// the command again under its own locks.
 pub struct AwaitedKeys {
-    /// Where they are among the arguments.
+    /// The indices of the arguments that are the keys.
     pub keys: Range<usize>,
+    /// The type of value that the command can take from.
     pub value_type: ValueType,
-    /// Also run again where a key is gone, or holds another type.
+    /// Whether the command is also run again when a key was deleted or holds another type, so that it can answer an error.
     pub or_gone: bool,
-    /// What it is run with then, if not with the same arguments; as many of them, and with the same keys.
+    /// The arguments to run the command with then, if they differ from the request's. Their number and the keys must be the same.
     pub args: Option<Vec<Vec<u8>>>,
 }
 
 impl Block {
-    /// To wait for time to pass, and nothing else.
+    /// A wait that no key ends: it ends at the deadline, if there is one, or by [`Wait::unblock`].
     pub fn until(deadline: Option<Instant>, on_timeout: fn(&mut ReplyWriter<'_>)) -> Block {
         Block { deadline, on_timeout, keys: None }
     }
@@ -54,25 +55,35 @@ impl std::fmt::Debug for Block {
     }
 }
 
-/// What a session keeps while it waits.
+/// What a session keeps while it is blocked.
 pub struct Waiting {
+    /// As in [`Block`].
     pub deadline: Option<Instant>,
+    /// As in [`Block`].
     pub on_timeout: fn(&mut ReplyWriter<'_>),
+    /// The state, shared with everything that may end the wait.
     pub wait: Arc<Wait>,
-    /// What is parked with the keys, where it waits for keys.
+    /// The command that is parked with the keys, if it waits for keys.
     pub parked: Option<Arc<Parked>>,
 }
 
-/// See the module.
+/// The state of a wait, which whatever ends it claims.
+///
+/// ```text
+/// WAITING ─▶ TIMED_OUT, UNBLOCKED or UNBLOCKED_WITH_ERROR
+///    ▲ │
+///    │ ▼
+///  SERVING ─▶ SERVED
+/// ```
 #[derive(Default)]
 pub struct Wait {
     state: AtomicU8,
-    /// What it was answered, once it is served. A mutex of rank mailbox: nothing is locked under it.
+    /// The reply and its position in the journal, once the wait is served. A mutex of rank mailbox: no other lock is taken under it.
     reply: Mutex<(Vec<u8>, Position)>,
 }
 
 const WAITING: u8 = 0;
-/// Its command is being run again, which may find that it has to wait on.
+/// A writer is running the command again. The command may still find nothing, and then goes on waiting.
 const SERVING: u8 = 1;
 const SERVED: u8 = 2;
 const TIMED_OUT: u8 = 3;
@@ -81,44 +92,48 @@ const UNBLOCKED_WITH_ERROR: u8 = 5;
 
 /// How a wait ended.
 pub enum WaitEnd {
-    /// With this reply, which depends on the journal up to here.
+    /// A writer served it: the reply, and the journal position that it depends on.
     Served(Vec<u8>, Position),
+    /// It timed out, or CLIENT UNBLOCK ended it as if it had.
     Timeout,
+    /// CLIENT UNBLOCK ended it with an error.
     UnblockedWithError,
 }
 
 impl Wait {
-    fn turn(&self, from: u8, to: u8) -> bool {
+    /// Moves from one state to another. Returns false if it is not in the first.
+    fn transition(&self, from: u8, to: u8) -> bool {
         self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// To run its command again; whether it still waits.
+    /// Claims it to run its command again. Returns false if it has ended or another writer has it. After `true` the caller must call
+    /// [`Wait::give_back`] or [`Wait::serve`].
     pub fn claim(&self) -> bool {
-        self.turn(WAITING, SERVING)
+        self.transition(WAITING, SERVING)
     }
 
-    /// It has to wait on.
+    /// Releases the claim: the command found nothing and goes on waiting.
     pub fn give_back(&self) {
         self.state.store(WAITING, Ordering::Release);
     }
 
-    /// Its command was run, and answers this, which depends on the journal up to `position`.
+    /// Ends a claimed wait with a reply, which depends on the journal up to `position`.
     pub fn serve(&self, reply: Vec<u8>, position: Position) {
         *self.reply.lock() = (reply, position);
         self.state.store(SERVED, Ordering::Release);
     }
 
-    /// Its time is over; whether that ends it.
+    /// Ends it since its time is over. Returns false if it has ended already or is being served.
     pub fn time_out(&self) -> bool {
-        self.turn(WAITING, TIMED_OUT)
+        self.transition(WAITING, TIMED_OUT)
     }
 
-    /// Somebody else ends it; whether it still waited.
+    /// Ends it from outside (CLIENT UNBLOCK). Returns false if it has ended already or is being served.
     pub fn unblock(&self, how: Unblock) -> bool {
-        self.turn(WAITING, if how == Unblock::Timeout { UNBLOCKED } else { UNBLOCKED_WITH_ERROR })
+        self.transition(WAITING, if how == Unblock::Timeout { UNBLOCKED } else { UNBLOCKED_WITH_ERROR })
     }
 
-    /// How it ended, if it has.
+    /// How it ended, or `None` while it goes on. The reply of a served wait can be taken once.
     pub fn end(&self) -> Option<WaitEnd> {
         match self.state.load(Ordering::Acquire) {
             WAITING | SERVING => None,
@@ -132,20 +147,28 @@ impl Wait {
     }
 }
 
-/// A command that is run again when one of its keys changes, and all that it takes to do so on another core.
+/// A blocked command that waits for keys, with everything that a writer on another core needs to run it again.
 pub struct Parked {
+    /// The blocked client.
     pub client: Arc<Client>,
+    /// Its wait, to be claimed first.
     pub wait: Arc<Wait>,
+    /// The command to run.
     pub request: Queued,
-    /// Those of its keys that it waits for.
+    /// The keys that it waits for: the index of the argument, and the hash.
     pub awaited: Vec<(u32, u64)>,
-    /// The one to which it adds an element when it is served, where there is such a one.
+    /// The key that it adds an element to when it is served, if it has one (BLMOVE).
     pub destination: Option<(u32, u64)>,
+    /// As in [`Block`].
     pub deadline: Option<Instant>,
+    /// The database that its client has selected.
     pub database: usize,
+    /// Whether its client has set CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// As in [`AwaitedKeys`].
     pub value_type: ValueType,
+    /// As in [`AwaitedKeys`].
     pub or_gone: bool,
-    /// Who came first.
+    /// The order of arrival: on each key, the waiter with the lowest ticket is served first.
     pub ticket: u64,
 }
