@@ -138,8 +138,10 @@ impl Sizes {
         }
         let [keys, expires, with_expiring_fields, expiry_sum] = sums;
         let size = |count: i64| count.max(0) as usize;
-        let mean =
-            expiry_sum.checked_div(expires.max(0)).map_or(0, |mean| (mean << EXPIRY_UNIT_BITS) + EXPIRY_ORIGIN_MS);
+        let mean = expiry_sum.checked_div(expires.max(0)).map_or(0, |mean| {
+            // Expiries that are centuries away overflow the sum: then the mean is wrong, but nothing else is.
+            (mean << EXPIRY_UNIT_BITS).wrapping_add(EXPIRY_ORIGIN_MS)
+        });
         DatabaseSize {
             keys: size(keys),
             expires: size(expires),
@@ -164,5 +166,45 @@ impl Sizes {
                 b.store(before, Ordering::Relaxed);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_add_to_one_size() {
+        let sizes = Sizes::new(3, 200);
+        for database in [0, 63, 64, 199] {
+            for (core, keys) in [(0, 5), (1, 1), (2, -4)] {
+                sizes.of(core, database).add_keys(keys);
+            }
+            let expiry_ms = EXPIRY_ORIGIN_MS + 1_000_000;
+            sizes.of(0, database).change_expiry(None, Some(expiry_ms));
+            sizes.of(1, database).change_expiry(Some(expiry_ms), Some(expiry_ms + 16));
+            let size = DatabaseSize { keys: 2, expires: 1, with_expiring_fields: 0, mean_expiry_ms: expiry_ms + 16 };
+            assert_eq!(sizes.of_database(database), size);
+        }
+        assert_eq!(sizes.of_database(1), DatabaseSize::default());
+        assert_eq!(sizes.of_database(130), DatabaseSize::default(), "its counts were never made");
+        sizes.swap(64, 130);
+        sizes.clear(0);
+        let keys: Vec<usize> = [0, 63, 64, 130].map(|database| sizes.of_database(database).keys).into();
+        assert_eq!(keys, [0, 2, 0, 2]);
+    }
+
+    #[test]
+    fn the_latest_expiries_overflow_without_a_panic() {
+        let sizes = Sizes::new(1, 1);
+        for expires in 1..40 {
+            sizes.of(0, 0).change_expiry(None, Some(i64::MAX));
+            assert_eq!(sizes.of_database(0).expires, expires);
+        }
+        for _ in 1..40 {
+            sizes.of(0, 0).change_expiry(Some(i64::MAX), None);
+        }
+        sizes.of(0, 0).change_expiry(None, Some(EXPIRY_ORIGIN_MS));
+        assert_eq!(sizes.of_database(0).mean_expiry_ms, EXPIRY_ORIGIN_MS, "the sum is right again");
     }
 }

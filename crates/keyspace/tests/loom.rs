@@ -188,3 +188,70 @@ fn only_one_closes_the_gate() {
         assert_eq!(guarded.get(0), closed);
     });
 }
+
+#[test]
+fn a_lasting_visit_behind_a_closer_is_woken_when_the_closer_gives_up() {
+    loom::model(|| {
+        let guarded = Guarded::new(2);
+        let gate = guarded.keyspace.gate();
+        let inside = gate.enter(0, Visit::Lasting, &mut None).expect("the gate is open");
+        let mut closer = None;
+        assert!(gate.close(&mut closer).is_none());
+        let thread = loom::thread::spawn(move || drop(closer));
+        let (woken, mut place) = (Arc::new(Flag::default()), None);
+        if gate.enter(1, Visit::Lasting, &mut place).is_none() {
+            let waker = Waker::from(woken.clone());
+            let is_turn = gate.poll_turn(place.as_ref(), &mut Context::from_waker(&waker)).is_ready();
+            thread.join().unwrap();
+            assert!(is_turn || woken.is_set(), "the wake-up was lost");
+            assert!(gate.enter(1, Visit::Lasting, &mut place).is_some());
+        }
+        drop(inside);
+    });
+}
+
+/// A brief visit that does not end in time makes the closer open the gate again; the closer's task is woken for another try.
+#[test]
+fn a_closer_that_shut_the_gate_too_early_tries_again() {
+    loom::model(|| {
+        let guarded = Guarded::new(1);
+        let other = guarded.clone();
+        let thread = loom::thread::spawn(move || {
+            let entered = other.try_visit(0, Visit::Brief, &mut None, &[0]);
+            u32::from(entered.is_some_and(|locked| locked.is_ok()))
+        });
+        let (woken, mut place) = (Arc::new(Flag::default()), None);
+        let closed = guarded.try_visit_all(&mut place);
+        let waker = Waker::from(woken.clone());
+        let is_turn = guarded.keyspace.gate().poll_turn(place.as_ref(), &mut Context::from_waker(&waker)).is_ready();
+        let visits = thread.join().unwrap();
+        assert!(is_turn || woken.is_set(), "the wake-up was lost");
+        assert!(closed || guarded.try_visit_all(&mut place));
+        assert_eq!(guarded.get(0), 1 + visits);
+    });
+}
+
+/// The one that unlocks wakes the parked tasks a moment later, when another may have locked the shard again.
+#[test]
+fn a_task_is_woken_though_the_shard_was_locked_again() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let guarded = Guarded::new(3);
+        let holders: Vec<_> = (1..3)
+            .map(|core| {
+                let other = guarded.clone();
+                loom::thread::spawn(move || {
+                    u32::from(other.try_visit(core, Visit::Brief, &mut None, &[0]).expect("the gate is open").is_ok())
+                })
+            })
+            .collect();
+        let woken = Arc::new(Flag::default());
+        let waker = Waker::from(woken.clone());
+        let is_free = guarded.keyspace.poll_free(0, &mut Context::from_waker(&waker)).is_ready();
+        let visits: u32 = holders.into_iter().map(|holder| holder.join().unwrap()).sum();
+        assert!(is_free || woken.is_set(), "the wake-up was lost");
+        assert!(guarded.try_visit(0, Visit::Brief, &mut None, &[0]).expect("the gate is open").is_ok());
+        assert_eq!(guarded.get(0), visits + 1);
+    });
+}
