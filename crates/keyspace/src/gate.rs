@@ -1,8 +1,8 @@
 //! The gate: how one command has the whole keyspace to itself.
 //!
-//! Whatever touches the keyspace is a visit. It enters the gate before it locks its first shard, and leaves after the last. A brief
-//! visit takes microseconds: a batch, a slice of a walk. A lasting visit takes as long as its command does: a union of large sets, a
-//! script, a snapshot's walker. The closer has the keyspace alone once no visit is inside.
+//! Everything that reads or writes the keyspace is a visit. It enters the gate before it locks its first shard, and leaves after it has
+//! unlocked the last. A brief visit takes microseconds: a batch, a slice of a walk. A lasting visit takes as long as its command: a union
+//! of large sets, a script, the walk of a snapshot. A closer has the keyspace to itself once no visit is inside.
 //!
 //! ```text
 //!            a closer queues             no lasting visit is inside
@@ -12,16 +12,16 @@
 //!      the queue holds no closer       brief visits are not out in time   nobody else is inside
 //! ```
 //!
-//! So a long command never makes the others wait for a closer: while it is inside, the gate is not shut. Brief visits go on; only
-//! further lasting visits queue behind the closer, which is why its turn comes. Once the gate is shut, it opens again after a bounded
-//! time: with the closer's work done, or without, where a brief visit takes longer than that (its thread was interrupted).
+//! While a long command is inside, a closer does not make the other cores wait: the gate is not shut yet, and brief visits still enter.
+//! Only further lasting visits queue behind the closer, so that its turn comes. When the gate is shut, the closer waits for the brief visits
+//! that are inside, for a bounded time. If one takes longer, since its thread was interrupted, the gate opens again and the closer retries.
 //!
-//! Nobody starves. Whoever finds that it may not go on takes a [`Place`] in a queue, in order of arrival. The closer at its front waits
-//! for visits that are inside, of which there are finitely many, since no lasting one enters before it. A visit with a place
-//! goes on as soon as no closer is before it and the gate is not shut.
+//! Nobody starves. A visit or a closer that has to wait takes a [`Place`] in a queue, in order of arrival. The closer at the front waits
+//! only for visits that are inside. These are finitely many, since no further lasting visit enters before it. A brief visit in the queue
+//! enters as soon as the gate is not shut, and a lasting visit as soon as, moreover, no closer is before it.
 //!
-//! Entering writes a word of the core's own and reads the state; closing writes the state and reads all words. Both sides write before
-//! they read, in one total order (sequential consistency), so at least one of the two sees the other (Dekker's algorithm).
+//! A visit writes a word of its core, then reads the state. A closer writes the state, then reads the words of all cores. All of this is in
+//! one total order (sequential consistency), so at least one of the two sees the other (Dekker's algorithm).
 
 use std::{
     collections::BTreeMap,
@@ -32,59 +32,60 @@ use std::{
 
 use crate::sync::{AtomicU8, AtomicU32, Holder, Mutex, Ordering, order_write_before_read, spin};
 
-/// All may enter.
+/// Every visit may enter.
 const OPEN: u8 = 0;
-/// A closer is in the queue: no lasting visit enters, unless its place is before the closer's.
+/// A closer is in the queue. A lasting visit enters only if its place is before the closer's.
 const CLAIMED: u8 = 1;
-/// Nobody enters.
+/// No visit may enter.
 const SHUT: u8 = 2;
 
-/// How often a closer looks whether the brief visits are out before it opens the gate again: some tens of microseconds.
+/// How often a closer checks whether the brief visits have left before it opens the gate again. This takes some tens of microseconds.
 const SHUT_TURNS_MAX: u32 = 2000;
 
-/// See the module.
+/// The entrance of the keyspace. See the module.
 pub struct Gate {
+    /// OPEN, CLAIMED or SHUT. It is written under the lock of the queue, and read without.
     state: AtomicU8,
-    /// The visits inside, by core.
+    /// The visits that are inside, by core.
     inside: Box<[Inside]>,
-    /// The places, and the changes of `state`. A mutex: touched where the gate is being closed, and by nobody else. Shared with the
-    /// places, each of which takes itself out.
+    /// The places, and the right to write `state`. A mutex is quick enough, since only closers, and visits that meet one, lock it. It is
+    /// shared with the places, each of which removes itself when it is dropped.
     queue: Arc<Mutex<Queue>>,
 }
 
 /// The visits of one core, on a cache line of their own.
 #[repr(align(128))]
 struct Inside {
-    /// 1 during a brief visit: a core makes one at a time, and nobody else writes the word.
+    /// 1 during a brief visit. A core makes one at a time, and no other core writes the word.
     brief: AtomicU32,
-    /// Lasting visits: any number, since they may be suspended while the core serves others.
+    /// The number of lasting visits. There may be several, since one can be suspended while the core does other work.
     lasting: AtomicU32,
 }
 
 /// How long a visit may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
-    /// Bounded time, some tens of microseconds, on the core's own thread; one at a time for each core.
+    /// A bounded time, of some tens of microseconds. A core makes one such visit at a time.
     Brief,
-    /// Any time.
+    /// Any time. A core may be in several such visits, which take turns on its thread.
     Lasting,
 }
 
-/// Being inside: the gate cannot be closed until it is dropped.
+/// A visit that is inside. The gate cannot be closed until it is dropped.
 pub struct Entered<'g> {
     gate: &'g Gate,
     core: usize,
     visit: Visit,
-    /// A visit stays on its thread: the words and the counts of its core are written without a lock.
+    /// Keeps the visit on the thread of its core, which alone writes the core's word and its counts (see `sizes.rs`).
     stays: PhantomData<*const ()>,
 }
 
-/// Having the keyspace alone, until it is dropped.
+/// A closer that has the keyspace to itself, until it is dropped.
 pub struct Closed<'g> {
     gate: &'g Gate,
 }
 
-/// A place in the queue of a gate, given up when it is dropped.
+/// A place in the queue of a gate. Dropping it gives it up.
 pub struct Place {
     number: u64,
     wants: Wants,
@@ -94,25 +95,29 @@ pub struct Place {
 /// What a place is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wants {
+    /// To enter for a visit.
     Enter(Visit),
+    /// To close the gate.
     Close,
 }
 
-/// The places, by number, in order of arrival.
+/// The queue of a gate.
 #[derive(Default)]
 struct Queue {
     is_shut: bool,
+    /// The places by number, which is the order of arrival.
     places: BTreeMap<u64, Waiting>,
-    /// How many of them are closers'.
+    /// The number of places that are closers'.
     closers: usize,
     last_number: u64,
 }
 
+/// A place, as the queue knows it.
 struct Waiting {
     wants: Wants,
-    /// There once the task waits.
+    /// None until the task waits.
     waker: Option<Waker>,
-    /// The gate was shut for it and had to be opened again: its task lets others run before the next try.
+    /// The gate was shut for this closer, but had to be opened again. Its task yields once before the next try.
     is_retry: bool,
 }
 
@@ -126,8 +131,10 @@ impl Gate {
         }
     }
 
-    /// Enters for a visit. Where it may not enter now, `place` holds its place afterwards: wait with [`Gate::poll_turn`] and try again
-    /// with the same place, or drop it.
+    /// Enters for a visit of a core. If it may not enter now, the result is `None`, and `place` holds its place in the queue: the caller
+    /// waits with [`Gate::poll_turn`] and tries again with the same place, or drops it.
+    ///
+    /// Each core has one thread, which alone enters for it. That thread is not in a brief visit when it begins another.
     #[inline]
     pub fn enter(&self, core: usize, visit: Visit, place: &mut Option<Place>) -> Option<Entered<'_>> {
         let inside = &self.inside[core];
@@ -144,6 +151,7 @@ impl Gate {
         self.enter_by_place(entered, place)
     }
 
+    /// Enters, or leaves and joins the queue, as the queue says.
     #[cold]
     fn enter_by_place<'g>(&'g self, entered: Entered<'g>, place: &mut Option<Place>) -> Option<Entered<'g>> {
         let wants = Wants::Enter(entered.visit);
@@ -151,7 +159,7 @@ impl Gate {
         place.take_if(|place| place.wants == Wants::Close);
         let mut queue = self.queue.lock();
         let number = self.number_of(place, wants, &mut queue);
-        // The last closer may have given its place up.
+        // The state is outdated if the last closer has given its place up.
         self.publish(&queue);
         if queue.may_enter(entered.visit, number) {
             drop(queue);
@@ -161,7 +169,7 @@ impl Gate {
         if number.is_none() {
             *place = Some(self.join(&mut queue, wants));
         }
-        // Leaving may have to lock the queue.
+        // Leaving may lock the queue.
         drop(queue);
         drop(entered);
         None
@@ -169,7 +177,7 @@ impl Gate {
 
     /// Closes the gate, if all others are out. If not, `place` holds the closer's place afterwards, as for [`Gate::enter`].
     ///
-    /// The caller is not inside.
+    /// The calling core is not in a brief visit. It has to wait for its own lasting visits like for those of others.
     pub fn close(&self, place: &mut Option<Place>) -> Option<Closed<'_>> {
         let mut queue = self.queue.lock();
         let number = self.number_of(place, Wants::Close, &mut queue);
@@ -227,13 +235,14 @@ impl Gate {
         Some(place.number)
     }
 
+    /// Takes a new place at the end of the queue.
     fn join(&self, queue: &mut Queue, wants: Wants) -> Place {
         let number = queue.join(wants);
         self.publish(queue);
         Place { number, wants, queue: self.queue.clone() }
     }
 
-    /// Makes the state what the queue says.
+    /// Sets the state to what the queue says.
     fn publish(&self, queue: &Queue) {
         let state = match () {
             () if queue.is_shut => SHUT,
@@ -243,11 +252,12 @@ impl Gate {
         self.state.store(state, Ordering::SeqCst);
     }
 
+    /// Returns whether a lasting visit is inside, or is about to find that it may not enter.
     fn has_lasting_visits(&self) -> bool {
         self.inside.iter().any(|inside| inside.lasting.load(Ordering::SeqCst) != 0)
     }
 
-    /// Ready when it is worth trying again with a place; else the task is woken then.
+    /// Returns `Ready` if it is worth trying again with a place, or if there is no place. Otherwise the task is woken when it may be.
     pub fn poll_turn(&self, place: Option<&Place>, context: &mut Context<'_>) -> Poll<()> {
         let Some(place) = place else { return Poll::Ready(()) };
         let mut queue = self.queue.lock();
@@ -266,7 +276,8 @@ impl Gate {
         Poll::Pending
     }
 
-    /// A lasting visit has left while the gate is claimed: wakes the closer that waits for the last of them.
+    /// Wakes the closer at the front if the last lasting visit has left. It is called by a lasting visit that leaves while the gate is not
+    /// open.
     #[cold]
     fn lasting_visit_left(&self) {
         let waker = {
@@ -279,7 +290,7 @@ impl Gate {
 }
 
 impl Queue {
-    /// Whether a visit may enter; without a number it has no place.
+    /// Returns whether a visit may enter. `number` is that of its place, if it has one.
     fn may_enter(&self, visit: Visit, number: Option<u64>) -> bool {
         let is_behind_closer = || {
             let mut before = self.places.range(..number.unwrap_or(u64::MAX));
@@ -288,11 +299,13 @@ impl Queue {
         !self.is_shut && (visit == Visit::Brief || !is_behind_closer())
     }
 
-    /// Whether a closer is at the front; without a number, whether nobody waits.
+    /// Returns whether the place with this number is at the front; without a number, whether the queue is empty. The gate must not be shut
+    /// either.
     fn may_close(&self, number: Option<u64>) -> bool {
         !self.is_shut && self.places.first_key_value().map(|(&first, _)| first) == number
     }
 
+    /// Adds a place at the end. Returns its number.
     fn join(&mut self, wants: Wants) -> u64 {
         self.last_number += 1;
         self.closers += usize::from(wants == Wants::Close);
@@ -300,20 +313,22 @@ impl Queue {
         self.last_number
     }
 
+    /// Changes what a place is for.
     fn change(&mut self, number: u64, wants: Wants) {
-        let waiting = self.places.get_mut(&number).expect("a place is in the queue while it lives");
+        let waiting = self.places.get_mut(&number).expect("a place is in the queue until it is dropped");
         let is_close = |wants| usize::from(wants == Wants::Close);
         self.closers = self.closers - is_close(waiting.wants) + is_close(wants);
         waiting.wants = wants;
     }
 
-    /// The waker of the closer at the front.
+    /// Takes the waker of the closer at the front, if a closer is there.
     fn take_first_closer(&mut self) -> Option<Waker> {
         let mut first = self.places.first_entry()?;
         if first.get().wants == Wants::Close { first.get_mut().waker.take() } else { None }
     }
 
-    /// The wakers of all whose turn it is: those before the first closer, it where it is at the front, and the brief visits behind it.
+    /// Takes the wakers of all places whose turn it may be: the closer at the front, the lasting visits before the first closer, and all brief
+    /// visits.
     fn take_ready(&mut self) -> Vec<Waker> {
         if self.is_shut {
             return Vec::new();
@@ -337,6 +352,7 @@ impl Queue {
 }
 
 impl Place {
+    /// Removes the place from the queue. Returns the wakers of the places whose turn it may be now.
     fn leave(&self) -> Vec<Waker> {
         let mut queue = self.queue.lock();
         queue.places.remove(&self.number);
@@ -355,13 +371,13 @@ impl Drop for Place {
 }
 
 impl Entered<'_> {
-    /// The core that is inside.
+    /// Returns the core that makes the visit.
     #[inline]
     pub(crate) fn core(&self) -> usize {
         self.core
     }
 
-    /// The number under which it holds locks. Lasting visits of one core share theirs: it tells them from all others.
+    /// Returns the number under which the visit holds locks. The lasting visits of one core share a number, which no other visit has.
     #[inline]
     pub(crate) fn holder(&self) -> Holder {
         2 * self.core as Holder + if self.visit == Visit::Brief { 1 } else { 2 }
@@ -413,20 +429,20 @@ mod tests {
     fn closers_queue_in_order_of_arrival() {
         let gate = Gate::new(1);
         let (mut first, mut second, mut third, mut fourth) = (None, None, None, None);
-        let closed = gate.close(&mut None).expect("nobody is there");
+        let closed = gate.close(&mut None).expect("the gate is open");
         for place in [&mut first, &mut second, &mut third] {
             assert!(gate.close(place).is_none() && place.is_some());
         }
         assert!(!is_turn(&gate, &first));
         drop(closed);
         assert!(is_turn(&gate, &first) && !is_turn(&gate, &second));
-        assert!(gate.enter(0, Visit::Brief, &mut None).is_some(), "brief visits enter meanwhile");
-        assert!(gate.close(&mut fourth).is_none(), "nobody passes the queue");
+        assert!(gate.enter(0, Visit::Brief, &mut None).is_some(), "a brief visit enters meanwhile");
+        assert!(gate.close(&mut fourth).is_none(), "a closer without a place queues");
         assert!(gate.close(&mut second).is_none());
-        let closed = gate.close(&mut first).expect("it is at the front");
+        let closed = gate.close(&mut first).expect("the closer is at the front");
         assert!(first.is_none() && !is_turn(&gate, &second));
         drop(closed);
-        // A place that is given up is no obstacle.
+        // A place that was given up does not block the ones behind it.
         drop(second);
         assert!(is_turn(&gate, &third) && !is_turn(&gate, &fourth));
         drop(fourth);
@@ -437,15 +453,15 @@ mod tests {
     #[test]
     fn the_gate_is_not_shut_while_a_lasting_visit_is_inside() {
         let gate = Gate::new(2);
-        let long = gate.enter(0, Visit::Lasting, &mut None).expect("it is open");
+        let long = gate.enter(0, Visit::Lasting, &mut None).expect("the gate is open");
         let (mut closer, mut later) = (None, None);
         assert!(gate.close(&mut closer).is_none() && !is_turn(&gate, &closer));
-        assert!(gate.enter(0, Visit::Brief, &mut None).is_some(), "brief visits go on, on the same core");
-        assert!(gate.enter(1, Visit::Brief, &mut None).is_some(), "and on others");
+        assert!(gate.enter(0, Visit::Brief, &mut None).is_some(), "the same core makes brief visits");
+        assert!(gate.enter(1, Visit::Brief, &mut None).is_some(), "and so do others");
         assert!(gate.enter(1, Visit::Lasting, &mut later).is_none(), "a lasting visit queues behind the closer");
         drop(long);
         assert!(is_turn(&gate, &closer) && !is_turn(&gate, &later));
-        drop(gate.close(&mut closer).expect("nobody is inside"));
+        drop(gate.close(&mut closer).expect("no visit is inside"));
         assert!(is_turn(&gate, &later));
         assert!(gate.enter(1, Visit::Lasting, &mut later).is_some());
         assert!(gate.enter(0, Visit::Lasting, &mut None).is_some(), "the gate is open for all");
@@ -454,11 +470,11 @@ mod tests {
     #[test]
     fn a_brief_visit_that_does_not_end_makes_the_closer_try_again() {
         let gate = Gate::new(2);
-        let brief = gate.enter(1, Visit::Brief, &mut None).expect("it is open");
+        let brief = gate.enter(1, Visit::Brief, &mut None).expect("the gate is open");
         let mut closer = None;
         assert!(gate.close(&mut closer).is_none());
         assert!(gate.enter(0, Visit::Brief, &mut None).is_some(), "the gate was opened again");
-        assert!(!is_turn(&gate, &closer), "its task lets others run first");
+        assert!(!is_turn(&gate, &closer), "the task yields first");
         assert!(is_turn(&gate, &closer));
         drop(brief);
         assert!(gate.close(&mut closer).is_some());
@@ -539,7 +555,8 @@ mod tests {
         gate.poll_turn(actor.place.as_ref(), &mut Context::from_waker(&waker)).is_ready()
     }
 
-    /// An actor for each core, since a core makes one brief visit at a time.
+    /// Lets an actor try to get in, and checks that this excludes no other actor and passes none in the queue. Each actor is a core of its own,
+    /// since a core makes one brief visit at a time.
     fn attempt<'g>(gate: &'g Gate, actors: &mut [Actor<'g>], index: usize) {
         let actor = &mut actors[index];
         let Some(wants) = actor.wants.filter(|_| actor.inside.is_none()) else { return };
@@ -551,13 +568,13 @@ mod tests {
             Wants::Close => gate.close(&mut actor.place).map(|closed| Inside::Closing { _closed: closed }),
         };
         if actor.inside.is_none() {
-            assert!(actor.place.is_some(), "it has a place");
+            assert!(actor.place.is_some(), "an actor that waits has a place");
             if poll(gate, actor) {
                 actor.woken.wake_by_ref();
             }
             return;
         }
-        assert!(actor.place.is_none(), "it has given its place up");
+        assert!(actor.place.is_none(), "an actor that is inside has no place");
         let others = || actors.iter().enumerate().filter(|&(other, _)| other != index).map(|(_, actor)| actor);
         for other in others() {
             let excludes = |inside: &Inside<'_>| wants == Wants::Close || matches!(inside, Inside::Closing { .. });

@@ -143,6 +143,7 @@ pub struct LockSet<'k> {
     access: AccessClock,
     /// Whether lookups remove what has expired. Otherwise they only hide it, as while writes are paused.
     removes_expired: bool,
+    /// See [`LockSet::take_expired`].
     expired: RefCell<Vec<Expired>>,
     /// Large values to be freed by the graveyard's thread, after the locks are released.
     garbage: RefCell<Vec<Box<dyn Any + Send>>>,
