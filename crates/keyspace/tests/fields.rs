@@ -108,7 +108,7 @@ fn fields_at(entry: ochre_keyspace::EntryRef<'_>, now_ms: i64) -> BTreeMap<Vec<u
 }
 
 fn run(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
-    let limits = HashLimits { entries_max: 30, value_bytes_max: 64, now_ms: *now_ms };
+    let limits = HashLimits { entries_max: 30, value_bytes_max: 64 };
     let mut set = whole(keyspace, *now_ms);
     match step {
         Step::Set { key, from, count, expires } => {
@@ -116,7 +116,7 @@ fn run(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
             let expiry_ms = |number: i64| expires.map(|(first, each)| *now_ms + first + each * number);
             let edited = set.writer().edit(0, keyspace.hash(&name(key)), Missing::Create, |hash: &mut Hash| {
                 for (number, at) in fields() {
-                    hash.set(&field(number), b"v", false, &limits);
+                    hash.set(&field(number), b"v", false, &limits, *now_ms);
                     if let Some(expiry_ms) = expiry_ms(at) {
                         hash.let_expire();
                         assert!(hash.set_expiry(&field(number), Some(expiry_ms), *now_ms));
