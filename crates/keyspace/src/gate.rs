@@ -60,6 +60,8 @@ struct Inside {
     brief: AtomicU32,
     /// The number of lasting visits. There may be several, since one can be suspended while the core does other work.
     lasting: AtomicU32,
+    /// The lasting visits so far, from which each gets a number. Only the core's thread reads and writes it.
+    numbered: AtomicU32,
 }
 
 /// How long a visit may take.
@@ -76,6 +78,7 @@ pub struct Entered<'g> {
     gate: &'g Gate,
     core: usize,
     visit: Visit,
+    holder: Holder,
     /// Keeps the visit on the thread of its core, which alone writes the core's word and its counts (see `sizes.rs`).
     stays: PhantomData<*const ()>,
 }
@@ -123,7 +126,7 @@ struct Waiting {
 
 impl Gate {
     pub(crate) fn new(cores: usize) -> Gate {
-        let inside = || Inside { brief: AtomicU32::new(0), lasting: AtomicU32::new(0) };
+        let inside = || Inside { brief: AtomicU32::new(0), lasting: AtomicU32::new(0), numbered: AtomicU32::new(0) };
         Gate {
             state: AtomicU8::new(OPEN),
             inside: (0..cores).map(|_| inside()).collect(),
@@ -138,17 +141,28 @@ impl Gate {
     #[inline]
     pub fn enter(&self, core: usize, visit: Visit, place: &mut Option<Place>) -> Option<Entered<'_>> {
         let inside = &self.inside[core];
-        let (before, state_max) = match visit {
-            Visit::Brief => (inside.brief.swap(1, Ordering::SeqCst), CLAIMED),
-            Visit::Lasting => (inside.lasting.fetch_add(1, Ordering::SeqCst), OPEN),
+        let (before, state_max, holder) = match visit {
+            Visit::Brief => (inside.brief.swap(1, Ordering::SeqCst), CLAIMED, core as Holder + 1),
+            Visit::Lasting => (inside.lasting.fetch_add(1, Ordering::SeqCst), OPEN, self.lasting_holder(core)),
         };
         debug_assert!(visit == Visit::Lasting || before == 0, "a core makes one brief visit at a time");
         order_write_before_read();
-        let entered = Entered { gate: self, core, visit, stays: PhantomData };
+        let entered = Entered { gate: self, core, visit, holder, stays: PhantomData };
         if self.state.load(Ordering::SeqCst) <= state_max && place.is_none() {
             return Some(entered);
         }
         self.enter_by_place(entered, place)
+    }
+
+    /// Returns a number for a lasting visit of a core. A later visit gets the same number only after millions of others, so the lasting visits
+    /// of a core, of which some may be suspended, do not take each other's shards for their own.
+    fn lasting_holder(&self, core: usize) -> Holder {
+        const LASTING: Holder = 1 << (Holder::BITS - 2);
+        let numbered = &self.inside[core].numbered;
+        let number = numbered.load(Ordering::Relaxed).wrapping_add(1);
+        numbered.store(number, Ordering::Relaxed);
+        let cores = self.inside.len().next_power_of_two() as Holder;
+        LASTING | number % (LASTING / cores) * cores | core as Holder
     }
 
     /// Enters, or leaves and joins the queue, as the queue says.
@@ -377,10 +391,10 @@ impl Entered<'_> {
         self.core
     }
 
-    /// Returns the number under which the visit holds locks. The lasting visits of one core share a number, which no other visit has.
+    /// Returns the number under which the visit holds locks.
     #[inline]
     pub(crate) fn holder(&self) -> Holder {
-        2 * self.core as Holder + if self.visit == Visit::Brief { 1 } else { 2 }
+        self.holder
     }
 }
 
@@ -495,6 +509,24 @@ mod tests {
         assert!(gate.enter(1, Visit::Lasting, &mut visitor).is_some());
         drop(long);
         assert!(gate.close(&mut None).is_some());
+    }
+
+    #[test]
+    fn visits_have_different_numbers() {
+        for cores in [1, 3, 64] {
+            let gate = Gate::new(cores);
+            let mut numbers = std::collections::BTreeSet::from([0]);
+            for core in 0..cores {
+                assert!(numbers.insert(gate.enter(core, Visit::Brief, &mut None).expect("the gate is open").holder()));
+                // The counter wraps around in between.
+                gate.inside[core].numbered.store(u32::MAX - 50, Ordering::Relaxed);
+                for _ in 0..100 {
+                    let visit = gate.enter(core, Visit::Lasting, &mut None).expect("the gate is open");
+                    assert!(numbers.insert(visit.holder()));
+                }
+            }
+            assert!(numbers.iter().all(|&number| number <= Holder::MAX >> 1), "a lock has 31 bits for the holder");
+        }
     }
 
     const ACTORS: usize = 6;

@@ -70,7 +70,7 @@ pub(crate) struct ShardLock(AtomicU32);
 /// The bit of a lock that says that tasks are parked on it.
 const PARKED: u32 = 1;
 
-/// The number of a visit that holds locks, from 1 on.
+/// The number of a visit that holds locks, of 31 bits, from 1 on.
 pub(crate) type Holder = u32;
 
 impl ShardLock {
