@@ -5,20 +5,21 @@
 //! of large sets, a script, the walk of a snapshot. A closer has the keyspace to itself once no visit is inside.
 //!
 //! ```text
-//!            a closer queues             no lasting visit is inside
-//!    open ────────────────────▶ claimed ────────────────────────────▶ shut ──▶ closed
-//!     ▲   all may enter            │ ▲   brief visits may enter        │ ▲         │
-//!     └────────────────────────────┘ └─────────────────────────────────┘ └─────────┘
-//!      the queue holds no closer       brief visits are not out in time   nobody else is inside
+//!  state     may enter                  next
+//!  open      every visit                a closer queues ▶ claimed
+//!  claimed   brief visits, and lasting  no closer is in the queue ▶ open
+//!            ones before the closer     no lasting visit is inside ▶ shut
+//!  shut      no visit                   brief visits have not left in time ▶ claimed
+//!                                       no visit is inside: the closer has the keyspace to itself; it is done ▶ open, claimed
 //! ```
 //!
 //! While a long command is inside, a closer does not make the other cores wait: the gate is not shut yet, and brief visits still enter.
 //! Only further lasting visits queue behind the closer, so that its turn comes. When the gate is shut, the closer waits for the brief visits
-//! that are inside, for a bounded time. If one takes longer, since its thread was interrupted, the gate opens again and the closer retries.
+//! that are inside, for a bounded time. If one takes longer, because its thread was interrupted, the gate opens again, and the closer retries.
 //!
 //! Nobody starves. A visit or a closer that has to wait takes a [`Place`] in a queue, in order of arrival. The closer at the front waits
 //! only for visits that are inside. These are finitely many, since no further lasting visit enters before it. A brief visit in the queue
-//! enters as soon as the gate is not shut, and a lasting visit as soon as, moreover, no closer is before it.
+//! enters when the gate is not shut, and a lasting one when, besides, no closer is before it.
 //!
 //! A visit writes a word of its core, then reads the state. A closer writes the state, then reads the words of all cores. All of this is in
 //! one total order (sequential consistency), so at least one of the two sees the other (Dekker's algorithm).
@@ -125,6 +126,7 @@ struct Waiting {
 }
 
 impl Gate {
+    /// Creates an open gate.
     pub(crate) fn new(cores: usize) -> Gate {
         let inside = || Inside { brief: AtomicU32::new(0), lasting: AtomicU32::new(0), numbered: AtomicU32::new(0) };
         Gate {
@@ -162,10 +164,10 @@ impl Gate {
         let number = numbered.load(Ordering::Relaxed).wrapping_add(1);
         numbered.store(number, Ordering::Relaxed);
         let cores = self.inside.len().next_power_of_two() as Holder;
-        LASTING | number % (LASTING / cores) * cores | core as Holder
+        LASTING + number % (LASTING / cores) * cores + core as Holder
     }
 
-    /// Enters, or leaves and joins the queue, as the queue says.
+    /// Decides by the queue whether a visit may enter. If not, the visit joins the queue.
     #[cold]
     fn enter_by_place<'g>(&'g self, entered: Entered<'g>, place: &mut Option<Place>) -> Option<Entered<'g>> {
         let wants = Wants::Enter(entered.visit);
@@ -189,9 +191,9 @@ impl Gate {
         None
     }
 
-    /// Closes the gate, if all others are out. If not, `place` holds the closer's place afterwards, as for [`Gate::enter`].
+    /// Closes the gate, if no visit is inside. Otherwise the result is `None`, and `place` holds the closer's place, as in [`Gate::enter`].
     ///
-    /// The calling core is not in a brief visit. It has to wait for its own lasting visits like for those of others.
+    /// The calling core is not in a brief visit. Its own lasting visits keep it from closing the gate, as those of other cores do.
     pub fn close(&self, place: &mut Option<Place>) -> Option<Closed<'_>> {
         let mut queue = self.queue.lock();
         let number = self.number_of(place, Wants::Close, &mut queue);
@@ -266,12 +268,12 @@ impl Gate {
         self.state.store(state, Ordering::SeqCst);
     }
 
-    /// Returns whether a lasting visit is inside, or is about to find that it may not enter.
+    /// Returns whether a lasting visit is inside. One that has just tried to enter counts until it has found that it may not.
     fn has_lasting_visits(&self) -> bool {
         self.inside.iter().any(|inside| inside.lasting.load(Ordering::SeqCst) != 0)
     }
 
-    /// Returns `Ready` if it is worth trying again with a place, or if there is no place. Otherwise the task is woken when it may be.
+    /// Returns `Ready` if it is worth trying again with a place, or if there is no place. Otherwise the task is woken later.
     pub fn poll_turn(&self, place: Option<&Place>, context: &mut Context<'_>) -> Poll<()> {
         let Some(place) = place else { return Poll::Ready(()) };
         let mut queue = self.queue.lock();
@@ -385,6 +387,12 @@ impl Drop for Place {
 }
 
 impl Entered<'_> {
+    /// Returns whether the visit entered this gate.
+    #[inline]
+    pub(crate) fn is_of(&self, gate: &Gate) -> bool {
+        std::ptr::eq(self.gate, gate)
+    }
+
     /// Returns the core that makes the visit.
     #[inline]
     pub(crate) fn core(&self) -> usize {
@@ -412,6 +420,13 @@ impl Drop for Entered<'_> {
                 }
             }
         }
+    }
+}
+
+impl Closed<'_> {
+    /// Returns whether this gate is closed.
+    pub(crate) fn is_of(&self, gate: &Gate) -> bool {
+        std::ptr::eq(self.gate, gate)
     }
 }
 

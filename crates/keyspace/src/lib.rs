@@ -9,7 +9,7 @@
 //!        │                  │
 //!        ▼                  ▼
 //!      Shard ── Database ── Table ── Segment ── slot ── Entry: key, value, expiry in one block
-//!                  └─────── Deadlines: the same entries in the order of their expiry, and of their fields'
+//!                  └─────── Deadlines: the expiries of keys in order, and those of the fields of hashes
 //! ```
 //!
 //! The hint is the number of the slot in which a batch saw the key when it prefetched the entry, so that the slot is searched for once.
@@ -26,7 +26,7 @@
 //! | `gate.rs` | [`Gate`]: how one command has the whole keyspace to itself |
 //! | `lockset/` | [`LockSet`], and a file for each right that it gives |
 //! | `shard.rs` | a shard: its lock, its databases, and the watchers of its keys |
-//! | `table.rs`, `segment.rs` | from the rest of the hash to an entry: sorted slots, and tables that are made of several runs of them |
+//! | `table.rs`, `segment.rs` | from a tag to an entry: a table is one sorted array of slots, or several |
 //! | `entry.rs` | [`Entry`]: the bytes of a key with its value and its expiry |
 //! | `waiters.rs` | the queues of blocked clients, by key |
 //! | `scan.rs` | [`ScanPosition`]: the cursor of SCAN |
@@ -76,7 +76,7 @@ use crate::{graveyard::Graveyard, shard::Shard, shard::tag_of, sip::SipHasher, s
 /// 2^12 shards. With 64 threads that lock 32 shards each, two seldom want the same one; and an empty server stays small.
 const SHARD_BITS: u32 = 12;
 
-/// The bytes of table slots that a key takes on average, since tables are never full.
+/// The bytes of slots that a key takes on average. They are more than a slot has, since tables are never full.
 pub const SLOT_BYTES_PER_KEY: usize = 12;
 
 /// A key with its hash.
@@ -123,7 +123,7 @@ pub struct Keyspace {
     deadlines_ms: Box<[AtomicI64]>,
     /// When each core will look at its shards' deadlines next, in milliseconds since 1970; `i64::MAX` while it looks.
     wake_ups_ms: Box<[AtomicI64]>,
-    /// Wakes a core of which a shard has an earlier deadline than the core will wake up for.
+    /// Wakes a core: one of its shards has an earlier deadline than the core planned for.
     wake: Box<dyn Fn(usize) + Send + Sync>,
 }
 

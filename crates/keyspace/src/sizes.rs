@@ -60,12 +60,14 @@ fn expiry_unit(expiry_ms: i64) -> i64 {
 }
 
 impl Counts {
-    const ZERO: Counts = Counts {
-        keys: AtomicI64::new(0),
-        expires: AtomicI64::new(0),
-        with_expiring_fields: AtomicI64::new(0),
-        expiry_sum: AtomicI64::new(0),
-    };
+    const fn zero() -> Counts {
+        Counts {
+            keys: AtomicI64::new(0),
+            expires: AtomicI64::new(0),
+            with_expiring_fields: AtomicI64::new(0),
+            expiry_sum: AtomicI64::new(0),
+        }
+    }
 
     /// Adds to a count, which has no other writer.
     #[inline]
@@ -101,7 +103,7 @@ impl Sizes {
     pub(crate) fn new(cores: usize, databases: usize) -> Sizes {
         let chunks = databases.saturating_sub(1) / CHUNK;
         let core = || CoreSizes {
-            first: [const { Counts::ZERO }; CHUNK],
+            first: [const { Counts::zero() }; CHUNK],
             others: (0..chunks).map(|_| OnceLock::new()).collect(),
         };
         Sizes { cores: (0..cores).map(|_| core()).collect() }
@@ -115,7 +117,7 @@ impl Sizes {
             Some(counts) => counts,
             None => {
                 let chunk =
-                    sizes.others[database / CHUNK - 1].get_or_init(|| Box::new([const { Counts::ZERO }; CHUNK]));
+                    sizes.others[database / CHUNK - 1].get_or_init(|| Box::new([const { Counts::zero() }; CHUNK]));
                 &chunk[database % CHUNK]
             }
         }

@@ -17,7 +17,7 @@ pub struct AwaitedKeys {
 /// All waiters of a shard.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    /// The queues by key, one for each database: a key is seldom waited for in two of them.
+    /// By key, the queues of the databases in which it has waiters. That is seldom more than one.
     by_key: HashMap<Box<[u8]>, Vec<Queue>, foldhash::fast::RandomState>,
 }
 

@@ -1,4 +1,4 @@
-//! Lock sets: the way to a shard.
+//! Lock sets: the only way to a shard.
 //!
 //! A command locks the shards of all its keys before it looks at the first key, so that it runs as if it were alone. Shards are locked in
 //! ascending order, so that two commands cannot deadlock. With the gate closed the set is the whole keyspace, and no lock is needed.
@@ -168,6 +168,7 @@ impl<'k> LockSet<'k> {
     /// # Panics
     /// If a shard is not below [`Keyspace::shards`].
     pub fn try_lock(keyspace: &'k Keyspace, entered: Entered<'k>, mut shards: ShardList) -> Result<LockSet<'k>, Busy> {
+        debug_assert!(entered.is_of(&keyspace.gate), "the visit entered the gate of this keyspace");
         make_ascending(&mut shards, keyspace.shards.len());
         let holder = entered.holder();
         let mut turns = 0;
@@ -181,8 +182,12 @@ impl<'k> LockSet<'k> {
         Ok(LockSet::new(keyspace, holder, Held::Shards(shards, entered)))
     }
 
-    /// Creates the lock set of the whole keyspace, with the gate closed.
+    /// Creates the lock set of the whole keyspace.
+    ///
+    /// # Panics
+    /// If the gate of another keyspace was closed.
     pub fn whole(keyspace: &'k Keyspace, closed: Closed<'k>) -> LockSet<'k> {
+        assert!(closed.is_of(&keyspace.gate), "the gate of this keyspace is closed");
         LockSet::new(keyspace, 0, Held::Whole(closed))
     }
 
