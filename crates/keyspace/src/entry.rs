@@ -5,19 +5,19 @@
 //! ┌──────┬───────┬────────┬─────────────────┬─────────────┬───────────┬──────────┬───────────────────────────────┐
 //! │ kind │ flags │ access │ expiry, if any  │ key length  │ key       │ value                                    │
 //! └──────┴───────┴────────┴─────────────────┴─────────────┴───────────┴──────────────────────────────────────────┘
-//!   kind    how the value is stored: see `Kind`
-//!   flags   EXPIRES, LONG_KEY, LONG_VALUE (a length takes 4 bytes instead of 1), RAW (OBJECT ENCODING says raw)
-//!   access  24 bits, little-endian: the LRU clock, or LFU's 16 bits of minutes and 8 of counter, as Redis has them
+//!   kind    how the value is stored (see `Kind`); of a collection also its type and its form
+//!   flags   EXPIRES: there is an expiry · LONG_KEY, LONG_VALUE: a length takes 4 bytes instead of 1 · RAW: OBJECT ENCODING replies raw
+//!   access  24 bits, little-endian: the access clock (see `access.rs`)
 //!   expiry  64 bits, little-endian: milliseconds since 1970
 //!   value   Integer: 8 bytes, little-endian
 //!           Inline:  its length in 1 or 4 bytes, then the bytes
 //!           Heap:    8 bytes, the address of a `Vec<u8>` of its own
-//!           Packed:  a collection in one run of bytes: as Inline; its type and form are in the upper bits of `kind`
+//!           Packed:  a collection in one run of bytes, stored as Inline
 //!           Boxed:   8 bytes, the address of an `AnyCollection` of its own
 //! ```
 //!
-//! A key of 16 bytes with a value of 64 takes 87 bytes, with an expiry 95: one block of 96 either way. Blocks are asked for in the
-//! allocator's size classes, so that a value that still fits its block is overwritten in place.
+//! A key of 16 bytes with a value of 64 takes 87 bytes, or 95 with an expiry; either way it gets a block of 96. Blocks have the sizes of
+//! the allocator's classes, and a new value that fits the block of the old one overwrites it in place.
 
 use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},
@@ -34,34 +34,40 @@ use ochre_datatypes::{
     packed_encoding, prefetch,
 };
 
-/// The longest value that lies inside the entry; a longer one has an allocation of its own that can grow in place.
+/// The length of the longest string that is stored in the entry's block. A longer one has an allocation of its own, which can grow in
+/// place.
 const INLINE_VALUE_MAX: usize = 4096;
-/// A value that was made longer (APPEND, SETRANGE) moves out of the entry beyond this length, so that appending stays O(1) amortised.
+/// The same for a string that was modified (APPEND, SETRANGE). It moves out of the block earlier, so that appending takes O(1), amortised.
 const INLINE_GROWN_MAX: usize = 512;
-/// The longest packed collection that lies inside the entry: an edit copies it out and back, which is cheaper than a second cache miss
-/// only while it is short.
+/// The length of the longest packed collection that is stored in the entry's block. An edit copies it out and back, which is cheaper than
+/// a second cache miss only while it is short.
 const INLINE_PACKED_MAX: usize = 512;
-/// A collection of its own moves back into the entry when it is this short, which leaves it room to grow before it moves again.
+/// A packed collection outside of the block moves back into it when it is this short. The distance to [`INLINE_PACKED_MAX`] keeps it from
+/// moving to and fro.
 const INLINE_PACKED_AGAIN_MAX: usize = 256;
-/// Freeing a value of this size may take the allocator long: it is done where it holds nobody up.
+/// Freeing a value of this size, in bytes, may take the allocator long. It is left to the graveyard's thread.
 const HEAVY_VALUE_MIN: usize = 64 * 1024;
-/// OBJECT ENCODING says embstr where key and value together are this long at most: what fits beside Redis 8.2's header into 64 bytes.
+/// OBJECT ENCODING replies embstr if key and value together are no longer than this: on Redis 8.2 they then fit into 64 bytes with the
+/// header.
 const EMBSTR_LEN_MAX: usize = 41;
-/// A key of this length at least leaves room for its expiry in any case (Redis 8.2: `kvobjSet`).
+/// The expiry of a shorter key counts towards [`EMBSTR_LEN_MAX`]. For a key of this length or longer Redis reserves the room for an expiry
+/// in any case. (Redis 8.2: `kvobjSet`)
 const EMBSTR_KEY_WITH_EXPIRY_MIN: usize = 32;
 
+// Where the fields lie in the block.
 const KIND: usize = 0;
 const FLAGS: usize = 1;
 const ACCESS: usize = 2;
 const HEADER: usize = 5;
 const EXPIRY_LEN: usize = 8;
 
+// The flags.
 const EXPIRES: u8 = 1;
 const LONG_KEY: u8 = 1 << 1;
 const LONG_VALUE: u8 = 1 << 2;
 const RAW: u8 = 1 << 3;
 
-/// How an entry stores its value: the three low bits of its byte.
+/// How an entry stores its value; the three low bits of the kind's byte. The forms are listed at the top of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 enum Kind {
@@ -73,37 +79,39 @@ enum Kind {
 }
 
 impl Kind {
-    /// Whether its value is the address of something that the entry owns.
+    /// Returns whether the stored value is the address of an allocation that the entry owns.
     fn is_address(self) -> bool {
         matches!(self, Kind::Heap | Kind::Boxed)
     }
 }
 
-/// The type and the form of a collection in the kind's byte: three bits and two.
+/// Returns the upper bits of the kind's byte for a collection: three bits for its type, above them two for its form.
 fn collection_bits(value_type: ValueType, form: u8) -> u8 {
     debug_assert!(form < 4, "a form takes two bits");
-    let index = ValueType::ALL.iter().position(|&it| it == value_type).expect("all types are listed");
+    let index = ValueType::ALL.iter().position(|&it| it == value_type).expect("ValueType::ALL lists every type");
     (index as u8) << 3 | form << 6
 }
 
 thread_local! {
-    /// Where short values are edited.
+    /// The buffer in which short values are edited.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
-/// The scratch is given up beyond this size.
+/// A scratch buffer with a larger capacity, in bytes, is not kept.
 const SCRATCH_BYTES_MAX: usize = 64 * 1024;
 
-/// A value to be stored.
+/// A string to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewValue<'a> {
+    /// A string that is stored as an integer.
     Integer(i64),
+    /// Any other string.
     Bytes(&'a [u8]),
 }
 
 impl<'a> NewValue<'a> {
-    /// The value for a client's bytes: an integer where the bytes are exactly how that integer is written.
+    /// Returns the value for a client's bytes. It is an integer if printing that integer gives the same bytes.
     pub fn from_bytes(bytes: &'a [u8]) -> NewValue<'a> {
-        // 20 characters hold every i64; longer strings need no look.
+        // No i64 takes more than 20 characters.
         match if bytes.len() <= 20 { ochre_datatypes::number::parse_i64(bytes) } else { None } {
             Some(integer) => NewValue::Integer(integer),
             None => NewValue::Bytes(bytes),
@@ -111,15 +119,17 @@ impl<'a> NewValue<'a> {
     }
 }
 
-/// A stored value, to be read.
+/// A stored string, to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueRef<'a> {
+    /// A string that is stored as an integer.
     Integer(i64),
+    /// Any other string.
     Bytes(&'a [u8]),
 }
 
 impl<'a> ValueRef<'a> {
-    /// The value as a client sees it; an integer is written into `scratch`.
+    /// Returns the string as a client sees it. An integer is printed into `scratch`.
     pub fn as_bytes<'s>(self, scratch: &'s mut itoa::Buffer) -> &'s [u8]
     where
         'a: 's,
@@ -130,7 +140,7 @@ impl<'a> ValueRef<'a> {
         }
     }
 
-    /// The length of [`ValueRef::as_bytes`].
+    /// Returns the length of the string in bytes.
     pub fn len(self) -> usize {
         match self {
             ValueRef::Integer(integer) => itoa::Buffer::new().format(integer).len(),
@@ -138,34 +148,36 @@ impl<'a> ValueRef<'a> {
         }
     }
 
-    /// Whether it is the empty string.
+    /// Returns whether this is the empty string.
     pub fn is_empty(self) -> bool {
         self == ValueRef::Bytes(b"")
     }
 }
 
-/// An owned entry.
+/// A key with its value and its expiry, in one block of memory that it owns. See the top of the file.
 #[repr(transparent)]
 pub struct Entry {
     block: NonNull<u8>,
 }
 
-// SAFETY: an entry owns its block and its heap value alone, and has no interior mutability without a lock (see `EntryRef::touch`).
+// SAFETY: an entry is the only owner of its block and of the allocation that it points to, if any. The access clock, which can be written
+// through a shared borrow, is guarded by the shard's lock (see `EntryRef::touch`).
 unsafe impl Send for Entry {}
 
-/// A borrowed entry.
+/// A borrowed [`Entry`].
 #[derive(Clone, Copy)]
 pub struct EntryRef<'a> {
     block: NonNull<u8>,
     borrow: PhantomData<&'a Entry>,
 }
 
-/// What an entry stores of its value: how, and the bytes, an address among them.
+/// A value as it is stored.
 #[derive(Clone, Copy)]
 struct Stored<'v> {
     kind: Kind,
-    /// A collection's type and form, as they stand in the kind's byte; zero for strings.
+    /// The type and the form of a collection, as in the kind's byte; zero for strings.
     collection: u8,
+    /// The stored bytes without their length; of a value outside of the block, its address.
     bytes: &'v [u8],
 }
 
@@ -175,24 +187,29 @@ impl<'v> Stored<'v> {
     }
 }
 
-/// The shape of an entry to be built: what decides its size.
+/// What determines the layout of an entry.
 struct Shape {
     key_len: usize,
     expires: bool,
     kind: Kind,
+    /// As in [`Stored`].
     collection: u8,
+    /// The length of the stored bytes.
     inline_len: usize,
 }
 
 impl Shape {
+    /// Returns how many bytes the length of the key takes.
     fn key_length_len(&self) -> usize {
         if self.key_len > u8::MAX as usize { 4 } else { 1 }
     }
 
+    /// Returns how many bytes the length of an inline value takes.
     fn value_length_len(&self) -> usize {
         if self.inline_len > u8::MAX as usize { 4 } else { 1 }
     }
 
+    /// Returns the size of the entry in bytes.
     fn size(&self) -> usize {
         let value = match self.kind {
             Kind::Inline | Kind::Packed => self.value_length_len() + self.inline_len,
@@ -203,7 +220,8 @@ impl Shape {
 }
 
 impl Entry {
-    /// A new entry. `expiry_ms` is in milliseconds since 1970; `access` has 24 bits.
+    /// Creates an entry with a string. `expiry_ms` is in milliseconds since 1970; `access` is an access clock of 24 bits (see
+    /// [`crate::AccessClock`]).
     pub fn new(key: &[u8], value: NewValue<'_>, expiry_ms: Option<i64>, access: u32) -> Entry {
         match value {
             NewValue::Integer(integer) => {
@@ -216,7 +234,7 @@ impl Entry {
         }
     }
 
-    /// A new entry whose value was built by a modification: OBJECT ENCODING calls it raw however short it is, as Redis does.
+    /// Creates an entry with a string that was computed or modified. As on Redis, OBJECT ENCODING replies raw for it, even if it is short.
     pub fn with_vec(key: &[u8], value: Vec<u8>, expiry_ms: Option<i64>, access: u32) -> Entry {
         if value.len() <= INLINE_GROWN_MAX {
             Entry::build(key, Stored::string(Kind::Inline, &value), expiry_ms, access, RAW)
@@ -225,12 +243,13 @@ impl Entry {
         }
     }
 
+    /// Creates an entry with a string in an allocation of its own.
     fn with_heap(key: &[u8], value: Vec<u8>, expiry_ms: Option<i64>, access: u32) -> Entry {
         let address = Box::into_raw(Box::new(value)) as u64;
         Entry::build(key, Stored::string(Kind::Heap, &address.to_le_bytes()), expiry_ms, access, RAW)
     }
 
-    /// A new entry with a collection.
+    /// Creates an entry with a collection.
     pub fn with_collection<C: Collection>(key: &[u8], value: C, expiry_ms: Option<i64>, access: u32) -> Entry {
         match value.packed() {
             Some((form, bytes)) if bytes.len() <= INLINE_PACKED_MAX => {
@@ -241,6 +260,7 @@ impl Entry {
         }
     }
 
+    /// Creates an entry with a collection in an allocation of its own.
     fn with_boxed(key: &[u8], value: AnyCollection, expiry_ms: Option<i64>, access: u32) -> Entry {
         let collection = collection_bits(value.value_type(), 0);
         let address = Box::into_raw(Box::new(value)) as u64;
@@ -248,8 +268,9 @@ impl Entry {
         Entry::build(key, stored, expiry_ms, access, 0)
     }
 
+    /// Creates an entry with a stored value. `flags` is RAW or 0.
     fn build(key: &[u8], stored: Stored<'_>, expiry_ms: Option<i64>, access: u32, flags: u8) -> Entry {
-        assert!(key.len() <= u32::MAX as usize, "the protocol's limits keep keys below 4 GiB");
+        assert!(key.len() <= u32::MAX as usize, "a key is shorter than 4 GiB");
         let value = stored.bytes;
         let shape = Shape {
             key_len: key.len(),
@@ -259,20 +280,20 @@ impl Entry {
             inline_len: value.len(),
         };
         let layout = block_layout(shape.size());
-        // SAFETY: the layout is never of size zero.
+        // SAFETY: the size of the layout is not zero.
         let Some(block) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
-        // SAFETY: the block is ours, and has room for the shape whose fields are written here.
+        // SAFETY: the block was allocated above, with room for this shape.
         unsafe { write_entry(block, &shape, key, value, expiry_ms, access, flags) };
         Entry { block }
     }
 
-    /// A view of it.
+    /// Borrows the entry.
     #[inline]
     pub fn view(&self) -> EntryRef<'_> {
         EntryRef { block: self.block, borrow: PhantomData }
     }
 
-    /// The same value and expiry under another key.
+    /// Returns an entry with the same value and expiry under another key (RENAME).
     pub fn renamed(self, key: &[u8]) -> Entry {
         let view = self.view();
         let renamed = Entry::build(key, view.stored(), view.expiry_ms(), view.access(), view.flags() & RAW);
@@ -280,7 +301,7 @@ impl Entry {
         renamed
     }
 
-    /// A copy of the value and expiry under another key.
+    /// Returns an entry with a copy of the value and the expiry under another key (COPY).
     pub fn duplicate(view: EntryRef<'_>, key: &[u8]) -> Entry {
         let (expiry_ms, access) = (view.expiry_ms(), view.access());
         match view.kind() {
@@ -292,7 +313,7 @@ impl Entry {
         }
     }
 
-    /// Puts another value in its place, in the same block where it fits. The access clock stays.
+    /// Replaces value and expiry, in the same block if they fit. The access clock stays. The entry may hold a value of any type.
     pub fn set(&mut self, value: NewValue<'_>, expiry_ms: Option<i64>) {
         let (kind, integer, bytes);
         match value {
@@ -308,7 +329,7 @@ impl Entry {
         }
     }
 
-    /// Puts another value in place of one that owns nothing beside the block, where it fits the same block; whether it does.
+    /// Overwrites value and expiry in place, if the value fits the block and the old one lies in the block. Returns whether it did.
     fn overwrite(&mut self, stored: Stored<'_>, expiry_ms: Option<i64>, raw: u8) -> bool {
         let view = self.view();
         let shape = Shape {
@@ -322,14 +343,14 @@ impl Entry {
             && shape.expires == view.expiry_ms().is_some()
             && size_class(shape.size()) == size_class(view.block_size());
         if fits {
-            // SAFETY: the block has room for the shape (same size class), whose fields up to the key stay where they are because the
-            // key and the presence of an expiry are the same; the new value does not alias the block, which is borrowed mutably.
+            // SAFETY: the block has room for the shape, whose size class is the same. The fields up to the key stay where they are, since
+            // the key and the presence of an expiry are the same. The new value does not alias the block, which is borrowed mutably.
             unsafe { overwrite_value(self.block, &shape, stored.bytes, expiry_ms, raw) };
         }
         fits
     }
 
-    /// Sets or takes away the expiry.
+    /// Sets the expiry, in milliseconds since 1970, or removes it.
     pub fn set_expiry(&mut self, expiry_ms: Option<i64>) {
         let view = self.view();
         match (view.expiry_ms(), expiry_ms) {
@@ -346,11 +367,14 @@ impl Entry {
         }
     }
 
-    /// Changes the value's bytes by `change`, as APPEND and SETRANGE do. The vector may grow without being copied each time.
+    /// Modifies the string by `change` (APPEND, SETRANGE), and returns what that returns. Appending takes O(1), amortised.
+    ///
+    /// # Panics
+    /// If the entry holds a collection.
     pub fn modify<R>(&mut self, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let view = self.view();
         if view.kind() == Kind::Heap {
-            // SAFETY: a heap entry owns its vector, and is borrowed mutably.
+            // SAFETY: an entry of kind Heap owns the vector at this address, and is borrowed mutably.
             return change(unsafe { &mut *(view.address() as *mut Vec<u8>) });
         }
         let mut value = SCRATCH.take();
@@ -368,7 +392,7 @@ impl Entry {
                 SCRATCH.set(value);
             }
         } else {
-            // The scratch has room for other values than this one.
+            // The scratch buffer may have far more room than this value needs.
             if value.capacity() / 2 > value.len() {
                 value.shrink_to_fit();
             }
@@ -378,15 +402,16 @@ impl Entry {
         result
     }
 
-    /// Changes its collection by `change`. Where that leaves it empty, and so to be removed, it is not put back; the result says so.
+    /// Edits the collection by `change`. Returns what that returns, and whether the caller is to remove the entry, since the collection is
+    /// empty and its type has no empty collections. In that case the edited collection may not have been stored.
     ///
     /// # Panics
-    /// It holds a value of another type.
+    /// If the entry holds a value of another type.
     pub fn edit<C: Collection, R>(&mut self, change: impl FnOnce(&mut C) -> R) -> (R, bool) {
         let view = self.view();
-        assert_eq!(view.value_type(), C::TYPE, "the type was looked at before");
+        assert_eq!(view.value_type(), C::TYPE, "the caller checks the type");
         if view.kind() == Kind::Boxed {
-            // SAFETY: a boxed entry owns its collection, and is borrowed mutably.
+            // SAFETY: an entry of kind Boxed owns the collection at this address, and is borrowed mutably.
             let any = unsafe { &mut *(view.address() as *mut AnyCollection) };
             let value = C::of_mut(any).expect("the kind's byte says the type");
             let result = change(value);
@@ -428,36 +453,37 @@ impl Entry {
         (result, false)
     }
 
+    /// Replaces the value by a collection in an allocation of its own.
     fn set_boxed(&mut self, value: AnyCollection) {
         let view = self.view();
         *self = Entry::with_boxed(view.key(), value, view.expiry_ms(), view.access());
     }
 
-    /// Whether freeing it takes long.
+    /// Returns whether freeing the entry takes long.
     #[inline]
     pub fn is_heavy(&self) -> bool {
         self.view().is_heavy()
     }
 
-    /// Its block's address, giving up ownership.
+    /// Returns the address of the block, which the caller owns from now on.
     pub(crate) fn into_block(self) -> NonNull<u8> {
         let block = self.block;
         std::mem::forget(self);
         block
     }
 
-    /// Takes ownership back.
+    /// Takes the ownership of a block back.
     ///
     /// # Safety
-    /// `block` came from [`Entry::into_block`], and is owned by nobody else.
+    /// `block` came from [`Entry::into_block`] and has no other owner.
     pub(crate) unsafe fn from_block(block: NonNull<u8>) -> Entry {
         Entry { block }
     }
 
-    /// Frees the block only: what it has the address of, if anything, now belongs to another entry.
+    /// Frees the block, but not the allocation that it points to, if any: another entry owns that now.
     fn give_up(self) {
         let layout = block_layout(self.view().block_size());
-        // SAFETY: the block was allocated with the layout of its size, and nothing uses it after this.
+        // SAFETY: the block was allocated with this layout, and is not used after this.
         unsafe { dealloc(self.block.as_ptr(), layout) };
         std::mem::forget(self);
     }
@@ -474,7 +500,7 @@ impl Drop for Entry {
             Kind::Boxed => drop(unsafe { Box::from_raw(view.address() as *mut AnyCollection) }),
             Kind::Integer | Kind::Inline | Kind::Packed => {}
         }
-        // SAFETY: the block was allocated with the layout of its size, and nothing uses it after this.
+        // SAFETY: the block was allocated with this layout, and is not used after this.
         unsafe { dealloc(self.block.as_ptr(), layout) };
     }
 }
@@ -497,36 +523,39 @@ impl fmt::Debug for EntryRef<'_> {
 }
 
 impl<'a> EntryRef<'a> {
+    /// Borrows the entry in a block.
+    ///
     /// # Safety
-    /// `block` is an entry's block that lives, and is not written to, for `'a` (but for its access clock).
+    /// During `'a` the block holds an entry, is not freed, and is not written to except for the access clock.
     #[inline]
     pub(crate) unsafe fn from_block(block: NonNull<u8>) -> EntryRef<'a> {
         EntryRef { block, borrow: PhantomData }
     }
 
-    /// The same view for a lifetime of the caller's choice.
+    /// Returns the same borrow for any lifetime.
     ///
     /// # Safety
-    /// The entry lives, and is not written to, for as long (but for its access clock).
+    /// During `'b` the entry is not freed, and is not written to except for the access clock.
     #[inline]
     pub(crate) unsafe fn detached<'b>(self) -> EntryRef<'b> {
         EntryRef { block: self.block, borrow: PhantomData }
     }
 
+    /// Returns a byte of the fields before the key.
     #[inline]
     fn byte(self, at: usize) -> u8 {
         debug_assert!(at < HEADER + EXPIRY_LEN);
-        // SAFETY: every block has 16 bytes at least.
+        // SAFETY: every block has at least 16 bytes.
         unsafe { *self.block.as_ptr().add(at) }
     }
 
-    /// The `N` bytes at `at`.
+    /// Returns the `N` bytes at `at`.
     ///
     /// # Safety
     /// They lie inside the entry.
     #[inline]
     unsafe fn read<const N: usize>(self, at: usize) -> [u8; N] {
-        // SAFETY: the caller's promise; a byte array has no alignment.
+        // SAFETY: by the caller's promise; an array of bytes needs no alignment.
         unsafe { self.block.as_ptr().add(at).cast::<[u8; N]>().read() }
     }
 
@@ -547,32 +576,32 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// A packed collection's form.
+    /// Returns the form of a packed collection.
     #[inline]
     fn form(self) -> u8 {
         self.byte(KIND) >> 6
     }
 
-    /// What it stores of its value.
+    /// Returns the value as it is stored.
     fn stored(self) -> Stored<'a> {
         Stored { kind: self.kind(), collection: self.byte(KIND) & !0b111, bytes: self.stored_bytes() }
     }
 
-    /// Where the key lies in the block, and its length.
+    /// Returns where the key lies in the block, and its length.
     #[inline]
     fn key_span(self) -> (usize, usize) {
         let flags = self.flags();
         let at = HEADER + if flags & EXPIRES != 0 { EXPIRY_LEN } else { 0 };
         if flags & LONG_KEY == 0 {
-            // SAFETY: an entry without LONG_KEY has its key's length in the one byte here.
+            // SAFETY: without LONG_KEY the length of the key is the one byte here.
             (at + 1, unsafe { self.read::<1>(at) }[0] as usize)
         } else {
-            // SAFETY: an entry with LONG_KEY has its key's length in the four bytes here.
+            // SAFETY: with LONG_KEY the length of the key is the four bytes here.
             (at + 4, u32::from_le_bytes(unsafe { self.read(at) }) as usize)
         }
     }
 
-    /// Where the value's stored bytes lie (after an inline value's length), and how many they are.
+    /// Returns where the stored bytes of the value lie in the block, behind their length if there is one, and how many they are.
     #[inline]
     fn value_span(self) -> (usize, usize) {
         let (key_at, key_len) = self.key_span();
@@ -580,17 +609,17 @@ impl<'a> EntryRef<'a> {
         match self.kind() {
             Kind::Integer | Kind::Heap | Kind::Boxed => (at, 8),
             Kind::Inline | Kind::Packed if self.flags() & LONG_VALUE == 0 => {
-                // SAFETY: an inline value without LONG_VALUE has its length in the one byte here.
+                // SAFETY: without LONG_VALUE the length of an inline value is the one byte here.
                 (at + 1, unsafe { self.read::<1>(at) }[0] as usize)
             }
             Kind::Inline | Kind::Packed => {
-                // SAFETY: an inline value with LONG_VALUE has its length in the four bytes here.
+                // SAFETY: with LONG_VALUE the length of an inline value is the four bytes here.
                 (at + 4, u32::from_le_bytes(unsafe { self.read(at) }) as usize)
             }
         }
     }
 
-    /// The bytes of the value as stored.
+    /// Returns the stored bytes of the value.
     #[inline]
     fn stored_bytes(self) -> &'a [u8] {
         let (at, len) = self.value_span();
@@ -598,11 +627,13 @@ impl<'a> EntryRef<'a> {
         unsafe { std::slice::from_raw_parts(self.block.as_ptr().add(at), len) }
     }
 
+    /// Returns the size of the entry in bytes, which determines the layout of the block.
     fn block_size(self) -> usize {
         let (at, len) = self.value_span();
         at + len
     }
 
+    /// Returns the address of the allocation that the entry owns.
     fn address(self) -> u64 {
         debug_assert!(self.kind().is_address());
         u64::from_le_bytes(self.stored_bytes().try_into().expect("an address has eight bytes"))
@@ -610,16 +641,16 @@ impl<'a> EntryRef<'a> {
 
     fn boxed(self) -> &'a AnyCollection {
         debug_assert_eq!(self.kind(), Kind::Boxed);
-        // SAFETY: a boxed entry owns the collection at this address, and is borrowed for 'a.
+        // SAFETY: an entry of kind Boxed owns the collection at this address, and is borrowed for 'a.
         unsafe { &*(self.address() as *const AnyCollection) }
     }
 
     fn heap(self) -> &'a Vec<u8> {
-        // SAFETY: a heap entry owns the vector at this address, and is borrowed for 'a.
+        // SAFETY: an entry of kind Heap owns the vector at this address, and is borrowed for 'a.
         unsafe { &*(self.address() as *const Vec<u8>) }
     }
 
-    /// The key.
+    /// Returns the key.
     #[inline]
     pub fn key(self) -> &'a [u8] {
         let (at, len) = self.key_span();
@@ -627,7 +658,7 @@ impl<'a> EntryRef<'a> {
         unsafe { std::slice::from_raw_parts(self.block.as_ptr().add(at), len) }
     }
 
-    /// Whether this is its key. Short keys, which most are, are compared without a loop.
+    /// Returns whether the entry has this key. Most keys are short; those of 8 to 16 bytes are compared without a loop.
     #[inline]
     pub(crate) fn has_key(self, key: &[u8]) -> bool {
         let own = self.key();
@@ -642,23 +673,23 @@ impl<'a> EntryRef<'a> {
         own == key
     }
 
-    /// When it expires, in milliseconds since 1970.
+    /// Returns the expiry of the key, in milliseconds since 1970.
     #[inline]
     pub fn expiry_ms(self) -> Option<i64> {
         if self.flags() & EXPIRES == 0 {
             return None;
         }
-        // SAFETY: an entry with EXPIRES has the expiry's eight bytes after the header.
+        // SAFETY: with EXPIRES the eight bytes behind the header are the expiry.
         Some(i64::from_le_bytes(unsafe { self.read::<EXPIRY_LEN>(HEADER) }))
     }
 
-    /// Whether its time has come. A key lives up to its last millisecond and is gone after it (Redis: `now > when`).
+    /// Returns whether the key has expired. It exists up to and including the millisecond of its expiry. (Redis: `keyIsExpired`)
     #[inline]
     pub fn is_expired(self, now_ms: i64) -> bool {
         self.expiry_ms().is_some_and(|expiry_ms| now_ms > expiry_ms)
     }
 
-    /// When the first of its fields expires, where it holds a hash some of whose fields do.
+    /// Returns the earliest expiry of a field, in milliseconds since 1970, if the value is a hash with fields that expire.
     #[inline]
     pub fn first_field_expiry_ms(self) -> Option<i64> {
         const HASH: u8 = ValueType::Hash as u8;
@@ -669,26 +700,26 @@ impl<'a> EntryRef<'a> {
         self.collection::<Hash>().ok()?.first_expiry_ms()
     }
 
-    /// Whether it has a field whose time has come.
+    /// Returns whether the value is a hash with an expired field.
     #[inline]
     pub fn has_expired_field(self, now_ms: i64) -> bool {
         self.first_field_expiry_ms().is_some_and(|first_ms| now_ms > first_ms)
     }
 
-    /// Whether it is as good as not there: it has expired, or all its fields have.
+    /// Returns whether the key counts as absent: it has expired, or all fields of its hash have.
     pub fn is_gone(self, now_ms: i64) -> bool {
         self.is_expired(now_ms) || self.has_expired_field(now_ms) && self.hash_at(now_ms).is_empty()
     }
 
-    /// Its hash at some time.
+    /// Returns the view of the hash at a time, in milliseconds since 1970.
     ///
     /// # Panics
-    /// It holds something else.
+    /// If the value is not a hash.
     pub(crate) fn hash_at(self, now_ms: i64) -> HashView<'a> {
-        self.collection::<Hash>().expect("the type was looked at before").at(now_ms)
+        self.collection::<Hash>().expect("the caller checks the type").at(now_ms)
     }
 
-    /// What TYPE says.
+    /// Returns the type of the value (TYPE).
     pub fn value_type(self) -> ValueType {
         match self.kind() {
             Kind::Integer | Kind::Inline | Kind::Heap => ValueType::String,
@@ -696,7 +727,10 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// Its collection, where it holds one of this type.
+    /// Returns the view of the collection.
+    ///
+    /// # Errors
+    /// If the value has another type.
     #[inline]
     pub fn collection<C: Collection>(self) -> Result<C::View<'a>, WrongType> {
         if self.value_type() != C::TYPE {
@@ -708,7 +742,7 @@ impl<'a> EntryRef<'a> {
         })
     }
 
-    /// What OBJECT ENCODING says.
+    /// Returns the encoding that OBJECT ENCODING replies.
     pub fn encoding(self) -> Encoding {
         match self.kind() {
             Kind::Integer => Encoding::Int,
@@ -720,7 +754,7 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// Whether key, value and expiry would lie in one block on Redis.
+    /// Returns whether Redis would store key, value and expiry in one block. (Redis 8.2: `kvobjSet`)
     fn is_short(self) -> bool {
         let (key_len, value_len) = (self.key_span().1, self.value_span().1);
         let expiry_len =
@@ -728,10 +762,10 @@ impl<'a> EntryRef<'a> {
         key_len + value_len + expiry_len <= EMBSTR_LEN_MAX
     }
 
-    /// The string.
+    /// Returns the string.
     ///
     /// # Panics
-    /// It holds a collection.
+    /// If the value is a collection.
     #[inline]
     pub fn value(self) -> ValueRef<'a> {
         match self.kind() {
@@ -740,11 +774,11 @@ impl<'a> EntryRef<'a> {
             )),
             Kind::Inline => ValueRef::Bytes(self.stored_bytes()),
             Kind::Heap => ValueRef::Bytes(self.heap()),
-            Kind::Packed | Kind::Boxed => panic!("the type was looked at before"),
+            Kind::Packed | Kind::Boxed => panic!("the caller checks the type"),
         }
     }
 
-    /// Whether freeing it takes long, or going through all of it.
+    /// Returns whether the value is so large that freeing it, or reading all of it, takes long.
     #[inline]
     pub fn is_heavy(self) -> bool {
         match self.kind() {
@@ -754,14 +788,14 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// The 24 bits of the access clock.
+    /// Returns the access clock, of 24 bits; see [`crate::AccessClock`].
     #[inline]
     pub fn access(self) -> u32 {
         let [a, b, c] = [self.byte(ACCESS), self.byte(ACCESS + 1), self.byte(ACCESS + 2)];
         u32::from_le_bytes([a, b, c, 0])
     }
 
-    /// Sets the access clock, which alone of an entry may change under a borrow.
+    /// Sets the access clock, the only part of an entry that may change while it is borrowed.
     ///
     /// # Safety
     /// The caller holds the lock of the entry's shard.
@@ -769,21 +803,21 @@ impl<'a> EntryRef<'a> {
     pub(crate) unsafe fn touch(self, access: u32) {
         let bytes = access.to_le_bytes();
         for (i, byte) in bytes[..3].iter().enumerate() {
-            // SAFETY: the header lies inside the block; the lock keeps other threads out, and no reference covers these bytes.
+            // SAFETY: the header lies inside the block. The lock keeps other threads out, and no reference covers these bytes.
             unsafe { self.block.as_ptr().add(ACCESS + i).write(*byte) };
         }
     }
 
-    /// The way to an element of the collection that it holds; of a packed one all is asked for at once.
+    /// Begins to prefetch an element of the collection. A packed collection is prefetched as a whole, here.
     #[inline]
     pub(crate) fn approach(self, element: &[u8]) -> Option<ElementPrefetch<'a>> {
-        /// More of a packed collection than the processor asks for by itself when it is walked over.
+        /// The most cache lines that are prefetched; the processor itself prefetches the ones behind them when they are read in order.
         const LINES_MAX: usize = 6;
         match self.kind() {
             Kind::Boxed => self.boxed().prefetch_element(element),
             Kind::Packed => {
                 let lines = (self.block_size() / prefetch::LINE + 1).min(LINES_MAX);
-                // Two were asked for with the entry.
+                // The first two lines were prefetched with the entry.
                 prefetch::read_lines(self.block.as_ptr().wrapping_add(2 * prefetch::LINE), lines.saturating_sub(2));
                 None
             }
@@ -791,7 +825,7 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// The bytes that it takes: its block, and its heap value.
+    /// Returns the memory that the entry takes, in bytes: its block, and the allocation that it points to.
     pub fn memory_usage(self) -> usize {
         let heap = match self.kind() {
             Kind::Heap => size_of::<Vec<u8>>() + size_class(self.heap().capacity().max(1)),
@@ -802,12 +836,15 @@ impl<'a> EntryRef<'a> {
     }
 }
 
+/// Returns the layout of the block of an entry with this size.
 fn block_layout(size: usize) -> Layout {
-    Layout::from_size_align(size_class(size), 16).expect("an entry is far smaller than the address space")
+    Layout::from_size_align(size_class(size), 16).expect("the size of an entry is far below isize::MAX")
 }
 
+/// Writes an entry into a new block.
+///
 /// # Safety
-/// `block` has room for `shape` and is not shared; `value` has the length that the shape says.
+/// `block` has room for `shape` and is not shared. Key and value have the lengths that the shape says.
 unsafe fn write_entry(
     block: NonNull<u8>,
     shape: &Shape,
@@ -820,7 +857,7 @@ unsafe fn write_entry(
     let base = block.as_ptr();
     let flags =
         flags | if shape.expires { EXPIRES } else { 0 } | if shape.key_length_len() == 4 { LONG_KEY } else { 0 };
-    // SAFETY: every write lies inside the shape's size, field after field as in the picture above.
+    // SAFETY: every write lies inside the size of the shape, field after field as shown at the top of the file.
     unsafe {
         base.add(FLAGS).write(flags);
         ptr::copy_nonoverlapping(access.to_le_bytes().as_ptr(), base.add(ACCESS), 3);
@@ -832,16 +869,16 @@ unsafe fn write_entry(
     }
 }
 
-/// Writes everything that a new value changes: kind, the flags of the value, expiry, value.
+/// Writes the fields that depend on the value: its kind, its flags, the expiry, and the value itself.
 ///
 /// # Safety
-/// As for [`write_entry`]; the key is in place, and the entry's flags say EXPIRES as the shape does.
+/// As for [`write_entry`]. The key is written already, and the flag EXPIRES is the shape's.
 unsafe fn overwrite_value(block: NonNull<u8>, shape: &Shape, value: &[u8], expiry_ms: Option<i64>, raw: u8) {
     let base = block.as_ptr();
     let is_inline = matches!(shape.kind, Kind::Inline | Kind::Packed);
     let long_value = is_inline && shape.value_length_len() == 4;
     let mut at = HEADER + if shape.expires { EXPIRY_LEN } else { 0 } + shape.key_length_len() + shape.key_len;
-    // SAFETY: every write lies inside the shape's size, and `value` is not part of the block.
+    // SAFETY: every write lies inside the size of the shape, and `value` is not part of the block.
     unsafe {
         base.add(KIND).write(shape.kind as u8 | shape.collection);
         let flags = base.add(FLAGS).read() & !(LONG_VALUE | RAW);
@@ -861,9 +898,11 @@ unsafe fn overwrite_value(block: NonNull<u8>, shape: &Shape, value: &[u8], expir
     }
 }
 
+/// Writes the expiry of an entry.
+///
 /// # Safety
 /// The entry has an expiry field and is not shared.
 unsafe fn write_expiry(block: NonNull<u8>, expiry_ms: i64) {
-    // SAFETY: the field's eight bytes follow the header.
+    // SAFETY: the eight bytes behind the header are the expiry.
     unsafe { ptr::copy_nonoverlapping(expiry_ms.to_le_bytes().as_ptr(), block.as_ptr().add(HEADER), EXPIRY_LEN) };
 }

@@ -1,87 +1,95 @@
 //! The gate: how one command has the whole keyspace to itself.
 //!
-//! Whatever touches the keyspace is a visit. It enters the gate before it locks its first shard, and leaves after the last. A brief
-//! visit takes microseconds: a batch, a slice of a walk. A lasting visit takes as long as its command does: a union of large sets, a
-//! script, a snapshot's walker. The closer has the keyspace alone once no visit is inside.
+//! Everything that reads or writes the keyspace is a visit. It enters the gate before it locks its first shard, and leaves after it has
+//! unlocked the last. A brief visit takes microseconds: a batch, a slice of a walk. A lasting visit takes as long as its command: a union
+//! of large sets, a script, the walk of a snapshot. A closer has the keyspace to itself once no visit is inside.
 //!
 //! ```text
-//!            a closer queues             no lasting visit is inside
-//!    open ────────────────────▶ claimed ────────────────────────────▶ shut ──▶ closed
-//!     ▲   all may enter            │ ▲   brief visits may enter        │ ▲         │
-//!     └────────────────────────────┘ └─────────────────────────────────┘ └─────────┘
-//!      the queue holds no closer       brief visits are not out in time   nobody else is inside
+//!  state     may enter                  next
+//!  open      every visit                a closer queues ▶ claimed
+//!  claimed   brief visits, and lasting  no closer is in the queue ▶ open
+//!            ones before the closer     no lasting visit is inside ▶ shut
+//!  shut      no visit                   brief visits have not left in time ▶ claimed
+//!                                       no visit is inside: the closer has the keyspace to itself; it is done ▶ open, claimed
 //! ```
 //!
-//! So a long command never makes the others wait for a closer: while it is inside, the gate is not shut. Brief visits go on; only
-//! further lasting visits queue behind the closer, which is why its turn comes. Once the gate is shut, it opens again after a bounded
-//! time: with the closer's work done, or without, where a brief visit takes longer than that (its thread was interrupted).
+//! While a long command is inside, a closer does not make the other cores wait: the gate is not shut yet, and brief visits still enter.
+//! Only further lasting visits queue behind the closer, so that its turn comes. When the gate is shut, the closer waits for the brief visits
+//! that are inside, for a bounded time. If one takes longer, because its thread was interrupted, the gate opens again, and the closer retries.
 //!
-//! Nobody starves. Whoever finds that it may not go on takes a [`Place`] in a queue, in order of arrival. The closer at its front waits
-//! for visits that are inside, of which there are finitely many, since no lasting one enters before it. A visit with a place
-//! goes on as soon as no closer is before it and the gate is not shut.
+//! Nobody starves. A visit or a closer that has to wait takes a [`Place`] in a queue, in order of arrival. The closer at the front waits
+//! only for visits that are inside. These are finitely many, since no further lasting visit enters before it. A brief visit in the queue
+//! enters when the gate is not shut, and a lasting one when, besides, no closer is before it.
 //!
-//! Entering writes a word of the core's own and reads the state; closing writes the state and reads all words. Both sides write before
-//! they read, in one total order (sequential consistency), so at least one of the two sees the other (Dekker's algorithm).
+//! A visit writes a word of its core, then reads the state. A closer writes the state, then reads the words of all cores. All of this is in
+//! one total order (sequential consistency), so at least one of the two sees the other (Dekker's algorithm).
 
 use std::{
     collections::BTreeMap,
+    marker::PhantomData,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use crate::sync::{AtomicU8, AtomicU32, Holder, Mutex, Ordering, order_write_before_read, spin};
 
-/// All may enter.
+/// Every visit may enter.
 const OPEN: u8 = 0;
-/// A closer is in the queue: no lasting visit enters, unless its place is before the closer's.
+/// A closer is in the queue. A lasting visit enters only if its place is before the closer's.
 const CLAIMED: u8 = 1;
-/// Nobody enters.
+/// No visit may enter.
 const SHUT: u8 = 2;
 
-/// How often a closer looks whether the brief visits are out before it opens the gate again: some tens of microseconds.
+/// How often a closer checks whether the brief visits have left before it opens the gate again. This takes some tens of microseconds.
 const SHUT_TURNS_MAX: u32 = 2000;
 
-/// See the module.
+/// The entrance of the keyspace. See the module.
 pub struct Gate {
+    /// OPEN, CLAIMED or SHUT. It is written under the lock of the queue, and read without.
     state: AtomicU8,
-    /// The visits inside, by core.
+    /// The visits that are inside, by core.
     inside: Box<[Inside]>,
-    /// The places, and the changes of `state`. A mutex: touched where the gate is being closed, and by nobody else. Shared with the
-    /// places, each of which takes itself out.
+    /// The places, and the right to write `state`. A mutex is quick enough, since only closers, and visits that meet one, lock it. It is
+    /// shared with the places, each of which removes itself when it is dropped.
     queue: Arc<Mutex<Queue>>,
 }
 
 /// The visits of one core, on a cache line of their own.
 #[repr(align(128))]
 struct Inside {
-    /// 1 during a brief visit: a core makes one at a time, and nobody else writes the word.
+    /// 1 during a brief visit. A core makes one at a time, and no other core writes the word.
     brief: AtomicU32,
-    /// Lasting visits: any number, since they may be suspended while the core serves others.
+    /// The number of lasting visits. There may be several, since one can be suspended while the core does other work.
     lasting: AtomicU32,
+    /// The lasting visits so far, from which each gets a number. Only the core's thread reads and writes it.
+    numbered: AtomicU32,
 }
 
 /// How long a visit may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
-    /// Bounded time, some tens of microseconds, on the core's own thread; one at a time for each core.
+    /// A bounded time, of some tens of microseconds. A core makes one such visit at a time.
     Brief,
-    /// Any time.
+    /// Any time. A core may be in several such visits, which take turns on its thread.
     Lasting,
 }
 
-/// Being inside: the gate cannot be closed until it is dropped.
+/// A visit that is inside. The gate cannot be closed until it is dropped.
 pub struct Entered<'g> {
     gate: &'g Gate,
     core: usize,
     visit: Visit,
+    holder: Holder,
+    /// Keeps the visit on the thread of its core, which alone writes the core's word and its counts (see `sizes.rs`).
+    stays: PhantomData<*const ()>,
 }
 
-/// Having the keyspace alone, until it is dropped.
+/// A closer that has the keyspace to itself, until it is dropped.
 pub struct Closed<'g> {
     gate: &'g Gate,
 }
 
-/// A place in the queue of a gate, given up when it is dropped.
+/// A place in the queue of a gate. Dropping it gives it up.
 pub struct Place {
     number: u64,
     wants: Wants,
@@ -91,31 +99,36 @@ pub struct Place {
 /// What a place is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wants {
+    /// To enter for a visit.
     Enter(Visit),
+    /// To close the gate.
     Close,
 }
 
-/// The places, by number, in order of arrival.
+/// The queue of a gate.
 #[derive(Default)]
 struct Queue {
     is_shut: bool,
+    /// The places by number, which is the order of arrival.
     places: BTreeMap<u64, Waiting>,
-    /// How many of them are closers'.
+    /// The number of places that are closers'.
     closers: usize,
     last_number: u64,
 }
 
+/// A place, as the queue knows it.
 struct Waiting {
     wants: Wants,
-    /// There once the task waits.
+    /// None until the task waits.
     waker: Option<Waker>,
-    /// The gate was shut for it and had to be opened again: its task lets others run before the next try.
+    /// The gate was shut for this closer, but had to be opened again. Its task yields once before the next try.
     is_retry: bool,
 }
 
 impl Gate {
+    /// Creates an open gate.
     pub(crate) fn new(cores: usize) -> Gate {
-        let inside = || Inside { brief: AtomicU32::new(0), lasting: AtomicU32::new(0) };
+        let inside = || Inside { brief: AtomicU32::new(0), lasting: AtomicU32::new(0), numbered: AtomicU32::new(0) };
         Gate {
             state: AtomicU8::new(OPEN),
             inside: (0..cores).map(|_| inside()).collect(),
@@ -123,30 +136,46 @@ impl Gate {
         }
     }
 
-    /// Enters for a visit. Where it may not enter now, `place` holds its place afterwards: wait with [`Gate::poll_turn`] and try again
-    /// with the same place, or drop it.
+    /// Enters for a visit of a core. If it may not enter now, the result is `None`, and `place` holds its place in the queue: the caller
+    /// waits with [`Gate::poll_turn`] and tries again with the same place, or drops it.
+    ///
+    /// Each core has one thread, which alone enters for it. That thread is not in a brief visit when it begins another.
     #[inline]
     pub fn enter(&self, core: usize, visit: Visit, place: &mut Option<Place>) -> Option<Entered<'_>> {
         let inside = &self.inside[core];
-        let (before, state_max) = match visit {
-            Visit::Brief => (inside.brief.swap(1, Ordering::SeqCst), CLAIMED),
-            Visit::Lasting => (inside.lasting.fetch_add(1, Ordering::SeqCst), OPEN),
+        let (before, state_max, holder) = match visit {
+            Visit::Brief => (inside.brief.swap(1, Ordering::SeqCst), CLAIMED, core as Holder + 1),
+            Visit::Lasting => (inside.lasting.fetch_add(1, Ordering::SeqCst), OPEN, self.lasting_holder(core)),
         };
         debug_assert!(visit == Visit::Lasting || before == 0, "a core makes one brief visit at a time");
         order_write_before_read();
-        let entered = Entered { gate: self, core, visit };
+        let entered = Entered { gate: self, core, visit, holder, stays: PhantomData };
         if self.state.load(Ordering::SeqCst) <= state_max && place.is_none() {
             return Some(entered);
         }
         self.enter_by_place(entered, place)
     }
 
+    /// Returns a number for a lasting visit of a core. A later visit gets the same number only after millions of others, so the lasting visits
+    /// of a core, of which some may be suspended, do not take each other's shards for their own.
+    fn lasting_holder(&self, core: usize) -> Holder {
+        const LASTING: Holder = 1 << (Holder::BITS - 2);
+        let numbered = &self.inside[core].numbered;
+        let number = numbered.load(Ordering::Relaxed).wrapping_add(1);
+        numbered.store(number, Ordering::Relaxed);
+        let cores = self.inside.len().next_power_of_two() as Holder;
+        LASTING + number % (LASTING / cores) * cores + core as Holder
+    }
+
+    /// Decides by the queue whether a visit may enter. If not, the visit joins the queue.
     #[cold]
     fn enter_by_place<'g>(&'g self, entered: Entered<'g>, place: &mut Option<Place>) -> Option<Entered<'g>> {
         let wants = Wants::Enter(entered.visit);
+        // A closer that enters instead gives its place up, so that the lasting visits behind it are woken.
+        place.take_if(|place| place.wants == Wants::Close);
         let mut queue = self.queue.lock();
         let number = self.number_of(place, wants, &mut queue);
-        // The last closer may have given its place up.
+        // The state is outdated if the last closer has given its place up.
         self.publish(&queue);
         if queue.may_enter(entered.visit, number) {
             drop(queue);
@@ -156,15 +185,15 @@ impl Gate {
         if number.is_none() {
             *place = Some(self.join(&mut queue, wants));
         }
-        // Leaving may have to lock the queue.
+        // Leaving may lock the queue.
         drop(queue);
         drop(entered);
         None
     }
 
-    /// Closes the gate, where all others are out. If not, `place` holds the closer's place afterwards, as for [`Gate::enter`].
+    /// Closes the gate, if no visit is inside. Otherwise the result is `None`, and `place` holds the closer's place, as in [`Gate::enter`].
     ///
-    /// The caller is not inside.
+    /// The calling core is not in a brief visit. Its own lasting visits keep it from closing the gate, as those of other cores do.
     pub fn close(&self, place: &mut Option<Place>) -> Option<Closed<'_>> {
         let mut queue = self.queue.lock();
         let number = self.number_of(place, Wants::Close, &mut queue);
@@ -211,7 +240,7 @@ impl Gate {
         Some(closed)
     }
 
-    /// The number of a place, whose purpose may have changed: a lock set that could not be had may become a closer.
+    /// Returns the number of a place, and changes what the place is for: a visit that failed to lock its shards may become a closer.
     fn number_of(&self, place: &mut Option<Place>, wants: Wants, queue: &mut Queue) -> Option<u64> {
         let place = place.as_mut()?;
         if place.wants != wants {
@@ -222,13 +251,14 @@ impl Gate {
         Some(place.number)
     }
 
+    /// Takes a new place at the end of the queue.
     fn join(&self, queue: &mut Queue, wants: Wants) -> Place {
         let number = queue.join(wants);
         self.publish(queue);
         Place { number, wants, queue: self.queue.clone() }
     }
 
-    /// Makes the state what the queue says.
+    /// Sets the state to what the queue says.
     fn publish(&self, queue: &Queue) {
         let state = match () {
             () if queue.is_shut => SHUT,
@@ -238,11 +268,12 @@ impl Gate {
         self.state.store(state, Ordering::SeqCst);
     }
 
+    /// Returns whether a lasting visit is inside. One that has just tried to enter counts until it has found that it may not.
     fn has_lasting_visits(&self) -> bool {
         self.inside.iter().any(|inside| inside.lasting.load(Ordering::SeqCst) != 0)
     }
 
-    /// Ready when it is worth trying again with a place; else the task is woken then.
+    /// Returns `Ready` if it is worth trying again with a place, or if there is no place. Otherwise the task is woken later.
     pub fn poll_turn(&self, place: Option<&Place>, context: &mut Context<'_>) -> Poll<()> {
         let Some(place) = place else { return Poll::Ready(()) };
         let mut queue = self.queue.lock();
@@ -261,7 +292,8 @@ impl Gate {
         Poll::Pending
     }
 
-    /// A lasting visit has left while the gate is claimed: wakes the closer that waits for the last of them.
+    /// Wakes the closer at the front if the last lasting visit has left. It is called by a lasting visit that leaves while the gate is not
+    /// open.
     #[cold]
     fn lasting_visit_left(&self) {
         let waker = {
@@ -274,7 +306,7 @@ impl Gate {
 }
 
 impl Queue {
-    /// Whether a visit may enter; without a number it has no place.
+    /// Returns whether a visit may enter. `number` is that of its place, if it has one.
     fn may_enter(&self, visit: Visit, number: Option<u64>) -> bool {
         let is_behind_closer = || {
             let mut before = self.places.range(..number.unwrap_or(u64::MAX));
@@ -283,11 +315,13 @@ impl Queue {
         !self.is_shut && (visit == Visit::Brief || !is_behind_closer())
     }
 
-    /// Whether a closer is at the front; without a number, whether nobody waits.
+    /// Returns whether the place with this number is at the front; without a number, whether the queue is empty. The gate must not be shut
+    /// either.
     fn may_close(&self, number: Option<u64>) -> bool {
         !self.is_shut && self.places.first_key_value().map(|(&first, _)| first) == number
     }
 
+    /// Adds a place at the end. Returns its number.
     fn join(&mut self, wants: Wants) -> u64 {
         self.last_number += 1;
         self.closers += usize::from(wants == Wants::Close);
@@ -295,20 +329,22 @@ impl Queue {
         self.last_number
     }
 
+    /// Changes what a place is for.
     fn change(&mut self, number: u64, wants: Wants) {
-        let waiting = self.places.get_mut(&number).expect("a place is in the queue while it lives");
+        let waiting = self.places.get_mut(&number).expect("a place is in the queue until it is dropped");
         let is_close = |wants| usize::from(wants == Wants::Close);
         self.closers = self.closers - is_close(waiting.wants) + is_close(wants);
         waiting.wants = wants;
     }
 
-    /// The waker of the closer at the front.
+    /// Takes the waker of the closer at the front, if a closer is there.
     fn take_first_closer(&mut self) -> Option<Waker> {
         let mut first = self.places.first_entry()?;
         if first.get().wants == Wants::Close { first.get_mut().waker.take() } else { None }
     }
 
-    /// The wakers of all whose turn it is: those before the first closer, it where it is at the front, and the brief visits behind it.
+    /// Takes the wakers of all places whose turn it may be: the closer at the front, the lasting visits before the first closer, and all brief
+    /// visits.
     fn take_ready(&mut self) -> Vec<Waker> {
         if self.is_shut {
             return Vec::new();
@@ -332,6 +368,7 @@ impl Queue {
 }
 
 impl Place {
+    /// Removes the place from the queue. Returns the wakers of the places whose turn it may be now.
     fn leave(&self) -> Vec<Waker> {
         let mut queue = self.queue.lock();
         queue.places.remove(&self.number);
@@ -350,16 +387,22 @@ impl Drop for Place {
 }
 
 impl Entered<'_> {
-    /// The core that is inside.
+    /// Returns whether the visit entered this gate.
+    #[inline]
+    pub(crate) fn is_of(&self, gate: &Gate) -> bool {
+        std::ptr::eq(self.gate, gate)
+    }
+
+    /// Returns the core that makes the visit.
     #[inline]
     pub(crate) fn core(&self) -> usize {
         self.core
     }
 
-    /// The number under which it holds locks. Lasting visits of one core share theirs: it tells them from all others.
+    /// Returns the number under which the visit holds locks.
     #[inline]
     pub(crate) fn holder(&self) -> Holder {
-        2 * self.core as Holder + if self.visit == Visit::Brief { 1 } else { 2 }
+        self.holder
     }
 }
 
@@ -380,6 +423,13 @@ impl Drop for Entered<'_> {
     }
 }
 
+impl Closed<'_> {
+    /// Returns whether this gate is closed.
+    pub(crate) fn is_of(&self, gate: &Gate) -> bool {
+        std::ptr::eq(self.gate, gate)
+    }
+}
+
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
         let ready = {
@@ -394,8 +444,11 @@ impl Drop for Closed<'_> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::*;
+    use std::{sync::atomic::AtomicBool, task::Wake};
+
     use proptest::prelude::*;
+
+    use super::*;
 
     fn is_turn(gate: &Gate, place: &Option<Place>) -> bool {
         gate.poll_turn(place.as_ref(), &mut Context::from_waker(Waker::noop())).is_ready()
@@ -405,20 +458,20 @@ mod tests {
     fn closers_queue_in_order_of_arrival() {
         let gate = Gate::new(1);
         let (mut first, mut second, mut third, mut fourth) = (None, None, None, None);
-        let closed = gate.close(&mut None).expect("nobody is there");
+        let closed = gate.close(&mut None).expect("the gate is open");
         for place in [&mut first, &mut second, &mut third] {
             assert!(gate.close(place).is_none() && place.is_some());
         }
         assert!(!is_turn(&gate, &first));
         drop(closed);
         assert!(is_turn(&gate, &first) && !is_turn(&gate, &second));
-        assert!(gate.enter(0, Visit::Brief, &mut None).is_some(), "brief visits enter meanwhile");
-        assert!(gate.close(&mut fourth).is_none(), "nobody passes the queue");
+        assert!(gate.enter(0, Visit::Brief, &mut None).is_some(), "a brief visit enters meanwhile");
+        assert!(gate.close(&mut fourth).is_none(), "a closer without a place queues");
         assert!(gate.close(&mut second).is_none());
-        let closed = gate.close(&mut first).expect("it is at the front");
+        let closed = gate.close(&mut first).expect("the closer is at the front");
         assert!(first.is_none() && !is_turn(&gate, &second));
         drop(closed);
-        // A place that is given up is no obstacle.
+        // A place that was given up does not block the ones behind it.
         drop(second);
         assert!(is_turn(&gate, &third) && !is_turn(&gate, &fourth));
         drop(fourth);
@@ -429,15 +482,15 @@ mod tests {
     #[test]
     fn the_gate_is_not_shut_while_a_lasting_visit_is_inside() {
         let gate = Gate::new(2);
-        let long = gate.enter(0, Visit::Lasting, &mut None).expect("it is open");
+        let long = gate.enter(0, Visit::Lasting, &mut None).expect("the gate is open");
         let (mut closer, mut later) = (None, None);
         assert!(gate.close(&mut closer).is_none() && !is_turn(&gate, &closer));
-        assert!(gate.enter(0, Visit::Brief, &mut None).is_some(), "brief visits go on, on the same core");
-        assert!(gate.enter(1, Visit::Brief, &mut None).is_some(), "and on others");
+        assert!(gate.enter(0, Visit::Brief, &mut None).is_some(), "the same core makes brief visits");
+        assert!(gate.enter(1, Visit::Brief, &mut None).is_some(), "and so do others");
         assert!(gate.enter(1, Visit::Lasting, &mut later).is_none(), "a lasting visit queues behind the closer");
         drop(long);
         assert!(is_turn(&gate, &closer) && !is_turn(&gate, &later));
-        drop(gate.close(&mut closer).expect("nobody is inside"));
+        drop(gate.close(&mut closer).expect("no visit is inside"));
         assert!(is_turn(&gate, &later));
         assert!(gate.enter(1, Visit::Lasting, &mut later).is_some());
         assert!(gate.enter(0, Visit::Lasting, &mut None).is_some(), "the gate is open for all");
@@ -446,21 +499,56 @@ mod tests {
     #[test]
     fn a_brief_visit_that_does_not_end_makes_the_closer_try_again() {
         let gate = Gate::new(2);
-        let brief = gate.enter(1, Visit::Brief, &mut None).expect("it is open");
+        let brief = gate.enter(1, Visit::Brief, &mut None).expect("the gate is open");
         let mut closer = None;
         assert!(gate.close(&mut closer).is_none());
         assert!(gate.enter(0, Visit::Brief, &mut None).is_some(), "the gate was opened again");
-        assert!(!is_turn(&gate, &closer), "its task lets others run first");
+        assert!(!is_turn(&gate, &closer), "the task yields first");
         assert!(is_turn(&gate, &closer));
         drop(brief);
         assert!(gate.close(&mut closer).is_some());
+    }
+
+    #[test]
+    fn a_closer_that_enters_instead_wakes_the_visits_behind_it() {
+        let gate = Gate::new(2);
+        let long = gate.enter(0, Visit::Lasting, &mut None).expect("the gate is open");
+        let (mut closer, mut visitor) = (None, None);
+        assert!(gate.close(&mut closer).is_none());
+        assert!(gate.enter(1, Visit::Lasting, &mut visitor).is_none());
+        let woken = Arc::new(Flag::default());
+        let waker = Waker::from(woken.clone());
+        assert!(gate.poll_turn(visitor.as_ref(), &mut Context::from_waker(&waker)).is_pending());
+        assert!(gate.enter(0, Visit::Brief, &mut closer).is_some() && closer.is_none());
+        assert!(woken.0.load(Ordering::SeqCst), "the wake-up was lost");
+        assert!(gate.enter(1, Visit::Lasting, &mut visitor).is_some());
+        drop(long);
+        assert!(gate.close(&mut None).is_some());
+    }
+
+    #[test]
+    fn visits_have_different_numbers() {
+        for cores in [1, 3, 64] {
+            let gate = Gate::new(cores);
+            let mut numbers = std::collections::BTreeSet::from([0]);
+            for core in 0..cores {
+                assert!(numbers.insert(gate.enter(core, Visit::Brief, &mut None).expect("the gate is open").holder()));
+                // The counter wraps around in between.
+                gate.inside[core].numbered.store(u32::MAX - 50, Ordering::Relaxed);
+                for _ in 0..100 {
+                    let visit = gate.enter(core, Visit::Lasting, &mut None).expect("the gate is open");
+                    assert!(numbers.insert(visit.holder()));
+                }
+            }
+            assert!(numbers.iter().all(|&number| number <= Holder::MAX >> 1), "a lock has 31 bits for the holder");
+        }
     }
 
     const ACTORS: usize = 6;
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        /// An actor that is away tries to get in, or, if it waits, tries again.
+        /// An actor that is outside tries to get in. If it waits already, it tries again, perhaps for another purpose.
         Try(usize, Wants),
         /// An actor leaves, or gives its place up.
         Leave(usize),
@@ -488,9 +576,34 @@ mod tests {
         wants: Option<Wants>,
         place: Option<Place>,
         inside: Option<Inside<'g>>,
+        woken: Arc<Flag>,
     }
 
-    /// An actor for each core, since a core makes one brief visit at a time.
+    /// Says whether a task was woken.
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Runs an actor's task if it was woken: it polls its place, and tries again when its turn has come.
+    fn run_task<'g>(gate: &'g Gate, actors: &mut [Actor<'g>], index: usize) {
+        if actors[index].woken.0.swap(false, Ordering::SeqCst) && poll(gate, &actors[index]) {
+            attempt(gate, actors, index);
+        }
+    }
+
+    /// Polls an actor's place with its own waker.
+    fn poll(gate: &Gate, actor: &Actor<'_>) -> bool {
+        let waker = Waker::from(actor.woken.clone());
+        gate.poll_turn(actor.place.as_ref(), &mut Context::from_waker(&waker)).is_ready()
+    }
+
+    /// Lets an actor try to get in, and checks that this excludes no other actor and passes none in the queue. Each actor is a core of its own,
+    /// since a core makes one brief visit at a time.
     fn attempt<'g>(gate: &'g Gate, actors: &mut [Actor<'g>], index: usize) {
         let actor = &mut actors[index];
         let Some(wants) = actor.wants.filter(|_| actor.inside.is_none()) else { return };
@@ -502,10 +615,13 @@ mod tests {
             Wants::Close => gate.close(&mut actor.place).map(|closed| Inside::Closing { _closed: closed }),
         };
         if actor.inside.is_none() {
-            assert!(actor.place.is_some(), "it has a place");
+            assert!(actor.place.is_some(), "an actor that waits has a place");
+            if poll(gate, actor) {
+                actor.woken.wake_by_ref();
+            }
             return;
         }
-        assert!(actor.place.is_none(), "it has given its place up");
+        assert!(actor.place.is_none(), "an actor that is inside has no place");
         let others = || actors.iter().enumerate().filter(|&(other, _)| other != index).map(|(_, actor)| actor);
         for other in others() {
             let excludes = |inside: &Inside<'_>| wants == Wants::Close || matches!(inside, Inside::Closing { .. });
@@ -521,7 +637,8 @@ mod tests {
     }
 
     proptest! {
-        /// Nobody is inside beside a closer, nobody is passed by whoever it would have to wait for, and all get in once the others leave.
+        /// A closer is alone inside, no place is passed by one behind it that excludes it, and every actor is woken and gets in once the
+        /// others leave.
         #[test]
         fn is_exclusive_and_fair(steps in prop::collection::vec(step(), 1..60)) {
             let gate = Gate::new(ACTORS);
@@ -529,25 +646,23 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Try(actor, wants) => {
-                        actors[actor].wants.get_or_insert(wants);
+                        if actors[actor].inside.is_none() {
+                            actors[actor].wants = Some(wants);
+                        }
                         attempt(&gate, &mut actors, actor);
                     }
                     Step::Leave(actor) => actors[actor] = Actor::default(),
                 }
             }
-            for _ in 0..=2 * ACTORS {
+            for _ in 0..=4 * ACTORS {
                 for index in 0..ACTORS {
                     if actors[index].inside.is_some() {
                         actors[index] = Actor::default();
                     }
-                }
-                for index in 0..ACTORS {
-                    if is_turn(&gate, &actors[index].place) {
-                        attempt(&gate, &mut actors, index);
-                    }
+                    run_task(&gate, &mut actors, index);
                 }
             }
-            prop_assert!(actors.iter().all(|actor| actor.wants.is_none()), "somebody waits for ever");
+            prop_assert!(actors.iter().all(|actor| actor.wants.is_none()), "an actor waits for ever");
             prop_assert!(gate.close(&mut None).is_some());
         }
     }

@@ -1,4 +1,4 @@
-//! The graveyard: a thread that frees what takes long to free, so that no command waits for it.
+//! The graveyard: a thread that frees large values, so that no command waits for that.
 
 use std::{
     any::Any,
@@ -12,13 +12,15 @@ use std::{
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Graveyard {
-    /// To the thread, which is started when it is first needed and ends with the keyspace.
+    /// The queue of the thread. It is started when it is first needed, and ends with the keyspace.
     sender: OnceLock<Sender<Work>>,
 }
 
-/// What the thread does next.
+/// A job for the thread.
 enum Work {
+    /// Frees these values.
     Free(Box<dyn Any + Send>),
+    /// Calls this.
     Call(Box<dyn FnOnce() + Send>),
 }
 
@@ -32,14 +34,14 @@ impl Work {
 }
 
 impl Graveyard {
-    /// Frees the values, later.
+    /// Hands values over to be freed.
     pub(crate) fn bury<T: Send + 'static>(&self, values: Vec<T>) {
         if !values.is_empty() {
             self.send(Work::Free(Box::new(values)));
         }
     }
 
-    /// Calls `then` when all that was handed over before is freed (FLUSHALL SYNC).
+    /// Calls `then`, on the thread, when everything that was handed over before is freed (FLUSHALL SYNC).
     pub(crate) fn when_done(&self, then: Box<dyn FnOnce() + Send>) {
         self.send(Work::Call(then));
     }
@@ -48,10 +50,10 @@ impl Graveyard {
         let sender = self.sender.get_or_init(|| {
             let (sender, receiver) = channel::<Work>();
             let run = move || receiver.into_iter().for_each(Work::run);
-            thread::Builder::new().name("ochre-free".into()).spawn(run).expect("the system starts a thread");
+            thread::Builder::new().name("ochre-free".into()).spawn(run).expect("the system can start a thread");
             sender
         });
-        // It fails only where the thread is gone; then it is done here.
+        // This fails only if the thread is gone. Then the job is done here.
         if let Err(SendError(work)) = sender.send(work) {
             work.run();
         }

@@ -9,16 +9,34 @@
 //!        │                  │
 //!        ▼                  ▼
 //!      Shard ── Database ── Table ── Segment ── slot ── Entry: key, value, expiry in one block
-//!                  └─────── Deadlines: the same entries in the order of their expiry, and of their fields'
+//!                  └─────── Deadlines: the expiries of keys in order, and those of the fields of hashes
 //! ```
 //!
-//! A batch keeps in a hash's lowest bits in which slot it saw the key when it asked for the entry, so that the slot is searched for
-//! once. It is a hint and no more: who follows it compares tag and key as anywhere else.
+//! The hint is the number of the slot in which a batch saw the key when it prefetched the entry, so that the slot is searched for once.
+//! Nothing keeps it true: a lookup that follows it still compares tag and key.
 //!
-//! [`LockSet`] is the only way to a shard, and [`Gate`] the only way to all of them at once. From a lock set come the rights to read
-//! ([`Reader`]), to write ([`Writer`]), to visit ([`Walker`]) and to everything ([`WholeKeyspace`]).
+//! [`LockSet`] is the only way to a shard, and [`Gate`] the only way to all of them at once. A lock set gives the rights to read
+//! ([`Reader`]), to write ([`Writer`]), to visit ([`Walker`]) and to change everything ([`WholeKeyspace`]).
 //!
-//! The keyspace knows keys, values and time as it is told; it knows no command, no client and no clock.
+//! The keyspace knows keys and values. It knows no command and no client, and has no clock: the caller passes the time in.
+//!
+//! | file | what lies there |
+//! |---|---|
+//! | `lib.rs` | [`Keyspace`]: hashing, shards, deadlines, and what all shards share |
+//! | `gate.rs` | [`Gate`]: how one command has the whole keyspace to itself |
+//! | `lockset/` | [`LockSet`], and a file for each right that it gives |
+//! | `shard.rs` | a shard: its lock, its databases, and the watchers of its keys |
+//! | `table.rs`, `segment.rs` | from a tag to an entry: a table is one sorted array of slots, or several |
+//! | `entry.rs` | [`Entry`]: the bytes of a key with its value and its expiry |
+//! | `waiters.rs` | the queues of blocked clients, by key |
+//! | `scan.rs` | [`ScanPosition`]: the cursor of SCAN |
+//! | `access.rs` | [`AccessClock`]: when a key was last used, or how often |
+//! | `sizes.rs` | [`DatabaseSize`]: the number of keys, which is read without a lock |
+//! | `graveyard.rs` | the thread that frees large values |
+//! | `sip.rs` | the hash function |
+//! | `sync.rs` | locks and atomics, for which a model checker can stand in; a shard's lock |
+
+#![warn(missing_docs)]
 
 mod access;
 mod entry;
@@ -55,58 +73,67 @@ pub use crate::{
 };
 use crate::{graveyard::Graveyard, shard::Shard, shard::tag_of, sip::SipHasher, sizes::Sizes, sync::ParkedTasks};
 
-/// 2^12 shards: enough that two of 32 keys at 64 threads seldom meet, few enough that an empty server stays small.
+/// 2^12 shards. With 64 threads that lock 32 shards each, two seldom want the same one; and an empty server stays small.
 const SHARD_BITS: u32 = 12;
 
-/// The bytes of table slots that a key takes, at the load that tables have on average.
+/// The bytes of slots that a key takes on average. They are more than a slot has, since tables are never full.
 pub const SLOT_BYTES_PER_KEY: usize = 12;
 
 /// A key with its hash.
 #[derive(Clone, Copy, Debug)]
 pub struct HashedKey<'a> {
+    /// The key.
     pub bytes: &'a [u8],
+    /// Its hash, from [`Keyspace::hash`]. The lowest bits are a hint, which [`LockSet::prefetch_entry`] sets.
     pub hash: u64,
 }
 
-/// The hint of a hash that has none: segments have fewer slots.
+/// The hint of a hash that has none. No segment has so many slots.
 const NO_HINT: u64 = u16::MAX as u64;
 
-/// Where a hash says that its key was seen: a slot of its segment.
+/// Returns the hint of a hash: the slot of its segment in which the key was seen.
 #[inline]
 pub(crate) fn hint_of(hash: u64) -> usize {
     (hash & NO_HINT) as usize
 }
 
-/// A hash with the hint that its key was seen in this slot.
+/// Returns the hash with the hint that its key was seen in this slot.
 #[inline]
 pub(crate) fn with_hint(hash: u64, slot: usize) -> u64 {
     hash & !NO_HINT | (slot as u64).min(NO_HINT)
 }
 
-/// See the module.
+/// All databases of a server. See the module.
 pub struct Keyspace {
     pub(crate) shards: Box<[Shard]>,
     pub(crate) shard_bits: u32,
-    /// Its key is drawn at start: who sees clients' keys and the order of SCAN still cannot make keys collide.
+    /// Its key is random, so that a client cannot make keys collide, even one that sees the order of SCAN.
     hasher: SipHasher,
     gate: Gate,
     pub(crate) parked: ParkedTasks,
     pub(crate) graveyard: Graveyard,
     pub(crate) sizes: Sizes,
-    /// How many keys somebody waits for, and how many of them somebody who also wants to know that they are gone.
+    /// See [`AwaitedKeys::keys`].
     awaited: AtomicIsize,
+    /// See [`AwaitedKeys::keys_for_removal`].
     awaited_for_removal: AtomicIsize,
+    /// See [`Keyspace::next_ticket`].
     last_ticket: AtomicU64,
-    /// The earliest deadline of each shard in milliseconds since 1970, `i64::MAX` where there is none.
+    /// The earliest deadline of each shard in milliseconds since 1970; `i64::MAX` if there is none.
     deadlines_ms: Box<[AtomicI64]>,
-    /// When each core will look at its shards' deadlines next.
+    /// When each core will look at its shards' deadlines next, in milliseconds since 1970; `i64::MAX` while it looks.
     wake_ups_ms: Box<[AtomicI64]>,
-    /// Tells a core that one of its shards has an earlier deadline than it will wake up for.
+    /// Wakes a core: one of its shards has an earlier deadline than the core planned for.
     wake: Box<dyn Fn(usize) + Send + Sync>,
 }
 
 impl Keyspace {
-    /// A keyspace of this many databases for this many cores. `seed` is random; `wake` wakes a core's timer.
+    /// Creates a keyspace of `databases` databases for `cores` cores, each of which is one thread. `seed` is the key of the hash function,
+    /// and should be random. `wake` is called with a core's index when the core should call [`Keyspace::due_shards`] earlier than it
+    /// planned to; it is called under a shard's lock.
+    ///
+    /// # Panics
+    /// If `cores` is 0.
     pub fn new(
         cores: usize,
         databases: usize,
@@ -116,7 +143,10 @@ impl Keyspace {
         Keyspace::with_shards(SHARD_BITS, cores, databases, seed, wake)
     }
 
-    /// A keyspace of 2^`shard_bits` shards.
+    /// Creates a keyspace of 2^`shard_bits` shards; otherwise as [`Keyspace::new`].
+    ///
+    /// # Panics
+    /// If `cores` is 0, or `shard_bits` is not from 1 to 16: the index of a shard takes 16 bits.
     pub fn with_shards(
         shard_bits: u32,
         cores: usize,
@@ -124,6 +154,8 @@ impl Keyspace {
         seed: (u64, u64),
         wake: impl Fn(usize) + Send + Sync + 'static,
     ) -> Keyspace {
+        assert!(cores > 0, "a keyspace has a core");
+        assert!((1..=u16::BITS).contains(&shard_bits), "the index of a shard takes 16 bits");
         let shards = 1 << shard_bits;
         Keyspace {
             shards: (0..shards).map(|_| Shard::new()).collect(),
@@ -142,68 +174,68 @@ impl Keyspace {
         }
     }
 
-    /// The gate: who is in the keyspace.
+    /// Returns the gate, through which every visit enters the keyspace.
     pub fn gate(&self) -> &Gate {
         &self.gate
     }
 
-    /// Hashes a key.
+    /// Returns a key with its hash, which has no hint.
     #[inline]
     pub fn hash<'a>(&self, bytes: &'a [u8]) -> HashedKey<'a> {
         HashedKey { bytes, hash: self.hasher.hash(bytes) | NO_HINT }
     }
 
-    /// The number of shards, a power of two.
+    /// Returns the number of shards, a power of two.
     pub fn shards(&self) -> usize {
         self.shards.len()
     }
 
-    /// The shard of a hash.
+    /// Returns the index of the shard that a hash belongs to.
     #[inline]
     pub fn shard_of(&self, hash: u64) -> usize {
         (hash >> (64 - self.shard_bits)) as usize
     }
 
-    /// Asks the processor for a shard's lock and table.
+    /// Prefetches the lock and the table of a hash's shard.
     #[inline]
     pub fn prefetch_shard(&self, hash: u64) {
         self.shards[self.shard_of(hash)].prefetch();
     }
 
-    /// Asks the processor for the slots of a key in the first database, whose shard was asked for before. No lock is needed.
+    /// Prefetches the slots of a key in the first database. The shard should have been prefetched before. No lock is needed.
     #[inline]
     pub fn prefetch_slot(&self, hash: u64) {
         self.shards[self.shard_of(hash)].prefetch_slot(tag_of(hash, self.shard_bits));
     }
 
-    /// What each of some databases holds, from counters: no shard is locked. Inside the gate of a caller that has the keyspace to itself the
-    /// figures are exact; beside writers a key that moves may be missed or counted twice.
+    /// Returns what each of these databases holds, from counters: no shard is locked. With the gate closed the figures are exact. Otherwise
+    /// a key that is being moved may be missed or counted twice.
     pub fn sizes(&self, databases: Range<usize>) -> Vec<DatabaseSize> {
         self.sizes.get(databases)
     }
 
-    /// The number of keys of a database, as [`Keyspace::sizes`] has it.
+    /// Returns the number of keys of a database, as precise as [`Keyspace::sizes`].
     pub fn len_of(&self, database: usize) -> usize {
         self.sizes.of_database(database).keys
     }
 
-    /// Ready when a shard that was [`Busy`] is free; else the task is woken when it is unlocked.
+    /// Returns `Ready` if a shard that was [`Busy`] is free. Otherwise the task is parked on it, and is woken when the shard is unlocked.
     pub fn poll_free(&self, shard: u16, context: &mut Context<'_>) -> Poll<()> {
         self.parked.poll_free(shard, &self.shards[shard as usize].lock, context)
     }
 
-    /// Calls `then` when everything that was given up before is freed, on the thread that frees it.
+    /// Calls `then` when everything that was handed over for freeing before is freed. It runs on the thread that frees (FLUSHALL SYNC).
     pub fn when_freed(&self, then: impl FnOnce() + Send + 'static) {
         self.graveyard.when_done(Box::new(then));
     }
 
-    /// Whether anybody waits for any key. Who holds a shard's lock sees those who were parked there before.
+    /// Returns whether any key is waited for. A caller that holds a shard's lock sees all waiters that were parked on that shard before.
     #[inline]
     pub fn is_awaited(&self) -> bool {
         self.awaited.load(Ordering::Relaxed) > 0
     }
 
-    /// How many keys are waited for.
+    /// Returns the number of keys that are waited for (INFO: `total_blocking_keys`).
     pub fn awaited_keys(&self) -> AwaitedKeys {
         AwaitedKeys {
             keys: self.awaited.load(Ordering::Relaxed),
@@ -218,21 +250,21 @@ impl Keyspace {
         }
     }
 
-    /// A number that says who came first.
+    /// Returns a number for a waiter, larger than all before. Waiters on a key are served in the order of their numbers.
     pub fn next_ticket(&self) -> u64 {
         self.last_ticket.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The core that looks after a shard's deadlines.
+    /// Returns the core that removes what expires in a shard.
     fn core_of(&self, shard: usize) -> usize {
         shard % self.wake_ups_ms.len()
     }
 
-    /// Keeps a shard's earliest deadline, and wakes its core where that is earlier than it would wake up.
+    /// Publishes a shard's earliest deadline, and wakes the shard's core if the core would wake up later. The caller holds the shard.
     #[inline]
     pub(crate) fn deadline_changed(&self, shard: usize, first_ms: Option<i64>) {
         let first_ms = first_ms.unwrap_or(i64::MAX);
-        // Only who holds the shard's lock writes here.
+        // Only the holder of the shard's lock writes here.
         if self.deadlines_ms[shard].load(Ordering::Relaxed) == first_ms {
             return;
         }
@@ -243,8 +275,12 @@ impl Keyspace {
         }
     }
 
-    /// The shards of a core whose earliest deadline is over, and when the core is to look again at the latest. Before it looks the core
-    /// publishes that it is awake, so that a deadline that comes meanwhile wakes it again.
+    /// Adds to `due` the shards of a core that hold something expired. Returns when the core should look again at the latest, in
+    /// milliseconds since 1970; `i64::MAX` if nothing expires. The core's own thread calls this.
+    ///
+    /// No deadline is missed: the core first publishes that it is awake, then reads the deadlines, and at last publishes when it will wake
+    /// up. A writer publishes its deadline before it reads when the core will wake up. So either the core reads the new deadline, or the
+    /// writer sees that the core has to be woken.
     pub fn due_shards(&self, core: usize, now_ms: i64, due: &mut Vec<usize>) -> i64 {
         self.wake_ups_ms[core].store(i64::MAX, Ordering::SeqCst);
         let mut next_ms = i64::MAX;

@@ -1,4 +1,4 @@
-//! A segment: a sorted array of slots with gaps, the piece that tables are made of.
+//! A segment: a sorted array of slots with gaps. A table consists of one segment or more.
 //!
 //! ```text
 //!  63        44 43                     0
@@ -7,12 +7,12 @@
 //! └────────────┴────────────────────────┘      0        an empty slot
 //! ```
 //!
-//! An entry's home is where its tag falls when the segment's range of tags is spread over `homes` slots; it lies there or, where that
-//! is taken, further right, so that all slots are sorted by tag (linear probing in hash order; Amble and Knuth, "Ordered hash tables",
-//! 1974). The last homes spill into a tail. Therefore
-//! - a search ends at the first larger tag, and a miss costs no more than a hit;
-//! - growing to any size is one pass from left to right that looks at no entry;
-//! - a position in hash space is a cursor that no growth disturbs, which is what SCAN needs.
+//! The range of tags that a segment holds is spread evenly over its first slots, the homes. An entry lies in the home of its tag or, if that
+//! is taken, further right, such that all slots are sorted by tag (linear probing in hash order; Amble and Knuth, "Ordered hash tables",
+//! 1974). The slots behind the homes are the tail, which takes the overflow of the last homes. From this order follows:
+//! - A search ends at the first larger tag, so that a miss costs no more than a hit.
+//! - Growing to any size is one pass from left to right, which reads no entry.
+//! - A position in hash space remains valid when the table grows or shrinks, which SCAN's cursor needs.
 
 use std::ptr::NonNull;
 
@@ -20,22 +20,27 @@ use ochre_datatypes::{allocation::size_class, prefetch};
 
 use crate::entry::{Entry, EntryRef};
 
-/// How many hash bits a slot holds, and a deadline.
+/// The number of hash bits in a slot, and in a deadline.
 pub(crate) use ochre_datatypes::deadlines::TAG_BITS;
 
+/// The bits of an address in a slot.
 const ADDRESS_BITS: u32 = 64 - TAG_BITS;
 const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
-/// The most slots that a segment is meant to have: 8 KiB are moved at worst when it grows. Beyond it, the table splits segments.
+/// When a segment grows beyond this number of slots, its table splits one. So growing a segment moves 8 KiB, or little more.
 pub(crate) const SLOTS_MAX: usize = 1024;
+/// The fewest slots that a segment with an entry has.
 const SLOTS_MIN: usize = 4;
+/// The size of a slot in bytes.
 pub(crate) const SLOT_BYTES: usize = size_of::<Slot>();
 
+/// A tag and the address of an entry, which the slot owns; see the picture.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Slot(u64);
 
 impl Slot {
     const EMPTY: Slot = Slot(0);
 
+    /// Creates a slot that owns the entry.
     fn new(tag: u32, entry: Entry) -> Slot {
         let address = entry.into_block().as_ptr() as u64;
         debug_assert!(address & 15 == 0 && address >> (ADDRESS_BITS + 4) == 0);
@@ -52,15 +57,17 @@ impl Slot {
         (self.0 >> ADDRESS_BITS) as u32
     }
 
+    /// Returns the block of the entry; none for an empty slot.
     #[inline]
     fn block(self) -> Option<NonNull<u8>> {
         NonNull::new(((self.0 & ADDRESS_MASK) << 4) as *mut u8)
     }
 }
 
-/// The part of the tags that a segment holds: `bits` low bits vary, those above are the same in all of them.
+/// The range of tags that a segment holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TagRange {
+    /// The number of low bits that vary. The bits above them are the same in all tags of the segment.
     pub bits: u32,
 }
 
@@ -68,41 +75,43 @@ pub(crate) struct TagRange {
 #[derive(Default)]
 pub(crate) struct Segment {
     slots: Box<[Slot]>,
+    /// The number of entries.
     used: u32,
-    /// How many of the slots are homes.
+    /// The number of slots that are homes.
     homes: u32,
 }
 
-/// How many of `len` slots are homes; the rest is the tail that the last homes spill into.
+/// Returns the number of homes among `len` slots; the others are the tail.
 fn homes_of(len: usize) -> usize {
     len - len.min(4 + len / 64).min(len / 4)
 }
 
-/// How many entries a segment of `len` slots holds before it grows. Nine tenths: a search then looks at five slots on average, which
-/// is one cache line or two.
+/// Returns the number of entries that a segment of `len` slots holds before it grows: nine tenths of its homes. A search in a full segment
+/// then looks at five slots on average, which lie on one cache line or two.
 fn capacity_of(len: usize) -> usize {
     homes_of(len) * 9 / 10
 }
 
-/// The next larger number of slots: the allocator's next size class, a quarter more at most.
+/// Returns the next larger number of slots: what fits the allocator's next size class, which is at most a quarter larger.
 fn next_len(len: usize) -> usize {
     (size_class((len + 1) * size_of::<Slot>()) / size_of::<Slot>()).max(SLOTS_MIN)
 }
 
-/// Where a tag's search begins, of so many homes.
+/// Returns the home of a tag among `homes` homes, where a search begins.
 #[inline]
 fn home_of(tag: u32, range: TagRange, homes: u32) -> usize {
     let offset = u64::from(tag) & ((1 << range.bits) - 1);
     ((offset * u64::from(homes)) >> range.bits) as usize
 }
 
-/// Where the search for a tag begins in a segment at `slots` that holds all tags; the address is for a prefetch only.
+/// Returns the address of a tag's home in a segment that holds all tags and has its slots at `slots`. It is only good for a prefetch, since
+/// nothing says that the slots are still there.
 #[inline]
 pub(crate) fn address_of_home(slots: *const u8, homes: u32, tag: u32) -> *const u8 {
     slots.wrapping_add(home_of(tag, TagRange { bits: TAG_BITS }, homes) * SLOT_BYTES)
 }
 
-/// A segment of these sorted slots in an array of `len`, or of more where the tail proves too short.
+/// Creates a segment of these sorted slots, in an array of `len` slots, or of more if the tail turns out too short.
 fn lay_out(sorted: impl Iterator<Item = Slot> + Clone, len: usize, range: TagRange) -> Segment {
     let mut len = len;
     'longer: loop {
@@ -124,10 +133,12 @@ fn lay_out(sorted: impl Iterator<Item = Slot> + Clone, len: usize, range: TagRan
 }
 
 impl Segment {
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.used as usize
     }
 
+    /// Returns the number of slots, occupied or not.
     pub(crate) fn slots_len(&self) -> usize {
         self.slots.len()
     }
@@ -137,13 +148,13 @@ impl Segment {
         home_of(tag, range, self.homes)
     }
 
-    /// The address of its slots, and how many of them are homes.
+    /// Returns the address of the slots, and the number of homes.
     #[inline]
     pub(crate) fn slots(&self) -> (*const u8, u32) {
         (self.slots.as_ptr().cast(), self.homes)
     }
 
-    /// Asks the processor for the first entry with this tag. Returns its position.
+    /// Prefetches the first entry with this tag. Returns its position.
     #[inline]
     pub(crate) fn prefetch_entry(&self, tag: u32, range: TagRange) -> Option<usize> {
         self.search(tag, range, |block| {
@@ -152,10 +163,10 @@ impl Segment {
         })
     }
 
-    /// The position of the entry with this tag and key. The one at `hint` is looked at first.
+    /// Returns the position of the entry with this tag and key. The slot `hint` is looked at first.
     #[inline(always)]
     pub(crate) fn find(&self, tag: u32, range: TagRange, hint: usize, key: &[u8]) -> Option<usize> {
-        // SAFETY: an occupied slot owns its entry, which lives while the segment is borrowed.
+        // SAFETY: an occupied slot owns its entry, which lives as long as the segment is borrowed.
         let is_it = |block| unsafe { EntryRef::from_block(block) }.has_key(key);
         if let Some(slot) = self.slots.get(hint)
             && slot.tag() == tag
@@ -166,11 +177,11 @@ impl Segment {
         self.search(tag, range, is_it)
     }
 
-    /// The position of the first entry with this tag that is the one looked for.
+    /// Returns the position of the first entry with this tag for which `is_it` returns true.
     #[inline]
     fn search(&self, tag: u32, range: TagRange, is_it: impl Fn(NonNull<u8>) -> bool) -> Option<usize> {
         let mut at = self.home(tag, range);
-        // Passes smaller tags by. An empty slot, which is zero, is made larger than any by the subtraction.
+        // Skip smaller tags. The subtraction makes an empty slot, which is 0, larger than all tags.
         let smallest = u64::from(tag) << ADDRESS_BITS;
         while self.slots.get(at)?.0.wrapping_sub(1) < smallest {
             at += 1;
@@ -187,37 +198,38 @@ impl Segment {
         }
     }
 
-    /// The entry at a position.
+    /// Returns the entry at a position, if the slot is occupied.
     #[inline]
     pub(crate) fn entry(&self, at: usize) -> Option<EntryRef<'_>> {
         let block = self.slots.get(at)?.block()?;
-        // SAFETY: an occupied slot owns its entry, which lives while the segment is borrowed.
+        // SAFETY: an occupied slot owns its entry, which lives as long as the segment is borrowed.
         Some(unsafe { EntryRef::from_block(block) })
     }
 
+    /// Returns the tag of the slot at a position, which must be occupied.
     pub(crate) fn tag_at(&self, at: usize) -> u32 {
         self.slots[at].tag()
     }
 
-    /// Changes the entry at a position, which must be occupied and may be given another block.
+    /// Changes the entry at a position, which must be occupied. `change` may replace the entry's block.
     pub(crate) fn update<R>(&mut self, at: usize, change: impl FnOnce(&mut Entry) -> R) -> R {
         let tag = self.slots[at].tag();
-        // SAFETY: the slot owned its entry; it is empty while the entry is out.
-        let mut entry = unsafe { Entry::from_block(self.slots[at].block().expect("an occupied slot")) };
+        // SAFETY: the slot owned its entry, and is made empty below while the entry is out.
+        let mut entry = unsafe { Entry::from_block(self.slots[at].block().expect("the slot is occupied")) };
         self.slots[at] = Slot::EMPTY;
         let result = change(&mut entry);
         self.slots[at] = Slot::new(tag, entry);
         result
     }
 
-    /// Adds an entry whose key is not there yet.
+    /// Adds an entry, whose key must not be there yet.
     pub(crate) fn insert(&mut self, tag: u32, range: TagRange, entry: Entry) {
         if self.len() >= capacity_of(self.slots.len()) {
             self.resize(next_len(self.slots.len()), range);
         }
         loop {
             let start = self.home(tag, range);
-            // After the last slot that is not larger: equal tags stay in order of arrival.
+            // Entries with the same tag stay in order of arrival.
             let at = (start..self.slots.len()).find(|&i| self.slots[i].is_empty() || self.slots[i].tag() > tag);
             let gap = at.and_then(|at| (at..self.slots.len()).find(|&i| self.slots[i].is_empty()));
             if let (Some(at), Some(gap)) = (at, gap) {
@@ -231,9 +243,9 @@ impl Segment {
         }
     }
 
-    /// Takes the entry at a position out, and closes the gap.
+    /// Removes the entry at a position, and closes the gap.
     pub(crate) fn remove(&mut self, at: usize, range: TagRange) -> Entry {
-        let block = self.slots[at].block().expect("an occupied slot");
+        let block = self.slots[at].block().expect("the slot is occupied");
         let mut end = at + 1;
         while end < self.slots.len() && !self.slots[end].is_empty() && self.home(self.slots[end].tag(), range) < end {
             end += 1;
@@ -247,17 +259,17 @@ impl Segment {
                 self.resize(fitting, range);
             }
         }
-        // SAFETY: the slot owned its entry and is gone.
+        // SAFETY: the slot owned its entry, and was overwritten above.
         unsafe { Entry::from_block(block) }
     }
 
-    /// Lays the slots out anew; `len` grows further where a tail proves too short.
+    /// Moves the entries to a new array of `len` slots, or of more if the tail turns out too short.
     fn resize(&mut self, len: usize, range: TagRange) {
         let old = std::mem::take(&mut self.slots);
         *self = lay_out(old.iter().copied().filter(|slot| !slot.is_empty()), len, range);
     }
 
-    /// Builds a segment of sorted slots, with room to grow.
+    /// Creates a segment of sorted slots, with room to grow.
     fn from_sorted(sorted: &[Slot], range: TagRange) -> Segment {
         if sorted.is_empty() {
             return Segment::default();
@@ -265,7 +277,7 @@ impl Segment {
         lay_out(sorted.iter().copied(), next_len(sorted.len() * 5 / 4), range)
     }
 
-    /// Cuts it into the halves of its range: the tags whose highest varying bit is 0, and those where it is 1.
+    /// Splits the segment into the halves of its range: the tags whose highest varying bit is 0, and those in which it is 1.
     pub(crate) fn split(mut self, range: TagRange) -> (Segment, Segment) {
         let sorted: Vec<Slot> = self.take_sorted();
         let bit = 1 << (range.bits - 1);
@@ -274,19 +286,20 @@ impl Segment {
         (Segment::from_sorted(&sorted[..middle], half), Segment::from_sorted(&sorted[middle..], half))
     }
 
-    /// Joins two halves; the inverse of [`Segment::split`]. `range` is that of the whole.
+    /// Joins two halves, the inverse of [`Segment::split`]. `range` is the range of the result.
     pub(crate) fn join(mut low: Segment, mut high: Segment, range: TagRange) -> Segment {
         let mut sorted = low.take_sorted();
         sorted.extend(high.take_sorted());
         Segment::from_sorted(&sorted, range)
     }
 
+    /// Takes all occupied slots out.
     fn take_sorted(&mut self) -> Vec<Slot> {
         (self.used, self.homes) = (0, 0);
         std::mem::take(&mut self.slots).into_iter().filter(|slot| !slot.is_empty()).collect()
     }
 
-    /// The position of the first occupied slot whose tag is `tag` or more.
+    /// Returns the position of the first occupied slot whose tag is `tag` or larger.
     pub(crate) fn first_from(&self, tag: u32, range: TagRange) -> Option<usize> {
         if self.slots.is_empty() {
             return None;
@@ -294,12 +307,12 @@ impl Segment {
         (self.home(tag, range)..self.slots.len()).find(|&i| !self.slots[i].is_empty() && self.slots[i].tag() >= tag)
     }
 
-    /// The position of the first occupied slot.
+    /// Returns the position of the first occupied slot.
     pub(crate) fn first(&self) -> Option<usize> {
         (0..self.slots.len()).find(|&i| !self.slots[i].is_empty())
     }
 
-    /// The position of the next occupied slot after `at`.
+    /// Returns the position of the first occupied slot after `at`.
     pub(crate) fn next_after(&self, at: usize) -> Option<usize> {
         (at + 1..self.slots.len()).find(|&i| !self.slots[i].is_empty())
     }

@@ -1,4 +1,4 @@
-//! A shard: the part of the keyspace whose hashes begin with the same bits, behind one lock.
+//! A shard: the keys of all databases whose hashes begin with the same bits, behind one lock.
 
 use std::{
     cell::UnsafeCell,
@@ -22,22 +22,25 @@ use crate::{
     waiters::Waiters,
 };
 
-/// The entries of one database in one shard, and when they expire.
+/// The part of a database that lies in one shard: its entries, and their deadlines.
 #[derive(Default)]
 pub struct Database {
     pub(crate) table: Table,
+    /// The expiries of keys.
     pub(crate) deadlines: Deadlines,
-    /// When the first field expires of each hash that has fields which do; made when first used.
+    /// For each hash with fields that expire, the earliest expiry of a field. Created when it is first used.
     pub(crate) field_deadlines: Option<Box<Deadlines>>,
 }
 
-/// What is due first in a database: the deadline, and the tag of the entry.
+/// A deadline that has passed, in milliseconds since 1970, and the tag of its entry.
 pub(crate) enum Due {
+    /// A key has expired.
     Key(i64, u32),
+    /// A field of a hash has expired.
     Field(i64, u32),
 }
 
-/// A lock and what it guards, on cache lines of its own: the lock and the first database's table share the first of them.
+/// A lock and the data that it guards, on two cache lines of their own. The lock and the table of the first database share the first line.
 #[repr(C, align(128))]
 pub(crate) struct Shard {
     /// Guards `data`.
@@ -46,39 +49,44 @@ pub(crate) struct Shard {
     data: UnsafeCell<ShardData>,
 }
 
-/// Where the slots of the first database's table were when the shard was last unlocked. It is read without the lock, to ask the processor
-/// for a slot while requests are still being parsed; a stale hint costs a useless prefetch and nothing else, for it is never followed.
+/// The address of the slots of the first database's table, as it was when the shard was last unlocked. It is read without the lock, to
+/// prefetch a slot while requests are still being parsed. It may be stale, so it is never dereferenced; a stale one costs a useless prefetch.
 #[derive(Default)]
 struct SlotsHint {
     slots: AtomicPtr<u8>,
+    /// The number of homes among the slots.
     homes: AtomicU32,
 }
 
-// SAFETY: `data` is reached through `LockSet` only, which holds the lock or has the gate closed.
+// SAFETY: `data` is only reached by a caller that holds the lock or has the gate closed (see `Shard::data`). All else is atomic.
 unsafe impl Sync for Shard {}
-// SAFETY: all that a shard owns may move between threads.
+// SAFETY: everything that a shard owns may be sent to another thread.
 unsafe impl Send for Shard {}
 
+/// What the lock of a shard guards.
 pub(crate) struct ShardData {
     first: Database,
-    /// Databases from 1 on, made when first used. In a box, to keep a shard on two cache lines.
+    /// The databases from 1 on, created when they are first used. The box keeps a shard on two cache lines.
     #[allow(clippy::box_collection)]
     others: Option<Box<Vec<Option<Box<Database>>>>>,
+    /// None while no key of the shard is watched or waited for.
     pub(crate) observers: Option<Box<Observers>>,
 }
 
-/// Those who want to know when keys change.
+/// The clients that are told when a key changes.
 #[derive(Default)]
 pub(crate) struct Observers {
+    /// WATCH.
     pub(crate) watchers: Watchers,
+    /// Blocked clients.
     pub(crate) waiters: Waiters,
 }
 
-/// Who watches which key: by database and key.
+/// The flags of the clients that watch a key, by database and key. A flag is set when the key changes.
 pub(crate) type Watchers = HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>, foldhash::fast::RandomState>;
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Shard>() == 128, "a shard lies on two cache lines");
+const _: () = assert!(size_of::<Shard>() == 128, "a shard takes two cache lines");
 
 impl Shard {
     pub(crate) fn new() -> Shard {
@@ -86,61 +94,64 @@ impl Shard {
         Shard { lock: ShardLock::new(), hint: SlotsHint::default(), data: UnsafeCell::new(data) }
     }
 
-    /// Unlocks; whether tasks are parked on the lock.
+    /// Unlocks the shard. Returns whether tasks are parked on the lock, which the caller then wakes.
     ///
     /// # Safety
     /// The caller holds the lock.
     #[inline]
     pub(crate) unsafe fn unlock(&self) -> bool {
-        // SAFETY: the caller's promise: the lock keeps others away from the data.
+        // SAFETY: by the caller's promise, the lock keeps others away from the data.
         let (slots, homes) = unsafe { self.data() }.first.table.slots();
         if self.hint.slots.load(Ordering::Relaxed).cast_const() != slots {
             self.hint.slots.store(slots.cast_mut(), Ordering::Relaxed);
             self.hint.homes.store(homes, Ordering::Relaxed);
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: by the caller's promise.
         unsafe { self.lock.unlock() }
     }
 
-    /// Its data.
+    /// Returns the data that the lock guards.
     ///
     /// # Safety
-    /// The caller holds the lock, or has the gate closed, and makes no two references that overlap in time.
+    /// The caller holds the lock or has the gate closed, and drops the reference before it calls this again.
     #[inline]
     #[allow(clippy::mut_from_ref)]
     pub(crate) unsafe fn data(&self) -> &mut ShardData {
-        // SAFETY: the caller's promise.
+        // SAFETY: by the caller's promise.
         unsafe { &mut *self.data.get() }
     }
 
+    /// Prefetches the lock and the table of the first database.
     #[inline]
     pub(crate) fn prefetch(&self) {
         prefetch::read(self as *const Shard);
     }
 
-    /// Asks for the slots where a tag's entry probably is, without the lock.
+    /// Prefetches the slots in which an entry with this tag probably is. No lock is needed.
     #[inline]
     pub(crate) fn prefetch_slot(&self, tag: u32) {
         let slots = self.hint.slots.load(Ordering::Relaxed);
         let home = segment::address_of_home(slots, self.hint.homes.load(Ordering::Relaxed), tag);
         prefetch::read(home);
-        // A search looks at three slots to five, which may lie on two lines.
+        // A search looks at three to five slots, which may lie on two cache lines.
         prefetch::read(home.wrapping_add(4 * segment::SLOT_BYTES));
     }
 }
 
-/// The shard's tag in a hash: the bits that follow those that choose the shard.
+/// Returns the tag of a hash: the bits behind those that choose the shard.
 #[inline]
 pub(crate) fn tag_of(hash: u64, shard_bits: u32) -> u32 {
     ((hash << shard_bits) >> (64 - TAG_BITS)) as u32
 }
 
 impl ShardData {
+    /// Returns a database, if it was used.
     #[inline]
     pub(crate) fn database(&self, index: usize) -> Option<&Database> {
         if index == 0 { Some(&self.first) } else { self.others.as_ref()?.get(index - 1)?.as_deref() }
     }
 
+    /// Returns a database, created if needed.
     #[inline]
     pub(crate) fn database_mut(&mut self, index: usize) -> &mut Database {
         if index == 0 {
@@ -153,15 +164,17 @@ impl ShardData {
         others[index - 1].get_or_insert_default()
     }
 
+    /// Returns a database, if it was used.
     pub(crate) fn existing_mut(&mut self, index: usize) -> Option<&mut Database> {
         if index == 0 { Some(&mut self.first) } else { self.others.as_mut()?.get_mut(index - 1)?.as_deref_mut() }
     }
 
-    /// Takes a whole database out.
+    /// Takes the contents of a database out.
     pub(crate) fn take_database(&mut self, index: usize) -> Database {
         self.existing_mut(index).map(std::mem::take).unwrap_or_default()
     }
 
+    /// Exchanges the contents of two databases.
     pub(crate) fn swap_databases(&mut self, a: usize, b: usize) {
         let taken_a = self.take_database(a);
         let taken_b = self.take_database(b);
@@ -173,18 +186,19 @@ impl ShardData {
         }
     }
 
+    /// Returns the databases that were used, with their indexes.
     pub(crate) fn databases(&self) -> impl Iterator<Item = (usize, &Database)> {
         let others = self.others.iter().flat_map(|others| others.iter().enumerate());
         let others = others.filter_map(|(i, database)| Some((i + 1, database.as_deref()?)));
         std::iter::once((0, &self.first)).chain(others)
     }
 
-    /// The earliest deadline of all databases.
+    /// Returns the earliest deadline of all databases, in milliseconds since 1970.
     pub(crate) fn first_deadline_ms(&self) -> Option<i64> {
         self.databases().filter_map(|(_, database)| database.first_deadline_ms()).min()
     }
 
-    /// Tells those who watch the key that it changed; whether somebody waits for it.
+    /// Sets the flags of the clients that watch a key. Returns whether the key has a waiter.
     #[inline]
     pub(crate) fn touch(&self, database: usize, key: &[u8]) -> bool {
         match &self.observers {
@@ -193,10 +207,12 @@ impl ShardData {
         }
     }
 
+    /// Returns the observers, created if needed.
     pub(crate) fn observers_mut(&mut self) -> &mut Observers {
         self.observers.get_or_insert_default()
     }
 
+    /// Frees the observers if there are none left.
     pub(crate) fn drop_empty_observers(&mut self) {
         if self.observers.as_ref().is_some_and(|it| it.watchers.is_empty() && it.waiters.is_empty()) {
             self.observers = None;
@@ -205,7 +221,8 @@ impl ShardData {
 }
 
 impl ShardData {
-    /// Tells those who watch a key of a database that now has other contents, where the key was or is there: FLUSHALL, SWAPDB.
+    /// Sets the flags of the clients that watch a key of the database `index`, if the key is in `contents`. FLUSHALL and SWAPDB call this with
+    /// the old and the new contents. (Redis: `touchAllWatchedKeysInDb`)
     pub(crate) fn touch_existing_watchers(&self, index: usize, contents: &Database, keyspace: &Keyspace) {
         let Some(observers) = &self.observers else { return };
         for ((database, key), flags) in &observers.watchers {
@@ -232,7 +249,7 @@ impl Observers {
 }
 
 impl ShardData {
-    /// Removes what has expired of a hash's fields, at most so many, or the hash where all have.
+    /// Removes the expired fields of a hash, at most `max`, and tells the watchers. If all fields have expired, the key is removed instead.
     pub(crate) fn expire_fields(
         &mut self,
         database: usize,
@@ -252,7 +269,7 @@ impl ShardData {
             let mut names = Vec::new();
             let remove = |hash: &mut Hash| hash.expire(now_ms, max, |name| names.push(name.into()));
             let (count, goes) = entries.update(tag, position, counts, |entry| entry.edit(remove));
-            assert!(!goes, "it has a field that is alive");
+            assert!(!goes, "a field is left that has not expired");
             ExpiredFields { key, names, count, emptied: None }
         };
         self.touch(database, &expired.key);
@@ -260,29 +277,33 @@ impl ShardData {
     }
 }
 
-/// Fields of a hash that were found expired and were removed.
+/// Expired fields of a hash that were removed.
 #[derive(Debug)]
 pub struct ExpiredFields {
+    /// The key of the hash.
     pub key: Box<[u8]>,
-    /// Their names, but where all of the hash's fields are gone.
+    /// The names of the fields; empty if the key was removed.
     pub names: Vec<Box<[u8]>>,
+    /// The number of fields.
     pub count: usize,
-    /// The hash, where all of its fields are gone, and it with them.
+    /// The entry of the key, if it was removed because all fields had expired.
     pub emptied: Option<Entry>,
 }
 
 impl Database {
-    /// Where its entry under this key is, expired or not.
+    /// Returns the position of a key's entry, expired or not.
     #[inline(always)]
     pub(crate) fn find(&self, tag: u32, hint: usize, key: &[u8]) -> Option<Position> {
         self.table.find(tag, hint, key)
     }
 
+    /// Returns the entry at a position.
     #[inline(always)]
     pub(crate) fn entry(&self, position: Position) -> EntryRef<'_> {
         self.table.entry(position)
     }
 
+    /// Adds an entry, whose key must not be there yet, with its deadlines.
     pub(crate) fn insert(&mut self, tag: u32, entry: Entry, counts: &Counts) {
         counts.add_keys(1);
         self.move_deadline(tag, None, entry.view().expiry_ms(), counts);
@@ -290,6 +311,7 @@ impl Database {
         self.table.insert(tag, entry);
     }
 
+    /// Removes the entry at a position, with its deadlines.
     pub(crate) fn remove(&mut self, tag: u32, position: Position, counts: &Counts) -> Entry {
         let entry = self.table.remove(position);
         counts.add_keys(-1);
@@ -298,7 +320,7 @@ impl Database {
         entry
     }
 
-    /// Keeps the deadline of an entry.
+    /// Moves the deadline of an entry from one expiry of the key to another.
     #[inline]
     fn move_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, counts: &Counts) {
         if before == after {
@@ -313,7 +335,7 @@ impl Database {
         counts.change_expiry(before, after);
     }
 
-    /// Keeps the field deadline of an entry.
+    /// Moves the field deadline of an entry from one earliest expiry of a field to another.
     #[inline]
     fn move_field_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, counts: &Counts) {
         if before == after {
@@ -332,7 +354,7 @@ impl Database {
         counts.change_expiring_fields(before.is_some(), after.is_some());
     }
 
-    /// The earliest deadline, of a key or a field.
+    /// Returns the earliest deadline of a key or a field, in milliseconds since 1970.
     #[inline]
     fn first_deadline_ms(&self) -> Option<i64> {
         let key = self.deadlines.first_ms();
@@ -342,7 +364,7 @@ impl Database {
         }
     }
 
-    /// What is due, if anything is.
+    /// Returns a deadline that has passed, if there is one; those of keys come first.
     pub(crate) fn first_due(&self, now_ms: i64) -> Option<Due> {
         if let Some((deadline_ms, tag)) = self.deadlines.first_due(now_ms) {
             return Some(Due::Key(deadline_ms, tag));
@@ -351,7 +373,7 @@ impl Database {
         Some(Due::Field(deadline_ms, tag))
     }
 
-    /// Changes an entry in place, and its deadlines with it.
+    /// Changes the entry at a position, and moves its deadlines.
     pub(crate) fn update<R>(
         &mut self,
         tag: u32,

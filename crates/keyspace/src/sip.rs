@@ -1,21 +1,22 @@
-//! SipHash-1-3: the keyed hash of clients' keys (Aumasson, Bernstein 2012; one round a word, three at the end).
+//! SipHash-1-3, the keyed hash function for clients' keys (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012).
 //!
 //! ```text
-//! state   v0 v1 v2 v3     the hash's key, mixed with four constants
+//! state   v0 v1 v2 v3     the key of the function, mixed with four constants
 //! word    v3 ^= word, a round, v0 ^= word           for every 8 bytes, little-endian
-//! last    as a word: what is left of the bytes, and the length in the highest byte
+//! last    one more word: the remaining bytes, and the length in the highest byte
 //! end     v2 ^= 0xff, three rounds, v0 ^ v1 ^ v2 ^ v3
 //! ```
 //!
-//! Written out here for whole keys in one piece, which is a quarter less work than feeding a hasher that may be given more.
+//! It hashes a key that lies in one piece. That takes a quarter less work than a hasher that can be fed piece by piece.
 
-/// A key of the hash, as the state that every hash begins with.
+/// The hash function with a key: the state that every hash begins with.
 #[derive(Clone, Copy)]
 pub(crate) struct SipHasher([u64; 4]);
 
 impl SipHasher {
+    /// Creates the function with a key, which is random.
     pub(crate) fn new(key: (u64, u64)) -> SipHasher {
-        // "somepseudorandomlygeneratedbytes"
+        // The constants of the paper: "somepseudorandomlygeneratedbytes".
         SipHasher([
             key.0 ^ 0x736f_6d65_7073_6575,
             key.1 ^ 0x646f_7261_6e64_6f6d,
@@ -24,6 +25,7 @@ impl SipHasher {
         ])
     }
 
+    /// Returns the hash of the bytes.
     #[inline]
     pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
         let mut state = self.0;
@@ -40,7 +42,7 @@ impl SipHasher {
     }
 }
 
-/// Fewer than eight bytes as a number, little-endian: read without a loop, some of them twice.
+/// Returns fewer than eight bytes as a number, little-endian. They are read without a loop, some of them twice.
 #[inline]
 fn short_word(bytes: &[u8]) -> u64 {
     let len = bytes.len();
@@ -53,6 +55,7 @@ fn short_word(bytes: &[u8]) -> u64 {
     }
 }
 
+/// Mixes a word into the state.
 #[inline]
 fn absorb(state: &mut [u64; 4], word: u64) {
     state[3] ^= word;
@@ -60,6 +63,7 @@ fn absorb(state: &mut [u64; 4], word: u64) {
     state[0] ^= word;
 }
 
+/// SipRound of the paper.
 #[inline]
 fn round([v0, v1, v2, v3]: &mut [u64; 4]) {
     *v0 = v0.wrapping_add(*v1);
@@ -81,7 +85,7 @@ mod tests {
     use super::SipHasher;
 
     #[test]
-    fn is_what_another_implementation_makes() {
+    fn agrees_with_another_implementation() {
         let bytes: Vec<u8> = (0..300).map(|i| (i * 7 % 256) as u8).collect();
         for key in [(0, 0), (1, 2), (u64::MAX, 0x0123_4567_89ab_cdef)] {
             for start in 0..9 {

@@ -1,8 +1,8 @@
-//! What each database holds: keys, keys that expire, hashes whose fields expire. Every core counts what it adds and removes for itself,
-//! so that counting costs no more than writing to memory of its own; the sum over the cores is the size, and nobody locks a shard to
-//! read it.
+//! How much each database holds: keys, keys that expire, hashes with fields that expire. Each core counts what it adds and removes, in
+//! memory of its own, so that counting is cheap. The size of a database is the sum over all cores. It is read without a lock.
 //!
-//! While a core is inside the gate it alone writes its counts; with the gate closed, the closer alone writes any.
+//! The counts of a core are written by the core's thread, while it is inside the gate. With the gate closed the closer may write the counts of
+//! every core. So no count ever has two writers at a time, and plain loads and stores suffice.
 
 use std::{
     ops::Range,
@@ -10,31 +10,33 @@ use std::{
     sync::atomic::{AtomicI64, Ordering},
 };
 
-/// Databases whose counts lie together: those that most servers have, then as many at a time as are used.
+/// The number of databases whose counts are allocated together.
 const CHUNK: usize = 64;
 
-/// What a database holds.
+/// How much a database holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseSize {
-    /// Expired keys that have not been removed yet are among them.
+    /// All keys, including expired ones that were not removed yet (DBSIZE).
     pub keys: usize,
     /// Keys with an expiry.
     pub expires: usize,
-    /// The hashes some of whose fields expire.
+    /// Hashes with fields that expire.
     pub with_expiring_fields: usize,
-    /// The mean of the keys' expiries, within 16 milliseconds; in milliseconds since 1970. 0 where no key expires.
+    /// The mean expiry of the keys that expire, in milliseconds since 1970 and precise to 16 milliseconds; 0 if no key expires.
     pub mean_expiry_ms: i64,
 }
 
-/// See the module.
+/// The sizes of all databases. See the module.
 pub(crate) struct Sizes {
     cores: Box<[CoreSizes]>,
 }
 
+/// The counts of one core, on cache lines of their own.
 #[repr(align(128))]
 struct CoreSizes {
+    /// The databases that most servers have.
     first: [Counts; CHUNK],
-    /// Further databases, `CHUNK` at a time.
+    /// Further databases, `CHUNK` at a time, allocated when they are first used.
     others: Box<[OnceLock<Box<[Counts; CHUNK]>>]>,
 }
 
@@ -43,50 +45,55 @@ pub(crate) struct Counts {
     keys: AtomicI64,
     expires: AtomicI64,
     with_expiring_fields: AtomicI64,
-    /// The sum of the expiries, each as `expiry_unit` gives it.
+    /// The sum of the expiries, each in the unit of `expiry_unit`.
     expiry_sum: AtomicI64,
 }
 
-/// Expiries are summed in units of 2^4 milliseconds since 2026, so that the sum of 2^29 keys that expire within years fits 64 bits.
+/// Expiries are summed in units of 2^4 milliseconds since 2026. So the sum for 2^29 keys that expire within eight years fits 64 bits.
 const EXPIRY_UNIT_BITS: u32 = 4;
+/// The beginning of 2026, in milliseconds since 1970.
 const EXPIRY_ORIGIN_MS: i64 = 1_767_225_600_000;
 
+/// Converts an expiry from milliseconds since 1970 to the unit of the sums.
 fn expiry_unit(expiry_ms: i64) -> i64 {
     expiry_ms.wrapping_sub(EXPIRY_ORIGIN_MS) >> EXPIRY_UNIT_BITS
 }
 
 impl Counts {
-    const ZERO: Counts = Counts {
-        keys: AtomicI64::new(0),
-        expires: AtomicI64::new(0),
-        with_expiring_fields: AtomicI64::new(0),
-        expiry_sum: AtomicI64::new(0),
-    };
+    const fn zero() -> Counts {
+        Counts {
+            keys: AtomicI64::new(0),
+            expires: AtomicI64::new(0),
+            with_expiring_fields: AtomicI64::new(0),
+            expiry_sum: AtomicI64::new(0),
+        }
+    }
 
-    /// Adds to a count that nobody else writes.
+    /// Adds to a count, which has no other writer.
     #[inline]
     fn add(count: &AtomicI64, change: i64) {
         count.store(count.load(Ordering::Relaxed).wrapping_add(change), Ordering::Relaxed);
     }
 
-    /// Counts keys that were added, or removed where the number is negative.
+    /// Counts keys that were added or, if the number is negative, removed.
     #[inline]
     pub(crate) fn add_keys(&self, keys: i64) {
         Counts::add(&self.keys, keys);
     }
 
-    /// Counts a change of a key's expiry.
+    /// Counts a change of the expiry of a key, in milliseconds since 1970.
     pub(crate) fn change_expiry(&self, before: Option<i64>, after: Option<i64>) {
         Counts::add(&self.expires, i64::from(after.is_some()) - i64::from(before.is_some()));
         let unit = |expiry_ms: Option<i64>| expiry_ms.map_or(0, expiry_unit);
         Counts::add(&self.expiry_sum, unit(after).wrapping_sub(unit(before)));
     }
 
-    /// Counts that a hash has fields which expire, or has no more of them.
+    /// Counts a change of whether a hash has fields that expire.
     pub(crate) fn change_expiring_fields(&self, before: bool, after: bool) {
         Counts::add(&self.with_expiring_fields, i64::from(after) - i64::from(before));
     }
 
+    /// Returns all counts, in the order of their declaration.
     fn all(&self) -> [&AtomicI64; 4] {
         [&self.keys, &self.expires, &self.with_expiring_fields, &self.expiry_sum]
     }
@@ -96,13 +103,13 @@ impl Sizes {
     pub(crate) fn new(cores: usize, databases: usize) -> Sizes {
         let chunks = databases.saturating_sub(1) / CHUNK;
         let core = || CoreSizes {
-            first: [const { Counts::ZERO }; CHUNK],
+            first: [const { Counts::zero() }; CHUNK],
             others: (0..chunks).map(|_| OnceLock::new()).collect(),
         };
         Sizes { cores: (0..cores).map(|_| core()).collect() }
     }
 
-    /// A core's counts of a database.
+    /// Returns the counts of a core for a database.
     #[inline]
     pub(crate) fn of(&self, core: usize, database: usize) -> &Counts {
         let sizes = &self.cores[core];
@@ -110,13 +117,13 @@ impl Sizes {
             Some(counts) => counts,
             None => {
                 let chunk =
-                    sizes.others[database / CHUNK - 1].get_or_init(|| Box::new([const { Counts::ZERO }; CHUNK]));
+                    sizes.others[database / CHUNK - 1].get_or_init(|| Box::new([const { Counts::zero() }; CHUNK]));
                 &chunk[database % CHUNK]
             }
         }
     }
 
-    /// All cores' counts of a database, as far as there are such.
+    /// Returns the counts of all cores for a database. A core that never used the database may have none.
     fn of_all(&self, database: usize) -> impl Iterator<Item = &Counts> {
         self.cores.iter().filter_map(move |core| match core.first.get(database) {
             Some(counts) => Some(counts),
@@ -124,11 +131,13 @@ impl Sizes {
         })
     }
 
-    /// What some databases hold. Cores are read one after the other, so a key that moves meanwhile may be missed or counted twice.
+    /// Returns the sizes of these databases. The cores are read one after another, so a key that is being moved may be missed or counted
+    /// twice.
     pub(crate) fn get(&self, databases: Range<usize>) -> Vec<DatabaseSize> {
         databases.map(|database| self.of_database(database)).collect()
     }
 
+    /// Returns the size of a database; see [`Sizes::get`].
     pub(crate) fn of_database(&self, database: usize) -> DatabaseSize {
         let mut sums = [0_i64; 4];
         for counts in self.of_all(database) {
@@ -138,8 +147,10 @@ impl Sizes {
         }
         let [keys, expires, with_expiring_fields, expiry_sum] = sums;
         let size = |count: i64| count.max(0) as usize;
-        let mean =
-            expiry_sum.checked_div(expires.max(0)).map_or(0, |mean| (mean << EXPIRY_UNIT_BITS) + EXPIRY_ORIGIN_MS);
+        let mean = expiry_sum.checked_div(expires.max(0)).map_or(0, |mean| {
+            // Expiries in a far future can overflow the sum. Then only the mean is wrong.
+            (mean << EXPIRY_UNIT_BITS).wrapping_add(EXPIRY_ORIGIN_MS)
+        });
         DatabaseSize {
             keys: size(keys),
             expires: size(expires),
@@ -164,5 +175,45 @@ impl Sizes {
                 b.store(before, Ordering::Relaxed);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_add_to_one_size() {
+        let sizes = Sizes::new(3, 200);
+        for database in [0, 63, 64, 199] {
+            for (core, keys) in [(0, 5), (1, 1), (2, -4)] {
+                sizes.of(core, database).add_keys(keys);
+            }
+            let expiry_ms = EXPIRY_ORIGIN_MS + 1_000_000;
+            sizes.of(0, database).change_expiry(None, Some(expiry_ms));
+            sizes.of(1, database).change_expiry(Some(expiry_ms), Some(expiry_ms + 16));
+            let size = DatabaseSize { keys: 2, expires: 1, with_expiring_fields: 0, mean_expiry_ms: expiry_ms + 16 };
+            assert_eq!(sizes.of_database(database), size);
+        }
+        assert_eq!(sizes.of_database(1), DatabaseSize::default());
+        assert_eq!(sizes.of_database(130), DatabaseSize::default(), "its counts were never made");
+        sizes.swap(64, 130);
+        sizes.clear(0);
+        let keys: Vec<usize> = [0, 63, 64, 130].map(|database| sizes.of_database(database).keys).into();
+        assert_eq!(keys, [0, 2, 0, 2]);
+    }
+
+    #[test]
+    fn the_latest_expiries_overflow_without_a_panic() {
+        let sizes = Sizes::new(1, 1);
+        for expires in 1..40 {
+            sizes.of(0, 0).change_expiry(None, Some(i64::MAX));
+            assert_eq!(sizes.of_database(0).expires, expires);
+        }
+        for _ in 1..40 {
+            sizes.of(0, 0).change_expiry(Some(i64::MAX), None);
+        }
+        sizes.of(0, 0).change_expiry(None, Some(EXPIRY_ORIGIN_MS));
+        assert_eq!(sizes.of_database(0).mean_expiry_ms, EXPIRY_ORIGIN_MS, "the sum is right again");
     }
 }

@@ -1,4 +1,4 @@
-//! The primitives of synchronisation, in one place so that a model checker can stand in for them (`--cfg loom`).
+//! Locks and atomics. They are in one place so that the model checker loom can stand in for them (`--cfg loom`).
 
 #[cfg(not(loom))]
 mod primitives {
@@ -6,12 +6,11 @@ mod primitives {
 
     pub(crate) use parking_lot::Mutex;
 
-    /// Placed between a write of one's own word and a read of other cores' words. Both are sequentially consistent, so nothing more is
-    /// needed.
+    /// Orders a write before a read of another word. It does nothing, since both are sequentially consistent.
     #[inline(always)]
     pub(crate) fn order_write_before_read() {}
 
-    /// Waits a little, while a lock is held for a moment; `false` once it has waited `turns_max` times.
+    /// Spins once, and counts it in `turns`. Returns whether to go on: false after `turns_max` turns.
     #[inline]
     pub(crate) fn spin(turns: &mut u32, turns_max: u32) -> bool {
         *turns += 1;
@@ -24,7 +23,7 @@ mod primitives {
 mod primitives {
     pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-    /// loom's mutex in the shape of parking_lot's.
+    /// Loom's mutex with the methods of parking_lot's.
     #[derive(Default)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -34,16 +33,17 @@ mod primitives {
         }
 
         pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
-            self.0.lock().expect("no thread panicked under the lock")
+            self.0.lock().expect("no thread panics while it holds the lock")
         }
     }
 
-    /// The model checker takes sequentially consistent operations for acquire and release; only its fences are what they are.
+    /// Orders a write before a read of another word. Loom treats sequentially consistent operations as acquire and release, so it needs a
+    /// fence.
     pub(crate) fn order_write_before_read() {
         loom::sync::atomic::fence(Ordering::SeqCst);
     }
 
-    /// One more try is enough for the model: more of them only repeat the same states.
+    /// As above, but for one turn: further turns would only repeat the same states.
     pub(crate) fn spin(turns: &mut u32, _turns_max: u32) -> bool {
         *turns += 1;
         loom::thread::yield_now();
@@ -55,21 +55,22 @@ pub(crate) use primitives::*;
 
 use std::{collections::HashMap, task::Context, task::Poll, task::Waker};
 
-/// The lock of a shard: a word that names the holder. It is never waited for by a thread: the caller tries, and parks a task on it.
+/// The lock of a shard: a word with the number of its holder. No thread sleeps on it: a caller that cannot lock it parks a task on it.
 ///
 /// ```text
 ///  31              1  0
 /// ┌──────────────────┬─┐
-/// │ holder, 0: free  │ │ bit 0: a task is parked on it
+/// │ holder; 0: free  │ │ bit 0: tasks are parked
 /// └──────────────────┴─┘
 /// ```
 ///
-/// A mutex and not a read-write lock: most critical sections are shorter than the second atomic step of a read lock.
+/// It does not tell readers from writers, because most visits are shorter than the second atomic operation of a read-write lock.
 pub(crate) struct ShardLock(AtomicU32);
 
+/// The bit of a lock that says that tasks are parked on it.
 const PARKED: u32 = 1;
 
-/// The number of whoever holds locks, from 1 on.
+/// The number of a visit that holds locks, of 31 bits, from 1 on.
 pub(crate) type Holder = u32;
 
 impl ShardLock {
@@ -77,26 +78,28 @@ impl ShardLock {
         ShardLock(AtomicU32::new(0))
     }
 
+    /// Locks, if the lock is free. Returns whether it was.
     #[inline]
     pub(crate) fn try_lock(&self, holder: Holder) -> bool {
         self.0.compare_exchange(0, holder << 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
+    /// Returns whether this holder has the lock.
     #[inline]
     pub(crate) fn is_held_by(&self, holder: Holder) -> bool {
         self.0.load(Ordering::Relaxed) >> 1 == holder
     }
 
-    /// Unlocks; whether tasks are parked on it, which the caller wakes with [`ParkedTasks::wake`].
+    /// Unlocks. Returns whether tasks are parked on the lock, which the caller then wakes with [`ParkedTasks::wake`].
     ///
     /// # Safety
-    /// The caller locked it.
+    /// The caller has the lock.
     #[inline]
     pub(crate) unsafe fn unlock(&self) -> bool {
         self.0.swap(0, Ordering::Release) & PARKED != 0
     }
 
-    /// Sets the bit for parked tasks; not where the lock is free.
+    /// Notes that a task is parked on the lock, unless it is free. Returns whether it is held.
     fn note_parked(&self) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
         while word != 0 {
@@ -109,15 +112,15 @@ impl ShardLock {
     }
 }
 
-/// The tasks that are parked on shards' locks, by shard. One table for all shards: it is touched only where a lock is held for long.
+/// The tasks that are parked on the locks of shards, by shard. One table serves all shards, since it is used only when a lock is held for long.
 #[derive(Default)]
 pub(crate) struct ParkedTasks(Mutex<HashMap<u16, Vec<Waker>, foldhash::fast::RandomState>>);
 
 impl ParkedTasks {
-    /// Ready where the lock is free; else the task is parked, and woken when the lock is unlocked.
+    /// Returns `Ready` if the lock is free. Otherwise the task is parked, and is woken when the lock is unlocked.
     ///
-    /// No wake-up is lost: the bit is set while the lock is held, so its holder sees the bit when it unlocks, and then waits for the
-    /// table, in which the task is by then.
+    /// No wake-up is lost. The bit is set while the lock is held and while this function has the table locked. So the holder sees the bit when
+    /// it unlocks, and then waits for the table, which contains the task by then.
     pub(crate) fn poll_free(&self, shard: u16, lock: &ShardLock, context: &mut Context<'_>) -> Poll<()> {
         let mut tasks = self.0.lock();
         if !lock.note_parked() {
@@ -130,7 +133,8 @@ impl ParkedTasks {
         Poll::Pending
     }
 
-    /// Wakes the tasks that are parked on a shard, in the order in which they came.
+    /// Wakes the tasks that are parked on a shard, in order of arrival. Another visit may have locked the shard again meanwhile; then a task
+    /// that was just parked is woken too early, and parks again.
     #[cold]
     pub(crate) fn wake(&self, shard: u16) {
         let wakers = self.0.lock().remove(&shard);

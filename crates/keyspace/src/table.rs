@@ -1,9 +1,15 @@
 //! A table: the entries of one database in one shard, in the order of their hashes.
 //!
-//! A hash is 64 bits: the shard's (12), then the tag (20), of which a table of many segments uses the first few to choose one.
+//! The first 12 bits of a hash choose the shard, and the next 20 are the tag. Most tables are one segment. In a larger one, the first bits of
+//! the tag choose the segment.
 //!
-//! Most tables are one segment. A larger one is split a segment at a time, in order (linear hashing; Litwin 1980, but on the high
-//! bits, so that segments stay sorted among themselves): no step moves more than one segment.
+//! A table grows by splitting one segment at a time, from left to right; when all are split, it begins again on the left. This is linear
+//! hashing (Litwin, "Linear hashing: a new tool for file and table addressing", 1980), but on the high bits, so that the segments are in the
+//! order of the hashes too. No step moves the entries of more than one segment.
+//!
+//! ```text
+//!  level 2, of 4 segments the first is split    │000│001│  01   │  10   │  11   │
+//! ```
 
 use smallvec::SmallVec;
 
@@ -15,10 +21,11 @@ use crate::{
 /// See the module.
 pub(crate) struct Table {
     segments: SmallVec<[Segment; 1]>,
+    /// The number of entries.
     len: usize,
 }
 
-/// Where an entry is.
+/// Where an entry is in its table, until entries are inserted or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     segment: usize,
@@ -32,23 +39,25 @@ impl Default for Table {
 }
 
 impl Table {
+    /// Returns the number of entries, expired ones among them.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// How many slots it has, occupied or not.
+    /// Returns the number of slots, occupied or not.
     pub(crate) fn slots_len(&self) -> usize {
         self.segments.iter().map(Segment::slots_len).sum()
     }
 
-    /// How many segments are split, and the level of those that are not: 2^level segments would be all of them.
+    /// Returns the level of the segments that are not split, and the number of segments that are. A table with no split segment has
+    /// 2^level segments.
     #[inline]
     fn level(&self) -> (u32, usize) {
         let level = self.segments.len().ilog2();
         (level, self.segments.len() - (1 << level))
     }
 
-    /// Which segment holds a tag, and the range of that segment.
+    /// Returns the segment that holds a tag, and its range.
     #[inline]
     fn segment_of(&self, tag: u32) -> (usize, TagRange) {
         if self.segments.len() == 1 {
@@ -63,24 +72,26 @@ impl Table {
         }
     }
 
+    /// Returns the range of a segment.
     fn range_of_segment(&self, segment: usize) -> TagRange {
         let (level, split) = self.level();
         TagRange { bits: if segment < 2 * split { TAG_BITS - level - 1 } else { TAG_BITS - level } }
     }
 
-    /// The address of its slots where they are in one segment, and how many of them are homes.
+    /// Returns the address of the slots and the number of homes, if the table is one segment.
     #[inline]
     pub(crate) fn slots(&self) -> (*const u8, u32) {
         if self.segments.len() == 1 { self.segments[0].slots() } else { (std::ptr::null(), 0) }
     }
 
+    /// Prefetches the first entry with this tag. Returns its slot in its segment.
     #[inline]
     pub(crate) fn prefetch_entry(&self, tag: u32) -> Option<usize> {
         let (segment, range) = self.segment_of(tag);
         self.segments[segment].prefetch_entry(tag, range)
     }
 
-    /// Where the entry of this key is. `hint` is a slot of its segment that may be looked at first.
+    /// Returns the position of the entry with this tag and key. In its segment the slot `hint` is looked at first.
     #[inline(always)]
     pub(crate) fn find(&self, tag: u32, hint: usize, key: &[u8]) -> Option<Position> {
         let (segment, range) = self.segment_of(tag);
@@ -88,16 +99,18 @@ impl Table {
         Some(Position { segment, slot })
     }
 
+    /// Returns the entry at a position.
     #[inline]
     pub(crate) fn entry(&self, position: Position) -> EntryRef<'_> {
-        self.segments[position.segment].entry(position.slot).expect("a position of an entry")
+        self.segments[position.segment].entry(position.slot).expect("a position is that of an entry")
     }
 
+    /// Changes the entry at a position.
     pub(crate) fn update<R>(&mut self, position: Position, change: impl FnOnce(&mut Entry) -> R) -> R {
         self.segments[position.segment].update(position.slot, change)
     }
 
-    /// Adds an entry whose key is not there yet.
+    /// Adds an entry, whose key must not be there yet.
     pub(crate) fn insert(&mut self, tag: u32, entry: Entry) {
         let (segment, range) = self.segment_of(tag);
         self.segments[segment].insert(tag, range, entry);
@@ -107,6 +120,7 @@ impl Table {
         }
     }
 
+    /// Removes the entry at a position.
     pub(crate) fn remove(&mut self, position: Position) -> Entry {
         let range = self.range_of_segment(position.segment);
         let entry = self.segments[position.segment].remove(position.slot, range);
@@ -117,8 +131,8 @@ impl Table {
         entry
     }
 
-    /// Splits the first of the segments that are not split yet. Hashes are even, so its turn comes while it is not far above the size
-    /// at which a split is wanted, whichever segment asked for it.
+    /// Splits the leftmost segment that is not split yet, which need not be the one that became too large. Hashes are spread evenly, so all
+    /// segments have about the same size, and the turn of a large one comes soon.
     fn split_next(&mut self) {
         let (level, split) = self.level();
         if level + 1 >= TAG_BITS {
@@ -130,8 +144,9 @@ impl Table {
         self.segments.insert(2 * split + 1, high);
     }
 
+    /// Joins the two halves that were split last.
     fn join_last(&mut self) {
-        // Seen from before the last split.
+        // Level and split as they were before the last split.
         let before = self.segments.len() - 1;
         let level = before.ilog2();
         let split = before - (1 << level);
@@ -140,8 +155,9 @@ impl Table {
         self.segments[2 * split] = Segment::join(low, high, TagRange { bits: TAG_BITS - level });
     }
 
-    /// Visits entries in the order of their tags from `from` on, until `visit` says stop at the end of a tag; returns the tag to go on
-    /// from, or `None` at the end. Entries of one tag are visited together, so that a tag is a cursor.
+    /// Visits entries in the order of their tags, from the tag `from` on. `enough` is asked before each further tag; if it returns true, the
+    /// visit ends. Returns the tag to continue from, or `None` at the end of the table. All entries with the same tag are visited together,
+    /// so that a tag can be the cursor of SCAN.
     pub(crate) fn visit_from<'t>(
         &'t self,
         from: u32,
@@ -158,7 +174,7 @@ impl Table {
                     return Some(tag);
                 }
                 last = Some(tag);
-                visit(self.segments[segment].entry(at).expect("an occupied slot"));
+                visit(self.segments[segment].entry(at).expect("the slot is occupied"));
                 slot = self.segments[segment].next_after(at);
             }
             segment += 1;
@@ -167,7 +183,7 @@ impl Table {
         }
     }
 
-    /// An entry at a random position, where `random` decides; `None` where that slot is empty.
+    /// Returns the entry in a slot that `random`, of 64 bits, chooses; `None` if that slot is empty.
     pub(crate) fn at_random(&self, random: u64) -> Option<EntryRef<'_>> {
         let slots = self.slots_len() as u64;
         let mut at = ((u128::from(random) * u128::from(slots)) >> 64) as usize;
@@ -180,7 +196,7 @@ impl Table {
         None
     }
 
-    /// The entries with this tag whose expiry is `expiry_ms`: what an item of the shard's deadlines stands for.
+    /// Returns the position of the first entry with this tag for which `due` returns true: the entry that a deadline stands for.
     pub(crate) fn find_deadline(&self, tag: u32, due: impl Fn(EntryRef<'_>) -> bool) -> Option<Position> {
         let (segment, range) = self.segment_of(tag);
         let mut slot = self.segments[segment].first_from(tag, range);

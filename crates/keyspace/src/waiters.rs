@@ -1,30 +1,32 @@
-//! Who waits for which key of a shard, first come, first served.
+//! The waiters of a shard: blocked clients, queued by the key that they wait for, in order of arrival.
 
 use std::{any::Any, collections::BTreeMap, collections::HashMap, sync::Arc};
 
-/// One who waits, as whoever parks him knows him.
+/// A waiter. The keyspace keeps it without looking into it; the caller that parks it knows its type.
 pub type Waiter = Arc<dyn Any + Send + Sync>;
 
-/// How many keys are waited for, and how many of them by somebody who also wants to know that they are gone. A shard's waiters report how
-/// they change it.
+/// A number of keys that are waited for, or a change of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AwaitedKeys {
+    /// Keys with at least one waiter.
     pub keys: isize,
+    /// Those of them with a waiter that also waits for the key's removal (XREADGROUP, which then replies with an error).
     pub keys_for_removal: isize,
 }
 
-/// The queues of a shard's keys.
+/// All waiters of a shard.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    /// By key, then by database: a key is seldom waited for in two.
+    /// By key, the queues of the databases in which it has waiters. That is seldom more than one.
     by_key: HashMap<Box<[u8]>, Vec<Queue>, foldhash::fast::RandomState>,
 }
 
-/// Those who wait for one key of one database, by their tickets, which are given out in the order of arrival.
+/// The waiters on one key of one database.
 pub(crate) struct Queue {
     pub(crate) database: usize,
+    /// By ticket; tickets are given out in order of arrival.
     waiters: BTreeMap<u64, Waiter>,
-    /// How many of them also want to know that the key is gone.
+    /// The number of waiters that also wait for the key's removal.
     for_removal: usize,
 }
 
@@ -33,7 +35,7 @@ impl Waiters {
         self.by_key.is_empty()
     }
 
-    /// Adds one who waits; by how much that changes the number of awaited keys.
+    /// Adds a waiter to the queue of a key. Returns the change of the number of awaited keys.
     pub(crate) fn add(
         &mut self,
         database: usize,
@@ -45,21 +47,21 @@ impl Waiters {
         if !self.by_key.contains_key(key) {
             self.by_key.insert(key.into(), Vec::new());
         }
-        let queues = self.by_key.get_mut(key).expect("it was put there above");
+        let queues = self.by_key.get_mut(key).expect("the key was inserted above");
         let index = queues.iter().position(|queue| queue.database == database).unwrap_or_else(|| {
             queues.push(Queue { database, waiters: BTreeMap::new(), for_removal: 0 });
             queues.len() - 1
         });
         let queue = &mut queues[index];
         let before = queue.awaited();
-        // Who names a key twice waits for it once.
+        // A command that names a key twice waits for it once.
         if queue.waiters.insert(ticket, waiter).is_none() {
             queue.for_removal += usize::from(for_removal);
         }
         queue.awaited().since(before)
     }
 
-    /// Takes one away, if he is there; by how much that changes the number of awaited keys.
+    /// Removes a waiter from the queue of a key, if it is there. Returns the change of the number of awaited keys.
     pub(crate) fn remove(&mut self, database: usize, key: &[u8], ticket: u64, for_removal: bool) -> AwaitedKeys {
         let unchanged = AwaitedKeys::default();
         let Some(queues) = self.by_key.get_mut(key) else { return unchanged };
@@ -80,16 +82,17 @@ impl Waiters {
         change
     }
 
-    /// The queues of a key in all databases.
+    /// Returns the queues of a key, one for each database in which it has waiters.
     pub(crate) fn queues(&self, key: &[u8]) -> &[Queue] {
         self.by_key.get(key).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns the queue of a key in a database.
     pub(crate) fn queue(&self, database: usize, key: &[u8]) -> Option<&Queue> {
         self.queues(key).iter().find(|queue| queue.database == database)
     }
 
-    /// The keys that somebody waits for in a database.
+    /// Returns the keys of a database that have waiters.
     pub(crate) fn keys(&self, database: usize) -> impl Iterator<Item = &[u8]> {
         let is_awaited = move |queues: &Vec<Queue>| queues.iter().any(|queue| queue.database == database);
         self.by_key.iter().filter(move |(_, queues)| is_awaited(queues)).map(|(key, _)| &**key)
@@ -97,21 +100,24 @@ impl Waiters {
 }
 
 impl AwaitedKeys {
+    /// Returns the change from `before` to this.
     fn since(self, before: AwaitedKeys) -> AwaitedKeys {
         AwaitedKeys { keys: self.keys - before.keys, keys_for_removal: self.keys_for_removal - before.keys_for_removal }
     }
 }
 
 impl Queue {
+    /// Returns what this queue adds to the number of awaited keys.
     fn awaited(&self) -> AwaitedKeys {
         AwaitedKeys { keys: isize::from(!self.waiters.is_empty()), keys_for_removal: isize::from(self.for_removal > 0) }
     }
 
-    /// Those who came after the one with this ticket, in the order of their arrival.
+    /// Returns the waiters that came after the one with this ticket, in order of arrival.
     pub(crate) fn iter_after(&self, ticket: u64) -> impl Iterator<Item = (u64, &Waiter)> {
         self.waiters.range(ticket + 1..).map(|(&ticket, waiter)| (ticket, waiter))
     }
 
+    /// Returns whether a waiter also waits for the key's removal.
     pub(crate) fn wants_removal(&self) -> bool {
         self.for_removal > 0
     }

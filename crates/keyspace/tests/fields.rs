@@ -1,4 +1,4 @@
-//! Hashes whose fields expire, in the keyspace beside a model: ordered maps and a clock.
+//! Hashes with fields that expire: the keyspace is compared with a model of ordered maps and a clock.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct ModelHash {
-    /// The fields, and when they expire.
+    /// The fields, with their expiries.
     fields: BTreeMap<Vec<u8>, Option<i64>>,
     expiry_ms: Option<i64>,
 }
@@ -19,7 +19,8 @@ type Model = BTreeMap<u8, ModelHash>;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many fields from one on, each to expire that long after the one before, if they expire.
+    /// Sets `count` fields from number `from` on. `expires` is in how many milliseconds the first of them expires, and how many milliseconds lie
+    /// between one field and the next.
     Set {
         key: u8,
         from: u16,
@@ -44,9 +45,10 @@ enum Step {
         to: u8,
     },
     RemoveKey(u8),
-    /// Without anything being removed that has expired.
-    LookAtHidden(u8),
-    LookAt(u8),
+    /// Looks a key up without removing what has expired.
+    LookUpWithoutRemoving(u8),
+    /// Looks a key up, which removes what has expired.
+    LookUp(u8),
     Pass(i64),
     ExpireDue,
 }
@@ -63,8 +65,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (key.clone(), key.clone()).prop_map(|(from, to)| Step::Rename { from, to }),
         1 => (key.clone(), key.clone()).prop_map(|(from, to)| Step::Copy { from, to }),
         1 => key.clone().prop_map(Step::RemoveKey),
-        2 => key.clone().prop_map(Step::LookAtHidden),
-        2 => key.prop_map(Step::LookAt),
+        2 => key.clone().prop_map(Step::LookUpWithoutRemoving),
+        2 => key.prop_map(Step::LookUp),
         4 => (0..80i64).prop_map(Step::Pass),
         2 => Just(Step::ExpireDue),
     ]
@@ -83,12 +85,12 @@ fn enter(keyspace: &Keyspace) -> Entered<'_> {
 }
 
 fn whole(keyspace: &Keyspace, now_ms: i64) -> LockSet<'_> {
-    let mut set = LockSet::whole(keyspace, keyspace.gate().close(&mut None).expect("nobody else is there"));
+    let mut set = LockSet::whole(keyspace, keyspace.gate().close(&mut None).expect("there is no other visit"));
     set.set_clock(now_ms, AccessClock::lru(now_ms));
     set
 }
 
-/// What has expired is not in the model.
+/// Removes what has expired from the model.
 fn forget(model: &mut Model, now_ms: i64) {
     let is_alive = |expiry_ms: &Option<i64>| expiry_ms.is_none_or(|at_ms| now_ms <= at_ms);
     for hash in model.values_mut() {
@@ -106,7 +108,7 @@ fn fields_at(entry: ochre_keyspace::EntryRef<'_>, now_ms: i64) -> BTreeMap<Vec<u
 }
 
 fn run(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
-    let rules = HashLimits { entries_max: 30, value_bytes_max: 64, now_ms: *now_ms };
+    let limits = HashLimits { entries_max: 30, value_bytes_max: 64 };
     let mut set = whole(keyspace, *now_ms);
     match step {
         Step::Set { key, from, count, expires } => {
@@ -114,14 +116,14 @@ fn run(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
             let expiry_ms = |number: i64| expires.map(|(first, each)| *now_ms + first + each * number);
             let edited = set.writer().edit(0, keyspace.hash(&name(key)), Missing::Create, |hash: &mut Hash| {
                 for (number, at) in fields() {
-                    hash.set(&field(number), b"v", false, &rules);
+                    hash.set(&field(number), b"v", false, &limits, *now_ms);
                     if let Some(expiry_ms) = expiry_ms(at) {
                         hash.let_expire();
                         assert!(hash.set_expiry(&field(number), Some(expiry_ms), *now_ms));
                     }
                 }
             });
-            let edited = edited.expect("the keys hold hashes").expect("it is made");
+            let edited = edited.expect("the keys hold hashes").expect("the key is created");
             assert_eq!((edited.created, edited.removed), (!model.contains_key(&key), false));
             let hash = model.entry(key).or_default();
             hash.fields.extend(fields().map(|(number, at)| (field(number), expiry_ms(at))));
@@ -135,7 +137,7 @@ fn run(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
             if let Some(hash) = model.get_mut(&key) {
                 let before = hash.fields.len();
                 (from..from + count).for_each(|number| _ = hash.fields.remove(&field(number)));
-                assert_eq!(removed.expect("it is there").result, before - hash.fields.len());
+                assert_eq!(removed.expect("the model has the key").result, before - hash.fields.len());
             }
         }
         Step::SetKeyExpiry { key, in_ms } => {
@@ -152,7 +154,7 @@ fn run(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
             assert_eq!(taken.is_some(), model.contains_key(&from));
             if let Some(entry) = taken {
                 keys.put(0, keyspace.hash(&name(to)), entry.renamed(&name(to)));
-                let hash = model.remove(&from).expect("it is there");
+                let hash = model.remove(&from).expect("the model has the key");
                 model.insert(to, hash);
             }
         }
@@ -168,8 +170,8 @@ fn run(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
         Step::RemoveKey(key) => {
             assert_eq!(set.writer().remove(0, keyspace.hash(&name(key))), model.remove(&key).is_some());
         }
-        Step::LookAtHidden(key) | Step::LookAt(key) => {
-            set.set_removes_expired(matches!(step, Step::LookAt(_)));
+        Step::LookUpWithoutRemoving(key) | Step::LookUp(key) => {
+            set.set_removes_expired(matches!(step, Step::LookUp(_)));
             let reader = set.reader();
             let name = name(key);
             let found = reader.get(0, keyspace.hash(&name));
@@ -195,7 +197,7 @@ fn expire_due(keyspace: &Keyspace, model: &Model, now_ms: i64) {
     for shard in due {
         let mut shards = ShardList::new();
         shards.push(shard as u16);
-        let mut set = LockSet::try_lock(keyspace, enter(keyspace), shards).expect("nobody else is there");
+        let mut set = LockSet::try_lock(keyspace, enter(keyspace), shards).expect("there is no other visit");
         set.set_clock(now_ms, AccessClock::lru(now_ms));
         while set.writer().expire_one(shard) {}
         for expired in set.take_expired() {
@@ -203,18 +205,18 @@ fn expire_due(keyspace: &Keyspace, model: &Model, now_ms: i64) {
             assert!(fields.count > 0);
             let key: u8 = String::from_utf8_lossy(&fields.key[4..]).parse().expect("a number");
             let alive = model.get(&key);
-            assert_eq!(fields.emptied.is_some(), alive.is_none(), "a hash goes with its last field");
+            assert_eq!(fields.emptied.is_some(), alive.is_none(), "a hash is removed with its last field");
             assert!(fields.names.iter().all(|name| alive.is_none_or(|hash| !hash.fields.contains_key(&name[..]))));
         }
     }
     let mut due = Vec::new();
     let next_ms = keyspace.due_shards(0, now_ms, &mut due);
-    assert!(due.is_empty(), "nothing is due any more");
+    assert!(due.is_empty(), "nothing is due after that");
     let deadlines = model.values().flat_map(|hash| hash.fields.values().copied().chain([hash.expiry_ms])).flatten();
     assert_eq!(next_ms, deadlines.min().unwrap_or(i64::MAX));
 }
 
-/// Asks for fields of all keys, of which some are not there and some have expired: it may change nothing.
+/// Prefetches fields of all keys, some of which are absent and some have expired. This must not change anything.
 fn prefetch(set: &mut LockSet<'_>, keyspace: &Keyspace) {
     let names: Vec<(Vec<u8>, Vec<u8>)> =
         (0..12).flat_map(|key| (0..40).map(move |at| (name(key), field(at)))).collect();
@@ -234,7 +236,7 @@ fn assert_same(keyspace: &Keyspace, model: &Model, now_ms: i64) {
         position = match set.walker().visit(0, from, &mut visit, &mut || false) {
             Visited::UpTo(next) => Some(next),
             Visited::All => None,
-            Visited::Busy(busy) => panic!("nobody else is there: {busy:?}"),
+            Visited::Busy(busy) => panic!("there is no other visit: {busy:?}"),
         };
     }
     assert_eq!(found, *model);
@@ -249,7 +251,7 @@ proptest! {
             run(&keyspace, &mut model, &mut now_ms, step);
             assert_same(&keyspace, &model, now_ms);
         }
-        // In the end all that can expire does.
+        // In the end everything that has an expiry expires.
         now_ms += 10_000;
         forget(&mut model, now_ms);
         expire_due(&keyspace, &model, now_ms);

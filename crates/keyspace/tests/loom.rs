@@ -1,4 +1,4 @@
-//! Gate, locks and parking under every interleaving of a few threads: `RUSTFLAGS="--cfg loom" cargo test -p ochre-keyspace --test loom`.
+//! Gate, locks and parking in every interleaving of a few threads, by the model checker loom. Run them with `cargo xtask loom`.
 #![cfg(loom)]
 
 use std::{
@@ -9,13 +9,13 @@ use std::{
 use loom::{cell::UnsafeCell, sync::atomic::Ordering};
 use ochre_keyspace::{Busy, Keyspace, LockSet, Place, ShardList, Visit};
 
-/// What the locks guard, as the model checker sees it: two accesses at once that are not ordered by a lock fail the test.
+/// A keyspace, and a number for each shard that the shard's lock guards. Loom fails a test in which two accesses to a number are not ordered.
 struct Guarded {
     keyspace: Keyspace,
     of_shard: [UnsafeCell<u32>; 2],
 }
 
-// SAFETY: that nobody reaches a cell without its shard is what the tests check.
+// SAFETY: the tests check that no thread reaches a cell without holding its shard.
 unsafe impl Sync for Guarded {}
 
 impl Guarded {
@@ -25,7 +25,7 @@ impl Guarded {
     }
 
     fn add(&self, shard: usize) {
-        // SAFETY: loom reports it where the access is not alone.
+        // SAFETY: loom reports a concurrent access.
         self.of_shard[shard].with_mut(|value| unsafe { *value += 1 });
     }
 
@@ -34,7 +34,7 @@ impl Guarded {
         self.of_shard[shard].with(|value| unsafe { *value })
     }
 
-    /// Adds one to each of the shards under their locks. `None` where the gate does not let it in.
+    /// Adds one to the number of each of these shards, under their locks. Returns `None` if the visit may not enter.
     fn try_visit(
         &self,
         core: usize,
@@ -47,7 +47,7 @@ impl Guarded {
         Some(set.map(|_set| shards.iter().for_each(|&shard| self.add(shard as usize))))
     }
 
-    /// Adds one to all with the gate closed; whether it could be closed.
+    /// Adds one to all numbers with the gate closed. Returns whether it could be closed.
     fn try_visit_all(&self, place: &mut Option<Place>) -> bool {
         let Some(closed) = self.keyspace.gate().close(place) else { return false };
         let _set = LockSet::whole(&self.keyspace, closed);
@@ -56,7 +56,7 @@ impl Guarded {
     }
 }
 
-/// Says whether it was woken.
+/// Says whether a task was woken.
 #[derive(Default)]
 struct Flag(loom::sync::atomic::AtomicBool);
 
@@ -73,7 +73,7 @@ impl Wake for Flag {
 }
 
 #[test]
-fn lock_sets_in_opposite_orders_never_meet_in_a_shard() {
+fn two_lock_sets_never_hold_a_shard_at_once() {
     loom::model(|| {
         let guarded = Guarded::new(2);
         let other = guarded.clone();
@@ -82,7 +82,7 @@ fn lock_sets_in_opposite_orders_never_meet_in_a_shard() {
         };
         let thread = loom::thread::spawn(move || visit(&other, 1, &[1, 0]));
         let visits = visit(&guarded, 0, &[0, 1]) + thread.join().unwrap();
-        assert!(visits > 0, "both gave up");
+        assert!(visits > 0, "one of them locks its shards");
         assert_eq!([guarded.get(0), guarded.get(1)], [visits; 2]);
     });
 }
@@ -101,7 +101,7 @@ fn a_task_that_is_parked_on_a_shard_is_woken() {
             Err(busy) => {
                 let waker = Waker::from(woken.clone());
                 let is_free = guarded.keyspace.poll_free(busy.shard, &mut Context::from_waker(&waker)).is_ready();
-                assert!(thread.join().unwrap(), "the other was alone");
+                assert!(thread.join().unwrap(), "the shard was free for the other visit");
                 assert!(is_free || woken.is_set(), "the wake-up was lost");
                 assert!(guarded.try_visit(0, Visit::Brief, &mut None, &[0]).expect("the gate is open").is_ok());
             }
@@ -109,7 +109,7 @@ fn a_task_that_is_parked_on_a_shard_is_woken() {
     });
 }
 
-/// Three parties: a closer that looked at the first core's word only would meet the other's visit.
+/// There are two visitors, so that a closer that only waited for the first core would fail.
 #[test]
 fn a_closer_is_alone() {
     let mut model = loom::model::Builder::new();
@@ -148,7 +148,7 @@ fn a_closer_is_alone_beside_a_lasting_visit_and_its_task_is_woken() {
             let gate = guarded.keyspace.gate();
             is_turn = gate.poll_turn(place.as_ref(), &mut Context::from_waker(&waker)).is_ready();
         }
-        // The visit has left once the thread has ended.
+        // The visit has left when the thread has ended.
         let visits = thread.join().unwrap();
         if !closed {
             assert!(is_turn || woken.is_set(), "the wake-up was lost");
@@ -178,7 +178,7 @@ fn a_visit_that_found_the_gate_shut_is_woken() {
 }
 
 #[test]
-fn only_one_closes_the_gate() {
+fn two_closers_exclude_each_other() {
     loom::model(|| {
         let guarded = Guarded::new(2);
         let other = guarded.clone();
@@ -186,5 +186,72 @@ fn only_one_closes_the_gate() {
         let closed = u32::from(guarded.try_visit_all(&mut None)) + thread.join().unwrap();
         assert!(closed >= 1);
         assert_eq!(guarded.get(0), closed);
+    });
+}
+
+#[test]
+fn a_lasting_visit_behind_a_closer_is_woken_when_the_closer_gives_up() {
+    loom::model(|| {
+        let guarded = Guarded::new(2);
+        let gate = guarded.keyspace.gate();
+        let inside = gate.enter(0, Visit::Lasting, &mut None).expect("the gate is open");
+        let mut closer = None;
+        assert!(gate.close(&mut closer).is_none());
+        let thread = loom::thread::spawn(move || drop(closer));
+        let (woken, mut place) = (Arc::new(Flag::default()), None);
+        if gate.enter(1, Visit::Lasting, &mut place).is_none() {
+            let waker = Waker::from(woken.clone());
+            let is_turn = gate.poll_turn(place.as_ref(), &mut Context::from_waker(&waker)).is_ready();
+            thread.join().unwrap();
+            assert!(is_turn || woken.is_set(), "the wake-up was lost");
+            assert!(gate.enter(1, Visit::Lasting, &mut place).is_some());
+        }
+        drop(inside);
+    });
+}
+
+/// A brief visit that does not end in time makes the closer open the gate again; the closer's task is woken for another try.
+#[test]
+fn a_closer_that_shut_the_gate_too_early_tries_again() {
+    loom::model(|| {
+        let guarded = Guarded::new(1);
+        let other = guarded.clone();
+        let thread = loom::thread::spawn(move || {
+            let entered = other.try_visit(0, Visit::Brief, &mut None, &[0]);
+            u32::from(entered.is_some_and(|locked| locked.is_ok()))
+        });
+        let (woken, mut place) = (Arc::new(Flag::default()), None);
+        let closed = guarded.try_visit_all(&mut place);
+        let waker = Waker::from(woken.clone());
+        let is_turn = guarded.keyspace.gate().poll_turn(place.as_ref(), &mut Context::from_waker(&waker)).is_ready();
+        let visits = thread.join().unwrap();
+        assert!(is_turn || woken.is_set(), "the wake-up was lost");
+        assert!(closed || guarded.try_visit_all(&mut place));
+        assert_eq!(guarded.get(0), 1 + visits);
+    });
+}
+
+/// A visit unlocks a shard, and a moment later wakes the parked tasks. Another visit may lock the shard in between.
+#[test]
+fn a_task_is_woken_though_the_shard_was_locked_again() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let guarded = Guarded::new(3);
+        let holders: Vec<_> = (1..3)
+            .map(|core| {
+                let other = guarded.clone();
+                loom::thread::spawn(move || {
+                    u32::from(other.try_visit(core, Visit::Brief, &mut None, &[0]).expect("the gate is open").is_ok())
+                })
+            })
+            .collect();
+        let woken = Arc::new(Flag::default());
+        let waker = Waker::from(woken.clone());
+        let is_free = guarded.keyspace.poll_free(0, &mut Context::from_waker(&waker)).is_ready();
+        let visits: u32 = holders.into_iter().map(|holder| holder.join().unwrap()).sum();
+        assert!(is_free || woken.is_set(), "the wake-up was lost");
+        assert!(guarded.try_visit(0, Visit::Brief, &mut None, &[0]).expect("the gate is open").is_ok());
+        assert_eq!(guarded.get(0), visits + 1);
     });
 }

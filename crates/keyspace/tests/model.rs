@@ -1,4 +1,4 @@
-//! The keyspace beside a model: ordered maps and a clock.
+//! The keyspace is compared with a model: ordered maps and a clock.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ struct ModelEntry {
 #[derive(Clone, Debug, PartialEq)]
 enum ModelValue {
     String(Vec<u8>),
-    /// A collection like any other, to the keyspace.
+    /// Stands for all collections, since the keyspace treats them alike.
     List(Vec<Vec<u8>>),
 }
 
@@ -86,7 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Key names of all lengths, so that both forms of a key's length are used.
+/// Returns the name of a key. Some are long, so that both forms of the length of a key are used.
 fn name(key: u16) -> Vec<u8> {
     let mut name = format!("key:{key}").into_bytes();
     if key.is_multiple_of(7) {
@@ -100,7 +100,7 @@ fn enter(keyspace: &Keyspace) -> Entered<'_> {
 }
 
 fn whole(keyspace: &Keyspace, now_ms: i64) -> LockSet<'_> {
-    let mut set = LockSet::whole(keyspace, keyspace.gate().close(&mut None).expect("nobody else is there"));
+    let mut set = LockSet::whole(keyspace, keyspace.gate().close(&mut None).expect("there is no other visit"));
     set.set_clock(now_ms, AccessClock::lru(now_ms));
     set
 }
@@ -121,11 +121,11 @@ fn next(visited: Visited) -> Option<ScanPosition> {
     match visited {
         Visited::UpTo(position) => Some(position),
         Visited::All => None,
-        Visited::Busy(busy) => panic!("nobody else is there: {busy:?}"),
+        Visited::Busy(busy) => panic!("there is no other visit: {busy:?}"),
     }
 }
 
-/// Everything that a scan returns, by a step of so many keys.
+/// Returns everything that a scan finds which visits `count` keys at a time.
 fn scan(keyspace: &Keyspace, database: usize, now_ms: i64, count: usize) -> BTreeMap<Vec<u8>, ModelEntry> {
     let mut found = BTreeMap::new();
     let mut position = Some(ScanPosition::START);
@@ -136,7 +136,7 @@ fn scan(keyspace: &Keyspace, database: usize, now_ms: i64, count: usize) -> BTre
             seen.set(seen.get() + 1);
             let was =
                 found.insert(entry.key().to_vec(), ModelEntry { value: value_of(entry), expiry_ms: entry.expiry_ms() });
-            assert!(was.is_none(), "a scan of a resting table returns a key once");
+            assert!(was.is_none(), "a scan of a table that does not change returns each key once");
         };
         position = next(walk.walker().visit(database, from, &mut visit, &mut || seen.get() >= count));
     }
@@ -267,7 +267,7 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
             let removed = set.whole_keyspace().flush(database);
             let before = model.len();
             model.retain(|(other, _), _| *other != database);
-            // Expired keys that nobody looked at may or may not be gone before.
+            // The keyspace may have removed expired keys before, which the model still holds.
             assert!(removed <= before - model.len());
         }
         Step::Swap { a, b } => {
@@ -294,22 +294,22 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
             for shard in due {
                 let mut shards = ShardList::new();
                 shards.push(shard as u16);
-                let mut set = LockSet::try_lock(keyspace, enter(keyspace), shards).expect("nobody else is there");
+                let mut set = LockSet::try_lock(keyspace, enter(keyspace), shards).expect("there is no other visit");
                 set.set_clock(*now_ms, AccessClock::lru(*now_ms));
                 while set.writer().expire_one(shard) {}
                 for expired in set.take_expired() {
-                    let ExpiredWhat::Key(entry) = &expired.what else { panic!("a hash that nobody made: {expired:?}") };
+                    let ExpiredWhat::Key(entry) = &expired.what else { panic!("no step creates a hash: {expired:?}") };
                     let key = (expired.database, entry.view().key().to_vec());
                     let expected = model.remove(&key);
                     assert!(
                         expected.is_none_or(|entry| entry.expiry_ms.is_some_and(|at| at < *now_ms)),
-                        "only what is due expires"
+                        "only a key that is due expires"
                     );
                 }
             }
             model.retain(|_, entry| entry.expiry_ms.is_none_or(|at| *now_ms <= at));
             assert_sizes(keyspace, model);
-            // Nothing is due any more.
+            // Nothing is due after that.
             let mut due = Vec::new();
             let next_ms = keyspace.due_shards(0, *now_ms, &mut due);
             assert!(due.is_empty());
@@ -319,7 +319,7 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
     }
 }
 
-/// Whether the counters say what the model holds, of which nothing has expired.
+/// Checks the counters against the model, which must not contain expired keys.
 fn assert_sizes(keyspace: &Keyspace, model: &Model) {
     for (database, size) in keyspace.sizes(0..DATABASES).into_iter().enumerate() {
         let entries = || model.iter().filter(|((other, _), _)| *other == database).map(|(_, entry)| entry);
@@ -345,7 +345,7 @@ fn check_all(keyspace: &Keyspace, model: &Model, now_ms: i64) {
             draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             draws
         });
-        let random = random.expect("nobody else is there");
+        let random = random.expect("there is no other visit");
         match random {
             Some(key) => assert!(expected.contains_key(&key)),
             None => assert!(expected.is_empty()),
@@ -356,7 +356,7 @@ fn check_all(keyspace: &Keyspace, model: &Model, now_ms: i64) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
-    fn does_what_ordered_maps_do(steps in prop::collection::vec(step(), 1..400)) {
+    fn behaves_like_the_model(steps in prop::collection::vec(step(), 1..400)) {
         let keyspace = Keyspace::new(1, DATABASES, (1, 2), |_| {});
         let mut model = Model::new();
         let mut now_ms = 1_000_000;
@@ -367,12 +367,12 @@ proptest! {
     }
 }
 
-/// A few shards' worth of keys in numbers that make tables grow, split into segments, shrink and join again.
+/// The tables of a few shards get so many keys that they split into segments, and lose them again.
 #[test]
 fn grows_and_shrinks_without_losing_a_key() {
     const KEYS: u64 = 300_000;
     let keyspace = Keyspace::new(1, DATABASES, (3, 4), |_| {});
-    // Keys of eight shards only, so that each of their tables is large.
+    // All keys are in eight shards, so that their tables become large.
     let keys: Vec<Vec<u8>> = (0u64..)
         .map(|i| format!("k{i}").into_bytes())
         .filter(|key| keyspace.shard_of(keyspace.hash(key).hash) < 8)
@@ -390,7 +390,7 @@ fn grows_and_shrinks_without_losing_a_key() {
             assert_eq!(value, Some(ModelValue::String(i.to_string().into_bytes())));
         }
         assert_eq!(keyspace.len_of(0), left.len());
-        // Every second one goes, then half of the rest, and so on.
+        // Remove every second key, then half of the rest, and so on.
         let (gone, stays): (Vec<_>, Vec<_>) =
             left.iter().partition(|(i, _)| (i / (KEYS as usize / 100 + 1) + i).is_multiple_of(2));
         let gone = if stays.len() == left.len() { left.clone() } else { gone };
@@ -401,12 +401,12 @@ fn grows_and_shrinks_without_losing_a_key() {
     }
     assert_eq!(keyspace.sizes(0..1), [DatabaseSize::default()]);
     let slots = set.whole_keyspace().slots(0);
-    assert!(slots < 4096 * 8, "an empty table gives its slots back, {slots} are left");
+    assert!(slots < 4096 * 8, "an empty table frees its slots, but {slots} are left");
 }
 
-/// What was there from the beginning to the end of a scan is returned, however the table grows and shrinks meanwhile.
+/// A scan returns every key that is there from its beginning to its end, however the table grows and shrinks meanwhile.
 #[test]
-fn a_scan_returns_what_stays() {
+fn a_scan_returns_all_keys_that_stay() {
     let keyspace = Keyspace::new(1, DATABASES, (5, 6), |_| {});
     let stays: Vec<Vec<u8>> = (0..2000).map(|i| format!("stays:{i}").into_bytes()).collect();
     let set_key = |set: &mut LockSet<'_>, key: &[u8]| {
@@ -440,7 +440,7 @@ fn a_scan_returns_what_stays() {
     assert!(stays.iter().all(|key| found.contains(key)));
 }
 
-/// The bytes of one block for the sizes that the memory figures are judged by.
+/// The memory of an entry, for the lengths of keys and values that the benchmark of memory uses.
 #[test]
 fn an_entry_takes_one_block_of_its_size_class() {
     let usage =
@@ -451,7 +451,7 @@ fn an_entry_takes_one_block_of_its_size_class() {
     assert_eq!(usage(b"1234567890123", None), 32);
 }
 
-/// What a modification leaves is the string and its expiry, inside the entry, beside it, and where it goes from one to the other.
+/// A string is modified inside the block, outside of it, and across the two.
 #[test]
 fn a_string_is_modified_wherever_it_lies() {
     for expiry_ms in [None, Some(1_000_000)] {

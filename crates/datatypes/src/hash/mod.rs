@@ -11,7 +11,7 @@
 //! listpack a listpackex. A hash never changes back.
 //!
 //! A field exists up to and including the millisecond of its expiry. After that it counts as absent, whether or not it was removed already.
-//! So a reader and a writer both pass the time: [`HashView::at`], [`HashLimits::now_ms`]. All times are in milliseconds since 1970.
+//! So a reader and a writer both pass the time: [`HashView::at`], [`Hash::set`]. All times are in milliseconds since 1970.
 
 mod large;
 mod packed;
@@ -31,15 +31,13 @@ use crate::{
     listpack::{self, Element, Listpack},
 };
 
-/// The settings that decide about a hash's form, and the time of the edit.
+/// The settings that decide about a hash's form.
 #[derive(Clone, Copy, Debug)]
 pub struct HashLimits {
     /// `hash-max-listpack-entries`: a hash with more fields becomes a table.
     pub entries_max: usize,
     /// `hash-max-listpack-value`: a hash with a longer field or value, in bytes, becomes a table.
     pub value_bytes_max: usize,
-    /// The time of the edit, in milliseconds since 1970.
-    pub now_ms: i64,
 }
 
 /// A field with its value and its expiry.
@@ -85,19 +83,19 @@ impl Hash {
         }
     }
 
-    /// Sets the value of a field, and removes its expiry unless `keeps_expiry` is true. Returns whether the field is new; an expired one
-    /// counts as new.
-    pub fn set(&mut self, field: &[u8], value: &[u8], keeps_expiry: bool, limits: &HashLimits) -> bool {
+    /// Sets the value of a field, and removes its expiry unless `keeps_expiry` is true. Returns whether the field is new; one that has expired
+    /// at the time `now_ms` counts as new.
+    pub fn set(&mut self, field: &[u8], value: &[u8], keeps_expiry: bool, limits: &HashLimits, now_ms: i64) -> bool {
         let Hash::Packed { expires, run } = self else {
-            return self.large().set(field, value, keeps_expiry, limits.now_ms);
+            return self.large().set(field, value, keeps_expiry, now_ms);
         };
         if field.len().max(value.len()) > limits.value_bytes_max {
-            return self.large().set(field, value, keeps_expiry, limits.now_ms);
+            return self.large().set(field, value, keeps_expiry, now_ms);
         }
         let fields = match (Packed { expires: *expires, run: Listpack(run) }).search(field) {
             Ok(at) => {
                 let Located { value_at, expiry_at, expiry_ms, .. } = at;
-                let is_new = is_over(expiry_ms, limits.now_ms);
+                let is_new = is_over(expiry_ms, now_ms);
                 if expiry_ms.is_none() || keeps_expiry && !is_new {
                     listpack::replace(run, value_at, value);
                 } else {
@@ -452,14 +450,14 @@ mod tests {
                     Ok((form, bytes)) => Hash::from_packed(form, bytes),
                     Err(hash) => hash,
                 };
-                let limits = HashLimits { entries_max, value_bytes_max: 64, now_ms };
+                let limits = HashLimits { entries_max, value_bytes_max: 64 };
                 let is_alive = |model: &Model, field: &[u8]| {
                     model.get(field).is_some_and(|(_, expiry_ms)| !is_over(*expiry_ms, now_ms))
                 };
                 match step {
                     Step::Set { field, value: number, keeps_expiry } => {
                         let (field, value) = (name(field), value(number));
-                        let is_new = hash.set(&field, &value, keeps_expiry, &limits);
+                        let is_new = hash.set(&field, &value, keeps_expiry, &limits, now_ms);
                         prop_assert_eq!(is_new, !is_alive(&model, &field));
                         let kept = model.get(&field).and_then(|(_, expiry_ms)| *expiry_ms);
                         let expiry_ms = kept.filter(|_| keeps_expiry && !is_new);
@@ -498,7 +496,7 @@ mod tests {
         }
     }
 
-    const LIMITS: HashLimits = HashLimits { entries_max: 512, value_bytes_max: 64, now_ms: 0 };
+    const LIMITS: HashLimits = HashLimits { entries_max: 512, value_bytes_max: 64 };
 
     fn filled(fields: usize) -> Hash {
         let mut hash = Hash::default();
@@ -507,7 +505,8 @@ mod tests {
                 format!("field:{number:08}").as_bytes(),
                 format!("{number:06}x").as_bytes(),
                 false,
-                &LIMITS
+                &LIMITS,
+                0
             ));
         }
         hash
@@ -520,16 +519,16 @@ mod tests {
         assert_eq!(encoding(&hash), Encoding::Listpack);
         hash.let_expire();
         assert_eq!(encoding(&hash), Encoding::ListpackEx);
-        hash.set(b"field:00000000", b"another", false, &LIMITS);
+        hash.set(b"field:00000000", b"another", false, &LIMITS, 0);
         assert_eq!(encoding(&hash), Encoding::ListpackEx);
-        hash.set(b"one more", b"", false, &LIMITS);
+        hash.set(b"one more", b"", false, &LIMITS, 0);
         assert_eq!(encoding(&hash), Encoding::Hashtable);
         assert_eq!(encoding(&filled(513)), Encoding::Hashtable);
         for (field, value, expected) in
             [(64, 64, Encoding::Listpack), (65, 1, Encoding::Hashtable), (1, 65, Encoding::Hashtable)]
         {
             let mut hash = Hash::default();
-            hash.set(&vec![b'f'; field], &vec![b'v'; value], false, &LIMITS);
+            hash.set(&vec![b'f'; field], &vec![b'v'; value], false, &LIMITS, 0);
             assert_eq!(encoding(&hash), expected, "{field} and {value} bytes");
         }
     }
@@ -538,7 +537,7 @@ mod tests {
     fn fields_of_a_listpack_are_in_the_order_of_their_expiries() {
         let mut hash = Hash::default();
         for field in ["a", "b", "c", "d"] {
-            hash.set(field.as_bytes(), b"", false, &LIMITS);
+            hash.set(field.as_bytes(), b"", false, &LIMITS, 0);
         }
         hash.let_expire();
         let check = |hash: &Hash, expected: &str| {
@@ -557,7 +556,7 @@ mod tests {
             assert!(hash.set_expiry(field.as_bytes(), expiry_ms, 0));
             check(&hash, expected);
         }
-        hash.set(b"c", b"", false, &LIMITS);
+        hash.set(b"c", b"", false, &LIMITS, 0);
         check(&hash, "adbc");
     }
 

@@ -1,13 +1,13 @@
-//! Lock sets: the way to a shard.
+//! Lock sets: the only way to a shard.
 //!
-//! A command locks the distinct shards of all its keys, in ascending order, before it looks at the first; so it runs as if alone, and no
-//! two commands wait for each other in a circle. With the gate closed the set is the whole keyspace, and no lock is needed.
+//! A command locks the shards of all its keys before it looks at the first key, so that it runs as if it were alone. Shards are locked in
+//! ascending order, so that two commands cannot deadlock. With the gate closed the set is the whole keyspace, and no lock is needed.
 //!
-//! A thread never sleeps on a shard. A lock that is held is tried again for some microseconds, which is longer than most are held. If it
-//! is still held then, all locks are given back, and the caller parks its task on the shard ([`crate::Keyspace::poll_free`]). A caller
+//! A thread never sleeps on a shard. A lock that is held is tried again for some microseconds, which is longer than most locks are held. If
+//! it is still held then, all locks are released, and the caller parks its task on the shard ([`crate::Keyspace::poll_free`]). A caller
 //! that fails again and again closes the gate instead, so that a large set gets its turn beside any number of small ones.
 //!
-//! Ranks, in which locks are taken: gate < shard < channel < mailbox < journal.
+//! Locks are taken in the order of their ranks: gate < shard < channel < mailbox < journal.
 
 mod reader;
 mod waiting;
@@ -43,19 +43,20 @@ use crate::{
     with_hint,
 };
 
-/// The shards of a batch's keys.
+/// The indexes of the shards of a batch's keys.
 pub type ShardList = SmallVec<[u16; 64]>;
 
-/// A shard that is locked by another visit, for longer than it is worth to wait on the spot.
+/// A shard that another visit has locked for longer than the caller should spin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy {
+    /// The shard's index; see [`crate::Keyspace::poll_free`].
     pub shard: u16,
 }
 
-/// How often a lock that is held is tried again: some microseconds.
+/// How often a lock that is held is tried again, which takes some microseconds.
 const LOCK_TURNS_MAX: u32 = 500;
 
-/// Locks a shard, if it becomes free within a moment. `turns` counts the waiting of all the shards that one caller locks.
+/// Locks a shard, if it becomes free within a moment. Returns whether it did. `turns` counts the tries for all shards that one caller locks.
 #[inline]
 fn lock_shard(shard: &Shard, holder: Holder, turns: &mut u32) -> bool {
     loop {
@@ -74,16 +75,16 @@ fn lock_shard(shard: &Shard, holder: Holder, turns: &mut u32) -> bool {
 /// The caller locked it.
 #[inline]
 unsafe fn unlock_shard(keyspace: &Keyspace, index: u16) {
-    // SAFETY: the caller's promise.
+    // SAFETY: by the caller's promise.
     if unsafe { keyspace.shards[index as usize].unlock() } {
         keyspace.parked.wake(index);
     }
 }
 
-/// Sorts the shards and leaves out repeated ones.
+/// Sorts the shards and removes repetitions.
 #[inline]
 fn make_ascending(shards: &mut ShardList, shards_of_keyspace: usize) {
-    /// The number of shards from which on going through a set of bits is quicker than sorting.
+    /// From this number of shards on, a bitmap is quicker than sorting.
     const MANY: usize = 8;
     const WORDS: usize = 64;
     match shards.len() {
@@ -107,61 +108,73 @@ fn make_ascending(shards: &mut ShardList, shards_of_keyspace: usize) {
     }
 }
 
-/// A key or fields that were found expired and were removed. The removal is still to be made known.
+/// A key or fields that had expired and were removed. The caller has yet to announce the removal.
 #[derive(Debug)]
 pub struct Expired {
+    /// The database of the key.
     pub database: usize,
+    /// The hash of the key.
     pub hash: u64,
+    /// What was removed.
     pub what: ExpiredWhat,
 }
 
+/// What was removed because it had expired.
 #[derive(Debug)]
 pub enum ExpiredWhat {
     /// A key.
     Key(Entry),
-    /// Some fields of a key's hash.
+    /// Fields of a hash, perhaps all of them and the key with them.
     Fields(ExpiredFields),
 }
 
-/// The most expired fields that one lookup removes from a hash. Where there are more, lookups hide them, and the core's expiry removes
+/// The most expired fields that one lookup removes from a hash. If there are more, the lookup hides them, and [`Writer::expire_one`] removes
 /// them.
 const EXPIRED_FIELDS_MAX: usize = 64;
 
-/// The shards that one command or batch holds, and what is gathered while it holds them.
+/// The shards that one command or batch has locked, and what it gathers meanwhile. Dropping it unlocks them.
 pub struct LockSet<'k> {
     keyspace: &'k Keyspace,
     held: Held<'k>,
-    /// The number that the locks of its shards show.
+    /// The number of the holder in the locks of its shards; 0 with the gate closed.
     holder: Holder,
-    /// The clock of what runs under these locks, in milliseconds since 1970.
+    /// The time of everything that runs under these locks, in milliseconds since 1970.
     now_ms: i64,
     access: AccessClock,
-    /// Whether expired keys may be removed; not so while writes are paused, when they are only hidden.
+    /// Whether lookups remove what has expired. Otherwise they only hide it, as while writes are paused.
     removes_expired: bool,
+    /// See [`LockSet::take_expired`].
     expired: RefCell<Vec<Expired>>,
-    /// Values whose freeing takes long: freed elsewhere, after the locks are given back.
+    /// Large values to be freed by the graveyard's thread, after the locks are released.
     garbage: RefCell<Vec<Box<dyn Any + Send>>>,
     /// See [`LockSet::records`].
     records: RefCell<Option<Vec<u8>>>,
 }
 
+/// What a lock set holds.
 enum Held<'k> {
-    /// Locked, in ascending order. The gate cannot close meanwhile.
+    /// These shards, in ascending order. The gate cannot be closed meanwhile.
     Shards(ShardList, Entered<'k>),
-    /// All, by the gate.
-    Whole(#[allow(dead_code, reason = "held for what its drop does")] Closed<'k>),
+    /// All shards, because the gate is closed.
+    Whole(#[allow(dead_code, reason = "dropping it opens the gate")] Closed<'k>),
 }
 
 impl<'k> LockSet<'k> {
-    /// Locks the shards, which are sorted here and may repeat. Where one is held by another visit for longer than a moment, nothing is
-    /// locked, and the gate is left.
+    /// Locks these shards, in any order and with repetitions.
+    ///
+    /// # Errors
+    /// If another visit holds one of the shards for longer than a moment. Then nothing is locked, and the visit has left the gate.
+    ///
+    /// # Panics
+    /// If a shard is not below [`Keyspace::shards`].
     pub fn try_lock(keyspace: &'k Keyspace, entered: Entered<'k>, mut shards: ShardList) -> Result<LockSet<'k>, Busy> {
+        debug_assert!(entered.is_of(&keyspace.gate), "the visit entered the gate of this keyspace");
         make_ascending(&mut shards, keyspace.shards.len());
         let holder = entered.holder();
         let mut turns = 0;
         for (at, &shard) in shards.iter().enumerate() {
             if !lock_shard(&keyspace.shards[shard as usize], holder, &mut turns) {
-                // SAFETY: these were locked above.
+                // SAFETY: this loop locked them.
                 shards[..at].iter().for_each(|&locked| unsafe { unlock_shard(keyspace, locked) });
                 return Err(Busy { shard });
             }
@@ -169,8 +182,12 @@ impl<'k> LockSet<'k> {
         Ok(LockSet::new(keyspace, holder, Held::Shards(shards, entered)))
     }
 
-    /// The whole keyspace, with the gate closed.
+    /// Creates the lock set of the whole keyspace.
+    ///
+    /// # Panics
+    /// If the gate of another keyspace was closed.
     pub fn whole(keyspace: &'k Keyspace, closed: Closed<'k>) -> LockSet<'k> {
+        assert!(closed.is_of(&keyspace.gate), "the gate of this keyspace is closed");
         LockSet::new(keyspace, 0, Held::Whole(closed))
     }
 
@@ -188,29 +205,31 @@ impl<'k> LockSet<'k> {
         }
     }
 
-    /// The buffer in which the caller gathers the records of what was done under these locks, in a form of its own; none until the caller
-    /// puts one there. The keyspace only keeps it, so that the records go wherever the locks go.
+    /// Returns the buffer in which the caller gathers records of what was done under these locks. There is none until the caller puts one
+    /// there. The keyspace does not look into it: the lock set only carries it, so that the records are at hand when the locks are released.
     #[inline]
     pub fn records(&self) -> RefMut<'_, Option<Vec<u8>>> {
         self.records.borrow_mut()
     }
 
-    /// Sets the clock, which is read after the locks are taken.
+    /// Sets the time, in milliseconds since 1970, and the access clock made from it. The caller reads the time after it has taken the locks.
     pub fn set_clock(&mut self, now_ms: i64, access: AccessClock) {
         self.now_ms = now_ms;
         self.access = access;
     }
 
-    /// Whether keys that are found expired are removed, or hidden only.
+    /// Sets whether lookups remove expired keys and fields, or only hide them. Lookups of a [`Writer`] that change a key always remove.
     pub fn set_removes_expired(&mut self, removes: bool) {
         self.removes_expired = removes;
     }
 
+    /// Returns the time that was set, in milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         self.now_ms
     }
 
-    /// Asks the processor for the entry of a key, whose slots were asked for before. Returns the hash with the hint where it was seen.
+    /// Prefetches the entry of a key. Its slots should have been prefetched before ([`Keyspace::prefetch_slot`]). Returns the hash with the
+    /// hint at which slot the entry was seen.
     #[inline]
     pub fn prefetch_entry(&self, database: usize, hash: u64) -> u64 {
         let seen = self.with_shard(self.keyspace.shard_of(hash), |shard| {
@@ -219,7 +238,7 @@ impl<'k> LockSet<'k> {
         seen.map_or(hash, |slot| with_hint(hash, slot))
     }
 
-    /// Asks the processor for elements of keys' collections, whose entries were asked for before.
+    /// Prefetches elements of collections, each given by its key and its name. The entries of the keys should have been prefetched before.
     pub fn prefetch_elements<'e>(
         &mut self,
         database: usize,
@@ -231,99 +250,109 @@ impl<'k> LockSet<'k> {
         ElementPrefetch::run_all(&mut ways);
     }
 
-    /// The way to an element, also of a key whose time has come: nothing is looked at but addresses.
+    /// Begins to prefetch an element. An expired key is not treated differently, since only addresses are read.
     #[inline]
     fn approach(&self, database: usize, key: HashedKey<'_>, element: &[u8]) -> Option<ElementPrefetch<'_>> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let entries = shard.database(database)?;
             let position = entries.find(tag_of(key.hash, self.keyspace.shard_bits), hint_of(key.hash), key.bytes)?;
-            // SAFETY: only lookups and writes remove entries or write to them. The one caller does neither before it is done with the
-            // way, and nobody else holds the shard.
+            // SAFETY: only lookups and writes remove entries or write to them. The only caller does neither until the prefetch is done, and
+            // no other thread holds the shard.
             unsafe { entries.entry(position).detached() }.approach(element)
         })
     }
 
-    /// The right to read.
+    /// Returns the right to read.
     pub fn reader(&self) -> Reader<'_> {
         Reader { set: self }
     }
 
-    /// The right to read and write.
+    /// Returns the right to read and write.
     pub fn writer(&mut self) -> Writer<'_> {
         Writer { set: self, alone: PhantomData }
     }
 
-    /// The right to visit shard after shard. The gate is closed.
+    /// Returns the right to visit shard after shard.
+    ///
+    /// # Panics
+    /// If the set is not the whole keyspace.
     pub fn walker(&self) -> Walker<'_> {
         assert!(matches!(self.held, Held::Whole(_)), "the gate is closed");
         Walker::whole(self.keyspace, self.now_ms)
     }
 
-    /// The right to everything at once. The gate is closed.
+    /// Returns the right to change all keys at once.
+    ///
+    /// # Panics
+    /// If the set is not the whole keyspace.
     pub fn whole_keyspace(&mut self) -> WholeKeyspace<'_> {
         assert!(matches!(self.held, Held::Whole(_)), "the gate is closed");
         WholeKeyspace { set: self, alone: PhantomData }
     }
 
-    /// Whether keys were found expired since [`LockSet::take_expired`] was called.
+    /// Returns whether [`LockSet::take_expired`] would return anything.
     #[inline]
     pub fn has_expired(&self) -> bool {
         !self.expired.borrow().is_empty()
     }
 
-    /// The keys that were found expired since the last call.
+    /// Returns what was found expired and was removed since the last call. The caller announces it.
     pub fn take_expired(&self) -> Vec<Expired> {
         self.expired.take()
     }
 
-    /// Frees an entry, here or where it holds nobody up.
+    /// Frees an entry. A large one is freed by the graveyard's thread, after the locks are released.
     pub fn discard(&self, entry: Entry) {
         if entry.is_heavy() {
             self.bury(entry);
         }
     }
 
-    /// Frees a value, whose freeing takes long, where it holds nobody up.
+    /// Leaves a large value to the graveyard's thread, which frees it after the locks are released.
     pub(crate) fn bury(&self, value: impl Send + 'static) {
         self.garbage.borrow_mut().push(Box::new(value));
     }
 
-    /// Tells the watchers of a key that it changed; whether a waiter waits for it.
+    /// Sets the flags of the clients that watch a key (WATCH), because it changed. Returns whether the key has a waiter.
     #[inline]
     pub fn touch(&self, database: usize, hash: u64, key: &[u8]) -> bool {
         self.with_shard(self.keyspace.shard_of(hash), |shard| shard.touch(database, key))
     }
 
-    /// Runs `visit` on a shard of the set. `visit` must not call back into the set, and what it returns may borrow entries' blocks
-    /// but not the shard.
+    /// Runs `visit` on the data of a shard. `visit` must not call this again, neither directly nor through another method of the set.
+    ///
+    /// # Panics
+    /// If the shard is not in the set.
     #[inline(always)]
     fn with_shard<R>(&self, index: usize, visit: impl FnOnce(&mut ShardData) -> R) -> R {
         let shard = &self.keyspace.shards[index];
-        // A key outside of the set would be a race, so this is asserted in release builds too. The word lies beside the data.
+        // A shard outside of the set would be a data race, so this is asserted in release builds too. It costs little, since the lock lies
+        // beside the data.
         assert!(self.holder == 0 || shard.lock.is_held_by(self.holder), "a key outside of the lock set");
-        // SAFETY: the shard is locked by this set, as was asserted, or the gate is closed, so that nobody else is at the shards. This set's
-        // methods make one reference at a time.
+        // SAFETY: no other thread reaches the shard: its lock names this holder, or the gate is closed. The reference ends before the next
+        // one is made, since `visit` does not call back.
         visit(unsafe { shard.data() })
     }
 
-    /// The core's counts of a database.
+    /// Returns the counts of a database that this set may write.
     #[inline]
     fn counts(&self, database: usize) -> &'k Counts {
         let core = match &self.held {
             Held::Shards(_, entered) => entered.core(),
-            // Alone with the gate closed, one may write any core's counts.
+            // With the gate closed no core is inside, so the counts of any core may be written.
             Held::Whole(_) => 0,
         };
         self.keyspace.sizes.of(core, database)
     }
 
+    /// Publishes the earliest deadline of a shard.
     fn publish_deadline(&self, shard: usize) {
         let first_ms = self.with_shard(shard, |data| data.first_deadline_ms());
         self.keyspace.deadline_changed(shard, first_ms);
     }
 
-    /// Finds a key that is alive. Where its time has come it is removed, or hidden only. A writer has it removed in any case, for it wants
-    /// the key's place.
+    /// Finds a key that has not expired. An expired one is removed if `removes_expired` is true, and hidden otherwise. Writers remove it in
+    /// any case, because the new value takes its place.
     #[inline]
     fn find(
         &self,
@@ -348,8 +377,8 @@ impl<'k> LockSet<'k> {
         Some(position)
     }
 
-    /// Finds a hash that has expired fields, unless all have expired. The expired ones are removed, where they may be, and all at once: so a
-    /// hash that was looked up is not changed by the next lookup.
+    /// Finds a hash with expired fields, unless all have expired. Either all expired fields are removed or none is, so that the next lookup
+    /// does not change a hash that this one has returned.
     #[cold]
     fn find_expiring(
         &self,
@@ -369,10 +398,12 @@ impl<'k> LockSet<'k> {
         (!is_empty).then_some(position)
     }
 
+    /// Adds removed fields to what has to be announced.
     fn note_expired_fields(&self, database: usize, hash: u64, fields: ExpiredFields) {
         self.expired.borrow_mut().push(Expired { database, hash, what: ExpiredWhat::Fields(fields) });
     }
 
+    /// Removes an expired key.
     #[cold]
     fn expire(&self, shard: &mut ShardData, database: usize, key: HashedKey<'_>, position: Position) {
         let tag = tag_of(key.hash, self.keyspace.shard_bits);
@@ -381,7 +412,7 @@ impl<'k> LockSet<'k> {
         self.expired.borrow_mut().push(Expired { database, hash: key.hash, what: ExpiredWhat::Key(entry) });
     }
 
-    /// The entry of a key, which lives as long as the set is not written to.
+    /// Returns the entry of a key. It lives until the set is written to. `touch` says whether the lookup counts as an access.
     #[inline]
     fn lookup(&self, database: usize, key: HashedKey<'_>, touch: bool) -> Option<EntryRef<'_>> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
@@ -401,12 +432,12 @@ impl<'k> LockSet<'k> {
                 entry = shard.database(database)?.entry(position);
             }
             if touch {
-                // SAFETY: the shard is locked.
+                // SAFETY: the set holds the shard.
                 unsafe { entry.touch(self.access.touched(entry.access())) };
             }
-            // SAFETY: an entry is removed or written to by a Writer, which borrows the set mutably, or because it or fields of it have
-            // expired. This one has not, by the clock that stands still while the set is not borrowed mutably, and either all of its
-            // expired fields have been removed or none is to be.
+            // SAFETY: an entry is removed or written to by a Writer, which borrows the set mutably, or by a lookup, because it or fields of it
+            // have expired. While the set is not borrowed mutably the time stands still. So this entry does not expire, and no further fields
+            // of it do: its expired ones were removed all at once, or no lookup removes them.
             Some(unsafe { entry.detached() })
         })
     }
@@ -415,7 +446,7 @@ impl<'k> LockSet<'k> {
 impl Drop for LockSet<'_> {
     fn drop(&mut self) {
         if let Held::Shards(shards, _) = &self.held {
-            // SAFETY: this set locked them.
+            // SAFETY: the set locked them.
             shards.iter().for_each(|&shard| unsafe { unlock_shard(self.keyspace, shard) });
         }
         let garbage = self.garbage.get_mut();

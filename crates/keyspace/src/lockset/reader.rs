@@ -1,4 +1,4 @@
-//! The right to read.
+//! The right to read, and to watch keys.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -12,24 +12,24 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The set that it is a right to.
+    /// Returns the lock set that gave this right.
     pub fn lock_set(&self) -> Option<&LockSet<'a>> {
         Some(self.set)
     }
 
-    /// The entry of a key; counts as an access.
+    /// Returns the entry of a key. This counts as an access (OBJECT IDLETIME, OBJECT FREQ).
     #[inline]
     pub fn get(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'a>> {
         self.set.lookup(database, key, true)
     }
 
-    /// The entry of a key, without counting as an access.
+    /// Returns the entry of a key. This does not count as an access.
     #[inline]
     pub fn peek(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'a>> {
         self.set.lookup(database, key, false)
     }
 
-    /// From now on `flag` is set when the key changes.
+    /// Watches a key (WATCH): from now on `flag` is set when the key changes.
     pub fn watch(&self, database: usize, key: HashedKey<'_>, flag: &Arc<AtomicBool>) {
         self.set.with_shard(self.set.keyspace.shard_of(key.hash), |shard| {
             let flags = shard.observers_mut().watchers.entry((database, key.bytes.into())).or_default();
@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// Ends what `watch` began.
+    /// Stops watching a key for this flag.
     pub fn unwatch(&self, database: usize, key: HashedKey<'_>, flag: &Arc<AtomicBool>) {
         self.set.with_shard(self.set.keyspace.shard_of(key.hash), |shard| {
             let Some(observers) = &mut shard.observers else { return };

@@ -1,5 +1,4 @@
-//! Blocked commands: a waiter is kept with the shard of each key that it waits for, under the shard's lock, and found there by the
-//! writer.
+//! Blocked commands. A waiter is kept in the shard of each key that it waits for, where a writer of the key finds it.
 
 use smallvec::SmallVec;
 
@@ -7,7 +6,7 @@ use super::{LockSet, ShardList};
 use crate::{HashedKey, waiters::Waiter};
 
 impl LockSet<'_> {
-    /// Whether the set has the lock of a shard.
+    /// Returns whether the set holds a shard.
     #[inline]
     pub fn holds(&self, shard: usize) -> bool {
         match &self.held {
@@ -16,7 +15,8 @@ impl LockSet<'_> {
         }
     }
 
-    /// Gives the locks back, for a set of these shards and others to be locked instead.
+    /// Releases the locks. Returns their shards, so that the caller can lock them again together with others; none if the set was the whole
+    /// keyspace.
     pub fn release(mut self) -> ShardList {
         match &mut self.held {
             super::Held::Shards(shards, _) => shards.clone(),
@@ -24,8 +24,8 @@ impl LockSet<'_> {
         }
     }
 
-    /// Parks a waiter on a key. `ticket` is from [`crate::Keyspace::next_ticket`], taken under this set's locks; `for_removal` says that the
-    /// waiter also wants to know when the key is gone.
+    /// Parks a waiter on a key. `ticket` is from [`crate::Keyspace::next_ticket`], taken while this set is held, so that tickets are in order of
+    /// arrival. `for_removal` says that the waiter also waits for the key's removal.
     pub fn park(&self, database: usize, key: HashedKey<'_>, ticket: u64, waiter: Waiter, for_removal: bool) {
         let change = self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             shard.observers_mut().waiters.add(database, key.bytes, ticket, waiter, for_removal)
@@ -33,7 +33,7 @@ impl LockSet<'_> {
         self.keyspace.count_awaited(change);
     }
 
-    /// Takes a waiter off a key, if it is there.
+    /// Removes a waiter from a key, if it is there. `for_removal` is what it was parked with.
     pub fn unpark(&self, database: usize, key: HashedKey<'_>, ticket: u64, for_removal: bool) {
         let change = self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let change = shard.observers_mut().waiters.remove(database, key.bytes, ticket, for_removal);
@@ -43,7 +43,7 @@ impl LockSet<'_> {
         self.keyspace.count_awaited(change);
     }
 
-    /// The first waiter on a key that came after the one with this ticket.
+    /// Returns the first waiter on a key after the one with this ticket, and its ticket. Tickets begin at 1.
     pub fn next_waiter(&self, database: usize, key: HashedKey<'_>, ticket: u64) -> Option<(u64, Waiter)> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let queue = shard.observers.as_ref()?.waiters.queue(database, key.bytes)?;
@@ -51,7 +51,7 @@ impl LockSet<'_> {
         })
     }
 
-    /// Whether a waiter on the key wants to know that it is gone.
+    /// Returns whether a waiter on the key waits for its removal.
     pub fn is_removal_awaited(&self, database: usize, key: HashedKey<'_>) -> bool {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let queue = shard.observers.as_ref().and_then(|it| it.waiters.queue(database, key.bytes));
@@ -59,7 +59,7 @@ impl LockSet<'_> {
         })
     }
 
-    /// The databases in which a key has waiters.
+    /// Returns the databases in which a key has waiters.
     pub fn databases_awaiting(&self, key: HashedKey<'_>) -> SmallVec<[usize; 2]> {
         self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
             let queues = shard.observers.as_ref().map(|observers| observers.waiters.queues(key.bytes));
@@ -67,7 +67,8 @@ impl LockSet<'_> {
         })
     }
 
-    /// Visits the waiters on a key that came after the one with this ticket, in order of arrival, for as long as `visit` returns true.
+    /// Visits the waiters on a key after the one with this ticket, in order of arrival, as long as `visit` returns true. `visit` runs inside
+    /// the shard: of this set it may call [`LockSet::holds`] only.
     pub fn visit_waiters(
         &self,
         database: usize,
@@ -81,7 +82,10 @@ impl LockSet<'_> {
         });
     }
 
-    /// The keys of a database that have waiters. The set is the whole keyspace.
+    /// Returns the keys of a database that have waiters.
+    ///
+    /// # Panics
+    /// If any key has a waiter and the set is not the whole keyspace.
     pub fn awaited_keys(&self, database: usize) -> Vec<Box<[u8]>> {
         let mut keys = Vec::new();
         if self.keyspace.is_awaited() {

@@ -1,12 +1,12 @@
-//! The right to visit everything, a shard at a time.
+//! The right to visit all keys, one shard at a time.
 
 use std::marker::PhantomData;
 
 use super::{Busy, LockSet, lock_shard, unlock_shard};
 use crate::{Keyspace, entry::EntryRef, gate::Entered, scan::ScanPosition, shard::ShardData, sync::Holder};
 
-/// A visit of shard after shard, each of which is locked only while it is looked at. It holds no shard between two looks, so it gives no
-/// right to read keys: an entry would not outlive the look.
+/// A visit of shard after shard, each of which is locked only while it is looked at (SCAN, KEYS). Between two looks it holds no shard, so it
+/// gives no [`crate::Reader`], whose entries would outlive the look.
 pub struct Walk<'k> {
     keyspace: &'k Keyspace,
     entered: Entered<'k>,
@@ -14,7 +14,7 @@ pub struct Walk<'k> {
 }
 
 impl<'k> Walk<'k> {
-    /// A walk by a clock, in milliseconds since 1970.
+    /// Begins a walk. What has expired at the time `now_ms`, in milliseconds since 1970, is not visited.
     pub fn new(keyspace: &'k Keyspace, entered: Entered<'k>, now_ms: i64) -> Walk<'k> {
         Walk { keyspace, entered, now_ms }
     }
@@ -24,7 +24,7 @@ impl<'k> Walk<'k> {
         self.now_ms
     }
 
-    /// The right to visit shards.
+    /// Returns the right to visit shards.
     pub fn walker(&self) -> Walker<'_> {
         Walker {
             keyspace: self.keyspace,
@@ -39,21 +39,21 @@ impl<'k> Walk<'k> {
 #[derive(Clone, Copy)]
 pub struct Walker<'a> {
     keyspace: &'a Keyspace,
-    /// The number under which a shard is locked while it is looked at; none is needed with the gate closed.
+    /// The number under which a shard is locked while it is looked at; `None` with the gate closed, when no lock is needed.
     holder: Option<Holder>,
     now_ms: i64,
-    /// The walk, or the set that has the keyspace to itself, lives meanwhile.
+    /// Keeps the walk alive, or the lock set of the whole keyspace.
     borrowed: PhantomData<&'a ()>,
 }
 
 /// Where a look at a shard ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visited {
-    /// Go on from here.
+    /// There may be more: continue from this position.
     UpTo(ScanPosition),
-    /// That was the last.
+    /// The last shard was visited.
     All,
-    /// Nothing was visited, since the shard is locked: go on from the same position when it is free.
+    /// Nothing was visited, since the shard is locked. Continue from the same position when it is free.
     Busy(Busy),
 }
 
@@ -62,7 +62,7 @@ impl<'a> Walker<'a> {
         Walker { keyspace, holder: None, now_ms, borrowed: PhantomData }
     }
 
-    /// None: a walk makes no change that could have effects.
+    /// Returns `None`: a walk changes nothing that would have to be announced.
     pub fn lock_set(&self) -> Option<&LockSet<'a>> {
         None
     }
@@ -72,12 +72,14 @@ impl<'a> Walker<'a> {
         self.now_ms
     }
 
-    /// Locks a shard for a look at it. `turns` counts the waiting of one caller.
+    /// Runs `visit` on a shard, which is locked meanwhile. `turns` counts the tries to lock for one caller.
+    ///
+    /// `visit` must not reach the shard in another way.
     fn look<R>(&self, shard: usize, turns: &mut u32, visit: impl FnOnce(&ShardData) -> R) -> Result<R, Busy> {
         let index = shard as u16;
         let shard = &self.keyspace.shards[shard];
         let Some(holder) = self.holder else {
-            // SAFETY: the gate is closed, and this is the only reference.
+            // SAFETY: the gate is closed, and `visit` does not make a second reference.
             return Ok(visit(unsafe { shard.data() }));
         };
         if !lock_shard(shard, holder, turns) {
@@ -90,8 +92,8 @@ impl<'a> Walker<'a> {
         Ok(result)
     }
 
-    /// Visits the entries of a database that are alive, in the order of their hashes, from a position on. `enough` is asked after each
-    /// hash whether to stop before the next. At most one shard is looked at where it is not empty, so a walk can stop between any two.
+    /// Visits the entries of a database in one shard, in the order of their hashes, from a position on. Expired entries are skipped. `enough`
+    /// is asked before each further hash; if it returns true, the visit ends there. Neither function may call the lock set or the walker.
     pub fn visit(
         &self,
         database: usize,
@@ -117,11 +119,14 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// A key of a database, each about as likely as any other; `random` draws 64 bits. Where shards are locked the others are asked, and
-    /// only where these have no key either, one of the locked ones is to be waited for.
+    /// Returns a random key of a database (RANDOMKEY); `None` if there is none. All keys are about equally likely. `random` returns 64 random
+    /// bits.
+    ///
+    /// # Errors
+    /// If no key was found, but a shard is locked, in which there may be one. Locked shards are passed over as long as others have keys.
     pub fn random_key(&self, database: usize, mut random: impl FnMut() -> u64) -> Result<Option<Vec<u8>>, Busy> {
         let (shards, mut turns) = (self.keyspace.shards.len(), 0);
-        // A random slot of a random shard: fair, but a miss where it is empty. Small databases have mostly empty shards.
+        // A random slot of a random shard is fair, but it may be empty. In a small database most shards are.
         for _ in 0..4 * shards {
             let shard = (random() % shards as u64) as usize;
             let slot = random();
@@ -133,7 +138,7 @@ impl<'a> Walker<'a> {
                 return Ok(Some(key));
             }
         }
-        // All but empty: look at everything once, from a random place.
+        // The database is nearly empty: look at all shards, from a random one on.
         let start = (random() % shards as u64) as usize;
         let mut busy = None;
         for shard in (start..shards).chain(0..start) {

@@ -1,32 +1,33 @@
-//! The right to everything at once.
+//! The right to change all keys at once.
 
 use std::marker::PhantomData;
 
 use super::{LockSet, Walker, Writer};
 
-/// The right to everything, with the gate closed.
+/// The right to change all keys at once. The gate is closed.
 pub struct WholeKeyspace<'a> {
     pub(super) set: &'a LockSet<'a>,
+    /// Borrows the set mutably, so that no entry of it is borrowed.
     pub(super) alone: PhantomData<&'a mut ()>,
 }
 
 impl<'a> WholeKeyspace<'a> {
-    /// The set that it is a right to.
+    /// Returns the lock set that gave this right.
     pub fn lock_set(&self) -> Option<&LockSet<'a>> {
         Some(self.set)
     }
 
-    /// The right to single keys.
+    /// Returns the right to read and write single keys.
     pub fn writer(&mut self) -> Writer<'_> {
         Writer { set: self.set, alone: PhantomData }
     }
 
-    /// The right to visit everything.
+    /// Returns the right to visit shard after shard.
     pub fn walker(&self) -> Walker<'_> {
         self.set.walker()
     }
 
-    /// Takes all keys of a database away, and returns how many there were. The graveyard's thread frees them.
+    /// Removes all keys of a database (FLUSHDB). Returns their number, expired ones among them. The graveyard's thread frees them.
     pub fn flush(&mut self, database: usize) -> usize {
         let mut removed = Vec::new();
         let mut keys = 0;
@@ -46,7 +47,7 @@ impl<'a> WholeKeyspace<'a> {
         keys
     }
 
-    /// The number of slots in the tables of a database, occupied or not.
+    /// Returns the number of slots in all tables of a database, occupied or not (DEBUG HTSTATS).
     pub fn slots(&self, database: usize) -> usize {
         let shards = 0..self.set.keyspace.shards.len();
         let slots = |shard| {
@@ -55,7 +56,7 @@ impl<'a> WholeKeyspace<'a> {
         shards.map(slots).sum()
     }
 
-    /// Swaps two databases.
+    /// Exchanges the contents of two databases (SWAPDB).
     pub fn swap(&mut self, a: usize, b: usize) {
         for index in 0..self.set.keyspace.shards.len() {
             self.set.with_shard(index, |shard| {

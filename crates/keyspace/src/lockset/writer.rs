@@ -11,61 +11,64 @@ use crate::{
     shard::{Due, ShardData, tag_of},
 };
 
-/// Whether a write keeps a key's expiry.
+/// What a write does to the expiry of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpiryChange {
+    /// It stays.
     Keep,
+    /// It is removed.
     Clear,
-    /// Milliseconds since 1970.
+    /// It is set, in milliseconds since 1970.
     At(i64),
 }
 
-/// What an edit does where the key is not there.
+/// What an edit does if the key is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// It edits an empty collection, which becomes the key's unless it stays empty.
+    /// It edits an empty collection, and creates the key unless the collection stays empty.
     Create,
     /// It does nothing.
     Skip,
 }
 
-/// An edit that was done. Its effect is still to be made known.
-#[must_use = "an edit that nobody hears of is missing from the journal, from WATCH and from blocked clients"]
+/// An edit that was done. The caller has yet to announce it.
+#[must_use = "an edit that is not announced is missing from the journal, from WATCH and from blocked clients"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edited<R> {
+    /// What the edit returned.
     pub result: R,
-    /// The key was not there before, and is now.
+    /// The key was created.
     pub created: bool,
-    /// The key was there before, and is not now, because nothing was left of its value.
+    /// The key was removed, because its collection became empty.
     pub removed: bool,
 }
 
 /// The right to read and write the keys of a lock set.
 pub struct Writer<'a> {
     pub(super) set: &'a LockSet<'a>,
-    /// The set is borrowed mutably, so that no entry that was read is still looked at.
+    /// Borrows the set mutably, so that no entry of it is borrowed.
     pub(super) alone: PhantomData<&'a mut ()>,
 }
 
 impl<'a> Writer<'a> {
-    /// The set that it is a right to.
+    /// Returns the lock set that gave this right.
     pub fn lock_set(&self) -> Option<&LockSet<'a>> {
         Some(self.set)
     }
 
-    /// The entry of a key; counts as an access.
+    /// Returns the entry of a key. This counts as an access (OBJECT IDLETIME, OBJECT FREQ).
     #[inline]
     pub fn get(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'_>> {
         self.set.lookup(database, key, true)
     }
 
-    /// The entry of a key, without counting as an access.
+    /// Returns the entry of a key. This does not count as an access.
     #[inline]
     pub fn peek(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'_>> {
         self.set.lookup(database, key, false)
     }
 
-    /// Sets a key to a string, made if it is not there. Returns the type of what was there.
+    /// Sets a key to a string. Returns the type of the value that was there before.
     #[inline]
     pub fn set(
         &mut self,
@@ -79,8 +82,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Sets a key to the string that `decide` makes of what is there, or leaves all as it is where that refuses. Returns the type of
-    /// what was there.
+    /// Sets a key to a string that `decide` chooses; it is given the entry that is there. Returns the type of the value that was there before.
+    ///
+    /// # Errors
+    /// If `decide` returns an error. Then the key is not changed.
     #[inline]
     pub fn replace<'v, E>(
         &mut self,
@@ -109,7 +114,7 @@ impl<'a> Writer<'a> {
                             set.discard(std::mem::replace(entry, new));
                         } else {
                             entry.set(value, expiry_ms);
-                            // SAFETY: the shard is locked.
+                            // SAFETY: the set holds the shard.
                             unsafe { entry.view().touch(access) };
                         }
                     });
@@ -126,7 +131,11 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Changes the bytes of a string that is there, as APPEND does.
+    /// Modifies the string of a key by `change` (APPEND). Returns what that returns; `None` if the key is absent. This does not count as an
+    /// access.
+    ///
+    /// # Panics
+    /// If the key holds a collection.
     pub fn modify<R>(
         &mut self,
         database: usize,
@@ -139,7 +148,11 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Changes a key's collection by `change`; `None` where the key is not there and is not to be made.
+    /// Edits the collection of a key by `change`. Returns `None` if the key is absent and `missing` is [`Missing::Skip`]. A key whose
+    /// collection becomes empty is removed, unless its type has empty collections.
+    ///
+    /// # Errors
+    /// If the key holds a value of another type.
     #[inline]
     pub fn edit<C: Collection, R>(
         &mut self,
@@ -156,7 +169,7 @@ impl<'a> Writer<'a> {
                 if entry.value_type() != C::TYPE {
                     return Err(WrongType);
                 }
-                // SAFETY: the shard is locked.
+                // SAFETY: the set holds the shard.
                 unsafe { entry.touch(access.touched(entry.access())) };
                 let counts = set.counts(database);
                 let (result, goes) = entries.update(tag, position, counts, |entry| entry.edit(change));
@@ -179,19 +192,27 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Frees what an edit took out of a collection where it holds nobody up, for it takes long.
+    /// Leaves a large value, which an edit took out of a collection, to the graveyard's thread. It is freed after the locks are released.
     pub fn bury(&mut self, value: impl Send + 'static) {
         self.set.bury(value);
     }
 
-    /// Sets a key to a collection, which is not empty. Returns the type of what was there.
+    /// Sets a key to a collection, without an expiry. Returns the type of the value that was there before. The collection is not empty,
+    /// unless its type has empty collections.
     pub fn store<C: Collection>(&mut self, database: usize, key: HashedKey<'_>, value: C) -> Option<ValueType> {
-        debug_assert!(!C::GOES_WHEN_EMPTY || !value.is_empty(), "an empty collection is no key");
+        debug_assert!(!C::GOES_WHEN_EMPTY || !value.is_empty(), "a key never holds an empty collection of this type");
         let entry = Entry::with_collection(key.bytes, value, None, self.set.access.initial());
         self.put(database, key, entry)
     }
 
-    /// Changes the bytes of a string that is there and that `check` finds nothing against; counts as an access.
+    /// Modifies the string of a key by `change`, unless `check` refuses the entry that is there. Returns what `change` returns; `None` if the
+    /// key is absent. This counts as an access.
+    ///
+    /// # Errors
+    /// If `check` returns an error. Then the value is not changed.
+    ///
+    /// # Panics
+    /// If the key holds a collection and `check` accepts it.
     #[inline]
     pub fn modify_checked<R, E>(
         &mut self,
@@ -204,20 +225,20 @@ impl<'a> Writer<'a> {
             let Some(position) = set.find(shard, database, key, true) else { return Ok(None) };
             let entries = shard.database_mut(database);
             let entry = entries.entry(position);
-            // SAFETY: the shard is locked.
+            // SAFETY: the set holds the shard.
             unsafe { entry.touch(set.access.touched(entry.access())) };
             check(entry)?;
             Ok(Some(entries.update(tag, position, set.counts(database), |entry| entry.modify(change))))
         })
     }
 
-    /// Sets a key to a string that was put together, without an expiry. Returns the type of what was there.
+    /// Sets a key to a computed string, without an expiry (see [`Entry::with_vec`]). Returns the type of the value that was there before.
     pub fn set_vec(&mut self, database: usize, key: HashedKey<'_>, value: Vec<u8>) -> Option<ValueType> {
         let entry = Entry::with_vec(key.bytes, value, None, self.set.access.initial());
         self.put(database, key, entry)
     }
 
-    /// Puts an entry in place of the key's own, if any; the entry's key is the key. Returns the type of what was there.
+    /// Sets a key to an entry, which has the same key. Returns the type of the value that was there before.
     pub fn put(&mut self, database: usize, key: HashedKey<'_>, entry: Entry) -> Option<ValueType> {
         debug_assert_eq!(entry.view().key(), key.bytes);
         let before = self.take(database, key).map(|before| {
@@ -229,7 +250,7 @@ impl<'a> Writer<'a> {
         before
     }
 
-    /// Takes an entry out.
+    /// Removes a key, and returns its entry.
     pub fn take(&mut self, database: usize, key: HashedKey<'_>) -> Option<Entry> {
         self.at(key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
@@ -237,7 +258,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Removes a key. Returns whether it was there.
+    /// Removes a key and frees its value. Returns whether it was there.
     pub fn remove(&mut self, database: usize, key: HashedKey<'_>) -> bool {
         match self.take(database, key) {
             Some(entry) => {
@@ -248,7 +269,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Sets or takes away a key's expiry. Returns whether the key was there.
+    /// Sets the expiry of a key, in milliseconds since 1970, or removes it. Returns whether the key was there.
     pub fn set_expiry(&mut self, database: usize, key: HashedKey<'_>, expiry_ms: Option<i64>) -> bool {
         self.at(key, |set, shard, tag| {
             let Some(position) = set.find(shard, database, key, true) else { return false };
@@ -258,8 +279,8 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Removes the key whose deadline is the earliest of the shard, where it is due, or a few fields of a hash; whether there was one. It
-    /// is then among the expired of the set.
+    /// Removes one expired key of a shard, or some expired fields of one hash. Returns whether anything was expired;
+    /// [`LockSet::take_expired`] then returns it.
     pub fn expire_one(&mut self, shard: usize) -> bool {
         let set = self.set;
         let removed = set.with_shard(shard, |data| {
@@ -302,7 +323,7 @@ impl<'a> Writer<'a> {
         true
     }
 
-    /// Runs `change` on a key's shard, and makes an earlier deadline known.
+    /// Runs `change` on the shard of a key, with the key's tag. Then it publishes the shard's earliest deadline.
     #[inline]
     fn at<R>(&mut self, key: HashedKey<'_>, change: impl FnOnce(&LockSet<'_>, &mut ShardData, u32) -> R) -> R {
         let set = self.set;

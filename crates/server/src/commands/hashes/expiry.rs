@@ -16,7 +16,7 @@ use super::{
         context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
         table::{KeyFlags, KeySpec},
     },
-    HASH, hash_of, record, reply_value, rules,
+    HASH, hash_of, limits, record, reply_value,
 };
 use crate::events::NotifyClass;
 
@@ -526,7 +526,7 @@ impl SetEx {
 
 fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
     let asked = SetEx::parse(cx)?;
-    let (key, args, rules) = (cx.key(1), cx.args, rules(cx));
+    let (key, args, limits, now_ms) = (cx.key(1), cx.args, limits(cx), cx.now_ms);
     let names = || asked.fields.clone().step_by(2);
     let hash = hash_to_write(cx, key)?;
     let is_there = hash.is_some();
@@ -538,15 +538,15 @@ fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        hash.prepare(asked.fields.len() / 2, &rules);
+        hash.prepare(asked.fields.len() / 2, &limits);
         if let Some(Change::At(_)) = asked.expiry {
             hash.let_expire();
         }
         for index in names() {
             let (field, value) = (args.get(index), args.get(index + 1));
-            hash.set(field, value, matches!(asked.expiry, Some(Change::Keep)), &rules);
+            hash.set(field, value, matches!(asked.expiry, Some(Change::Keep)), &limits, now_ms);
             if let Some(Change::At(at_ms)) = asked.expiry {
-                change_expiry(hash, field, at_ms, Condition::Always, rules.now_ms);
+                change_expiry(hash, field, at_ms, Condition::Always, now_ms);
             }
         }
     })?;
@@ -558,7 +558,7 @@ fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
         cx.effects.changed_many(fields as u64 - 1);
         return Ok(Outcome::Done);
     };
-    let removed = at_ms <= rules.now_ms;
+    let removed = at_ms <= now_ms;
     if !is_there && !edited.created {
         // Made, and removed with its last field.
         cx.announce(key, NotifyClass::NEW, "new");

@@ -197,14 +197,10 @@ const WHOLE: CommandSpec = CommandSpec {
     ..HASH
 };
 
-/// What decides about the forms of hashes, and about which fields are over.
-fn rules<K>(cx: &Context<'_, K>) -> HashLimits {
+/// The settings that decide about the form of a hash.
+fn limits<K>(cx: &Context<'_, K>) -> HashLimits {
     let config = cx.core.config();
-    HashLimits {
-        entries_max: config.hash_max_listpack_entries,
-        value_bytes_max: config.hash_max_listpack_value,
-        now_ms: cx.now_ms,
-    }
+    HashLimits { entries_max: config.hash_max_listpack_entries, value_bytes_max: config.hash_max_listpack_value }
 }
 
 /// The hash of a key, as it is now.
@@ -246,11 +242,11 @@ fn set_fields(cx: &mut KeyedWrite<'_>) -> Result<i64, CommandError> {
     if !cx.args.len().is_multiple_of(2) {
         return Err(CommandError::wrong_arity(&cx.command.full_name));
     }
-    let (key, args, rules) = (cx.key(1), cx.args, rules(cx));
+    let (key, args, limits, now_ms) = (cx.key(1), cx.args, limits(cx), cx.now_ms);
     let fields = (args.len() - 2) / 2;
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        hash.prepare(fields, &rules);
-        let set = |index: usize| i64::from(hash.set(args.get(index), args.get(index + 1), false, &rules));
+        hash.prepare(fields, &limits);
+        let set = |index: usize| i64::from(hash.set(args.get(index), args.get(index + 1), false, &limits, now_ms));
         (2..args.len()).step_by(2).map(set).sum::<i64>()
     })?;
     let edited = edited.expect("it is made where it is missing");
@@ -272,9 +268,9 @@ fn hmset(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 fn hsetnx(cx: &mut KeyedWrite<'_>) -> Run {
-    let (key, field, value, rules) = (cx.key(1), cx.args.get(2), cx.args.get(3), rules(cx));
+    let (key, field, value, limits, now_ms) = (cx.key(1), cx.args.get(2), cx.args.get(3), limits(cx), cx.now_ms);
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        !hash.at(rules.now_ms).contains(field) && hash.set(field, value, false, &rules)
+        !hash.at(now_ms).contains(field) && hash.set(field, value, false, &limits, now_ms)
     })?;
     let edited = edited.expect("it is made where it is missing");
     if edited.result {
@@ -373,15 +369,15 @@ fn hdel(cx: &mut KeyedWrite<'_>) -> Run {
 fn hincrby(cx: &mut KeyedWrite<'_>) -> Run {
     const NOT_AN_INTEGER: CommandError = CommandError::text("ERR hash value is not an integer");
     let by = cx.integer(3)?;
-    let (key, field, rules) = (cx.key(1), cx.args.get(2), rules(cx));
+    let (key, field, limits, now_ms) = (cx.key(1), cx.args.get(2), limits(cx), cx.now_ms);
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        let old = match hash.at(rules.now_ms).get(field) {
+        let old = match hash.at(now_ms).get(field) {
             None => 0,
             Some(Element::Int(integer)) => integer,
             Some(Element::Bytes(bytes)) => parse_i64(bytes).ok_or(NOT_AN_INTEGER)?,
         };
         let sum = old.checked_add(by).ok_or(CommandError::OVERFLOW)?;
-        hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), true, &rules);
+        hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), true, &limits, now_ms);
         Ok::<_, CommandError>(sum)
     })?;
     let edited = edited.expect("it is made where it is missing");
@@ -396,9 +392,9 @@ fn hincrbyfloat(cx: &mut KeyedWrite<'_>) -> Run {
     if !by.is_finite() {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
-    let (key, field, rules) = (cx.key(1), cx.args.get(2), rules(cx));
+    let (key, field, limits, now_ms) = (cx.key(1), cx.args.get(2), limits(cx), cx.now_ms);
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        let old = match hash.at(rules.now_ms).get(field) {
+        let old = match hash.at(now_ms).get(field) {
             None => LongDouble::ZERO,
             Some(value) => LongDouble::parse(value.as_bytes(&mut itoa::Buffer::new()))
                 .ok_or(CommandError::text("ERR hash value is not a float"))?,
@@ -408,7 +404,7 @@ fn hincrbyfloat(cx: &mut KeyedWrite<'_>) -> Run {
             return Err(CommandError::text("ERR increment would produce NaN or Infinity"));
         }
         let text = sum.to_text();
-        hash.set(field, &text, true, &rules);
+        hash.set(field, &text, true, &limits, now_ms);
         Ok(text)
     })?;
     let edited = edited.expect("it is made where it is missing");
