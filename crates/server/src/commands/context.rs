@@ -263,9 +263,10 @@ impl<'a> KeyedRead<'a> {
 }
 
 impl<'a> KeyedWrite<'a> {
-    /// Changes the collection of a key of the session's database by `change`; `None` where the key is not there and is not to be made.
-    /// A key that was made is announced as `new`; a key is removed with its last element. What else was done the handler says with
-    /// [`Context::edited`].
+    /// Edits the collection of a key in the session's database. Returns `None` if the key does not exist and `missing` says to skip it.
+    ///
+    /// The key is removed together with its last element. A key that the edit creates is announced as `new`; the handler announces
+    /// everything else itself, usually with [`Context::edited`].
     #[inline]
     pub fn edit<C: Collection, R>(
         &mut self,
@@ -273,7 +274,20 @@ impl<'a> KeyedWrite<'a> {
         missing: Missing,
         change: impl FnOnce(&mut C) -> R,
     ) -> Result<Option<Edited<R>>, CommandError> {
-        let edited = self.keys.edit::<C, R>(self.session.database, key, missing, change)?;
+        self.edit_and_reply(key, missing, |collection, _| change(collection))
+    }
+
+    /// As [`Context::edit`], for an edit that replies with the elements while it has them: `change` is given the reply too.
+    #[inline]
+    pub fn edit_and_reply<C: Collection, R>(
+        &mut self,
+        key: HashedKey<'a>,
+        missing: Missing,
+        change: impl FnOnce(&mut C, &mut ReplyWriter<'a>) -> R,
+    ) -> Result<Option<Edited<R>>, CommandError> {
+        let reply = &mut self.reply;
+        let edited =
+            self.keys.edit::<C, R>(self.session.database, key, missing, |collection| change(collection, reply))?;
         if edited.as_ref().is_some_and(|edited| edited.created) {
             self.announce(key, NotifyClass::NEW, "new");
         }

@@ -390,9 +390,10 @@ fn sort(cx: &mut KeyedWrite<'_>, may_store: bool) -> Run {
         cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
     }
     if value_type == Some(ValueType::SortedSet) {
-        // Redis makes a skiplist of it, whatever its size, and so clients see one.
+        // Redis converts the sorted set to a skiplist, whatever its size, and OBJECT ENCODING shows it.
         let no_listpack = SortedSetLimits { entries_max: 0, member_len_max: 0 };
-        cx.keys.edit::<SortedSet, _>(database, key, Missing::Skip, |set| set.prepare(1, 0, &no_listpack))?;
+        // Nothing is announced: the elements stay the same, and Redis announces nothing either.
+        let _ = cx.edit::<SortedSet, _>(key, Missing::Skip, |set| set.prepare(1, 0, &no_listpack))?;
     }
     let lookup = Lookup { keys: &cx.keys, core: cx.core, database, now_ms: cx.now_ms };
     let source = Source::of(cx.keys.peek(database, key))?;

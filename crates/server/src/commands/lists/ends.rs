@@ -254,9 +254,8 @@ fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
         }
         _ => return Err(CommandError::wrong_arity(&cx.command.full_name)),
     };
-    let (key, database, limits) = (cx.key(1), cx.db(), limits(cx));
-    let reply = &mut cx.reply;
-    let edited = cx.keys.edit::<List, _>(database, key, Missing::Skip, |list| {
+    let (key, limits) = (cx.key(1), limits(cx));
+    let edited = cx.edit_and_reply::<List, _>(key, Missing::Skip, |list, reply| {
         if let Some(count) = count {
             reply.array(count.min(list.len()));
         }
@@ -355,11 +354,10 @@ fn pop_of_several(
     end: End,
     count: Option<usize>,
 ) -> Result<bool, CommandError> {
-    let (database, limits) = (cx.db(), limits(cx));
+    let limits = limits(cx);
     for nth in 0..keys {
         let key = cx.nth_key(nth, first_key + nth);
-        let reply = &mut cx.reply;
-        let edited = cx.keys.edit::<List, _>(database, key, Missing::Skip, |list| {
+        let edited = cx.edit_and_reply::<List, _>(key, Missing::Skip, |list, reply| {
             reply.array(2);
             reply.bulk(key.bytes);
             if let Some(count) = count {
@@ -431,9 +429,8 @@ fn move_element(cx: &mut KeyedWrite<'_>, from: End, to: End) -> Result<bool, Com
     if let Some(entry) = cx.keys.peek(database, destination) {
         entry.collection::<List>()?;
     }
-    let reply = &mut cx.reply;
     if source.bytes == destination.bytes {
-        let edited = cx.keys.edit::<List, _>(database, source, Missing::Skip, |list| {
+        let edited = cx.edit_and_reply::<List, _>(source, Missing::Skip, |list, reply| {
             list.rotate(from, to, &limits, |element| reply_element(reply, element));
         })?;
         if let Some(edited) = edited {
@@ -444,7 +441,7 @@ fn move_element(cx: &mut KeyedWrite<'_>, from: End, to: End) -> Result<bool, Com
     }
     // An element that is no integer is copied: the two lists are not to be had at once.
     let (mut text, mut integer) = (Vec::new(), None);
-    let popped = cx.keys.edit::<List, _>(database, source, Missing::Skip, |list| {
+    let popped = cx.edit_and_reply::<List, _>(source, Missing::Skip, |list, reply| {
         list.pop(from, 1, &limits, |element| {
             reply_element(reply, element);
             integer = element.as_int();

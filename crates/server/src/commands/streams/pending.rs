@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::{
     super::{
         CommandError, CommandSpec, Flags, Handler,
-        context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+        context::{KeyedRead, KeyedWrite, Outcome, Run},
         table::{KeyFlags, KeySpec},
     },
     STREAM, Words,
@@ -87,8 +87,7 @@ fn acknowledge(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let ids = parse_ids(cx, 3, cx.args.len())?;
-    let database = cx.db();
-    let edited = cx.keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
+    let edited = cx.edit(key, Missing::Skip, |stream: &mut Stream| {
         let (_, group) = stream.group_mut(group)?;
         Some(ids.iter().filter(|id| group.acknowledge(**id)).count())
     })?;
@@ -118,8 +117,7 @@ fn acknowledge_and_delete(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let ids = parse_ids(cx, request.ids.start, request.ids.end)?;
-    let database = cx.db();
-    let edited = cx.keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
+    let edited = cx.edit(key, Missing::Skip, |stream: &mut Stream| {
         let results = ids.iter().map(|id| {
             let (_, group) = stream.group_mut(group_name)?;
             group.acknowledge(*id).then(|| stream.delete(*id, request.references))
@@ -348,11 +346,10 @@ fn claim(cx: &mut KeyedWrite<'_>) -> Run {
     }
     // A time that cannot be is the present one: clients count from clocks of their own.
     claim.at_ms = at_ms.filter(|at_ms| (0..=now_ms).contains(at_ms)).unwrap_or(now_ms);
-    let (database, is_journaled) = (cx.db(), cx.core.server.journal.is_kept());
+    let is_journaled = cx.core.server.journal.is_kept();
     let mut records: Vec<Record> = Vec::new();
     let mut changes = 0;
-    let Context { keys, reply, .. } = cx;
-    let edited = keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
+    let edited = cx.edit_and_reply(key, Missing::Skip, |stream: &mut Stream, reply| {
         let (_, group) = stream.group_mut(group_name).expect("it was found above");
         let moved = last_id > group.last_id;
         group.last_id = group.last_id.max(last_id);
@@ -446,12 +443,11 @@ fn claim_from(cx: &mut KeyedWrite<'_>) -> Run {
     if count > COUNT_FEASIBLE {
         return Err(CommandError::text("ERR Insufficient memory, failed allocating transient memory, COUNT too high."));
     }
-    let (database, now_ms, is_journaled) = (cx.db(), cx.now_ms, cx.core.server.journal.is_kept());
+    let (now_ms, is_journaled) = (cx.now_ms, cx.core.server.journal.is_kept());
     let mut records: Vec<Record> = Vec::new();
     let mut changes = 0;
-    let Context { keys, reply, .. } = cx;
-    reply.array(3);
-    let edited = keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
+    cx.reply.array(3);
+    let edited = cx.edit_and_reply(key, Missing::Skip, |stream: &mut Stream, reply| {
         let (_, group) = stream.group_mut(group_name).expect("it was found above");
         let (number, created) = group.consumer_or_new(consumer_name, now_ms);
         group.consumer_mut(number).seen_ms = now_ms;

@@ -294,9 +294,8 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
     for (nth, after) in after.iter().enumerate() {
         let key = options.key(cx, nth);
         cx.core.counters.lookup(true);
-        let (database, now_ms, is_journaled) = (cx.db(), cx.now_ms, cx.core.server.journal.is_kept());
-        let Context { keys, reply, .. } = cx;
-        let edited = keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
+        let (now_ms, is_journaled) = (cx.now_ms, cx.core.server.journal.is_kept());
+        let edited = cx.edit_and_reply(key, Missing::Skip, |stream: &mut Stream, reply| {
             let (log, group) = stream.group_mut(group_name)?;
             let (consumer, created) = group.consumer_or_new(consumer_name, now_ms);
             group.consumer_mut(consumer).seen_ms = now_ms;
