@@ -415,7 +415,7 @@ fn pause(cx: &mut Whole<'_>) -> Run {
         4 if cx.is_word(3, "ALL") => PauseMode::All,
         4 if cx.is_word(3, "WRITE") => PauseMode::Write,
         4 => return Err(CommandError::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
-        _ => return Err(wrong_form(cx.args.get(1))),
+        _ => return Err(help::wrong_arguments(cx)),
     };
     let timeout_ms =
         number::parse_i64(cx.args.get(2)).ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
@@ -448,22 +448,13 @@ fn unblock(cx: &mut SessionOnly<'_>) -> Run {
         4 if cx.is_word(3, "TIMEOUT") => Unblock::Timeout,
         4 if cx.is_word(3, "ERROR") => Unblock::Error,
         4 => return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
-        _ => return Err(wrong_form(cx.args.get(1))),
+        _ => return Err(help::wrong_arguments(cx)),
     };
     let id = u64::try_from(cx.integer(2)?).ok();
     let client = id.and_then(|id| cx.core.server.clients.get(id));
     let unblocked = client.is_some_and(|client| client.unblock(how));
     cx.reply.integer(i64::from(unblocked));
     Ok(Outcome::Done)
-}
-
-/// Words too many for a subcommand whose arity has no upper bound.
-fn wrong_form(subcommand: &[u8]) -> CommandError {
-    CommandError::repeating(
-        "ERR unknown subcommand or wrong number of arguments for '",
-        subcommand,
-        "'. Try CLIENT HELP.",
-    )
 }
 
 fn getredir(cx: &mut SessionOnly<'_>) -> Run {

@@ -294,6 +294,17 @@ impl<'a> KeyedWrite<'a> {
         Ok(edited)
     }
 
+    /// Looks up a key as a command that reads does: counts as an access and as a hit or a miss, and announces a miss. Returns whether the
+    /// key exists.
+    pub fn count_lookup(&mut self, key: HashedKey<'a>) -> bool {
+        let exists = self.keys.get(self.session.database, key).is_some();
+        self.core.counters.lookup(exists);
+        if !exists {
+            self.announce(key, NotifyClass::KEY_MISS, "keymiss");
+        }
+        exists
+    }
+
     /// Says that an edit changed a key, as [`Context::changed`] does, and that the key is gone where it is.
     #[inline]
     pub fn edited<R>(&mut self, key: HashedKey<'a>, class: NotifyClass, event: &'static str, edited: &Edited<R>) {
@@ -312,9 +323,27 @@ impl<'a> KeyedWrite<'a> {
         }
     }
 
-    /// Puts a collection in place of whatever the key holds, as the commands do that store a result. An empty one removes the key.
-    /// Returns whether the key was there before. Announced is only that it is new or was overwritten; the rest is the handler's to say.
-    pub fn store<C: Collection>(&mut self, key: HashedKey<'a>, value: C) -> bool {
+    /// Stores a result at a key, in place of whatever the key holds, and announces it as `event`. An empty result removes the key, which
+    /// is announced as `del` if the key existed.
+    pub fn store_result<C: Collection>(
+        &mut self,
+        key: HashedKey<'a>,
+        result: C,
+        class: NotifyClass,
+        event: &'static str,
+    ) {
+        let is_empty = result.is_empty();
+        let existed = self.store(key, result);
+        if !is_empty {
+            self.changed(key, class, event);
+        } else if existed {
+            self.changed(key, NotifyClass::GENERIC, "del");
+        }
+    }
+
+    /// Stores a collection at a key, in place of whatever the key holds. An empty collection removes the key. Returns whether the key
+    /// existed before. Announces only `new`, `overwritten` and `type_changed`.
+    fn store<C: Collection>(&mut self, key: HashedKey<'a>, value: C) -> bool {
         let database = self.session.database;
         if C::GOES_WHEN_EMPTY && value.is_empty() {
             return self.keys.remove(database, key);

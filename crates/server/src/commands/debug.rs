@@ -20,6 +20,7 @@ use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, Outcome, Run, SessionOnly, Whole},
     help,
+    numbers::count_to_pop,
     table::{Group, KeyFlags, KeySpec},
 };
 use crate::session::Block;
@@ -367,13 +368,9 @@ fn populate(cx: &mut Whole<'_>) -> Run {
     if cx.args.len() > 5 {
         return Err(no_such_form(cx));
     }
-    let positive = |index: usize| {
-        let number = cx.integer(index).ok().and_then(|number| usize::try_from(number).ok());
-        number.ok_or(CommandError::text("ERR value is out of range, must be positive"))
-    };
-    let count = positive(2)?;
+    let count = count_to_pop(cx, 2)?;
     let prefix = String::from_utf8_lossy(cx.args.try_get(3).unwrap_or(b"key")).into_owned();
-    let size = if cx.args.len() > 4 { positive(4)? } else { 0 };
+    let size = if cx.args.len() > 4 { count_to_pop(cx, 4)? } else { 0 };
     let database = cx.db();
     for number in 0..count {
         let name = format!("{prefix}:{number}");

@@ -16,7 +16,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "1.0.0",
         summary: "Sets in how many seconds a key expires.",
         syntax: "key seconds:integer [NX|XX|GT|LT]",
-        handler: Handler::Write(|cx| expire(cx, Unit::SECONDS, false)),
+        handler: Handler::Write(|cx| expire(cx, TimeUnit::Seconds, false)),
         ..SETTING
     },
     CommandSpec {
@@ -24,14 +24,14 @@ pub const ROWS: &[CommandSpec] = &[
         since: "1.2.0",
         summary: "Sets at which second a key expires.",
         syntax: "key unix-time-seconds:unix-time [NX|XX|GT|LT]",
-        handler: Handler::Write(|cx| expire(cx, Unit::SECONDS, true)),
+        handler: Handler::Write(|cx| expire(cx, TimeUnit::Seconds, true)),
         ..SETTING
     },
     CommandSpec {
         name: "expiretime",
         since: "7.0.0",
         summary: "Returns at which second a key expires.",
-        handler: Handler::Read(|cx| time(cx, Unit::SECONDS, true)),
+        handler: Handler::Read(|cx| time(cx, TimeUnit::Seconds, true)),
         ..READING
     },
     CommandSpec {
@@ -48,7 +48,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "2.6.0",
         summary: "Sets in how many milliseconds a key expires.",
         syntax: "key milliseconds:integer [NX|XX|GT|LT]",
-        handler: Handler::Write(|cx| expire(cx, Unit::MILLISECONDS, false)),
+        handler: Handler::Write(|cx| expire(cx, TimeUnit::Milliseconds, false)),
         ..SETTING
     },
     CommandSpec {
@@ -56,14 +56,14 @@ pub const ROWS: &[CommandSpec] = &[
         since: "2.6.0",
         summary: "Sets at which millisecond a key expires.",
         syntax: "key unix-time-milliseconds:unix-time [NX|XX|GT|LT]",
-        handler: Handler::Write(|cx| expire(cx, Unit::MILLISECONDS, true)),
+        handler: Handler::Write(|cx| expire(cx, TimeUnit::Milliseconds, true)),
         ..SETTING
     },
     CommandSpec {
         name: "pexpiretime",
         since: "7.0.0",
         summary: "Returns at which millisecond a key expires.",
-        handler: Handler::Read(|cx| time(cx, Unit::MILLISECONDS, true)),
+        handler: Handler::Read(|cx| time(cx, TimeUnit::Milliseconds, true)),
         ..READING
     },
     CommandSpec {
@@ -71,7 +71,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "2.6.0",
         tips: &["nondeterministic_output"],
         summary: "Returns in how many milliseconds a key expires.",
-        handler: Handler::Read(|cx| time(cx, Unit::MILLISECONDS, false)),
+        handler: Handler::Read(|cx| time(cx, TimeUnit::Milliseconds, false)),
         ..READING
     },
     CommandSpec {
@@ -79,7 +79,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "1.0.0",
         tips: &["nondeterministic_output"],
         summary: "Returns in how many seconds a key expires.",
-        handler: Handler::Read(|cx| time(cx, Unit::SECONDS, false)),
+        handler: Handler::Read(|cx| time(cx, TimeUnit::Seconds, false)),
         ..READING
     },
 ];
@@ -99,13 +99,40 @@ const READING: CommandSpec = CommandSpec {
     ..GENERIC
 };
 
-/// What a command counts time in, as milliseconds.
-#[derive(Clone, Copy)]
-struct Unit(i64);
+/// The unit in which a command counts time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// EXPIRE, EX and others.
+    Seconds,
+    /// PEXPIRE, PX and others.
+    Milliseconds,
+}
 
-impl Unit {
-    const SECONDS: Unit = Unit(1000);
-    const MILLISECONDS: Unit = Unit(1);
+impl TimeUnit {
+    /// The milliseconds in one unit.
+    pub const fn ms(self) -> i64 {
+        match self {
+            TimeUnit::Seconds => 1000,
+            TimeUnit::Milliseconds => 1,
+        }
+    }
+
+    /// The time that is `amount` units after `base_ms`, in milliseconds; `None` on overflow.
+    pub fn after(self, base_ms: i64, amount: i64) -> Option<i64> {
+        amount.checked_mul(self.ms())?.checked_add(base_ms)
+    }
+
+    /// The unit of the options EX, PX, EXAT and PXAT, and whether the option counts from 1970 rather than from now.
+    pub fn of_option(word: &[u8]) -> Option<(TimeUnit, bool)> {
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        match word.len() {
+            2 if is("EX") => Some((TimeUnit::Seconds, false)),
+            2 if is("PX") => Some((TimeUnit::Milliseconds, false)),
+            4 if is("EXAT") => Some((TimeUnit::Seconds, true)),
+            4 if is("PXAT") => Some((TimeUnit::Milliseconds, true)),
+            _ => None,
+        }
+    }
 }
 
 /// The conditions of EXPIRE.
@@ -149,14 +176,11 @@ impl Conditions {
     }
 }
 
-fn expire(cx: &mut KeyedWrite<'_>, unit: Unit, absolute: bool) -> Run {
+fn expire(cx: &mut KeyedWrite<'_>, unit: TimeUnit, absolute: bool) -> Run {
     let conditions = if cx.args.len() > 3 { Conditions::parse(cx)? } else { Conditions::default() };
     let amount = parse_i64(cx.args.get(2)).ok_or(CommandError::NOT_AN_INTEGER)?;
     let base_ms = if absolute { 0 } else { cx.now_ms };
-    let at_ms = amount
-        .checked_mul(unit.0)
-        .and_then(|ms| ms.checked_add(base_ms))
-        .ok_or_else(|| CommandError::invalid_expire(cx.command.spec.name))?;
+    let at_ms = unit.after(base_ms, amount).ok_or_else(|| CommandError::invalid_expire(cx.command.spec.name))?;
     let (key, database) = (cx.key(1), cx.db());
     let holds = cx.keys.get(database, key).is_some_and(|entry| conditions.hold(entry.expiry_ms(), at_ms));
     if holds && at_ms <= cx.now_ms {
@@ -184,7 +208,7 @@ fn persist(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 /// TTL and what is like it: -2 for no key, -1 for a key that does not expire.
-fn time(cx: &mut KeyedRead<'_>, unit: Unit, absolute: bool) -> Run {
+fn time(cx: &mut KeyedRead<'_>, unit: TimeUnit, absolute: bool) -> Run {
     let key = cx.key(1);
     let base_ms = if absolute { 0 } else { cx.now_ms };
     let answer = match cx.lookup_untouched(key).map(|entry| entry.expiry_ms()) {
@@ -192,8 +216,11 @@ fn time(cx: &mut KeyedRead<'_>, unit: Unit, absolute: bool) -> Run {
         Some(None) => -1,
         Some(Some(at_ms)) => {
             let ms = at_ms.saturating_sub(base_ms).max(0);
-            // Rounded, as Redis does.
-            if unit.0 == 1 { ms } else { (i128::from(ms) + 500).div_euclid(1000) as i64 }
+            match unit {
+                TimeUnit::Milliseconds => ms,
+                // Rounded to the nearest second, as in Redis.
+                TimeUnit::Seconds => (i128::from(ms) + 500).div_euclid(1000) as i64,
+            }
         }
     };
     cx.reply.integer(answer);

@@ -14,7 +14,8 @@ use smallvec::SmallVec;
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
-    sorted_sets::{AddOptions, add, kept, limits, reply_member, score_at, source, store_result},
+    elements::reply_element,
+    sorted_sets::{AddOptions, add, kept, limits, score_at, source, store_result},
     table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
 };
 
@@ -575,7 +576,7 @@ impl Search {
             if extras > 0 {
                 reply.array(1 + extras);
             }
-            reply_member(reply, Element::Bytes(&one.member));
+            reply_element(reply, Element::Bytes(&one.member));
             if self.with_distance {
                 reply_distance(reply, one.distance / self.unit);
             }

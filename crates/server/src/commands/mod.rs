@@ -6,7 +6,8 @@
 //! | `context.rs`, `effects.rs`, `error.rs` | what a handler is given, and what it gives back |
 //! | `key_positions.rs` | from a row to the keys among a request's arguments |
 //! | `registry.rs`, `names.rs` | all commands by name and by number |
-//! | `syntax.rs`, `help.rs`, `timeout.rs` | what several families share |
+//! | `syntax.rs` | the notation of arguments in a row |
+//! | `elements.rs`, `help.rs`, `multi_pop.rs`, `numbers.rs`, `timeout.rs` | arguments and replies that several families share |
 //! | all others | a family of commands each: rows on top, handlers below |
 //!
 //! This file puts the families' rows together.
@@ -20,6 +21,7 @@ pub mod connection;
 pub mod context;
 pub mod debug;
 pub mod effects;
+pub mod elements;
 pub mod error;
 pub mod expire;
 pub mod geo;
@@ -32,6 +34,8 @@ pub mod keys;
 pub mod lists;
 pub mod memory;
 pub mod module;
+pub mod multi_pop;
+pub mod numbers;
 pub mod object;
 pub mod pubsub;
 pub mod registry;

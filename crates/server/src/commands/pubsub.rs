@@ -1,7 +1,7 @@
 //! Publish and subscribe: (P|S)SUBSCRIBE, (P|S)UNSUBSCRIBE, PUBLISH, SPUBLISH, PUBSUB.
 
 use super::{
-    CommandError, CommandSpec, Flags, Handler,
+    CommandSpec, Flags, Handler,
     context::{Outcome, Run, SessionOnly},
     help,
     table::{Group, KeyFlags, KeySpec},
@@ -296,11 +296,7 @@ fn shardchannels(cx: &mut SessionOnly<'_>) -> Run {
 
 fn list(cx: &mut SessionOnly<'_>, kind: Kind) -> Run {
     if cx.args.len() > 3 {
-        return Err(CommandError::repeating(
-            "ERR unknown subcommand or wrong number of arguments for '",
-            cx.args.get(1),
-            "'. Try PUBSUB HELP.",
-        ));
+        return Err(help::wrong_arguments(cx));
     }
     let names = cx.core.server.pubsub.active(kind, cx.args.try_get(2));
     cx.reply.array(names.len());

@@ -1,12 +1,13 @@
 //! Walks over the keys of a database: KEYS and SCAN. Both go in slices, between which their core serves others.
 
-use ochre_datatypes::{ValueType, glob};
+use ochre_datatypes::{Collection, ValueType, glob, listpack::Element};
 use ochre_keyspace::{Busy, EntryRef, ScanPosition, Visited};
 use ochre_resp::ReplyWriter;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{Context, Outcome, Run, Suspended, Walk},
+    context::{Context, KeyedRead, Outcome, Run, Suspended, Walk},
+    elements::reply_element,
     keys::GENERIC,
     table::Category,
 };
@@ -60,7 +61,7 @@ pub struct ScanOptions<'a> {
 
 impl<'a> ScanOptions<'a> {
     /// The options from an argument on, for a collection of this type.
-    pub fn of<K>(cx: &Context<'a, K>, from: usize, walked: ValueType) -> Result<ScanOptions<'a>, CommandError> {
+    fn of<K>(cx: &Context<'a, K>, from: usize, walked: ValueType) -> Result<ScanOptions<'a>, CommandError> {
         ScanOptions::read(cx, from, Some(walked))
     }
 
@@ -104,32 +105,61 @@ impl<'a> ScanOptions<'a> {
         Ok(options)
     }
 
-    /// Whether an element of this name is wanted.
+    /// Whether MATCH lets an element through, by its name: a field, a member.
     #[inline]
-    pub fn admits(&self, name: &[u8]) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, name))
+    pub fn admits(&self, name: Element<'_>) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name.as_bytes(&mut itoa::Buffer::new())))
     }
 }
 
-/// Reads a cursor.
-pub fn cursor(text: &[u8]) -> Result<u64, CommandError> {
+/// Parses a cursor.
+fn cursor(text: &[u8]) -> Result<u64, CommandError> {
     parse_cursor(text).ok_or(CommandError::text("ERR invalid cursor"))
 }
 
-/// Answers with what a walk over a collection found: `visit` writes it, and returns where to go on and how much it wrote.
-pub fn reply(reply: &mut ReplyWriter<'_>, visit: impl FnOnce(&mut ReplyWriter<'_>) -> (u64, usize)) {
-    // The cursor comes first and is known last.
-    let mut found = Vec::new();
-    let (next, count) = visit(&mut ReplyWriter::new(&mut found, reply.protocol()));
-    reply.array(2);
-    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    reply.array(count);
-    reply.raw(&found);
+/// What HSCAN, SSCAN or ZSCAN found, as the reply's array.
+pub struct Found<'r> {
+    reply: ReplyWriter<'r>,
+    len: usize,
 }
 
-/// Answers as for an empty collection.
-pub fn reply_nothing(out: &mut ReplyWriter<'_>) {
-    reply(out, |_| (0, 0));
+impl Found<'_> {
+    /// Adds an element of the collection.
+    #[inline]
+    pub fn element(&mut self, element: Element<'_>) {
+        reply_element(&mut self.reply, element);
+        self.len += 1;
+    }
+
+    /// Adds a text.
+    #[inline]
+    pub fn bulk(&mut self, text: &[u8]) {
+        self.reply.bulk(text);
+        self.len += 1;
+    }
+}
+
+/// Runs HSCAN, SSCAN or ZSCAN: `key cursor [options]`. `scan` walks a part of the collection from a cursor on, adds what it finds, and
+/// returns the next cursor, which is 0 at the end.
+pub fn scan_collection<'a, C: Collection>(
+    cx: &mut KeyedRead<'a>,
+    scan: impl FnOnce(C::View<'a>, u64, &ScanOptions<'a>, &mut Found<'_>) -> u64,
+) -> Run {
+    let cursor = cursor(cx.args.get(2))?;
+    let key = cx.key(1);
+    // The reply begins with the next cursor, which is known last.
+    let mut text = Vec::new();
+    let mut found = Found { reply: ReplyWriter::new(&mut text, cx.reply.protocol()), len: 0 };
+    let next = match cx.read::<C>(key)? {
+        Some(view) => scan(view, cursor, &ScanOptions::of(cx, 3, C::TYPE)?, &mut found),
+        None => 0,
+    };
+    let len = found.len;
+    cx.reply.array(2);
+    cx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    cx.reply.array(len);
+    cx.reply.raw(&text);
+    Ok(Outcome::Done)
 }
 
 /// Which keys a walk is after.

@@ -19,6 +19,7 @@ use ochre_resp::{Args, ReplyWriter};
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{KeyedWrite, Outcome, Run},
+    elements::{reply_element, reply_element_or_null},
     error::until_zero,
     lists,
     table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
@@ -383,12 +384,8 @@ fn compare_texts(left: Element<'_>, right: Element<'_>) -> Ordering {
 fn sort(cx: &mut KeyedWrite<'_>, may_store: bool) -> Run {
     let request = Request::parse(cx.args, may_store)?;
     let (key, database, limits) = (cx.key(1), cx.db(), lists::limits(cx));
-    let entry = cx.keys.get(database, key);
-    let value_type = entry.map(|entry| entry.value_type());
-    cx.core.counters.lookup(value_type.is_some());
-    if value_type.is_none() {
-        cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
-    }
+    cx.count_lookup(key);
+    let value_type = cx.keys.peek(database, key).map(EntryRef::value_type);
     if value_type == Some(ValueType::SortedSet) {
         // Redis converts the sorted set to a skiplist, whatever its size, and OBJECT ENCODING shows it.
         let no_listpack = SortedSetLimits { entries_max: 0, member_len_max: 0 };
@@ -411,13 +408,10 @@ fn reply_sorted(reply: &mut ReplyWriter<'_>, request: &Request<'_>, elements: &[
     reply.array(elements.len() * request.get.len().max(1));
     for &element in elements {
         if request.get.is_empty() {
-            lists::reply_element(reply, element);
+            reply_element(reply, element);
         }
         for pattern in &request.get {
-            match lookup.value(pattern, element) {
-                Some(value) => lists::reply_element(reply, value),
-                None => reply.null(),
-            }
+            reply_element_or_null(reply, lookup.value(pattern, element));
         }
     }
 }
@@ -444,11 +438,6 @@ fn store_list(cx: &mut KeyedWrite<'_>, index: usize, list: List) {
             [Cow::Borrowed(&b"RPUSH"[..]), Cow::Borrowed(destination.bytes)].into_iter().chain(elements).collect()
         });
     }
-    let was_there = cx.store(destination, list);
-    if len > 0 {
-        cx.changed(destination, NotifyClass::LIST, "sortstore");
-    } else if was_there {
-        cx.changed(destination, NotifyClass::GENERIC, "del");
-    }
+    cx.store_result(destination, list, NotifyClass::LIST, "sortstore");
     cx.reply.integer(len as i64);
 }

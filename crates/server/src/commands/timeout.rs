@@ -1,10 +1,20 @@
 //! How long a command may wait, as clients say it (Redis: `getTimeoutFromObjectOrReply`).
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
-use ochre_datatypes::number::{LongDouble, parse_f64};
+use ochre_datatypes::{
+    ValueType,
+    number::{LongDouble, parse_f64},
+};
 
-use super::{CommandError, context::Context};
+use super::{
+    CommandError,
+    context::{Context, Outcome},
+};
+use crate::session::{AwaitedKeys, Block};
 
 const NEGATIVE: CommandError = CommandError::text("ERR timeout is negative");
 const OUT_OF_RANGE: CommandError = CommandError::text("ERR timeout is out of range");
@@ -30,6 +40,12 @@ pub fn deadline_s<K>(cx: &Context<'_, K>, index: usize) -> Result<Option<Instant
         return Err(OUT_OF_RANGE);
     }
     deadline(cx, timeout_ms.ceil() as i64)
+}
+
+/// Waits until one of the keys, which are the arguments in `keys`, holds a value of the type. The reply at the deadline is a null array.
+pub fn wait_for_one_of(keys: Range<usize>, value_type: ValueType, deadline: Option<Instant>) -> Outcome {
+    let keys = AwaitedKeys { keys, value_type, or_gone: false, args: None };
+    Outcome::Block(Block { keys: Some(keys), ..Block::until(deadline, |reply| reply.null_array()) })
 }
 
 fn deadline<K>(cx: &Context<'_, K>, timeout_ms: i64) -> Result<Option<Instant>, CommandError> {

@@ -14,9 +14,11 @@ use super::{
     super::{
         CommandError, CommandSpec, Flags, Handler,
         context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+        elements::reply_element_or_null,
+        expire::TimeUnit,
         table::{KeyFlags, KeySpec},
     },
-    HASH, hash_of, record, reply_value, rules,
+    HASH, hash_of, limits, record,
 };
 use crate::events::NotifyClass;
 
@@ -25,20 +27,20 @@ pub const ROWS: &[CommandSpec] = &[
         name: "hexpire",
         summary: "Sets in how many seconds fields of a hash expire.",
         syntax: "key seconds:integer [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
-        handler: Handler::Write(|cx| hexpire(cx, Unit::SECONDS, false)),
+        handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Seconds, false)),
         ..SETTING
     },
     CommandSpec {
         name: "hexpireat",
         summary: "Sets at which second fields of a hash expire.",
         syntax: "key unix-time-seconds:unix-time [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
-        handler: Handler::Write(|cx| hexpire(cx, Unit::SECONDS, true)),
+        handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Seconds, true)),
         ..SETTING
     },
     CommandSpec {
         name: "hexpiretime",
         summary: "Returns at which second fields of a hash expire.",
-        handler: Handler::Read(|cx| times(cx, Unit::SECONDS, true)),
+        handler: Handler::Read(|cx| times(cx, TimeUnit::Seconds, true)),
         ..READING
     },
     CommandSpec {
@@ -77,27 +79,27 @@ pub const ROWS: &[CommandSpec] = &[
         name: "hpexpire",
         summary: "Sets in how many milliseconds fields of a hash expire.",
         syntax: "key milliseconds:integer [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
-        handler: Handler::Write(|cx| hexpire(cx, Unit::MILLISECONDS, false)),
+        handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Milliseconds, false)),
         ..SETTING
     },
     CommandSpec {
         name: "hpexpireat",
         summary: "Sets at which millisecond fields of a hash expire.",
         syntax: "key unix-time-milliseconds:unix-time [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
-        handler: Handler::Write(|cx| hexpire(cx, Unit::MILLISECONDS, true)),
+        handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Milliseconds, true)),
         ..SETTING
     },
     CommandSpec {
         name: "hpexpiretime",
         summary: "Returns at which millisecond fields of a hash expire.",
-        handler: Handler::Read(|cx| times(cx, Unit::MILLISECONDS, true)),
+        handler: Handler::Read(|cx| times(cx, TimeUnit::Milliseconds, true)),
         ..READING
     },
     CommandSpec {
         name: "hpttl",
         tips: &["nondeterministic_output"],
         summary: "Returns in how many milliseconds fields of a hash expire.",
-        handler: Handler::Read(|cx| times(cx, Unit::MILLISECONDS, false)),
+        handler: Handler::Read(|cx| times(cx, TimeUnit::Milliseconds, false)),
         ..READING
     },
     CommandSpec {
@@ -114,7 +116,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "httl",
         tips: &["nondeterministic_output"],
         summary: "Returns in how many seconds fields of a hash expire.",
-        handler: Handler::Read(|cx| times(cx, Unit::SECONDS, false)),
+        handler: Handler::Read(|cx| times(cx, TimeUnit::Seconds, false)),
         ..READING
     },
 ];
@@ -148,23 +150,14 @@ const CHANGED: i64 = 1;
 /// The expiry had passed already: the field is gone.
 const REMOVED: i64 = 2;
 
-/// What a command counts time in, as milliseconds.
-#[derive(Clone, Copy)]
-struct Unit(i64);
-
-impl Unit {
-    const SECONDS: Unit = Unit(1000);
-    const MILLISECONDS: Unit = Unit(1);
-}
-
 /// An argument as a time at which fields expire.
-fn parse_expiry<K>(cx: &Context<'_, K>, index: usize, unit: Unit, absolute: bool) -> Result<i64, CommandError> {
+fn parse_expiry<K>(cx: &Context<'_, K>, index: usize, unit: TimeUnit, absolute: bool) -> Result<i64, CommandError> {
     let amount = parse_i64(cx.args.get(index)).ok_or(CommandError::NOT_AN_INTEGER)?;
     if amount < 0 {
         return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
     }
     let base_ms = if absolute { 0 } else { cx.now_ms };
-    let at_ms = amount.checked_mul(unit.0).and_then(|ms| ms.checked_add(base_ms));
+    let at_ms = unit.after(base_ms, amount);
     at_ms.filter(|&at_ms| at_ms <= EXPIRY_MS_MAX).ok_or_else(|| CommandError::invalid_expire(cx.command.spec.name))
 }
 
@@ -194,21 +187,26 @@ const NOT_POSITIVE: &str = "ERR Number of fields must be a positive integer";
 /// What must hold of the expiry that a field has for it to be given another.
 #[derive(Clone, Copy)]
 enum Condition {
+    /// None is given.
     Always,
-    None,
-    Any,
-    Earlier,
-    LaterOrNone,
+    /// NX: the field has no expiry.
+    NoExpiry,
+    /// XX: the field has an expiry.
+    HasExpiry,
+    /// GT: the new expiry is later than the field's own. A field without one counts as never expiring.
+    Later,
+    /// LT: the new expiry is earlier, or the field has none yet.
+    EarlierOrNone,
 }
 
 impl Condition {
     fn holds(self, before_ms: Option<i64>, new_ms: i64) -> bool {
         match self {
             Condition::Always => true,
-            Condition::None => before_ms.is_none(),
-            Condition::Any => before_ms.is_some(),
-            Condition::Earlier => before_ms.is_some_and(|before_ms| new_ms > before_ms),
-            Condition::LaterOrNone => before_ms.is_none_or(|before_ms| new_ms < before_ms),
+            Condition::NoExpiry => before_ms.is_none(),
+            Condition::HasExpiry => before_ms.is_some(),
+            Condition::Later => before_ms.is_some_and(|before_ms| new_ms > before_ms),
+            Condition::EarlierOrNone => before_ms.is_none_or(|before_ms| new_ms < before_ms),
         }
     }
 }
@@ -268,14 +266,14 @@ fn expiry_record<'a>(
     words
 }
 
-fn hexpire(cx: &mut KeyedWrite<'_>, unit: Unit, absolute: bool) -> Run {
+fn hexpire(cx: &mut KeyedWrite<'_>, unit: TimeUnit, absolute: bool) -> Run {
     hash_to_write(cx, cx.key(1))?;
     let at_ms = parse_expiry(cx, 2, unit, absolute)?;
     let condition = match cx.args.get(3).to_ascii_uppercase().as_slice() {
-        b"NX" => Some(Condition::None),
-        b"XX" => Some(Condition::Any),
-        b"GT" => Some(Condition::Earlier),
-        b"LT" => Some(Condition::LaterOrNone),
+        b"NX" => Some(Condition::NoExpiry),
+        b"XX" => Some(Condition::HasExpiry),
+        b"GT" => Some(Condition::Later),
+        b"LT" => Some(Condition::EarlierOrNone),
         _ => None,
     };
     let fields_at = if condition.is_some() { 4 } else { 3 };
@@ -328,7 +326,7 @@ fn hpersist(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 /// HTTL and what is like it.
-fn times(cx: &mut KeyedRead<'_>, unit: Unit, absolute: bool) -> Run {
+fn times(cx: &mut KeyedRead<'_>, unit: TimeUnit, absolute: bool) -> Run {
     let key = cx.key(1);
     let hash = hash_of(cx, key)?;
     let fields = parse_fields(cx, 2, NOT_POSITIVE)?;
@@ -339,7 +337,7 @@ fn times(cx: &mut KeyedRead<'_>, unit: Unit, absolute: bool) -> Run {
             None => NO_FIELD,
             Some(None) => NO_EXPIRY,
             // Rounded up.
-            Some(Some(at_ms)) => (at_ms - base_ms + unit.0 - 1) / unit.0,
+            Some(Some(at_ms)) => (at_ms - base_ms + unit.ms() - 1) / unit.ms(),
         };
         cx.reply.integer(answer);
     }
@@ -356,13 +354,7 @@ enum Change {
 
 /// The expiry that a word and the one after it name, where the word is EX or what is like it.
 fn parse_period<K>(cx: &Context<'_, K>, index: usize) -> Option<Result<i64, CommandError>> {
-    let (unit, absolute) = match cx.args.get(index).to_ascii_uppercase().as_slice() {
-        b"EX" => (Unit::SECONDS, false),
-        b"PX" => (Unit::MILLISECONDS, false),
-        b"EXAT" => (Unit::SECONDS, true),
-        b"PXAT" => (Unit::MILLISECONDS, true),
-        _ => return None,
-    };
+    let (unit, absolute) = TimeUnit::of_option(cx.args.get(index))?;
     let is_last = index + 1 >= cx.args.len();
     Some(if is_last {
         Err(CommandError::text("ERR missing expire time"))
@@ -402,7 +394,7 @@ fn hgetex(cx: &mut KeyedWrite<'_>) -> Run {
         let mut changed = SmallVec::<[usize; 8]>::new();
         for index in fields {
             let field = args.get(index);
-            reply_value(&mut ReplyWriter::new(&mut values, protocol), hash.at(now_ms).get(field));
+            reply_element_or_null(&mut ReplyWriter::new(&mut values, protocol), hash.at(now_ms).get(field));
             let has_changed = match change {
                 Change::Keep => false,
                 Change::At(at_ms) => change_expiry(hash, field, at_ms, Condition::Always, now_ms) != NO_FIELD,
@@ -449,7 +441,7 @@ fn hgetdel(cx: &mut KeyedWrite<'_>) -> Run {
         let mut removed = SmallVec::<[usize; 8]>::new();
         for index in fields {
             let field = args.get(index);
-            reply_value(&mut ReplyWriter::new(&mut values, protocol), hash.at(now_ms).get(field));
+            reply_element_or_null(&mut ReplyWriter::new(&mut values, protocol), hash.at(now_ms).get(field));
             if hash.remove(field, now_ms) {
                 removed.push(index);
             }
@@ -526,7 +518,7 @@ impl SetEx {
 
 fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
     let asked = SetEx::parse(cx)?;
-    let (key, args, rules) = (cx.key(1), cx.args, rules(cx));
+    let (key, args, limits) = (cx.key(1), cx.args, limits(cx));
     let names = || asked.fields.clone().step_by(2);
     let hash = hash_to_write(cx, key)?;
     let is_there = hash.is_some();
@@ -538,15 +530,15 @@ fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        hash.prepare(asked.fields.len() / 2, &rules);
+        hash.prepare(asked.fields.len() / 2, &limits);
         if let Some(Change::At(_)) = asked.expiry {
             hash.let_expire();
         }
         for index in names() {
             let (field, value) = (args.get(index), args.get(index + 1));
-            hash.set(field, value, matches!(asked.expiry, Some(Change::Keep)), &rules);
+            hash.set(field, value, matches!(asked.expiry, Some(Change::Keep)), &limits);
             if let Some(Change::At(at_ms)) = asked.expiry {
-                change_expiry(hash, field, at_ms, Condition::Always, rules.now_ms);
+                change_expiry(hash, field, at_ms, Condition::Always, limits.now_ms);
             }
         }
     })?;
@@ -558,7 +550,7 @@ fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
         cx.effects.changed_many(fields as u64 - 1);
         return Ok(Outcome::Done);
     };
-    let removed = at_ms <= rules.now_ms;
+    let removed = at_ms <= limits.now_ms;
     if !is_there && !edited.created {
         // Made, and removed with its last field.
         cx.announce(key, NotifyClass::NEW, "new");

@@ -6,18 +6,17 @@ pub mod random;
 use std::borrow::Cow;
 
 use ochre_datatypes::{
-    ValueType,
     hash::{Field, Hash, HashLimits, HashView},
     listpack::Element,
     number::{LongDouble, parse_i64},
 };
 use ochre_keyspace::{HashedKey, Missing};
-use ochre_resp::ReplyWriter;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
-    scan::{self, ScanOptions},
+    elements::{reply_element, reply_element_or_null},
+    scan,
     table::{Category, Group, KeyFlags, KeySpec},
 };
 use crate::events::NotifyClass;
@@ -198,7 +197,7 @@ const WHOLE: CommandSpec = CommandSpec {
 };
 
 /// What decides about the forms of hashes, and about which fields are over.
-fn rules<K>(cx: &Context<'_, K>) -> HashLimits {
+fn limits<K>(cx: &Context<'_, K>) -> HashLimits {
     let config = cx.core.config();
     HashLimits {
         entries_max: config.hash_max_listpack_entries,
@@ -212,24 +211,6 @@ fn rules<K>(cx: &Context<'_, K>) -> HashLimits {
 fn hash_of<'a>(cx: &mut KeyedRead<'a>, key: HashedKey<'a>) -> Result<Option<HashView<'a>>, CommandError> {
     let now_ms = cx.now_ms;
     Ok(cx.read::<Hash>(key)?.map(|hash| hash.at(now_ms)))
-}
-
-/// Answers with the name or the value of a field.
-#[inline]
-fn reply_element(reply: &mut ReplyWriter<'_>, element: Element<'_>) {
-    match element {
-        Element::Int(integer) => reply.bulk_integer(integer),
-        Element::Bytes(bytes) => reply.bulk(bytes),
-    }
-}
-
-/// Answers with a value, or null where there is none.
-#[inline]
-fn reply_value(reply: &mut ReplyWriter<'_>, value: Option<Element<'_>>) {
-    match value {
-        Some(value) => reply_element(reply, value),
-        None => reply.null(),
-    }
 }
 
 /// A record of a command on a key, for the journal.
@@ -246,11 +227,11 @@ fn set_fields(cx: &mut KeyedWrite<'_>) -> Result<i64, CommandError> {
     if !cx.args.len().is_multiple_of(2) {
         return Err(CommandError::wrong_arity(&cx.command.full_name));
     }
-    let (key, args, rules) = (cx.key(1), cx.args, rules(cx));
+    let (key, args, limits) = (cx.key(1), cx.args, limits(cx));
     let fields = (args.len() - 2) / 2;
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        hash.prepare(fields, &rules);
-        let set = |index: usize| i64::from(hash.set(args.get(index), args.get(index + 1), false, &rules));
+        hash.prepare(fields, &limits);
+        let set = |index: usize| i64::from(hash.set(args.get(index), args.get(index + 1), false, &limits));
         (2..args.len()).step_by(2).map(set).sum::<i64>()
     })?;
     let edited = edited.expect("it is made where it is missing");
@@ -272,9 +253,9 @@ fn hmset(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 fn hsetnx(cx: &mut KeyedWrite<'_>) -> Run {
-    let (key, field, value, rules) = (cx.key(1), cx.args.get(2), cx.args.get(3), rules(cx));
+    let (key, field, value, limits) = (cx.key(1), cx.args.get(2), cx.args.get(3), limits(cx));
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        !hash.at(rules.now_ms).contains(field) && hash.set(field, value, false, &rules)
+        !hash.at(limits.now_ms).contains(field) && hash.set(field, value, false, &limits)
     })?;
     let edited = edited.expect("it is made where it is missing");
     if edited.result {
@@ -287,7 +268,7 @@ fn hsetnx(cx: &mut KeyedWrite<'_>) -> Run {
 fn hget(cx: &mut KeyedRead<'_>) -> Run {
     let (key, field) = (cx.key(1), cx.args.get(2));
     let value = hash_of(cx, key)?.and_then(|hash| hash.get(field));
-    reply_value(&mut cx.reply, value);
+    reply_element_or_null(&mut cx.reply, value);
     Ok(Outcome::Done)
 }
 
@@ -297,7 +278,7 @@ fn hmget(cx: &mut KeyedRead<'_>) -> Run {
     cx.reply.array(cx.args.len() - 2);
     for index in 2..cx.args.len() {
         let value = hash.and_then(|hash| hash.get(cx.args.get(index)));
-        reply_value(&mut cx.reply, value);
+        reply_element_or_null(&mut cx.reply, value);
     }
     Ok(Outcome::Done)
 }
@@ -373,15 +354,15 @@ fn hdel(cx: &mut KeyedWrite<'_>) -> Run {
 fn hincrby(cx: &mut KeyedWrite<'_>) -> Run {
     const NOT_AN_INTEGER: CommandError = CommandError::text("ERR hash value is not an integer");
     let by = cx.integer(3)?;
-    let (key, field, rules) = (cx.key(1), cx.args.get(2), rules(cx));
+    let (key, field, limits) = (cx.key(1), cx.args.get(2), limits(cx));
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        let old = match hash.at(rules.now_ms).get(field) {
+        let old = match hash.at(limits.now_ms).get(field) {
             None => 0,
             Some(Element::Int(integer)) => integer,
             Some(Element::Bytes(bytes)) => parse_i64(bytes).ok_or(NOT_AN_INTEGER)?,
         };
         let sum = old.checked_add(by).ok_or(CommandError::OVERFLOW)?;
-        hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), true, &rules);
+        hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), true, &limits);
         Ok::<_, CommandError>(sum)
     })?;
     let edited = edited.expect("it is made where it is missing");
@@ -396,9 +377,9 @@ fn hincrbyfloat(cx: &mut KeyedWrite<'_>) -> Run {
     if !by.is_finite() {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
-    let (key, field, rules) = (cx.key(1), cx.args.get(2), rules(cx));
+    let (key, field, limits) = (cx.key(1), cx.args.get(2), limits(cx));
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        let old = match hash.at(rules.now_ms).get(field) {
+        let old = match hash.at(limits.now_ms).get(field) {
             None => LongDouble::ZERO,
             Some(value) => LongDouble::parse(value.as_bytes(&mut itoa::Buffer::new()))
                 .ok_or(CommandError::text("ERR hash value is not a float"))?,
@@ -408,7 +389,7 @@ fn hincrbyfloat(cx: &mut KeyedWrite<'_>) -> Run {
             return Err(CommandError::text("ERR increment would produce NaN or Infinity"));
         }
         let text = sum.to_text();
-        hash.set(field, &text, true, &rules);
+        hash.set(field, &text, true, &limits);
         Ok(text)
     })?;
     let edited = edited.expect("it is made where it is missing");
@@ -424,27 +405,15 @@ fn hincrbyfloat(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 fn hscan(cx: &mut KeyedRead<'_>) -> Run {
-    let cursor = scan::cursor(cx.args.get(2))?;
-    let key = cx.key(1);
-    let Some(hash) = hash_of(cx, key)? else {
-        scan::reply_nothing(&mut cx.reply);
-        return Ok(Outcome::Done);
-    };
-    let options = ScanOptions::of(cx, 3, ValueType::Hash)?;
-    let mut text = itoa::Buffer::new();
-    scan::reply(&mut cx.reply, |reply| {
-        let mut found = 0;
-        let next = hash.scan(cursor, options.count, |field| {
-            if options.admits(field.name.as_bytes(&mut text)) {
-                reply_element(reply, field.name);
-                found += 1;
+    let now_ms = cx.now_ms;
+    scan::scan_collection::<Hash>(cx, |hash, cursor, options, found| {
+        hash.at(now_ms).scan(cursor, options.count, |field| {
+            if options.admits(field.name) {
+                found.element(field.name);
                 if !options.names_only {
-                    reply_element(reply, field.value);
-                    found += 1;
+                    found.element(field.value);
                 }
             }
-        });
-        (next, found)
-    });
-    Ok(Outcome::Done)
+        })
+    })
 }

@@ -1,26 +1,26 @@
 //! Pushing to lists, popping from them, and moving elements between them, at either end; the forms of these that wait for an element.
 
-use std::{borrow::Cow, ops::Range, time::Instant};
+use std::{borrow::Cow, time::Instant};
 
 use ochre_datatypes::{
     ValueType,
     list::{End, List},
     listpack::Element,
-    number::parse_i64,
 };
 use ochre_keyspace::Missing;
-use ochre_resp::ReplyWriter;
 
-use super::{LIST, end, limits, reply_element};
+use super::{LIST, end, limits};
 use crate::{
     commands::{
         CommandError, CommandSpec, Flags, Handler,
         context::{KeyedWrite, Outcome, Run},
+        elements::reply_element,
+        multi_pop::MultiPop,
+        numbers::count_to_pop,
         table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
-        timeout::deadline_s,
+        timeout::{deadline_s, wait_for_one_of},
     },
     events::NotifyClass,
-    session::{Block, wait::AwaitedKeys},
 };
 
 pub const ROWS: &[CommandSpec] = &[
@@ -248,10 +248,7 @@ fn rpop(cx: &mut KeyedWrite<'_>) -> Run {
 fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     let count = match cx.args.len() {
         2 => None,
-        3 => {
-            let count = parse_i64(cx.args.get(2)).and_then(|count| usize::try_from(count).ok());
-            Some(count.ok_or(CommandError::text("ERR value is out of range, must be positive"))?)
-        }
+        3 => Some(count_to_pop(cx, 2)?),
         _ => return Err(CommandError::wrong_arity(&cx.command.full_name)),
     };
     let (key, limits) = (cx.key(1), limits(cx));
@@ -271,7 +268,7 @@ fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
 }
 
 fn lmpop(cx: &mut KeyedWrite<'_>) -> Run {
-    let pops = CountedPops::parse(cx, 1)?;
+    let pops = MultiPop::parse(cx, 1, end)?;
     if !pop_of_several(cx, pops.first_key, pops.keys, pops.end, Some(pops.count))? {
         cx.reply.null_array();
     }
@@ -279,12 +276,12 @@ fn lmpop(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 fn blmpop(cx: &mut KeyedWrite<'_>) -> Run {
-    let pops = CountedPops::parse(cx, 2)?;
+    let pops = MultiPop::parse(cx, 2, end)?;
     let deadline = deadline_s(cx, 1)?;
     if pop_of_several(cx, pops.first_key, pops.keys, pops.end, Some(pops.count))? {
         return Ok(Outcome::Done);
     }
-    Ok(wait_for_lists(pops.first_key..pops.first_key + pops.keys, deadline))
+    Ok(wait_for_one_of(pops.first_key..pops.first_key + pops.keys, ValueType::List, deadline))
 }
 
 fn blpop(cx: &mut KeyedWrite<'_>) -> Run {
@@ -301,48 +298,7 @@ fn blocking_pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     if pop_of_several(cx, 1, timeout - 1, end, None)? {
         return Ok(Outcome::Done);
     }
-    Ok(wait_for_lists(1..timeout, deadline))
-}
-
-/// Waits until one of the lists has an element.
-fn wait_for_lists(keys: Range<usize>, deadline: Option<Instant>) -> Outcome {
-    let keys = AwaitedKeys { keys, value_type: ValueType::List, or_gone: false, args: None };
-    Outcome::Block(Block { deadline, on_timeout: |reply: &mut ReplyWriter<'_>| reply.null_array(), keys: Some(keys) })
-}
-
-/// The arguments of LMPOP and BLMPOP.
-struct CountedPops {
-    first_key: usize,
-    keys: usize,
-    end: End,
-    count: usize,
-}
-
-impl CountedPops {
-    /// Parses them from the number of keys on.
-    fn parse(cx: &KeyedWrite<'_>, index: usize) -> Result<CountedPops, CommandError> {
-        let positive = |index: usize, error: &'static str| {
-            let value = parse_i64(cx.args.get(index)).filter(|&value| value > 0);
-            value.map(|value| value as usize).ok_or(CommandError::text(error))
-        };
-        let keys = positive(index, "ERR numkeys should be greater than 0")?;
-        let at = keys.saturating_add(index + 1);
-        if at >= cx.args.len() {
-            return Err(CommandError::SYNTAX);
-        }
-        let end = end(cx, at)?;
-        let count = match cx.args.len() - at {
-            1 => 1,
-            3 if cx.is_word(at + 1, "COUNT") => positive(at + 2, "ERR count should be greater than 0")?,
-            // A count that is none is found before what comes behind it.
-            4.. if cx.is_word(at + 1, "COUNT") => {
-                positive(at + 2, "ERR count should be greater than 0")?;
-                return Err(CommandError::SYNTAX);
-            }
-            _ => return Err(CommandError::SYNTAX),
-        };
-        Ok(CountedPops { first_key: index + 1, keys, end, count })
-    }
+    Ok(wait_for_one_of(1..timeout, ValueType::List, deadline))
 }
 
 /// Pops from the first of the keys that holds a list, and answers with the key and what was popped: one element, or an array of so many at
@@ -408,7 +364,7 @@ fn brpoplpush(cx: &mut KeyedWrite<'_>) -> Run {
 fn blocking_move(cx: &mut KeyedWrite<'_>, from: End, to: End, deadline: Option<Instant>) -> Run {
     if !move_element(cx, from, to)? {
         if !cx.nested {
-            return Ok(wait_for_lists(1..2, deadline));
+            return Ok(wait_for_one_of(1..2, ValueType::List, deadline));
         }
         cx.reply.null();
         return Ok(Outcome::Done);

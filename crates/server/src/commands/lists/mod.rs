@@ -6,16 +6,13 @@ pub mod search;
 
 use std::ops::ControlFlow;
 
-use ochre_datatypes::{
-    list::{End, List, ListLimits},
-    listpack::Element,
-};
+use ochre_datatypes::list::{End, List, ListLimits};
 use ochre_keyspace::Missing;
-use ochre_resp::ReplyWriter;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+    elements::{reply_element, reply_element_or_null},
     table::{Category, Group, KeyFlags, KeySpec},
 };
 use crate::events::NotifyClass;
@@ -94,15 +91,6 @@ pub fn limits<K>(cx: &Context<'_, K>) -> ListLimits {
     }
 }
 
-/// Answers with an element.
-#[inline]
-pub fn reply_element(reply: &mut ReplyWriter<'_>, element: Element<'_>) {
-    match element {
-        Element::Int(value) => reply.bulk_integer(value),
-        Element::Bytes(bytes) => reply.bulk(bytes),
-    }
-}
-
 /// An argument that names an end.
 fn end(cx: &KeyedWrite<'_>, index: usize) -> Result<End, CommandError> {
     if cx.is_word(index, "LEFT") {
@@ -141,10 +129,7 @@ fn lindex(cx: &mut KeyedRead<'_>) -> Run {
         return Ok(Outcome::Done);
     };
     let index = resolve(cx.integer(2)?, list.len());
-    match index.and_then(|index| list.get(index)) {
-        Some(element) => reply_element(&mut cx.reply, element),
-        None => cx.reply.null(),
-    }
+    reply_element_or_null(&mut cx.reply, index.and_then(|index| list.get(index)));
     Ok(Outcome::Done)
 }
 

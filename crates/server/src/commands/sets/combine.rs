@@ -15,9 +15,11 @@ use super::{
     super::{
         CommandError, CommandSpec, Flags, Handler,
         context::{KeyedRead, KeyedWrite, Outcome, Run},
+        elements::reply_element,
+        numbers::{not_negative, positive},
         table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
     },
-    SET, reply_member, set_limits,
+    SET, set_limits,
 };
 use crate::events::NotifyClass;
 
@@ -210,7 +212,7 @@ fn reply_combined<'a>(cx: &mut KeyedRead<'a>, combine: fn(&[Option<SetView<'a>>]
     let mut count = 0;
     combine(&sources, &mut |member| {
         count += 1;
-        reply_member(&mut cx.reply, member);
+        reply_element(&mut cx.reply, member);
         ControlFlow::Continue(())
     });
     cx.reply.close_set(mark, count);
@@ -238,21 +240,14 @@ fn store_combined(
         .collect();
     let result = combine(&sources?, &limits);
     let (target, len) = (cx.key(1), result.view().len());
-    if len > 0 {
-        cx.store(target, result);
-        cx.changed(target, NotifyClass::SET, event);
-    } else if cx.store(target, result) {
-        cx.changed(target, NotifyClass::GENERIC, "del");
-    }
+    cx.store_result(target, result, NotifyClass::SET, event);
     cx.reply.integer(len as i64);
     Ok(Outcome::Done)
 }
 
 fn sintercard(cx: &mut KeyedRead<'_>) -> Run {
-    let Some(count) = cx.integer(1).ok().filter(|&count| count > 0) else {
-        return Err(CommandError::text("ERR numkeys should be greater than 0"));
-    };
-    let end = 2usize.saturating_add(count as usize);
+    let count = positive(cx, 1, "ERR numkeys should be greater than 0")?;
+    let end = count.saturating_add(2);
     if end > cx.args.len() {
         return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
     }
@@ -262,10 +257,7 @@ fn sintercard(cx: &mut KeyedRead<'_>) -> Run {
         if !cx.is_word(index, "LIMIT") || index + 1 == cx.args.len() {
             return Err(CommandError::SYNTAX);
         }
-        limit = match cx.integer(index + 1) {
-            Ok(limit) if limit >= 0 => limit as usize,
-            _ => return Err(CommandError::text("ERR LIMIT can't be negative")),
-        };
+        limit = not_negative(cx, index + 1, "ERR LIMIT can't be negative")?;
         index += 2;
     }
     let sources = read_sources(cx, 2, end)?;

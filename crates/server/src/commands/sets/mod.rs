@@ -5,16 +5,15 @@ pub mod random;
 
 use ochre_datatypes::{
     Collection, ValueType,
-    listpack::Element,
     set::{Set, SetLimits},
 };
 use ochre_keyspace::Missing;
-use ochre_resp::ReplyWriter;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{KeyedRead, KeyedWrite, Outcome, Run},
-    scan::{self, ScanOptions},
+    elements::reply_element,
+    scan,
     table::{Category, Group, KeyFlags, KeySpec},
 };
 use crate::{config::Config, events::NotifyClass};
@@ -136,15 +135,6 @@ pub fn set_limits(config: &Config) -> SetLimits {
     }
 }
 
-/// Answers with a member.
-#[inline]
-fn reply_member(reply: &mut ReplyWriter<'_>, member: Element<'_>) {
-    match member {
-        Element::Int(integer) => reply.bulk_integer(integer),
-        Element::Bytes(bytes) => reply.bulk(bytes),
-    }
-}
-
 fn sadd(cx: &mut KeyedWrite<'_>) -> Run {
     let (key, args, limits) = (cx.key(1), cx.args, set_limits(&cx.core.config()));
     let given = args.len() - 2;
@@ -241,7 +231,7 @@ fn smembers(cx: &mut KeyedRead<'_>) -> Run {
     match cx.read::<Set>(key)? {
         Some(set) => {
             cx.reply.set(set.len());
-            set.iter().for_each(|member| reply_member(&mut cx.reply, member));
+            set.iter().for_each(|member| reply_element(&mut cx.reply, member));
         }
         None => cx.reply.set(0),
     }
@@ -249,23 +239,11 @@ fn smembers(cx: &mut KeyedRead<'_>) -> Run {
 }
 
 fn sscan(cx: &mut KeyedRead<'_>) -> Run {
-    let cursor = scan::cursor(cx.args.get(2))?;
-    let key = cx.key(1);
-    let Some(set) = cx.read::<Set>(key)? else {
-        scan::reply_nothing(&mut cx.reply);
-        return Ok(Outcome::Done);
-    };
-    let options = ScanOptions::of(cx, 3, ValueType::Set)?;
-    let mut text = itoa::Buffer::new();
-    scan::reply(&mut cx.reply, |reply| {
-        let mut found = 0;
-        let next = set.scan(cursor, options.count, |member| {
-            if options.admits(member.as_bytes(&mut text)) {
-                reply_member(reply, member);
-                found += 1;
+    scan::scan_collection::<Set>(cx, |set, cursor, options, found| {
+        set.scan(cursor, options.count, |member| {
+            if options.admits(member) {
+                found.element(member);
             }
-        });
-        (next, found)
-    });
-    Ok(Outcome::Done)
+        })
+    })
 }

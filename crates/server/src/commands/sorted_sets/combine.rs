@@ -17,6 +17,7 @@ use crate::{
     commands::{
         CommandError, CommandSpec, Flags, Handler,
         context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+        numbers::not_negative,
         table::{KeyFlags, KeySpec},
     },
     events::NotifyClass,
@@ -270,8 +271,7 @@ impl Options {
                 options.with_scores = true;
             } else if allowed == Allowed::Limit && behind >= 1 && cx.is_word(index, "LIMIT") {
                 index += 1;
-                let limit = cx.integer(index).ok().and_then(|limit| usize::try_from(limit).ok());
-                options.limit = limit.ok_or(CommandError::text("ERR LIMIT can't be negative"))?;
+                options.limit = not_negative(cx, index, "ERR LIMIT can't be negative")?;
             } else {
                 return Err(CommandError::SYNTAX);
             }

@@ -7,7 +7,6 @@ pub mod range;
 use std::{borrow::Cow, ops::ControlFlow};
 
 use ochre_datatypes::{
-    ValueType,
     listpack::Element,
     number::{parse_f64, write_general},
     sorted_set::{SortedSet, SortedSetLimits, SortedSetView},
@@ -20,7 +19,8 @@ use smallvec::SmallVec;
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
-    scan::{self, ScanOptions},
+    elements::{RandomCount, reply_element},
+    scan,
     table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
 };
 use crate::{core::Core, events::NotifyClass};
@@ -177,15 +177,6 @@ pub fn score_at<K>(cx: &Context<'_, K>, index: usize) -> Result<f64, CommandErro
     parse_f64(cx.args.get(index)).ok_or(CommandError::NOT_A_FLOAT)
 }
 
-/// Answers with a member.
-#[inline]
-pub fn reply_member(reply: &mut ReplyWriter<'_>, member: Element<'_>) {
-    match member {
-        Element::Int(integer) => reply.bulk_integer(integer),
-        Element::Bytes(bytes) => reply.bulk(bytes),
-    }
-}
-
 /// Answers with elements one by one: the members alone, or with their scores, which are pairs of their own in RESP3.
 struct Elements {
     with_scores: bool,
@@ -207,7 +198,7 @@ impl Elements {
         if self.in_pairs {
             reply.array(2);
         }
-        reply_member(reply, member);
+        reply_element(reply, member);
         if self.with_scores {
             reply.double(score);
         }
@@ -227,13 +218,8 @@ pub fn source<'s, 'a>(
     cx: &'s mut KeyedWrite<'a>,
     key: HashedKey<'a>,
 ) -> Result<Option<SortedSetView<'s>>, CommandError> {
-    let database = cx.db();
-    let is_there = cx.keys.get(database, key).is_some();
-    cx.core.counters.lookup(is_there);
-    if !is_there {
-        cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
-    }
-    match cx.keys.peek(database, key) {
+    cx.count_lookup(key);
+    match cx.keys.peek(cx.db(), key) {
         Some(entry) => Ok(Some(entry.collection::<SortedSet>()?)),
         None => Ok(None),
     }
@@ -243,12 +229,7 @@ pub fn source<'s, 'a>(
 pub fn store_result<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, result: SortedSet, event: &'static str) -> usize {
     use ochre_datatypes::Collection;
     let count = result.view().len();
-    let was_there = cx.store(key, result);
-    if count > 0 {
-        cx.changed(key, NotifyClass::SORTED_SET, event);
-    } else if was_there {
-        cx.changed(key, NotifyClass::GENERIC, "del");
-    }
+    cx.store_result(key, result, NotifyClass::SORTED_SET, event);
     count
 }
 
@@ -459,10 +440,6 @@ fn rank(cx: &mut KeyedRead<'_>, from_the_end: bool) -> Run {
     Ok(Outcome::Done)
 }
 
-/// With a negative count the reply is as long as the client asks for, however small the sorted set: beyond this it is refused, where Redis
-/// would run out of memory.
-const REPEATED_MAX: u64 = 1 << 26;
-
 fn zrandmember(cx: &mut KeyedRead<'_>) -> Run {
     let key = cx.key(1);
     if cx.args.len() == 2 {
@@ -470,39 +447,28 @@ fn zrandmember(cx: &mut KeyedRead<'_>) -> Run {
             Some(set) => {
                 let rank = below(set.len(), cx.core.random());
                 let (_, member) = set.get(rank).expect("the rank is below the length");
-                reply_member(&mut cx.reply, member);
+                reply_element(&mut cx.reply, member);
             }
             None => cx.reply.null(),
         }
         return Ok(Outcome::Done);
     }
-    let count = cx.integer(2)?;
-    if count == i64::MIN {
-        return Err(CommandError::text(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        ));
-    }
-    let with_scores = match cx.args.len() {
-        3 => false,
-        4 if cx.is_word(3, "WITHSCORES") => true,
-        _ => return Err(CommandError::SYNTAX),
-    };
-    if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
-        return Err(CommandError::OUT_OF_RANGE);
-    }
+    let (count, with_scores) = RandomCount::parse_with(cx, "WITHSCORES")?;
     let Some(set) = cx.read::<SortedSet>(key)? else {
         cx.reply.array(0);
         return Ok(Outcome::Done);
     };
-    if count < 0 {
-        return repeated_members(cx, set, count.unsigned_abs(), with_scores);
-    }
-    let len = set.len();
-    let count = usize::try_from(count).unwrap_or(usize::MAX).min(len);
+    let (len, is_repeated) = (set.len(), matches!(count, RandomCount::Repeated(_)));
+    let count = count.len(len)?;
     let elements = Elements::new(with_scores, &cx.reply);
     elements.open(&mut cx.reply, count);
     let show = |cx: &mut KeyedRead<'_>, score, member| elements.add(&mut cx.reply, score, member);
-    if count == len {
+    if is_repeated {
+        for _ in 0..count {
+            let (score, member) = set.get(below(len, cx.core.random())).expect("the rank is below the length");
+            show(cx, score, member);
+        }
+    } else if count == len {
         let _ = set.walk(0..len, true, |score, member| {
             show(cx, score, member);
             ControlFlow::Continue(())
@@ -531,40 +497,16 @@ fn zrandmember(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Members at random, each of which may come again.
-fn repeated_members(cx: &mut KeyedRead<'_>, set: SortedSetView<'_>, count: u64, with_scores: bool) -> Run {
-    if count > REPEATED_MAX {
-        return Err(CommandError::OUT_OF_RANGE);
-    }
-    let len = set.len();
-    let elements = Elements::new(with_scores, &cx.reply);
-    elements.open(&mut cx.reply, count as usize);
-    for _ in 0..count {
-        let (score, member) = set.get(below(len, cx.core.random())).expect("the rank is below the length");
-        elements.add(&mut cx.reply, score, member);
-    }
-    Ok(Outcome::Done)
-}
-
 fn zscan(cx: &mut KeyedRead<'_>) -> Run {
-    let cursor = scan::cursor(cx.args.get(2))?;
-    let key = cx.key(1);
-    let Some(set) = cx.read::<SortedSet>(key)? else {
-        scan::reply_nothing(&mut cx.reply);
-        return Ok(Outcome::Done);
-    };
-    let options = ScanOptions::of(cx, 3, ValueType::SortedSet)?;
-    // As Redis has it: a packed score is shown as it lies there, another with all its digits.
-    let is_packed = matches!(set, SortedSetView::Packed(_));
-    let (mut buffer, mut text) = (itoa::Buffer::new(), Vec::new());
-    scan::reply(&mut cx.reply, |reply| {
-        let mut found = 0;
-        let next = set.scan(cursor, options.count, |score, member| {
-            if !options.admits(member.as_bytes(&mut buffer)) {
+    scan::scan_collection::<SortedSet>(cx, |set, cursor, options, found| {
+        // As in Redis: a score of a packed sorted set has the digits that it is stored with, another one has all its digits.
+        let is_packed = matches!(set, SortedSetView::Packed(_));
+        let mut text = Vec::new();
+        set.scan(cursor, options.count, |score, member| {
+            if !options.admits(member) {
                 return;
             }
-            reply_member(reply, member);
-            found += 1;
+            found.element(member);
             if !options.names_only {
                 text.clear();
                 if is_packed {
@@ -572,11 +514,8 @@ fn zscan(cx: &mut KeyedRead<'_>) -> Run {
                 } else {
                     write_general(&mut text, score)
                 }
-                reply.bulk(&text);
-                found += 1;
+                found.bulk(&text);
             }
-        });
-        (next, found)
-    });
-    Ok(Outcome::Done)
+        })
+    })
 }

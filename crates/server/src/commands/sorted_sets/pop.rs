@@ -1,21 +1,21 @@
 //! Sorted sets: taking the elements of the lowest or the highest scores, and waiting for some.
 
-use std::ops::Range;
-
 use ochre_datatypes::{Collection, ValueType, sorted_set::SortedSet};
 use ochre_keyspace::{HashedKey, Missing};
 use ochre_resp::{Protocol, ReplyWriter};
 
-use super::{SORTED_SET, counted_keys, reply_member};
+use super::{SORTED_SET, counted_keys};
 use crate::{
     commands::{
         CommandError, CommandSpec, Flags, Handler,
         context::{KeyedWrite, Outcome, Run},
+        elements::reply_element,
+        multi_pop::MultiPop,
+        numbers::count_to_pop,
         table::{KeyFlags, KeySpec},
-        timeout::deadline_s,
+        timeout::{deadline_s, wait_for_one_of},
     },
     events::NotifyClass,
-    session::{AwaitedKeys, Block},
 };
 
 pub const ROWS: &[CommandSpec] = &[
@@ -128,7 +128,7 @@ fn take<'a>(
             if shown == Shown::Pairs {
                 reply.array(2);
             }
-            reply_member(&mut reply, member);
+            reply_element(&mut reply, member);
             reply.double(score);
         };
         match end {
@@ -164,12 +164,7 @@ fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
         3 => true,
         _ => return Err(CommandError::SYNTAX),
     };
-    let count = if has_count {
-        let count = cx.integer(2).ok().and_then(|count| usize::try_from(count).ok());
-        count.ok_or(CommandError::text("ERR value is out of range, must be positive"))?
-    } else {
-        1
-    };
+    let count = if has_count { count_to_pop(cx, 2)? } else { 1 };
     let shown = if has_count && cx.reply.protocol() == Protocol::Resp3 { Shown::Pairs } else { Shown::Flat };
     if !take(cx, key, end, count, shown)? {
         cx.reply.array(0);
@@ -179,40 +174,20 @@ fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
 
 /// ZMPOP, and BZMPOP before it waits: the arguments from the number of keys on. Whether something was taken.
 fn pop_from_one_of(cx: &mut KeyedWrite<'_>, numkeys: usize) -> Result<bool, CommandError> {
-    let positive = |cx: &KeyedWrite<'_>, index: usize, error| {
-        let number = cx.integer(index).ok().and_then(|number| usize::try_from(number).ok());
-        number.filter(|number| *number > 0).ok_or(CommandError::text(error))
-    };
-    let keys = positive(cx, numkeys, "ERR numkeys should be greater than 0")?;
-    let mut index = numkeys.saturating_add(keys).saturating_add(1);
-    if index >= cx.args.len() {
-        return Err(CommandError::SYNTAX);
-    }
-    let end = if cx.is_word(index, "MIN") {
-        End::Lowest
-    } else if cx.is_word(index, "MAX") {
-        End::Highest
-    } else {
-        return Err(CommandError::SYNTAX);
-    };
-    let mut count = None;
-    index += 1;
-    while index < cx.args.len() {
-        if count.is_some() || !cx.is_word(index, "COUNT") || index + 1 >= cx.args.len() {
-            return Err(CommandError::SYNTAX);
-        }
-        count = Some(positive(cx, index + 1, "ERR count should be greater than 0")?);
-        index += 2;
-    }
-    for index in numkeys + 1..=numkeys + keys {
-        let key = cx.key(index);
+    let pops = MultiPop::parse(cx, numkeys, |cx, index| match () {
+        () if cx.is_word(index, "MIN") => Ok(End::Lowest),
+        () if cx.is_word(index, "MAX") => Ok(End::Highest),
+        () => Err(CommandError::SYNTAX),
+    })?;
+    for nth in 0..pops.keys {
+        let key = cx.nth_key(nth, pops.first_key + nth);
         if cx.keys.peek(cx.db(), key).is_none() {
             continue;
         }
         let start = cx.reply.position();
         cx.reply.array(2);
         cx.reply.bulk(key.bytes);
-        if take(cx, key, end, count.unwrap_or(1), Shown::Pairs)? {
+        if take(cx, key, pops.end, pops.count, Shown::Pairs)? {
             return Ok(true);
         }
         cx.reply.rewind(start);
@@ -233,7 +208,7 @@ fn bzmpop(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let keys = 3..3 + cx.hashed.len();
-    Ok(wait(cx, keys, deadline))
+    Ok(wait_for_one_of(keys, ValueType::SortedSet, deadline))
 }
 
 /// BZPOPMIN and BZPOPMAX
@@ -248,7 +223,7 @@ fn wait_for_one(cx: &mut KeyedWrite<'_>, end: End) -> Run {
         let (score, member) = set.get(rank).expect("a sorted set that is there has elements");
         cx.reply.array(3);
         cx.reply.bulk(key.bytes);
-        reply_member(&mut cx.reply, member);
+        reply_element(&mut cx.reply, member);
         cx.reply.double(score);
         let start = cx.reply.position();
         take(cx, key, end, 1, Shown::Flat)?;
@@ -256,15 +231,5 @@ fn wait_for_one(cx: &mut KeyedWrite<'_>, end: End) -> Run {
         cx.reply.rewind(start);
         return Ok(Outcome::Done);
     }
-    Ok(wait(cx, 1..last, deadline))
-}
-
-/// Waits for a sorted set under one of the keys, where it may.
-fn wait(cx: &mut KeyedWrite<'_>, keys: Range<usize>, deadline: Option<std::time::Instant>) -> Outcome {
-    if cx.nested {
-        cx.reply.null_array();
-        return Outcome::Done;
-    }
-    let keys = AwaitedKeys { keys, value_type: ValueType::SortedSet, or_gone: false, args: None };
-    Outcome::Block(Block { deadline, on_timeout: |reply| reply.null_array(), keys: Some(keys) })
+    Ok(wait_for_one_of(1..last, ValueType::SortedSet, deadline))
 }

@@ -12,7 +12,7 @@ use super::{
     },
     STREAM,
     arguments::{parse_bound, parse_id},
-    changed_groups, no_group, no_such_form, present,
+    changed_groups, no_group, present,
 };
 use crate::events::NotifyClass;
 
@@ -116,7 +116,7 @@ impl Options {
                 };
                 index += 2;
             } else {
-                return Err(no_such_form(cx));
+                return Err(help::wrong_arguments(cx));
             }
         }
         Ok(options)
@@ -141,7 +141,7 @@ fn create(cx: &mut KeyedWrite<'_>) -> Run {
         return Err(KEY_REQUIRED);
     }
     if cx.args.len() > 8 {
-        return Err(no_such_form(cx));
+        return Err(help::wrong_arguments(cx));
     }
     let id = if id == b"$" { last_id.unwrap_or_default() } else { parse_id(id)? };
     let edited =
@@ -163,7 +163,7 @@ fn set_id(cx: &mut KeyedWrite<'_>) -> Run {
     let options = Options::parse(cx, false)?;
     let last_id = last_id_of_group(cx)?;
     if !matches!(cx.args.len(), 5 | 7) {
-        return Err(no_such_form(cx));
+        return Err(help::wrong_arguments(cx));
     }
     let (key, group, id) = (cx.key(2), cx.args.get(3), cx.args.get(4));
     let id = if id == b"$" { last_id } else { parse_bound(id)? };

@@ -10,7 +10,7 @@ use super::{
         help,
         table::{Category, KeyFlags, KeySpec},
     },
-    STREAM, no_group, no_such_form, reply_entries, reply_entry, reply_id,
+    STREAM, no_group, reply_entries, reply_entry, reply_id,
 };
 
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
@@ -79,7 +79,7 @@ fn stream(cx: &mut KeyedRead<'_>) -> Run {
             count @ 0.. => Some(count as usize),
             _ => Some(10),
         },
-        _ => return Err(no_such_form(cx)),
+        _ => return Err(help::wrong_arguments(cx)),
     };
     let reply = &mut cx.reply;
     reply.map(if count.is_some() { 9 } else { 10 });

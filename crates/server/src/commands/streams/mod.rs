@@ -174,17 +174,6 @@ fn no_group(key: &[u8], group: &[u8]) -> CommandError {
     error_with("NOGROUP No such consumer group '", group, "' for key name '", key, "'")
 }
 
-/// The error of a subcommand that is called in a way that it does not have. (Redis: `addReplySubcommandSyntaxError`)
-fn no_such_form<K>(cx: &Context<'_, K>) -> CommandError {
-    let name = until_zero(cx.args.get(1));
-    let container = cx.command.full_name.split('|').next().unwrap_or_default().to_uppercase();
-    CommandError::repeating(
-        "ERR unknown subcommand or wrong number of arguments for '",
-        &name[..name.len().min(128)],
-        &format!("'. Try {container} HELP."),
-    )
-}
-
 /// The stream of a key that is about to be written to, looked up as for reading: counted as a hit or a miss.
 fn looked_up<'k>(cx: &'k mut KeyedWrite<'_>, key: HashedKey<'_>) -> Result<Option<&'k Stream>, CommandError> {
     let found = cx.keys.get(cx.session.database, key);

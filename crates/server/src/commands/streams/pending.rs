@@ -391,11 +391,7 @@ fn claimed<'a>(
     last_id: StreamId,
 ) {
     if created {
-        changed_groups(cx, key, Some("xgroup-createconsumer"));
-        cx.journal(|| {
-            let words = [b"XGROUP", &b"CREATECONSUMER"[..], key.bytes, group, consumer];
-            words.into_iter().map(Into::into).collect()
-        });
+        consumer_created(cx, key, group, consumer);
     }
     cx.effects.changed_many(changes);
     for (id, delivery) in records {
@@ -512,6 +508,15 @@ pub fn record_claim<'a>(
         words.extend([b"FORCE".into(), b"JUSTID".into()]);
         words.extend([b"LASTID".into(), last_id.to_text().as_bytes().to_vec().into()]);
         words
+    });
+}
+
+/// Announces and records that reading or claiming created a consumer.
+pub fn consumer_created<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, group: &'a [u8], consumer: &'a [u8]) {
+    changed_groups(cx, key, Some("xgroup-createconsumer"));
+    cx.journal(|| {
+        let words = [b"XGROUP", &b"CREATECONSUMER"[..], key.bytes, group, consumer];
+        words.into_iter().map(Into::into).collect()
     });
 }
 

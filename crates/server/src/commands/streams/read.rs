@@ -20,7 +20,7 @@ use super::{
     STREAM,
     arguments::parse_id,
     changed_groups, error_with, looked_up, missed,
-    pending::{record_claim, record_group},
+    pending::{consumer_created, record_claim, record_group},
     reply_entries, reply_entry, reply_id,
 };
 use crate::session::{AwaitedKeys, Block};
@@ -357,11 +357,7 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
         })?;
         let Some(served) = edited.and_then(|edited| edited.result) else { continue };
         if served.created {
-            changed_groups(cx, key, Some("xgroup-createconsumer"));
-            cx.journal(|| {
-                let words = [b"XGROUP", &b"CREATECONSUMER"[..], key.bytes, group_name, consumer_name];
-                words.into_iter().map(Into::into).collect()
-            });
+            consumer_created(cx, key, group_name, consumer_name);
         }
         if let Some((last_id, entries_read)) = served.moved_to {
             changed_groups(cx, key, None);

@@ -9,6 +9,7 @@ use crate::{
     commands::{
         CommandError, CommandSpec, Flags, Handler,
         context::{KeyedWrite, Outcome, Run},
+        expire::TimeUnit,
         keys::announce_set,
         table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
     },
@@ -183,19 +184,12 @@ struct Deadline<'a> {
     amount: &'a [u8],
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TimeUnit {
-    Seconds,
-    Milliseconds,
-}
-
 impl Deadline<'_> {
     /// Milliseconds since 1970. `command` is named in the error.
     fn at_ms(self, now_ms: i64, command: &str) -> Result<i64, CommandError> {
         let amount = parse_i64(self.amount).ok_or(CommandError::NOT_AN_INTEGER)?;
-        let factor = if self.unit == TimeUnit::Seconds { 1000 } else { 1 };
         let base_ms = if self.absolute { 0 } else { now_ms };
-        let at_ms = amount.checked_mul(factor).and_then(|ms| ms.checked_add(base_ms));
+        let at_ms = self.unit.after(base_ms, amount);
         at_ms.filter(|_| amount > 0).ok_or_else(|| CommandError::invalid_expire(command))
     }
 }
@@ -259,16 +253,8 @@ impl<'a> Options<'a> {
 
     /// Takes an option with a value. Returns whether it is one that may stand here.
     fn take_pair(&mut self, word: &[u8], value: &'a [u8], known: Known) -> bool {
-        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-        let deadline = |unit, absolute| Some(Deadline { unit, absolute, amount: value });
-        let deadline = match word.len() {
-            2 if is("EX") => deadline(TimeUnit::Seconds, false),
-            2 if is("PX") => deadline(TimeUnit::Milliseconds, false),
-            4 if is("EXAT") => deadline(TimeUnit::Seconds, true),
-            4 if is("PXAT") => deadline(TimeUnit::Milliseconds, true),
-            _ => None,
-        };
-        if let Some(deadline) = deadline {
+        if let Some((unit, absolute)) = TimeUnit::of_option(word) {
+            let deadline = Deadline { unit, absolute, amount: value };
             let may_stand = match self.expiry {
                 ExpiryOption::None => true,
                 ExpiryOption::At(before) => (before.unit, before.absolute) == (deadline.unit, deadline.absolute),
