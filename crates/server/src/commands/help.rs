@@ -4,7 +4,7 @@ use ochre_resp::ReplyWriter;
 
 use super::{CommandError, context::Context, error::until_zero};
 
-/// Writes a container's help: a first line, the subcommands' lines, and HELP's own (Redis: `addReplyHelp`).
+/// Replies with a container's help: a heading, the subcommands' lines, and the lines of HELP itself. (Redis: `addReplyHelp`)
 pub fn write(reply: &mut ReplyWriter<'_>, container: &str, lines: &[&str]) {
     reply.array(lines.len() + 3);
     reply.simple(&format!("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", container.to_uppercase()));
