@@ -1,4 +1,4 @@
-//! When keys expire: setting, taking away and reading it.
+//! The expiry of keys: setting, removing and reading it.
 
 use ochre_datatypes::number::parse_i64;
 
@@ -10,11 +10,12 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on the expiry of keys.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "expire",
         since: "1.0.0",
-        summary: "Sets in how many seconds a key expires.",
+        summary: "Sets the expiry of a key, in seconds from now.",
         syntax: "key seconds:integer [NX|XX|GT|LT]",
         handler: Handler::Write(|cx| expire(cx, TimeUnit::Seconds, false)),
         ..SETTING
@@ -22,7 +23,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "expireat",
         since: "1.2.0",
-        summary: "Sets at which second a key expires.",
+        summary: "Sets the expiry of a key, in seconds since 1970.",
         syntax: "key unix-time-seconds:unix-time [NX|XX|GT|LT]",
         handler: Handler::Write(|cx| expire(cx, TimeUnit::Seconds, true)),
         ..SETTING
@@ -30,7 +31,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "expiretime",
         since: "7.0.0",
-        summary: "Returns at which second a key expires.",
+        summary: "Returns the expiry of a key, in seconds since 1970.",
         handler: Handler::Read(|cx| time(cx, TimeUnit::Seconds, true)),
         ..READING
     },
@@ -38,7 +39,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "persist",
         arity: 2,
         since: "2.2.0",
-        summary: "Takes away that a key expires.",
+        summary: "Removes the expiry of a key.",
         syntax: "key",
         handler: Handler::Write(persist),
         ..SETTING
@@ -46,7 +47,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "pexpire",
         since: "2.6.0",
-        summary: "Sets in how many milliseconds a key expires.",
+        summary: "Sets the expiry of a key, in milliseconds from now.",
         syntax: "key milliseconds:integer [NX|XX|GT|LT]",
         handler: Handler::Write(|cx| expire(cx, TimeUnit::Milliseconds, false)),
         ..SETTING
@@ -54,7 +55,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "pexpireat",
         since: "2.6.0",
-        summary: "Sets at which millisecond a key expires.",
+        summary: "Sets the expiry of a key, in milliseconds since 1970.",
         syntax: "key unix-time-milliseconds:unix-time [NX|XX|GT|LT]",
         handler: Handler::Write(|cx| expire(cx, TimeUnit::Milliseconds, true)),
         ..SETTING
@@ -62,7 +63,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "pexpiretime",
         since: "7.0.0",
-        summary: "Returns at which millisecond a key expires.",
+        summary: "Returns the expiry of a key, in milliseconds since 1970.",
         handler: Handler::Read(|cx| time(cx, TimeUnit::Milliseconds, true)),
         ..READING
     },
@@ -70,7 +71,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "pttl",
         since: "2.6.0",
         tips: &["nondeterministic_output"],
-        summary: "Returns in how many milliseconds a key expires.",
+        summary: "Returns the time until a key expires, in milliseconds.",
         handler: Handler::Read(|cx| time(cx, TimeUnit::Milliseconds, false)),
         ..READING
     },
@@ -78,7 +79,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "ttl",
         since: "1.0.0",
         tips: &["nondeterministic_output"],
-        summary: "Returns in how many seconds a key expires.",
+        summary: "Returns the time until a key expires, in seconds.",
         handler: Handler::Read(|cx| time(cx, TimeUnit::Seconds, false)),
         ..READING
     },
@@ -166,7 +167,7 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// Whether an expiry may take the place of the one that is set. None set counts as the end of time.
+    /// Whether a new expiry may replace the key's own. A key without an expiry counts as never expiring.
     fn hold(self, before_ms: Option<i64>, new_ms: i64) -> bool {
         let Conditions { nx, xx, gt, lt } = self;
         match before_ms {
@@ -207,7 +208,7 @@ fn persist(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// TTL and what is like it: -2 for no key, -1 for a key that does not expire.
+/// TTL, PTTL, EXPIRETIME and PEXPIRETIME. The reply is -2 if the key does not exist, and -1 if it has no expiry.
 fn time(cx: &mut KeyedRead<'_>, unit: TimeUnit, absolute: bool) -> Run {
     let key = cx.key(1);
     let base_ms = if absolute { 0 } else { cx.now_ms };

@@ -10,6 +10,7 @@ use crate::session::{ClientFlags, Session, Transaction, Watch, transaction::Queu
 
 const COMMON: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST);
 
+/// The rows of commands of transactions.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "discard",

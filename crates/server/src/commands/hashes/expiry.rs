@@ -1,4 +1,4 @@
-//! When the fields of hashes expire: setting, taking away and reading it, by itself or with their values.
+//! The expiry of hash fields: setting, removing and reading it, alone or together with the fields' values.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -22,24 +22,25 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on the expiry of fields.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "hexpire",
-        summary: "Sets in how many seconds fields of a hash expire.",
+        summary: "Sets the expiry of fields of a hash, in seconds from now.",
         syntax: "key seconds:integer [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
         handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Seconds, false)),
         ..SETTING
     },
     CommandSpec {
         name: "hexpireat",
-        summary: "Sets at which second fields of a hash expire.",
+        summary: "Sets the expiry of fields of a hash, in seconds since 1970.",
         syntax: "key unix-time-seconds:unix-time [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
         handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Seconds, true)),
         ..SETTING
     },
     CommandSpec {
         name: "hexpiretime",
-        summary: "Returns at which second fields of a hash expire.",
+        summary: "Returns the expiry of fields of a hash, in seconds since 1970.",
         handler: Handler::Read(|cx| times(cx, TimeUnit::Seconds, true)),
         ..READING
     },
@@ -61,7 +62,7 @@ pub const ROWS: &[CommandSpec] = &[
             ..KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))
         }],
         since: "8.0.0",
-        summary: "Returns the values of fields of a hash, and sets or takes away when the fields expire.",
+        summary: "Returns the values of fields of a hash, and sets or removes the expiry of the fields.",
         syntax: "key [EX seconds:integer|PX milliseconds:integer|EXAT unix-time-seconds:unix-time|PXAT \
                  unix-time-milliseconds:unix-time|PERSIST] FIELDS (numfields:integer field...)",
         handler: Handler::Write(hgetex),
@@ -70,35 +71,35 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "hpersist",
         arity: -5,
-        summary: "Takes away that fields of a hash expire.",
+        summary: "Removes the expiry of fields of a hash.",
         syntax: "key FIELDS (numfields:integer field...)",
         handler: Handler::Write(hpersist),
         ..SETTING
     },
     CommandSpec {
         name: "hpexpire",
-        summary: "Sets in how many milliseconds fields of a hash expire.",
+        summary: "Sets the expiry of fields of a hash, in milliseconds from now.",
         syntax: "key milliseconds:integer [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
         handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Milliseconds, false)),
         ..SETTING
     },
     CommandSpec {
         name: "hpexpireat",
-        summary: "Sets at which millisecond fields of a hash expire.",
+        summary: "Sets the expiry of fields of a hash, in milliseconds since 1970.",
         syntax: "key unix-time-milliseconds:unix-time [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
         handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Milliseconds, true)),
         ..SETTING
     },
     CommandSpec {
         name: "hpexpiretime",
-        summary: "Returns at which millisecond fields of a hash expire.",
+        summary: "Returns the expiry of fields of a hash, in milliseconds since 1970.",
         handler: Handler::Read(|cx| times(cx, TimeUnit::Milliseconds, true)),
         ..READING
     },
     CommandSpec {
         name: "hpttl",
         tips: &["nondeterministic_output"],
-        summary: "Returns in how many milliseconds fields of a hash expire.",
+        summary: "Returns the time until fields of a hash expire, in milliseconds.",
         handler: Handler::Read(|cx| times(cx, TimeUnit::Milliseconds, false)),
         ..READING
     },
@@ -106,7 +107,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "hsetex",
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
         since: "8.0.0",
-        summary: "Sets fields of a hash and when they expire, all or none of them.",
+        summary: "Sets all of some fields of a hash and their expiry, or none of them.",
         syntax: "key [NX|XX] [FNX|FXX] [EX seconds:integer|PX milliseconds:integer|EXAT \
                  unix-time-seconds:unix-time|PXAT unix-time-milliseconds:unix-time|KEEPTTL] FIELDS (numfields:integer (field value)...)",
         handler: Handler::Write(hsetex),
@@ -115,7 +116,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "httl",
         tips: &["nondeterministic_output"],
-        summary: "Returns in how many seconds fields of a hash expire.",
+        summary: "Returns the time until fields of a hash expire, in seconds.",
         handler: Handler::Read(|cx| times(cx, TimeUnit::Seconds, false)),
         ..READING
     },
@@ -126,7 +127,7 @@ const SETTING: CommandSpec = CommandSpec {
     flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
     keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
     since: "7.4.0",
-    complexity: "O(N) with N fields given",
+    complexity: "O(N) with N given fields",
     ..HASH
 };
 
@@ -135,22 +136,23 @@ const READING: CommandSpec = CommandSpec {
     flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
     keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     since: "7.4.0",
-    complexity: "O(N) with N fields given",
+    complexity: "O(N) with N given fields",
     syntax: "key FIELDS (numfields:integer field...)",
     ..HASH
 };
 
-/// The latest time at which a field may expire, in milliseconds since 1970 (Redis: `HFE_MAX_ABS_TIME_MSEC`).
+/// The latest expiry of a field, in milliseconds since 1970. (Redis: `HFE_MAX_ABS_TIME_MSEC`)
 const EXPIRY_MS_MAX: i64 = (1 << 46) - 1;
 
+// What a field replies with. Redis: "HEXPIRE", "HTTL".
 const NO_FIELD: i64 = -2;
 const NO_EXPIRY: i64 = -1;
 const CONDITION_NOT_MET: i64 = 0;
 const CHANGED: i64 = 1;
-/// The expiry had passed already: the field is gone.
+/// The expiry was in the past, so the field is removed.
 const REMOVED: i64 = 2;
 
-/// An argument as a time at which fields expire.
+/// Parses an argument as an expiry. Returns milliseconds since 1970.
 fn parse_expiry<K>(cx: &Context<'_, K>, index: usize, unit: TimeUnit, absolute: bool) -> Result<i64, CommandError> {
     let amount = parse_i64(cx.args.get(index)).ok_or(CommandError::NOT_AN_INTEGER)?;
     if amount < 0 {
@@ -161,7 +163,8 @@ fn parse_expiry<K>(cx: &Context<'_, K>, index: usize, unit: TimeUnit, absolute: 
     at_ms.filter(|&at_ms| at_ms <= EXPIRY_MS_MAX).ok_or_else(|| CommandError::invalid_expire(cx.command.spec.name))
 }
 
-/// The indices of the fields behind `FIELDS numfields` at an index, which are all the rest.
+/// Parses `FIELDS numfields field...` at an index, up to the end. Returns the indexes of the fields. `not_positive` is the error for a
+/// number of fields that is not positive.
 fn parse_fields<K>(
     cx: &Context<'_, K>,
     index: usize,
@@ -184,10 +187,10 @@ fn parse_fields<K>(
 
 const NOT_POSITIVE: &str = "ERR Number of fields must be a positive integer";
 
-/// What must hold of the expiry that a field has for it to be given another.
+/// The condition on which a field's expiry changes.
 #[derive(Clone, Copy)]
 enum Condition {
-    /// None is given.
+    /// No condition is given.
     Always,
     /// NX: the field has no expiry.
     NoExpiry,
@@ -211,7 +214,7 @@ impl Condition {
     }
 }
 
-/// Gives a field another expiry, or removes it where that has passed already.
+/// Changes a field's expiry, or removes the field if the new expiry is in the past. Returns what the field replies with.
 fn change_expiry(hash: &mut Hash, field: &[u8], at_ms: i64, condition: Condition, now_ms: i64) -> i64 {
     match hash.at(now_ms).expiry_ms(field) {
         None => NO_FIELD,
@@ -227,14 +230,14 @@ fn change_expiry(hash: &mut Hash, field: &[u8], at_ms: i64, condition: Condition
     }
 }
 
-/// Fields whose time is over when it is set count as expired.
+/// Counts removed fields as expired.
 fn count_removed(cx: &KeyedWrite<'_>, removed: bool, fields: usize) {
     if removed {
         cx.core.counters.expired_fields.add(fields as u64);
     }
 }
 
-/// Says what became of the fields at some indices whose expiry was changed, or that were removed for it.
+/// Announces and records that the fields at some indexes have a new expiry, or were removed because it is in the past.
 fn expiry_changed<'a, R>(
     cx: &mut KeyedWrite<'a>,
     key: HashedKey<'a>,
@@ -325,7 +328,7 @@ fn hpersist(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// HTTL and what is like it.
+/// HTTL, HPTTL, HEXPIRETIME and HPEXPIRETIME.
 fn times(cx: &mut KeyedRead<'_>, unit: TimeUnit, absolute: bool) -> Run {
     let key = cx.key(1);
     let hash = hash_of(cx, key)?;
@@ -336,7 +339,7 @@ fn times(cx: &mut KeyedRead<'_>, unit: TimeUnit, absolute: bool) -> Run {
         let answer = match hash.and_then(|hash| hash.expiry_ms(cx.args.get(index))) {
             None => NO_FIELD,
             Some(None) => NO_EXPIRY,
-            // Rounded up.
+            // Rounded up, as in Redis.
             Some(Some(at_ms)) => (at_ms - base_ms + unit.ms() - 1) / unit.ms(),
         };
         cx.reply.integer(answer);
@@ -344,7 +347,7 @@ fn times(cx: &mut KeyedRead<'_>, unit: TimeUnit, absolute: bool) -> Run {
     Ok(Outcome::Done)
 }
 
-/// What HGETEX and HSETEX do with the expiry of fields.
+/// What HGETEX and HSETEX do with the fields' expiry.
 #[derive(Clone, Copy)]
 enum Change {
     Keep,
@@ -352,8 +355,8 @@ enum Change {
     At(i64),
 }
 
-/// The expiry that a word and the one after it name, where the word is EX or what is like it.
-fn parse_period<K>(cx: &Context<'_, K>, index: usize) -> Option<Result<i64, CommandError>> {
+/// Parses EX, PX, EXAT or PXAT and its value at an index. Returns milliseconds since 1970, or `None` if the word is none of these.
+fn parse_expiry_option<K>(cx: &Context<'_, K>, index: usize) -> Option<Result<i64, CommandError>> {
     let (unit, absolute) = TimeUnit::of_option(cx.args.get(index))?;
     let is_last = index + 1 >= cx.args.len();
     Some(if is_last {
@@ -363,7 +366,7 @@ fn parse_period<K>(cx: &Context<'_, K>, index: usize) -> Option<Result<i64, Comm
     })
 }
 
-/// The hash of a key that is about to be written to, as it is now.
+/// The hash of a key that the command will write to, with expired fields hidden.
 fn hash_to_write<'c>(cx: &'c KeyedWrite<'_>, key: HashedKey<'_>) -> Result<Option<HashView<'c>>, CommandError> {
     match cx.keys.get(cx.db(), key) {
         Some(entry) => Ok(Some(entry.collection::<Hash>()?.at(cx.now_ms))),
@@ -373,19 +376,19 @@ fn hash_to_write<'c>(cx: &'c KeyedWrite<'_>, key: HashedKey<'_>) -> Result<Optio
 
 fn hgetex(cx: &mut KeyedWrite<'_>) -> Run {
     let (key, args, now_ms) = (cx.key(1), cx.args, cx.now_ms);
-    let is_there = hash_to_write(cx, key)?.is_some();
-    let (change, fields_at) = match parse_period(cx, 2) {
+    let exists = hash_to_write(cx, key)?.is_some();
+    let (change, fields_at) = match parse_expiry_option(cx, 2) {
         Some(at_ms) => (Change::At(at_ms?), 4),
         None if cx.is_word(2, "PERSIST") => (Change::Clear, 3),
         None => (Change::Keep, 2),
     };
     let fields = parse_fields(cx, fields_at, NOT_POSITIVE)?;
     cx.reply.array(fields.len());
-    if !is_there {
+    if !exists {
         fields.for_each(|_| cx.reply.null());
         return Ok(Outcome::Done);
     }
-    // Each field is changed before the next is read, which may be the same.
+    // A field is changed before the next one is read, since a request may name a field twice. The replies are collected apart.
     let (mut values, protocol) = (Vec::new(), cx.reply.protocol());
     let edited = cx.edit(key, Missing::Skip, |hash: &mut Hash| {
         if !matches!(change, Change::Keep) {
@@ -410,7 +413,7 @@ fn hgetex(cx: &mut KeyedWrite<'_>) -> Run {
         changed
     })?;
     cx.reply.raw(&values);
-    let edited = edited.expect("it was looked up under the same lock");
+    let edited = edited.expect("the key was found under the same lock");
     match change {
         Change::At(at_ms) => expiry_changed(cx, key, &edited.result, at_ms, &edited),
         Change::Clear if !edited.result.is_empty() => {
@@ -429,10 +432,10 @@ fn hgetex(cx: &mut KeyedWrite<'_>) -> Run {
 
 fn hgetdel(cx: &mut KeyedWrite<'_>) -> Run {
     let (key, args, now_ms) = (cx.key(1), cx.args, cx.now_ms);
-    let is_there = hash_to_write(cx, key)?.is_some();
+    let exists = hash_to_write(cx, key)?.is_some();
     let fields = parse_fields(cx, 2, NOT_POSITIVE)?;
     cx.reply.array(fields.len());
-    if !is_there {
+    if !exists {
         fields.for_each(|_| cx.reply.null());
         return Ok(Outcome::Done);
     }
@@ -449,7 +452,7 @@ fn hgetdel(cx: &mut KeyedWrite<'_>) -> Run {
         removed
     })?;
     cx.reply.raw(&values);
-    let edited = edited.expect("it was looked up under the same lock");
+    let edited = edited.expect("the key was found under the same lock");
     if !edited.result.is_empty() {
         cx.edited(key, NotifyClass::HASH, "hdel", &edited);
         cx.effects.changed_many(edited.result.len() as u64 - 1);
@@ -458,23 +461,23 @@ fn hgetdel(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// What HSETEX was asked for.
-struct SetEx {
-    /// NX, XX: whether the key must be there.
-    key_is_there: Option<bool>,
-    /// FNX, FXX: whether the fields must be there.
-    fields_are_there: Option<bool>,
+/// The arguments of HSETEX.
+struct HashSetEx {
+    /// NX: false, the key must not exist. XX: true, it must exist.
+    key_exists: Option<bool>,
+    /// FNX: false, no field may exist. FXX: true, all fields must exist.
+    fields_exist: Option<bool>,
     expiry: Option<Change>,
-    /// The indices of the fields and values.
+    /// The indexes of the fields and values.
     fields: Range<usize>,
 }
 
-impl SetEx {
-    fn parse(cx: &KeyedWrite<'_>) -> Result<SetEx, CommandError> {
+impl HashSetEx {
+    fn parse(cx: &KeyedWrite<'_>) -> Result<HashSetEx, CommandError> {
         const EXPIRY_TWICE: CommandError =
             CommandError::text("ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified");
         const FIELDS_TWICE: CommandError = CommandError::text("ERR Only one of FXX or FNX arguments can be specified");
-        let mut asked = SetEx { key_is_there: None, fields_are_there: None, expiry: None, fields: 0..0 };
+        let mut asked = HashSetEx { key_exists: None, fields_exist: None, expiry: None, fields: 0..0 };
         let mut index = 2;
         while index < cx.args.len() {
             let word = cx.args.get(index).to_ascii_uppercase();
@@ -484,18 +487,18 @@ impl SetEx {
                     return Ok(asked);
                 }
                 b"FNX" | b"FXX" => {
-                    let before = asked.fields_are_there.replace(word == b"FXX");
+                    let before = asked.fields_exist.replace(word == b"FXX");
                     before.map_or(Ok(()), |_| Err(FIELDS_TWICE))?;
                 }
                 b"NX" | b"XX" => {
-                    let before = asked.key_is_there.replace(word == b"XX");
+                    let before = asked.key_exists.replace(word == b"XX");
                     before.map_or(Ok(()), |_| Err(CommandError::SYNTAX))?;
                 }
                 b"EX" | b"PX" | b"EXAT" | b"PXAT" | b"KEEPTTL" if asked.expiry.is_some() => return Err(EXPIRY_TWICE),
                 b"KEEPTTL" => asked.expiry = Some(Change::Keep),
                 _ => {
                     let unknown = || CommandError::repeating("ERR unknown argument: ", cx.args.get(index), "");
-                    asked.expiry = Some(Change::At(parse_period(cx, index).ok_or_else(unknown)??));
+                    asked.expiry = Some(Change::At(parse_expiry_option(cx, index).ok_or_else(unknown)??));
                     index += 1;
                 }
             }
@@ -517,14 +520,14 @@ impl SetEx {
 }
 
 fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
-    let asked = SetEx::parse(cx)?;
+    let asked = HashSetEx::parse(cx)?;
     let (key, args, limits) = (cx.key(1), cx.args, limits(cx));
     let names = || asked.fields.clone().step_by(2);
     let hash = hash_to_write(cx, key)?;
-    let is_there = hash.is_some();
+    let exists = hash.is_some();
     let has = |index: usize| hash.is_some_and(|hash| hash.contains(args.get(index)));
-    let holds = asked.key_is_there.is_none_or(|wanted| wanted == is_there)
-        && asked.fields_are_there.is_none_or(|wanted| names().all(|index| has(index) == wanted));
+    let holds = asked.key_exists.is_none_or(|wanted| wanted == exists)
+        && asked.fields_exist.is_none_or(|wanted| names().all(|index| has(index) == wanted));
     if !holds {
         cx.reply.integer(0);
         return Ok(Outcome::Done);
@@ -542,7 +545,7 @@ fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
             }
         }
     })?;
-    let edited = edited.expect("it is made where it is missing");
+    let edited = edited.expect("a missing key is created");
     let fields = asked.fields.len() / 2;
     cx.reply.integer(1);
     let Some(Change::At(at_ms)) = asked.expiry else {
@@ -551,14 +554,14 @@ fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     };
     let removed = at_ms <= limits.now_ms;
-    if !is_there && !edited.created {
-        // Made, and removed with its last field.
+    if !exists && !edited.created {
+        // The hash was created, and is gone again: all its fields expired at once.
         cx.announce(key, NotifyClass::NEW, "new");
     }
     count_removed(cx, removed, fields);
     cx.changed(key, NotifyClass::HASH, "hset");
     cx.announce(key, NotifyClass::HASH, if removed { "hdel" } else { "hexpire" });
-    if edited.removed || !is_there && !edited.created {
+    if edited.removed || !exists && !edited.created {
         cx.announce(key, NotifyClass::GENERIC, "del");
     }
     cx.effects.changed_many(fields as u64 - 1);

@@ -13,6 +13,7 @@ use super::{
     HASH, hash_of,
 };
 
+/// The rows of HRANDFIELD.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "hrandfield",
     arity: -2,
@@ -20,8 +21,8 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
     keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     tips: &["nondeterministic_output"],
     since: "6.2.0",
-    complexity: "O(N) with N the count without its sign, O(1) without one",
-    summary: "Returns one or more random fields of a hash; with a negative count they may come more than once.",
+    complexity: "O(N) with N the absolute value of the count, O(1) without a count",
+    summary: "Returns one or more random fields of a hash. With a negative count, fields may repeat.",
     syntax: "key [(count:integer [WITHVALUES])]",
     handler: Handler::Read(hrandfield),
     ..HASH

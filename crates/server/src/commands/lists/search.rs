@@ -1,4 +1,4 @@
-//! What looks for elements of a list by their value.
+//! Commands that find elements of a list by value.
 
 use ochre_datatypes::list::{End, List, Wanted};
 use ochre_keyspace::Missing;
@@ -14,6 +14,7 @@ use crate::{
     events::NotifyClass,
 };
 
+/// The rows of commands that search a list.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "linsert",
@@ -22,7 +23,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
         since: "2.2.0",
         complexity: "O(N) with N the elements before the pivot",
-        summary: "Puts a value before or after the first element of a list that equals the pivot.",
+        summary: "Inserts a value before or after the first element of a list that equals the pivot.",
         syntax: "key (BEFORE|AFTER) pivot element",
         handler: Handler::Write(linsert),
         ..LIST
@@ -33,7 +34,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY,
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.0.6",
-        complexity: "O(N) with N the elements that are looked at, at most MAXLEN",
+        complexity: "O(N) with N the compared elements, at most MAXLEN",
         summary: "Returns the indexes of elements of a list that equal a value.",
         syntax: "key element [RANK rank:integer] [COUNT num-matches:integer] [MAXLEN len:integer]",
         handler: Handler::Read(lpos),
@@ -46,7 +47,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         since: "1.0.0",
         complexity: "O(N) with N the length of the list",
-        summary: "Removes elements of a list that equal a value: all, or so many from the beginning or from the end.",
+        summary: "Removes elements of a list that equal a value: all of them, or the first or last few.",
         syntax: "key count:integer element",
         handler: Handler::Write(lrem),
         ..LIST
@@ -93,11 +94,11 @@ fn lrem(cx: &mut KeyedWrite<'_>) -> Run {
 
 /// The options of LPOS.
 struct Search {
-    /// Which match is the first that counts; negative from the end. Not zero.
+    /// The number of the first match to return, from 1; negative to search from the end.
     rank: i64,
-    /// How many are answered, as an array; 0 is all.
+    /// The most matches to return, as an array; 0 for all.
     count: Option<usize>,
-    /// How many elements are looked at; 0 is all.
+    /// The most elements to compare; 0 for all.
     len_max: usize,
 }
 
@@ -142,10 +143,10 @@ fn lpos(cx: &mut KeyedRead<'_>) -> Run {
     };
     let len = list.len();
     let is_reverse = search.rank < 0;
-    let all_for_zero = |count: usize| if count == 0 { usize::MAX } else { count };
+    let unlimited_if_zero = |count: usize| if count == 0 { usize::MAX } else { count };
     let matches = list
         .iter_from(if is_reverse { len.saturating_sub(1) } else { 0 }, is_reverse)
-        .take(all_for_zero(search.len_max))
+        .take(unlimited_if_zero(search.len_max))
         .enumerate()
         .filter(|(_, element)| wanted.is(*element))
         .map(|(at, _)| if is_reverse { len - 1 - at } else { at });
@@ -158,7 +159,7 @@ fn lpos(cx: &mut KeyedRead<'_>) -> Run {
         Some(count) => {
             let mark = cx.reply.array_later();
             let mut found = 0;
-            for index in matches.take(all_for_zero(count)) {
+            for index in matches.take(unlimited_if_zero(count)) {
                 cx.reply.integer(index as i64);
                 found += 1;
             }

@@ -1,4 +1,4 @@
-//! Sets: their members one by one. Random members and what is made of several sets have files of their own.
+//! Sets: commands on single members, and on all of them. `random.rs` has random members, `combine.rs` intersections, unions and differences.
 
 pub mod combine;
 pub mod random;
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{config::Config, events::NotifyClass};
 
+/// The rows of commands on single members.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "sadd",
@@ -25,8 +26,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
         since: "1.0.0",
-        complexity: "O(N) with N members given",
-        summary: "Adds members to a set, which is made if it is not there, and returns how many are new.",
+        complexity: "O(N) with N given members",
+        summary: "Adds members to a set, which is created if it does not exist, and returns the number of new members.",
         syntax: "key member...",
         element: 2,
         handler: Handler::Write(sadd),
@@ -38,7 +39,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO)],
         since: "1.0.0",
-        summary: "Returns how many members a set has.",
+        summary: "Returns the number of members of a set.",
         syntax: "key",
         handler: Handler::Read(scard),
         ..SET
@@ -49,7 +50,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO)],
         since: "1.0.0",
-        summary: "Tells whether a set has a member.",
+        summary: "Returns whether a set has a member.",
         syntax: "key member",
         element: 2,
         handler: Handler::Read(sismember),
@@ -74,8 +75,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.2.0",
-        complexity: "O(N) with N members given",
-        summary: "Tells of several members whether a set has them.",
+        complexity: "O(N) with N given members",
+        summary: "Returns for each of several members whether a set has it.",
         syntax: "key member...",
         element: 2,
         handler: Handler::Read(smismember),
@@ -101,8 +102,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         since: "1.0.0",
-        complexity: "O(N) with N members given",
-        summary: "Removes members from a set, and returns how many were there.",
+        complexity: "O(N) with N given members",
+        summary: "Removes members from a set, and returns the number of removed members.",
         syntax: "key member...",
         element: 2,
         handler: Handler::Write(srem),
@@ -116,18 +117,18 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["nondeterministic_output"],
         since: "2.8.0",
         complexity: "O(1) for a call, O(N) for all N members",
-        summary: "Returns some of the members of a set, and a cursor to go on from.",
+        summary: "Returns some of the members of a set, and a cursor to continue from.",
         syntax: "key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]",
         handler: Handler::Read(sscan),
         ..SET
     },
 ];
 
-/// What the rows of sets have in common.
+/// The fields that the rows of sets share.
 const SET: CommandSpec = CommandSpec { categories: Category::SET, group: Group::Set, ..CommandSpec::DEFAULT };
 
-/// What decides about the forms of sets.
-pub fn set_limits(config: &Config) -> SetLimits {
+/// The limits of the encodings of small sets.
+pub fn limits(config: &Config) -> SetLimits {
     SetLimits {
         intset_entries_max: config.set_max_intset_entries,
         listpack_entries_max: config.set_max_listpack_entries,
@@ -136,7 +137,7 @@ pub fn set_limits(config: &Config) -> SetLimits {
 }
 
 fn sadd(cx: &mut KeyedWrite<'_>) -> Run {
-    let (key, args, limits) = (cx.key(1), cx.args, set_limits(&cx.core.config()));
+    let (key, args, limits) = (cx.key(1), cx.args, limits(&cx.core.config()));
     let given = args.len() - 2;
     let edited = cx.edit(key, Missing::Create, |set: &mut Set| {
         if set.is_empty() {
@@ -146,7 +147,7 @@ fn sadd(cx: &mut KeyedWrite<'_>) -> Run {
         }
         (2..args.len()).filter(|&index| set.add(args.get(index), &limits)).count()
     })?;
-    let edited = edited.expect("it is made where it is not there");
+    let edited = edited.expect("a missing key is created");
     if edited.result > 0 {
         cx.edited(key, NotifyClass::SET, "sadd", &edited);
     }
@@ -169,7 +170,7 @@ fn srem(cx: &mut KeyedWrite<'_>) -> Run {
 
 fn smove(cx: &mut KeyedWrite<'_>) -> Run {
     let (source, target, member, database) = (cx.key(1), cx.key(2), cx.args.get(3), cx.db());
-    let limits = set_limits(&cx.core.config());
+    let limits = limits(&cx.core.config());
     let has_member = match cx.keys.get(database, source) {
         None => {
             cx.reply.integer(0);
@@ -182,14 +183,14 @@ fn smove(cx: &mut KeyedWrite<'_>) -> Run {
     }
     if has_member && source.bytes != target.bytes {
         let removed = cx.edit(source, Missing::Skip, |set: &mut Set| _ = set.remove(member))?;
-        cx.edited(source, NotifyClass::SET, "srem", &removed.expect("it was looked up under the same lock"));
+        cx.edited(source, NotifyClass::SET, "srem", &removed.expect("the key was found under the same lock"));
         let added = cx.edit(target, Missing::Create, |set: &mut Set| {
             if set.is_empty() {
                 *set = Set::suiting(member, 1, &limits);
             }
             set.add(member, &limits)
         })?;
-        let added = added.expect("it is made where it is not there");
+        let added = added.expect("a missing key is created");
         if added.result {
             cx.edited(target, NotifyClass::SET, "sadd", &added);
         }

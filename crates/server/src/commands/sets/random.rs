@@ -1,4 +1,4 @@
-//! Random members of a set: taken out by SPOP, only shown by SRANDMEMBER.
+//! Random members of a set: SPOP removes them, SRANDMEMBER only returns them.
 
 use ochre_datatypes::{listpack::Element, set::Set};
 use ochre_keyspace::Missing;
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of SPOP and SRANDMEMBER.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "spop",
@@ -24,8 +25,8 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         tips: &["nondeterministic_output"],
         since: "1.0.0",
-        complexity: "O(N) with N the count, O(1) without one",
-        summary: "Removes one or more random members of a set and returns them.",
+        complexity: "O(N) with N the count, O(1) without a count",
+        summary: "Removes and returns one or more random members of a set.",
         syntax: "key [count:integer]",
         handler: Handler::Write(spop),
         ..SET
@@ -37,8 +38,8 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         tips: &["nondeterministic_output"],
         since: "1.0.0",
-        complexity: "O(N) with N the count without its sign, O(1) without one",
-        summary: "Returns one or more random members of a set; with a negative count they may come more than once.",
+        complexity: "O(N) with N the absolute value of the count, O(1) without a count",
+        summary: "Returns one or more random members of a set. With a negative count, members may repeat.",
         syntax: "key [count:integer]",
         handler: Handler::Read(srandmember),
         ..SET
@@ -62,7 +63,7 @@ fn spop_one(cx: &mut KeyedWrite<'_>) -> Run {
     })?;
     match edited {
         Some(edited) => {
-            let member = edited.result.as_deref().expect("a set has members");
+            let member = edited.result.as_deref().expect("a set has at least one member");
             cx.reply.bulk(member);
             cx.edited(key, NotifyClass::SET, "spop", &edited);
             cx.journal(|| vec![b"SREM".into(), key.bytes.into(), member.to_vec().into()]);
@@ -92,7 +93,7 @@ fn spop_many(cx: &mut KeyedWrite<'_>) -> Run {
         cx.journal(|| vec![b"DEL".into(), key.bytes.into()]);
         return Ok(Outcome::Done);
     }
-    // The members one after the other, and where each ends.
+    // The popped members are concatenated; `ends` has the end of each.
     let (mut popped, mut ends) = (Vec::new(), Vec::with_capacity(count));
     let edited = cx.edit(key, Missing::Skip, |set: &mut Set| {
         set.pop_many(count, &mut || core.random(), |member| {
@@ -103,7 +104,7 @@ fn spop_many(cx: &mut KeyedWrite<'_>) -> Run {
     let members = || ends.iter().scan(0, |start, &end| Some(&popped[std::mem::replace(start, end)..end]));
     cx.reply.set(count);
     members().for_each(|member| cx.reply.bulk(member));
-    cx.edited(key, NotifyClass::SET, "spop", &edited.expect("it was looked up under the same lock"));
+    cx.edited(key, NotifyClass::SET, "spop", &edited.expect("the key was found under the same lock"));
     cx.journal(|| {
         let removed = members().map(|member| member.to_vec().into());
         [b"SREM".into(), key.bytes.into()].into_iter().chain(removed).collect()

@@ -1,4 +1,4 @@
-//! Sorted sets: what is made of several, sets among them, whose members count as elements of score 1.
+//! Sorted sets: unions, intersections and differences. A set may be among them; its members have the score 1.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -12,7 +12,7 @@ use ochre_datatypes::{
 };
 use ochre_keyspace::EntryRef;
 
-use super::{Elements, SORTED_SET, counted_keys, kept, limits, store_result};
+use super::{Elements, SORTED_SET, counted_keys, limits, member_bytes, store_result};
 use crate::{
     commands::{
         CommandError, CommandSpec, Flags, Handler,
@@ -23,6 +23,7 @@ use crate::{
     events::NotifyClass,
 };
 
+/// The rows of commands that combine sorted sets.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zdiff",
@@ -31,7 +32,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[counted_keys(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.2.0",
         complexity: "O(L + (N-K)log(N)) with L elements in all, N in the first and K in the result",
-        summary: "Returns the members of the first sorted set that the others do not have.",
+        summary: "Returns the members of the first sorted set that are in none of the others.",
         syntax: "numkeys:integer key... [WITHSCORES]",
         handler: Handler::Read(|cx| combine(cx, Operation::Difference)),
         ..SORTED_SET
@@ -46,7 +47,7 @@ pub const ROWS: &[CommandSpec] = &[
         ],
         since: "6.2.0",
         complexity: "O(L + (N-K)log(N)) with L elements in all, N in the first and K in the result",
-        summary: "Stores the members of the first sorted set that the others do not have.",
+        summary: "Stores the members of the first sorted set that are in none of the others.",
         syntax: "destination:key numkeys:integer key...",
         handler: Handler::Write(|cx| combine_and_store(cx, Operation::Difference, "zdiffstore")),
         ..SORTED_SET
@@ -58,7 +59,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[counted_keys(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.2.0",
         complexity: "O(N*K)+O(M*log(M)) with N elements in the smallest of K sorted sets and M in the result",
-        summary: "Returns the members that all sorted sets have.",
+        summary: "Returns the members that are in all of the sorted sets.",
         syntax: "numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
         handler: Handler::Read(|cx| combine(cx, Operation::Intersection)),
         ..SORTED_SET
@@ -70,7 +71,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[counted_keys(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "7.0.0",
         complexity: "O(N*K) with N elements in the smallest of K sorted sets",
-        summary: "Counts the members that all sorted sets have.",
+        summary: "Returns the number of members that are in all of the sorted sets, up to a limit.",
         syntax: "numkeys:integer key... [LIMIT limit:integer]",
         handler: Handler::Read(zintercard),
         ..SORTED_SET
@@ -85,7 +86,7 @@ pub const ROWS: &[CommandSpec] = &[
         ],
         since: "2.0.0",
         complexity: "O(N*K)+O(M*log(M)) with N elements in the smallest of K sorted sets and M in the result",
-        summary: "Stores the members that all sorted sets have.",
+        summary: "Stores the members that are in all of the sorted sets.",
         syntax: "destination:key numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM|MIN|MAX)]",
         handler: Handler::Write(|cx| combine_and_store(cx, Operation::Intersection, "zinterstore")),
         ..SORTED_SET
@@ -97,7 +98,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[counted_keys(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.2.0",
         complexity: "O(N)+O(M*log(M)) with N elements in all and M in the result",
-        summary: "Returns the members that any of the sorted sets has.",
+        summary: "Returns the members that are in any of the sorted sets.",
         syntax: "numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
         handler: Handler::Read(|cx| combine(cx, Operation::Union)),
         ..SORTED_SET
@@ -112,14 +113,14 @@ pub const ROWS: &[CommandSpec] = &[
         ],
         since: "2.0.0",
         complexity: "O(N)+O(M*log(M)) with N elements in all and M in the result",
-        summary: "Stores the members that any of the sorted sets has.",
+        summary: "Stores the members that are in any of the sorted sets.",
         syntax: "destination:key numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM|MIN|MAX)]",
         handler: Handler::Write(|cx| combine_and_store(cx, Operation::Union, "zunionstore")),
         ..SORTED_SET
     },
 ];
 
-/// What is made of several.
+/// The operation on several sorted sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Union,
@@ -127,7 +128,7 @@ enum Operation {
     Difference,
 }
 
-/// How the scores of one member become one.
+/// How the scores that a member has in several sets are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Aggregate {
     Sum,
@@ -138,7 +139,7 @@ enum Aggregate {
 impl Aggregate {
     fn of(self, left: f64, right: f64) -> f64 {
         match self {
-            // Two infinities of different signs make 0, by agreement.
+            // As in Redis, the sum of infinities of different signs is 0.
             Aggregate::Sum => zero_if_nan(left + right),
             Aggregate::Min => {
                 if right < left {
@@ -162,7 +163,7 @@ fn zero_if_nan(score: f64) -> f64 {
     if score.is_nan() { 0.0 } else { score }
 }
 
-/// What a key holds that is combined with others.
+/// The value of a source key.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Missing,
@@ -195,7 +196,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Whether it takes a walk to find a member.
+    /// Whether a lookup of a member walks over the elements.
     fn is_walked(self) -> bool {
         match self {
             Source::Missing => false,
@@ -213,25 +214,25 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What stands behind the keys.
+/// The options, which follow the keys.
 struct Options {
     weights: Vec<f64>,
     aggregate: Aggregate,
     with_scores: bool,
-    /// ZINTERCARD: where it stops to count; 0 is nowhere.
+    /// ZINTERCARD: the most members to count; 0 for all.
     limit: usize,
 }
 
-/// What a command allows behind the keys.
+/// The option that only some commands allow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Allowed {
     WithScores,
     Limit,
-    /// The result is stored.
+    /// Neither, since the result is stored.
     Neither,
 }
 
-/// Reads the number of keys.
+/// Parses the number of keys at argument `numkeys`.
 fn parse_key_count<K>(cx: &Context<'_, K>, numkeys: usize) -> Result<usize, CommandError> {
     let count = cx.integer(numkeys)?;
     let Ok(count @ 1..) = usize::try_from(count) else {
@@ -283,20 +284,20 @@ impl Options {
 
 type Members<'a> = Vec<(f64, Cow<'a, [u8]>)>;
 
-/// The elements of the result, in no order.
+/// The elements of the result, unsorted.
 fn elements<'a>(sources: &[Source<'a>], options: &Options, operation: Operation) -> Members<'a> {
     let mut order: Vec<(Source<'a>, f64)> = sources.iter().copied().zip(options.weights.iter().copied()).collect();
     if operation == Operation::Difference {
         return difference(sources);
     }
-    // From the smallest to the largest, as Redis does: the order in which doubles are added shows in the sum.
+    // From the smallest to the largest source, as in Redis: the order in which doubles are added affects the sum.
     order.sort_by_key(|(source, _)| source.len());
     match operation {
         Operation::Union => union(&order, options.aggregate),
         _ => {
             let mut found = Vec::new();
             intersect(&order, options.aggregate, |score, member| {
-                found.push((score, kept(member)));
+                found.push((score, member_bytes(member)));
                 true
             });
             found
@@ -311,13 +312,16 @@ fn union<'a>(sources: &[(Source<'a>, f64)], aggregate: Aggregate) -> Members<'a>
     for (source, weight) in sources {
         source.for_each(|score, member| {
             let score = zero_if_nan(score * weight);
-            scores.entry(kept(member)).and_modify(|before| *before = aggregate.of(*before, score)).or_insert(score);
+            scores
+                .entry(member_bytes(member))
+                .and_modify(|before| *before = aggregate.of(*before, score))
+                .or_insert(score);
         });
     }
     scores.into_iter().map(|(member, score)| (score, member)).collect()
 }
 
-/// Shows the elements that all sources have, the smallest of which is the first, while `visit` wants more.
+/// Visits the elements that are in all sources, of which the smallest is the first, until `visit` returns false.
 fn intersect<'a>(sources: &[(Source<'a>, f64)], aggregate: Aggregate, mut visit: impl FnMut(f64, Element<'a>) -> bool) {
     let Some(((smallest, weight), others)) = sources.split_first() else { return };
     let mut buffer = itoa::Buffer::new();
@@ -340,12 +344,12 @@ fn intersect<'a>(sources: &[(Source<'a>, f64)], aggregate: Aggregate, mut visit:
 
 fn difference<'a>(sources: &[Source<'a>]) -> Members<'a> {
     let Some((first, others)) = sources.split_first() else { return Vec::new() };
-    // What would be walked for each member is looked up in one place.
+    // Sources that would be walked for each member are collected in one table first.
     let (walked, found): (Vec<&Source<'a>>, Vec<&Source<'a>>) = others.iter().partition(|source| source.is_walked());
     let mut unwanted: HashMap<Cow<'a, [u8]>, (), RandomState> = HashMap::default();
     walked.iter().for_each(|source| {
         source.for_each(|_, member| {
-            unwanted.insert(kept(member), ());
+            unwanted.insert(member_bytes(member), ());
         });
     });
     let mut left = Vec::new();
@@ -353,13 +357,13 @@ fn difference<'a>(sources: &[Source<'a>]) -> Members<'a> {
     first.for_each(|score, member| {
         let bytes = member.as_bytes(&mut buffer);
         if !unwanted.contains_key(bytes) && found.iter().all(|source| source.score(bytes).is_none()) {
-            left.push((score, kept(member)));
+            left.push((score, member_bytes(member)));
         }
     });
     left
 }
 
-/// The values of keys, looked up one after the other.
+/// The values of keys, which are looked up in their order.
 fn sources<'a>(cx: &mut KeyedRead<'a>, first: usize, keys: usize) -> Result<Vec<Source<'a>>, CommandError> {
     (first..first + keys)
         .map(|index| {

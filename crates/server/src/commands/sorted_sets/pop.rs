@@ -1,4 +1,4 @@
-//! Sorted sets: taking the elements of the lowest or the highest scores, and waiting for some.
+//! Sorted sets: pops of the elements with the lowest or the highest scores, with the blocking forms.
 
 use ochre_datatypes::{Collection, ValueType, sorted_set::SortedSet};
 use ochre_keyspace::{HashedKey, Missing};
@@ -18,6 +18,7 @@ use crate::{
     events::NotifyClass,
 };
 
+/// The rows of pops.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "bzmpop",
@@ -25,8 +26,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
         keys: &[counted_keys(2, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "7.0.0",
-        complexity: "O(K)+O(M*log(N)) with K keys, N the number of elements, and M those that are removed",
-        summary: "Removes the members of the lowest or highest scores from the first sorted set that is there, and waits for one.",
+        complexity: "O(K)+O(M*log(N)) with K keys, N the number of elements, and M the removed elements",
+        summary: "Removes and returns the members with the lowest or highest scores from the first sorted set that is not empty, and blocks while all are empty.",
         syntax: "timeout:double numkeys:integer key... (MIN|MAX) [COUNT count:integer]",
         handler: Handler::Write(bzmpop),
         ..SORTED_SET
@@ -38,7 +39,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::range(1, -2, 1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "5.0.0",
         complexity: "O(log(N)) with N the number of elements",
-        summary: "Removes the member of the highest score from the first sorted set that is there, and waits for one.",
+        summary: "Removes and returns the member with the highest score from the first sorted set that is not empty, and blocks while all are empty.",
         syntax: "key... timeout:double",
         handler: Handler::Write(|cx| wait_for_one(cx, End::Highest)),
         ..SORTED_SET
@@ -50,7 +51,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::range(1, -2, 1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "5.0.0",
         complexity: "O(log(N)) with N the number of elements",
-        summary: "Removes the member of the lowest score from the first sorted set that is there, and waits for one.",
+        summary: "Removes and returns the member with the lowest score from the first sorted set that is not empty, and blocks while all are empty.",
         syntax: "key... timeout:double",
         handler: Handler::Write(|cx| wait_for_one(cx, End::Lowest)),
         ..SORTED_SET
@@ -61,8 +62,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::MOVABLE_KEYS),
         keys: &[counted_keys(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "7.0.0",
-        complexity: "O(K)+O(M*log(N)) with K keys, N the number of elements, and M those that are removed",
-        summary: "Removes the members of the lowest or highest scores from the first sorted set that is there.",
+        complexity: "O(K)+O(M*log(N)) with K keys, N the number of elements, and M the removed elements",
+        summary: "Removes and returns the members with the lowest or highest scores from the first sorted set that is not empty.",
         syntax: "numkeys:integer key... (MIN|MAX) [COUNT count:integer]",
         handler: Handler::Write(zmpop),
         ..SORTED_SET
@@ -73,8 +74,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH_BARE),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "5.0.0",
-        complexity: "O(M*log(N)) with N the number of elements, and M those that are removed",
-        summary: "Removes the members of the highest scores, and returns them.",
+        complexity: "O(M*log(N)) with N the number of elements, and M the removed elements",
+        summary: "Removes and returns the members with the highest scores.",
         syntax: "key [count:integer]",
         handler: Handler::Write(|cx| pop(cx, End::Highest)),
         ..SORTED_SET
@@ -85,32 +86,32 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH_BARE),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "5.0.0",
-        complexity: "O(M*log(N)) with N the number of elements, and M those that are removed",
-        summary: "Removes the members of the lowest scores, and returns them.",
+        complexity: "O(M*log(N)) with N the number of elements, and M the removed elements",
+        summary: "Removes and returns the members with the lowest scores.",
         syntax: "key [count:integer]",
         handler: Handler::Write(|cx| pop(cx, End::Lowest)),
         ..SORTED_SET
     },
 ];
 
-/// Which end elements are taken from.
+/// The end from which elements are popped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Lowest,
     Highest,
 }
 
-/// How elements that were taken are shown.
+/// How popped elements are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
-    /// Members and scores in turn.
+    /// An array of members and scores in turn.
     Flat,
     /// An array of pairs.
     Pairs,
 }
 
-/// Takes elements from an end of a key's sorted set; so many, if there are. Nothing is answered where the key is not there, which is
-/// what the answer says.
+/// Pops at most `count` elements from an end of a key's sorted set, and replies with them. Returns false, and writes no reply, if the key
+/// does not exist.
 fn take<'a>(
     cx: &mut KeyedWrite<'a>,
     key: HashedKey<'a>,
@@ -133,7 +134,7 @@ fn take<'a>(
         };
         match end {
             End::Lowest => set.remove_range(0..count, show),
-            // Shown from the highest on.
+            // The reply begins with the highest score.
             End::Highest => {
                 let _ = set.view().walk(len - count..len, true, |score, member| {
                     show(score, member);
@@ -156,7 +157,7 @@ fn take<'a>(
     Ok(true)
 }
 
-/// ZPOPMIN and ZPOPMAX
+/// ZPOPMIN and ZPOPMAX.
 fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     let key = cx.key(1);
     let has_count = match cx.args.len() {
@@ -172,7 +173,7 @@ fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     Ok(Outcome::Done)
 }
 
-/// ZMPOP, and BZMPOP before it waits: the arguments from the number of keys on. Whether something was taken.
+/// ZMPOP, and BZMPOP before it blocks. The number of keys is at argument `numkeys`. Returns whether anything was popped.
 fn pop_from_one_of(cx: &mut KeyedWrite<'_>, numkeys: usize) -> Result<bool, CommandError> {
     let pops = MultiPop::parse(cx, numkeys, |cx, index| match () {
         () if cx.is_word(index, "MIN") => Ok(End::Lowest),
@@ -211,7 +212,7 @@ fn bzmpop(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(wait_for_one_of(keys, ValueType::SortedSet, deadline))
 }
 
-/// BZPOPMIN and BZPOPMAX
+/// BZPOPMIN and BZPOPMAX.
 fn wait_for_one(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     let last = cx.args.len() - 1;
     let deadline = deadline_s(cx, last)?;
@@ -220,14 +221,14 @@ fn wait_for_one(cx: &mut KeyedWrite<'_>, end: End) -> Run {
         let Some(entry) = cx.keys.peek(cx.db(), key) else { continue };
         let set = entry.collection::<SortedSet>()?;
         let rank = if end == End::Lowest { 0 } else { set.len() - 1 };
-        let (score, member) = set.get(rank).expect("a sorted set that is there has elements");
+        let (score, member) = set.get(rank).expect("a sorted set has at least one element");
         cx.reply.array(3);
         cx.reply.bulk(key.bytes);
         reply_element(&mut cx.reply, member);
         cx.reply.double(score);
         let start = cx.reply.position();
         take(cx, key, end, 1, Shown::Flat)?;
-        // It was shown above, in the shape of this command.
+        // The element is in the reply already, in the shape of this command.
         cx.reply.rewind(start);
         return Ok(Outcome::Done);
     }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of XGROUP.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "xgroup",
     arity: -2,
@@ -146,7 +147,7 @@ fn create(cx: &mut KeyedWrite<'_>) -> Run {
     let id = if id == b"$" { last_id.unwrap_or_default() } else { parse_id(id)? };
     let edited =
         cx.edit(key, Missing::Create, |stream: &mut Stream| stream.create_group(group, id, options.entries_read))?;
-    let edited = edited.expect("it is made where it is not there");
+    let edited = edited.expect("a missing key is created");
     if !edited.result {
         return Err(CommandError::text("BUSYGROUP Consumer Group name already exists"));
     }
@@ -168,7 +169,7 @@ fn set_id(cx: &mut KeyedWrite<'_>) -> Run {
     let (key, group, id) = (cx.key(2), cx.args.get(3), cx.args.get(4));
     let id = if id == b"$" { last_id } else { parse_bound(id)? };
     cx.edit(key, Missing::Skip, |stream: &mut Stream| {
-        let (log, group) = stream.group_mut(group).expect("it was found above");
+        let (log, group) = stream.group_mut(group).expect("the group was found above");
         group.last_id = id;
         group.entries_read = options.entries_read.map(|read| read.min(log.entries_added()));
     })?;

@@ -13,6 +13,7 @@ use super::{
     STREAM, no_group, reply_entries, reply_entry, reply_id,
 };
 
+/// The rows of XINFO.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "xinfo",
     arity: -2,

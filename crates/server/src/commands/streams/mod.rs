@@ -26,6 +26,7 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on entries.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "xadd",

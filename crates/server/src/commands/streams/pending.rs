@@ -16,6 +16,7 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on pending entries.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "xack",
@@ -350,7 +351,7 @@ fn claim(cx: &mut KeyedWrite<'_>) -> Run {
     let mut records: Vec<Record> = Vec::new();
     let mut changes = 0;
     let edited = cx.edit_and_reply(key, Missing::Skip, |stream: &mut Stream, reply| {
-        let (_, group) = stream.group_mut(group_name).expect("it was found above");
+        let (_, group) = stream.group_mut(group_name).expect("the group was found above");
         let moved = last_id > group.last_id;
         group.last_id = group.last_id.max(last_id);
         let (number, created) = group.consumer_or_new(consumer_name, now_ms);
@@ -371,7 +372,7 @@ fn claim(cx: &mut KeyedWrite<'_>) -> Run {
         let group = &stream.groups()[group_name];
         (created, moved, group.last_id, group.entries_read)
     })?;
-    let (created, moved, last_id, entries_read) = edited.expect("it was found above").result;
+    let (created, moved, last_id, entries_read) = edited.expect("the group was found above").result;
     if moved {
         cx.effects.changed_many(1);
         record_group(cx, key, group_name, last_id, entries_read);
@@ -444,7 +445,7 @@ fn claim_from(cx: &mut KeyedWrite<'_>) -> Run {
     let mut changes = 0;
     cx.reply.array(3);
     let edited = cx.edit_and_reply(key, Missing::Skip, |stream: &mut Stream, reply| {
-        let (_, group) = stream.group_mut(group_name).expect("it was found above");
+        let (_, group) = stream.group_mut(group_name).expect("the group was found above");
         let (number, created) = group.consumer_or_new(consumer_name, now_ms);
         group.consumer_mut(number).seen_ms = now_ms;
         // The ID to go on from comes first, and is known last.
@@ -484,7 +485,7 @@ fn claim_from(cx: &mut KeyedWrite<'_>) -> Run {
         gone.into_iter().for_each(|id| reply_id(reply, id));
         (created, stream.groups()[group_name].last_id)
     })?;
-    let (created, last_id) = edited.expect("it was found above").result;
+    let (created, last_id) = edited.expect("the group was found above").result;
     claimed(cx, key, [group_name, consumer_name], created, changes, records, last_id);
     Ok(Outcome::Done)
 }

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::session::{AwaitedKeys, Block};
 
+/// The rows of XREAD and XREADGROUP.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "xread",

@@ -13,6 +13,7 @@ use crate::{
     events::NotifyClass,
 };
 
+/// The rows of increments.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "decr",

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands that read or change a string.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "append",

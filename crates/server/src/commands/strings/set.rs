@@ -16,6 +16,7 @@ use crate::{
     events::NotifyClass,
 };
 
+/// The rows of commands that set strings.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "getex",
