@@ -179,10 +179,10 @@ fn stored_union(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> Set {
 fn stored_difference(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> Set {
     let mut result = Set::default();
     let Some((Some(first), others)) = sources.split_first() else { return result };
-    let there = || others.iter().flatten();
-    let looking_up = first.len() * (1 + there().count()) / 2;
-    let taking_out = first.len() + there().map(|set| set.len()).sum::<usize>();
-    if looking_up <= taking_out {
+    let existing = || others.iter().flatten();
+    let cost_of_lookups = first.len() * (1 + existing().count()) / 2;
+    let cost_of_removals = first.len() + existing().map(|set| set.len()).sum::<usize>();
+    if cost_of_lookups <= cost_of_removals {
         difference(sources, &mut |member| {
             result.add_element(member, limits);
             ControlFlow::Continue(())
@@ -191,7 +191,7 @@ fn stored_difference(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> Set
     }
     first.iter().for_each(|member| _ = result.add_element(member, limits));
     let mut text = itoa::Buffer::new();
-    for set in there() {
+    for set in existing() {
         set.iter().for_each(|member| _ = result.remove(member.as_bytes(&mut text)));
     }
     result

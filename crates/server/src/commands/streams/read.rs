@@ -1,4 +1,4 @@
-//! XREAD and XREADGROUP: reading from several streams what comes behind an ID, and waiting for it.
+//! XREAD and XREADGROUP: read the entries after an ID from several streams, and block for new ones.
 
 use std::time::Instant;
 
@@ -17,9 +17,9 @@ use super::{
         table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
         timeout,
     },
-    STREAM,
+    STREAM, announce_miss,
     arguments::parse_id,
-    changed_groups, error_with, looked_up, missed,
+    changed_groups, error_with, lookup,
     pending::{consumer_created, record_claim, record_group},
     reply_entries, reply_entry, reply_id,
 };
@@ -33,7 +33,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
         keys: &[streams_from(1)],
         complexity: "O(log S + N) for each stream, with S entries in it and N returned",
-        summary: "Returns the entries of several streams behind an ID each, and may wait for them.",
+        summary: "Returns the entries after an ID of each of several streams, and may block for new entries.",
         syntax: "[COUNT count:integer] [BLOCK milliseconds:integer] STREAMS (key... id...)",
         handler: Handler::Read(read),
         ..STREAM
@@ -45,7 +45,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[streams_from(4)],
         unspecified_keys: Some(visit_streams_of_group),
         complexity: "O(log S + N) for each stream, with S entries in it and N returned",
-        summary: "Returns new entries of several streams to a consumer of a group, or what that has pending, and may wait.",
+        summary: "Delivers new entries of several streams to a consumer of a group, or returns its pending entries, and may block for new entries.",
         syntax: "GROUP (group consumer) [COUNT count:integer] [BLOCK milliseconds:integer] [NOACK] STREAMS (key... id...)",
         handler: Handler::Write(read_group),
         ..STREAM
@@ -61,7 +61,7 @@ const fn streams_from(from: i16) -> KeySpec {
     }
 }
 
-/// The spec finds the first STREAMS, which may also be the name of the group or of the consumer.
+/// Visits the keys after STREAMS. The spec finds the first STREAMS, which may be the name of the group or of the consumer.
 fn visit_streams_of_group(args: Args<'_>, visit: &mut dyn FnMut(usize, KeyFlags)) {
     let mut index = 1;
     while index < args.len() {
@@ -80,23 +80,23 @@ fn visit_streams_of_group(args: Args<'_>, visit: &mut dyn FnMut(usize, KeyFlags)
     }
 }
 
-/// What stands before the streams.
+/// The options, which precede the streams, and where the streams are.
 struct Options<'a> {
-    /// 0 is no limit.
+    /// The most entries of each stream; 0 for all.
     count: usize,
-    /// Whether it may wait, and until when.
+    /// BLOCK: the deadline, if any. `None` if the command may not block.
     block: Option<Option<Instant>>,
-    /// Group and consumer.
+    /// GROUP: the names of the group and the consumer.
     group: Option<(&'a [u8], &'a [u8])>,
     no_ack: bool,
     /// The index of the first key.
     first: usize,
-    /// How many keys there are, and IDs behind them.
+    /// The number of keys, and of the IDs after them.
     streams: usize,
 }
 
 impl<'a> Options<'a> {
-    /// (Redis: `xreadCommand`)
+    /// Parses the options. (Redis: `xreadCommand`)
     fn parse<K>(cx: &Context<'a, K>, with_group: bool) -> Result<Options<'a>, CommandError> {
         let len = cx.args.len();
         let mut options = Options { count: 0, block: None, group: None, no_ack: false, first: 0, streams: 0 };
@@ -153,12 +153,12 @@ impl<'a> Options<'a> {
         cx.nth_key(nth, self.first + nth)
     }
 
-    /// The text of an ID.
+    /// The text of the `nth` stream's ID.
     fn id<K>(&self, cx: &Context<'a, K>, nth: usize) -> &'a [u8] {
         cx.args.get(self.first + self.streams + nth)
     }
 
-    /// How it ends where no stream has anything: by waiting, or by saying so.
+    /// Ends the command if no stream has entries: it blocks or replies with null. `args` replaces the arguments while it waits.
     fn nothing<K>(&self, cx: &mut Context<'a, K>, args: Option<Vec<Vec<u8>>>) -> Run {
         let Some(deadline) = self.block else {
             cx.reply.null_array();
@@ -171,7 +171,7 @@ impl<'a> Options<'a> {
     }
 }
 
-/// The header of the answer once there is something to answer: a map from keys to entries, which RESP2 has as pairs.
+/// The reply: a map from keys to entries, which is an array of pairs in RESP2. It is not begun before the first key.
 struct Answer {
     mark: Option<ochre_resp::LaterMark>,
     len: usize,
@@ -189,7 +189,7 @@ impl Answer {
         reply.bulk(key);
     }
 
-    /// Whether anything was answered.
+    /// Ends the reply. Returns whether it was begun.
     fn end(self, reply: &mut ReplyWriter<'_>) -> bool {
         let Some(mark) = self.mark else { return false };
         if reply.protocol() == ochre_resp::Protocol::Resp3 {
@@ -236,7 +236,7 @@ fn read(cx: &mut KeyedRead<'_>) -> Run {
     if answer.end(&mut cx.reply) {
         return Ok(Outcome::Done);
     }
-    // To wait for what comes behind the present end, that has to be named.
+    // While the command waits, `$` stands for the last ID of now, so that ID replaces it.
     let absolute = |cx: &KeyedRead<'_>| {
         let ids = options.first + options.streams;
         let words = cx.args.iter().enumerate();
@@ -253,15 +253,15 @@ fn read(cx: &mut KeyedRead<'_>) -> Run {
 
 fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
     let options = Options::parse(cx, true)?;
-    let (group_name, consumer_name) = options.group.expect("it is refused without a group");
+    let (group_name, consumer_name) = options.group.expect("parse refuses the command without a group");
     let mut after: SmallVec<[StreamId; 8]> = SmallVec::new();
     for nth in 0..options.streams {
         let key = options.key(cx, nth);
-        let stream = looked_up(cx, key)?;
+        let stream = lookup(cx, key)?;
         let is_missing = stream.is_none();
         if !stream.is_some_and(|stream| stream.groups().contains_key(group_name)) {
             if is_missing {
-                missed(cx, key);
+                announce_miss(cx, key);
             }
             return Err(error_with(
                 "NOGROUP No such key '",
@@ -286,7 +286,7 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
                      return an empty result set.",
                 ));
             }
-            // As in Redis, the greatest ID means the same.
+            // As in Redis, the greatest ID means the same as `>`.
             b">" => StreamId::MAX,
             text => parse_id(text)?,
         });
@@ -302,7 +302,7 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
             group.consumer_mut(consumer).seen_ms = now_ms;
             let mut served = Served { created, ..Served::default() };
             let Some(start) = after.next() else {
-                // What nobody of the group was given yet.
+                // New entries, which were delivered to no consumer of the group.
                 if log.is_empty() || log.last_entry_id() <= group.last_id {
                     return Some(served);
                 }
@@ -330,7 +330,7 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
                 served.moved_to = Some((group.last_id, group.entries_read));
                 return Some(served);
             };
-            // What it was given, and has not acknowledged.
+            // The consumer's pending entries.
             answer.begin(reply, key.bytes);
             let mark = reply.array_later();
             let mut len = 0;
@@ -374,13 +374,13 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
     options.nothing(cx, None)
 }
 
-/// What was done for one stream of XREADGROUP.
+/// What XREADGROUP did for one stream.
 #[derive(Default)]
 struct Served {
-    /// Whether the consumer was made.
+    /// Whether the consumer was created.
     created: bool,
-    /// Where the group is now, where it was moved on, and how many entries it has read.
+    /// The group's new last ID and number of read entries, if it advanced.
     moved_to: Option<(StreamId, Option<i64>)>,
-    /// What is pending now, for the journal.
+    /// The new pending entries, for the journal.
     delivered: Vec<(StreamId, Delivery)>,
 }
