@@ -1,4 +1,4 @@
-//! CLUSTER and the commands for clients of a cluster. Ochre has no cluster mode, and replies like a Redis without it.
+//! CLUSTER and the commands for clients of a cluster. Ochre has no cluster mode, and replies like a Redis without cluster mode.
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -145,7 +145,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: QUERY,
                 tips: NONDETERMINISTIC,
                 since: "3.0.0",
-                complexity: "O(N) with N keys asked for",
+                complexity: "O(N) with N requested keys",
                 summary: "Returns keys in a slot.",
                 syntax: "slot:integer count:integer",
                 ..CLUSTER

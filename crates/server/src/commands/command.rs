@@ -134,13 +134,13 @@ fn info(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn docs(cx: &mut SessionOnly<'_>) -> Run {
-    let asked: Vec<&Command> = if cx.args.len() == 2 {
+    let chosen: Vec<&Command> = if cx.args.len() == 2 {
         table().commands().iter().collect()
     } else {
         cx.args.slice(2..).iter().filter_map(named).collect()
     };
-    cx.reply.map(asked.len());
-    asked.iter().for_each(|command| write_docs(&mut cx.reply, command));
+    cx.reply.map(chosen.len());
+    chosen.iter().for_each(|command| write_docs(&mut cx.reply, command));
     Ok(Outcome::Done)
 }
 

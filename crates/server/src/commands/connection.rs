@@ -165,11 +165,11 @@ fn hello(cx: &mut SessionOnly<'_>) -> Run {
     let mut name = None;
     let mut index = 2;
     while let Some(option) = cx.args.try_get(index) {
-        let more = cx.args.len() - index - 1;
-        if cx.is_word(index, "AUTH") && more >= 2 {
+        let remaining = cx.args.len() - index - 1;
+        if cx.is_word(index, "AUTH") && remaining >= 2 {
             credentials = Some((cx.args.get(index + 1), cx.args.get(index + 2)));
             index += 3;
-        } else if cx.is_word(index, "SETNAME") && more >= 1 {
+        } else if cx.is_word(index, "SETNAME") && remaining >= 1 {
             let given = cx.args.get(index + 1);
             name_is_valid(given)?;
             name = Some(given);

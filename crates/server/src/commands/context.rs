@@ -1,5 +1,5 @@
-//! What a handler is given: its arguments, the right to its keys that its row asks for, the reply, its session, and its effects, by which
-//! it says what it did.
+//! What a handler is given: its arguments, the right to its keys that its row asks for, the reply, the session, and the effects, to which it
+//! adds what it does.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ pub struct Context<'a, K> {
     pub core: &'a Core,
     /// Milliseconds since 1970. The clock is read once, after locking, and stands still during an EXEC or a script.
     pub now_ms: i64,
-    /// What the handler says it did.
+    /// What the handler did, as it reports.
     pub effects: Effects<'a>,
     /// The locked keys: the index among the arguments and the hash, ordered by index.
     pub hashed: &'a [(u32, u64)],
@@ -217,7 +217,7 @@ impl<'a> KeyedRead<'a> {
             return self.lookup_untouched(key);
         }
         let found = self.keys.get(self.session.database, key);
-        self.looked_up(key, found)
+        self.count_lookup(key, found)
     }
 
     /// Whether a walk over the key's whole value takes too long under the locks of a batch.
@@ -230,7 +230,7 @@ impl<'a> KeyedRead<'a> {
     #[inline]
     pub fn lookup_untouched(&mut self, key: HashedKey<'a>) -> Option<EntryRef<'a>> {
         let found = self.keys.peek(self.session.database, key);
-        self.looked_up(key, found)
+        self.count_lookup(key, found)
     }
 
     /// Whether a walk over `steps` elements takes too long under the locks of a batch.
@@ -265,7 +265,7 @@ impl<'a> KeyedRead<'a> {
     }
 
     #[inline]
-    fn looked_up(&mut self, key: HashedKey<'a>, found: Option<EntryRef<'a>>) -> Option<EntryRef<'a>> {
+    fn count_lookup(&mut self, key: HashedKey<'a>, found: Option<EntryRef<'a>>) -> Option<EntryRef<'a>> {
         self.core.counters.lookup(found.is_some());
         if found.is_none() {
             self.announce(key, NotifyClass::KEY_MISS, "keymiss");
@@ -289,7 +289,7 @@ impl<'a> KeyedWrite<'a> {
         self.edit_and_reply(key, missing, |collection, _| change(collection))
     }
 
-    /// As [`Context::edit`], for an edit that replies with the elements while it has them: `change` is given the reply too.
+    /// As [`Context::edit`], for an edit that replies with elements of the collection: `change` is given the reply too.
     #[inline]
     pub fn edit_and_reply<C: Collection, R>(
         &mut self,
@@ -306,15 +306,16 @@ impl<'a> KeyedWrite<'a> {
         Ok(edited)
     }
 
-    /// Looks up a key as a command that reads does: counts as an access and as a hit or a miss, and announces a miss. Returns whether the
-    /// key exists.
-    pub fn count_lookup(&mut self, key: HashedKey<'a>) -> bool {
-        let exists = self.keys.get(self.session.database, key).is_some();
-        self.core.counters.lookup(exists);
-        if !exists {
-            self.announce(key, NotifyClass::KEY_MISS, "keymiss");
+    /// The entry of a key, for a command that reads this key although it writes another one. The lookup counts as an access and as a hit or
+    /// a miss; a miss is announced to subscribers.
+    pub fn lookup(&mut self, key: HashedKey<'a>) -> Option<EntryRef<'_>> {
+        let database = self.session.database;
+        let found = self.keys.get(database, key);
+        self.core.counters.lookup(found.is_some());
+        if found.is_none() && self.core.announced().intersects(NotifyClass::KEY_MISS) {
+            self.effects.announce(database, key, NotifyClass::KEY_MISS, "keymiss");
         }
-        exists
+        found
     }
 
     /// Announces that an edit changed a key, as [`Context::changed`] does, and `del` if the edit removed the key.
@@ -370,5 +371,49 @@ impl<'a> KeyedWrite<'a> {
                 true
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// Finds the calls of `edit` whose receiver is not the context. White space does not matter.
+    fn direct_edits(source: &str) -> Vec<String> {
+        let source: String = source.split_whitespace().collect();
+        let calls = source.match_indices(".edit").filter(|(at, call)| {
+            let after = &source[at + call.len()..];
+            after.starts_with(['(', ':'])
+        });
+        let receivers = calls.map(|(at, _)| {
+            let before = &source[..at];
+            let start = before.rfind(|letter: char| !letter.is_alphanumeric() && !"_.".contains(letter));
+            &before[start.map_or(0, |start| start + 1)..]
+        });
+        receivers.filter(|receiver| *receiver != "cx").map(str::to_owned).collect()
+    }
+
+    fn check(folder: &Path) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                check(&path);
+            } else if !path.ends_with("commands/context.rs") {
+                let source = fs::read_to_string(&path).unwrap();
+                let direct = direct_edits(&source);
+                assert!(direct.is_empty(), "{}: {direct:?} edits past the context", path.display());
+                assert!(!source.contains("Writer::edit"), "{}: edits past the context", path.display());
+            }
+        }
+    }
+
+    /// An edit that a handler makes with the right itself would not announce a key that it creates, and the effects of such edits would be
+    /// hard to find. So all edits go through [`super::Context`].
+    #[test]
+    fn handlers_edit_through_their_context() {
+        assert_eq!(direct_edits("let edited = cx.keys\n .edit::<List, _>(db, key, |list| cx.edit(..));"), ["cx.keys"]);
+        assert_eq!(direct_edits("keys.edit(database, key)"), ["keys"]);
+        assert_eq!(direct_edits("cx.edited(key); cx.edit_and_reply(key); cx.edit(key)"), [""; 0]);
+        check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands"));
     }
 }

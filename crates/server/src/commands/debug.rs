@@ -114,10 +114,10 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
 
 /// Refuses an unknown subcommand, or one with the wrong number of arguments.
 fn unknown(cx: &mut SessionOnly<'_>) -> Run {
-    Err(no_such_form(cx))
+    Err(too_many_arguments(cx))
 }
 
-fn no_such_form<K>(cx: &Context<'_, K>) -> CommandError {
+fn too_many_arguments<K>(cx: &Context<'_, K>) -> CommandError {
     let name = cx.args.get(1);
     let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
     CommandError::composed(format!(
@@ -368,7 +368,7 @@ fn digest_value(cx: &mut KeyedRead<'_>) -> Run {
 /// that exist stay as they are.
 fn populate(cx: &mut Whole<'_>) -> Run {
     if cx.args.len() > 5 {
-        return Err(no_such_form(cx));
+        return Err(too_many_arguments(cx));
     }
     let count = count_to_pop(cx, 2)?;
     let prefix = String::from_utf8_lossy(cx.args.try_get(3).unwrap_or(b"key")).into_owned();

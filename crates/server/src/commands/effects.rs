@@ -1,4 +1,4 @@
-//! What a handler says it did. `request/effects.rs` publishes it.
+//! What a handler did, as it reports. `request/effects.rs` publishes it.
 
 use ochre_keyspace::HashedKey;
 use smallvec::SmallVec;
@@ -61,7 +61,7 @@ impl<'a> Effects<'a> {
         self.changes += changes;
     }
 
-    /// Says that a database was emptied or swapped: FLUSHALL, SWAPDB.
+    /// Adds that a database was emptied or swapped: FLUSHALL, SWAPDB.
     pub fn replaced(&mut self, database: usize) {
         self.replaced.push(database);
     }

@@ -5,7 +5,7 @@ use ochre_resp::ReplyWriter;
 
 use super::{CommandError, context::KeyedRead, numbers::negatable};
 
-/// Replies with an element: a list's element, a field's name or value, a member. It is a bulk string, whatever its form in memory.
+/// Replies with an element: a list's element, a field's name or value, a member. The reply is a bulk string, even if the element is stored as an integer.
 #[inline]
 pub fn reply_element(reply: &mut ReplyWriter<'_>, element: Element<'_>) {
     match element {

@@ -442,7 +442,7 @@ impl Search {
         let searches = matches!(form, Form::Search | Form::SearchAndStore);
         let may_store = matches!(form, Form::Radius(_, true));
         while index < cx.args.len() {
-            let behind = cx.args.len() - index - 1;
+            let remaining = cx.args.len() - index - 1;
             let is = |word| cx.is_word(index, word);
             match () {
                 () if is("WITHDIST") => search.with_distance = true,
@@ -451,34 +451,34 @@ impl Search {
                 () if is("ANY") => search.any = true,
                 () if is("ASC") => search.order = Some(Order::Ascending),
                 () if is("DESC") => search.order = Some(Order::Descending),
-                () if is("COUNT") && behind >= 1 => {
+                () if is("COUNT") && remaining >= 1 => {
                     search.count = match usize::try_from(cx.integer(index + 1)?) {
                         Ok(count @ 1..) => count,
                         _ => return Err(CommandError::text("ERR COUNT must be > 0")),
                     };
                     index += 1;
                 }
-                () if may_store && behind >= 1 && (is("STORE") || is("STOREDIST")) => {
+                () if may_store && remaining >= 1 && (is("STORE") || is("STOREDIST")) => {
                     search.stores_distances = is("STOREDIST");
                     search.destination = Some(index + 1);
                     index += 1;
                 }
-                () if searches && !from_place && !by_polygon && behind >= 1 && is("FROMMEMBER") => {
+                () if searches && !from_place && !by_polygon && remaining >= 1 && is("FROMMEMBER") => {
                     middle = member_at(index + 1)?;
                     from_member = true;
                     index += 1;
                 }
-                () if searches && !from_member && !by_polygon && behind >= 2 && is("FROMLONLAT") => {
+                () if searches && !from_member && !by_polygon && remaining >= 2 && is("FROMLONLAT") => {
                     middle = Some(place_at(cx, index + 1)?);
                     from_place = true;
                     index += 2;
                 }
-                () if searches && !by_box && !by_polygon && behind >= 2 && is("BYRADIUS") => {
+                () if searches && !by_box && !by_polygon && remaining >= 2 && is("BYRADIUS") => {
                     let (radius, unit) = radius_at(cx, index + 1)?;
                     (size, search.unit, by_radius) = (Some(Size::Radius(radius)), unit, true);
                     index += 2;
                 }
-                () if searches && !by_radius && !by_polygon && behind >= 3 && is("BYBOX") => {
+                () if searches && !by_radius && !by_polygon && remaining >= 3 && is("BYBOX") => {
                     let (width, height, unit) = box_at(cx, index + 1)?;
                     (size, search.unit, by_box) = (Some(Size::Box(width, height)), unit, true);
                     index += 3;
@@ -486,7 +486,7 @@ impl Search {
                 // BYPOLYGON is of Valkey 9. A polygon needs no center.
                 () if searches
                     && !(by_radius || by_box || from_member || from_place)
-                    && behind >= 2
+                    && remaining >= 2
                     && is("BYPOLYGON") =>
                 {
                     let corners = corners_at(cx, index + 1)?;

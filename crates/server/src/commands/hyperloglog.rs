@@ -149,19 +149,13 @@ fn pfadd(cx: &mut KeyedWrite<'_>) -> Run {
 
 /// Merges the HyperLogLogs of the request's keys into `registers`. A missing key is an empty HyperLogLog. Returns whether any is dense.
 fn merge_keys(cx: &mut KeyedWrite<'_>, registers: &mut Registers) -> Result<bool, CommandError> {
-    let database = cx.db();
     let mut any_is_dense = false;
     for index in 1..cx.args.len() {
         let key = cx.key(index);
-        let found = cx.keys.get(database, key);
-        cx.core.counters.lookup(found.is_some());
-        match found {
-            Some(entry) => {
-                let other = hyperloglog_of(entry)?;
-                any_is_dense |= other.is_dense();
-                registers.merge(other)?;
-            }
-            None => cx.announce(key, NotifyClass::KEY_MISS, "keymiss"),
+        if let Some(entry) = cx.lookup(key) {
+            let other = hyperloglog_of(entry)?;
+            any_is_dense |= other.is_dense();
+            registers.merge(other)?;
         }
     }
     Ok(any_is_dense)
@@ -175,10 +169,7 @@ fn pfcount(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let (key, database) = (cx.key(1), cx.db());
-    let found = cx.keys.get(database, key);
-    cx.core.counters.lookup(found.is_some());
-    let Some(entry) = found else {
-        cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
+    let Some(entry) = cx.lookup(key) else {
         cx.reply.integer(0);
         return Ok(Outcome::Done);
     };

@@ -158,26 +158,26 @@ pub fn announce_set<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, before: Opt
 }
 
 fn exists(cx: &mut KeyedRead<'_>) -> Run {
-    let mut there = 0;
+    let mut existing = 0;
     for index in 1..cx.args.len() {
         let key = cx.nth_key(index - 1, index);
-        there += i64::from(cx.lookup_untouched(key).is_some());
+        existing += i64::from(cx.lookup_untouched(key).is_some());
     }
-    cx.reply.integer(there);
+    cx.reply.integer(existing);
     Ok(Outcome::Done)
 }
 
 fn touch(cx: &mut KeyedRead<'_>) -> Run {
-    let (database, mut there) = (cx.db(), 0);
+    let (database, mut existing) = (cx.db(), 0);
     for index in 1..cx.args.len() {
         let key = cx.nth_key(index - 1, index);
         if cx.lookup_untouched(key).is_some() {
             // TOUCH is an access even under CLIENT NO-TOUCH.
             cx.keys.get(database, key);
-            there += 1;
+            existing += 1;
         }
     }
-    cx.reply.integer(there);
+    cx.reply.integer(existing);
     Ok(Outcome::Done)
 }
 

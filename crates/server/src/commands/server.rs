@@ -151,8 +151,8 @@ fn swapdb(cx: &mut Whole<'_>) -> Run {
         number.ok_or_else(|| CommandError::composed(format!("ERR invalid {which} DB index")))
     };
     let (first, second) = (index(1, "first")?, index(2, "second")?);
-    let known = |index: i32| usize::try_from(index).ok().filter(|&index| index < databases);
-    let (Some(first), Some(second)) = (known(first), known(second)) else {
+    let in_range = |index: i32| usize::try_from(index).ok().filter(|&index| index < databases);
+    let (Some(first), Some(second)) = (in_range(first), in_range(second)) else {
         return Err(CommandError::text("ERR DB index is out of range"));
     };
     if first != second {

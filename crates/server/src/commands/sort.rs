@@ -115,23 +115,23 @@ impl<'a> Request<'a> {
         let mut index = 2;
         while index < args.len() {
             let is = |word: &str| args.get(index).eq_ignore_ascii_case(word.as_bytes());
-            let left = args.len() - index - 1;
+            let remaining = args.len() - index - 1;
             if is("ASC") {
                 request.is_descending = false;
             } else if is("DESC") {
                 request.is_descending = true;
             } else if is("ALPHA") {
                 request.is_alpha = true;
-            } else if is("LIMIT") && left >= 2 {
+            } else if is("LIMIT") && remaining >= 2 {
                 (request.offset, request.count) = (integer(index + 1)?, integer(index + 2)?);
                 index += 2;
-            } else if is("STORE") && may_store && left >= 1 {
+            } else if is("STORE") && may_store && remaining >= 1 {
                 request.store = Some(index + 1);
                 index += 1;
-            } else if is("BY") && left >= 1 {
+            } else if is("BY") && remaining >= 1 {
                 request.by = Some(Pattern::new(args.get(index + 1)));
                 index += 1;
-            } else if is("GET") && left >= 1 {
+            } else if is("GET") && remaining >= 1 {
                 request.get.push(Pattern::new(args.get(index + 1)));
                 index += 1;
             } else {
@@ -384,8 +384,7 @@ fn compare_texts(left: Element<'_>, right: Element<'_>) -> Ordering {
 fn sort(cx: &mut KeyedWrite<'_>, may_store: bool) -> Run {
     let request = Request::parse(cx.args, may_store)?;
     let (key, database, limits) = (cx.key(1), cx.db(), lists::limits(cx));
-    cx.count_lookup(key);
-    let value_type = cx.keys.peek(database, key).map(EntryRef::value_type);
+    let value_type = cx.lookup(key).map(EntryRef::value_type);
     if value_type == Some(ValueType::SortedSet) {
         // Redis converts the sorted set to a skiplist, whatever its size, and OBJECT ENCODING shows it.
         let no_listpack = SortedSetLimits { entries_max: 0, member_len_max: 0 };

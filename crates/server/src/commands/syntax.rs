@@ -32,17 +32,25 @@ pub struct Argument {
 }
 
 /// What an argument is, in Redis's names.
-#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArgumentKind {
+    /// Any text.
     String,
+    /// A 64-bit integer.
     Integer,
+    /// A floating point number.
     Double,
+    /// The name of a key.
     Key,
+    /// A glob pattern.
     Pattern,
+    /// A time since 1970, in the unit that its name says.
     UnixTime,
+    /// A token without a value.
     PureToken,
+    /// One of several arguments.
     OneOf(Vec<Argument>),
+    /// Several arguments, in this order.
     Block(Vec<Argument>),
 }
 

@@ -205,29 +205,49 @@ bitflags! {
     /// The ACL categories of a command.
     ///
     /// Redis: "ACL", "Command categories".
-    #[allow(missing_docs)]
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Category: u32 {
+        /// Commands on keys of any type, or on whole databases.
         const KEYSPACE = 1;
+        /// Commands that read from keys.
         const READ = 1 << 1;
+        /// Commands that write to keys.
         const WRITE = 1 << 2;
+        /// Commands on sets.
         const SET = 1 << 3;
+        /// Commands on sorted sets.
         const SORTEDSET = 1 << 4;
+        /// Commands on lists.
         const LIST = 1 << 5;
+        /// Commands on hashes.
         const HASH = 1 << 6;
+        /// Commands on strings.
         const STRING = 1 << 7;
+        /// Commands on bitmaps.
         const BITMAP = 1 << 8;
+        /// Commands on HyperLogLogs.
         const HYPERLOGLOG = 1 << 9;
+        /// Commands on geo indexes.
         const GEO = 1 << 10;
+        /// Commands on streams.
         const STREAM = 1 << 11;
+        /// Commands of publish and subscribe.
         const PUBSUB = 1 << 12;
+        /// Commands for administrators.
         const ADMIN = 1 << 13;
+        /// Commands that take constant or logarithmic time.
         const FAST = 1 << 14;
+        /// Commands that are not fast.
         const SLOW = 1 << 15;
+        /// Commands that may block the client.
         const BLOCKING = 1 << 16;
+        /// Commands that can harm the server or its data.
         const DANGEROUS = 1 << 17;
+        /// Commands about the connection.
         const CONNECTION = 1 << 18;
+        /// Commands of transactions.
         const TRANSACTION = 1 << 19;
+        /// Commands about scripts.
         const SCRIPTING = 1 << 20;
     }
 }
@@ -268,19 +288,29 @@ bitflags! {
     /// What a command does with the keys of one key spec.
     ///
     /// Redis: "Command key specifications", "Key specification flags".
-    #[allow(missing_docs)]
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct KeyFlags: u16 {
+        /// Reads the value.
         const RO = 1;
+        /// Changes the value, and depends on the old one.
         const RW = 1 << 1;
+        /// Overwrites the value, whatever it was.
         const OW = 1 << 2;
+        /// Deletes the key.
         const RM = 1 << 3;
+        /// Returns data of the value, or copies it.
         const ACCESS = 1 << 4;
+        /// Changes data of the value, other than by inserting or deleting.
         const UPDATE = 1 << 5;
+        /// Adds data to the value.
         const INSERT = 1 << 6;
+        /// Deletes data of the value.
         const DELETE = 1 << 7;
+        /// The argument is not a key, but a cluster routes it like one.
         const NOT_KEY = 1 << 8;
+        /// The spec may not find all keys.
         const INCOMPLETE = 1 << 9;
+        /// The flags depend on other arguments.
         const VARIABLE_FLAGS = 1 << 10;
     }
 }
@@ -374,24 +404,39 @@ impl KeySpec {
 }
 
 /// The group of a command, as COMMAND DOCS shows it.
-#[allow(missing_docs)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Group {
+    /// Commands on keys of any type.
     Generic,
+    /// Commands on strings.
     String,
+    /// Commands on lists.
     List,
+    /// Commands on sets.
     Set,
+    /// Commands on sorted sets.
     SortedSet,
+    /// Commands on hashes.
     Hash,
+    /// Commands of publish and subscribe.
     PubSub,
+    /// Commands of transactions.
     Transactions,
+    /// Commands about the connection.
     Connection,
+    /// Commands on the server.
     Server,
+    /// Commands about scripts.
     Scripting,
+    /// Commands on HyperLogLogs.
     HyperLogLog,
+    /// Commands about the cluster.
     Cluster,
+    /// Commands on geo indexes.
     Geo,
+    /// Commands on streams.
     Stream,
+    /// Commands on bitmaps.
     Bitmap,
 }
 

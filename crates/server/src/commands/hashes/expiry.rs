@@ -477,28 +477,28 @@ impl HashSetEx {
         const EXPIRY_TWICE: CommandError =
             CommandError::text("ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified");
         const FIELDS_TWICE: CommandError = CommandError::text("ERR Only one of FXX or FNX arguments can be specified");
-        let mut asked = HashSetEx { key_exists: None, fields_exist: None, expiry: None, fields: 0..0 };
+        let mut options = HashSetEx { key_exists: None, fields_exist: None, expiry: None, fields: 0..0 };
         let mut index = 2;
         while index < cx.args.len() {
             let word = cx.args.get(index).to_ascii_uppercase();
             match word.as_slice() {
                 b"FIELDS" => {
-                    asked.fields = Self::parse_fields(cx, index)?;
-                    return Ok(asked);
+                    options.fields = Self::parse_fields(cx, index)?;
+                    return Ok(options);
                 }
                 b"FNX" | b"FXX" => {
-                    let before = asked.fields_exist.replace(word == b"FXX");
+                    let before = options.fields_exist.replace(word == b"FXX");
                     before.map_or(Ok(()), |_| Err(FIELDS_TWICE))?;
                 }
                 b"NX" | b"XX" => {
-                    let before = asked.key_exists.replace(word == b"XX");
+                    let before = options.key_exists.replace(word == b"XX");
                     before.map_or(Ok(()), |_| Err(CommandError::SYNTAX))?;
                 }
-                b"EX" | b"PX" | b"EXAT" | b"PXAT" | b"KEEPTTL" if asked.expiry.is_some() => return Err(EXPIRY_TWICE),
-                b"KEEPTTL" => asked.expiry = Some(Change::Keep),
+                b"EX" | b"PX" | b"EXAT" | b"PXAT" | b"KEEPTTL" if options.expiry.is_some() => return Err(EXPIRY_TWICE),
+                b"KEEPTTL" => options.expiry = Some(Change::Keep),
                 _ => {
                     let unknown = || CommandError::repeating("ERR unknown argument: ", cx.args.get(index), "");
-                    asked.expiry = Some(Change::At(parse_expiry_option(cx, index).ok_or_else(unknown)??));
+                    options.expiry = Some(Change::At(parse_expiry_option(cx, index).ok_or_else(unknown)??));
                     index += 1;
                 }
             }
@@ -520,35 +520,35 @@ impl HashSetEx {
 }
 
 fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
-    let asked = HashSetEx::parse(cx)?;
+    let options = HashSetEx::parse(cx)?;
     let (key, args, limits) = (cx.key(1), cx.args, limits(cx));
-    let names = || asked.fields.clone().step_by(2);
+    let names = || options.fields.clone().step_by(2);
     let hash = hash_to_write(cx, key)?;
     let exists = hash.is_some();
     let has = |index: usize| hash.is_some_and(|hash| hash.contains(args.get(index)));
-    let holds = asked.key_exists.is_none_or(|wanted| wanted == exists)
-        && asked.fields_exist.is_none_or(|wanted| names().all(|index| has(index) == wanted));
+    let holds = options.key_exists.is_none_or(|wanted| wanted == exists)
+        && options.fields_exist.is_none_or(|wanted| names().all(|index| has(index) == wanted));
     if !holds {
         cx.reply.integer(0);
         return Ok(Outcome::Done);
     }
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        hash.prepare(asked.fields.len() / 2, &limits);
-        if let Some(Change::At(_)) = asked.expiry {
+        hash.prepare(options.fields.len() / 2, &limits);
+        if let Some(Change::At(_)) = options.expiry {
             hash.let_expire();
         }
         for index in names() {
             let (field, value) = (args.get(index), args.get(index + 1));
-            hash.set(field, value, matches!(asked.expiry, Some(Change::Keep)), &limits);
-            if let Some(Change::At(at_ms)) = asked.expiry {
+            hash.set(field, value, matches!(options.expiry, Some(Change::Keep)), &limits);
+            if let Some(Change::At(at_ms)) = options.expiry {
                 change_expiry(hash, field, at_ms, Condition::Always, limits.now_ms);
             }
         }
     })?;
     let edited = edited.expect("a missing key is created");
-    let fields = asked.fields.len() / 2;
+    let fields = options.fields.len() / 2;
     cx.reply.integer(1);
-    let Some(Change::At(at_ms)) = asked.expiry else {
+    let Some(Change::At(at_ms)) = options.expiry else {
         cx.edited(key, NotifyClass::HASH, "hset", &edited);
         cx.effects.changed_many(fields as u64 - 1);
         return Ok(Outcome::Done);
@@ -571,7 +571,7 @@ fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
         }
         let mut words = record("HSETEX", key, [&b"PXAT"[..]]);
         words.extend([at_ms.to_string().into_bytes().into(), b"FIELDS".into(), fields.to_string().into_bytes().into()]);
-        words.extend(asked.fields.clone().map(|index| Cow::Borrowed(args.get(index))));
+        words.extend(options.fields.clone().map(|index| Cow::Borrowed(args.get(index))));
         words
     });
     Ok(Outcome::Done)

@@ -286,8 +286,8 @@ fn hmget(cx: &mut KeyedRead<'_>) -> Run {
 
 fn hexists(cx: &mut KeyedRead<'_>) -> Run {
     let (key, field) = (cx.key(1), cx.args.get(2));
-    let there = hash_of(cx, key)?.is_some_and(|hash| hash.contains(field));
-    cx.reply.integer(there.into());
+    let exists = hash_of(cx, key)?.is_some_and(|hash| hash.contains(field));
+    cx.reply.integer(exists.into());
     Ok(Outcome::Done)
 }
 

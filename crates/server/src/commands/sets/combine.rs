@@ -229,11 +229,8 @@ fn store_combined(
     let keys = 2..cx.args.len();
     for index in keys.clone() {
         let key = cx.key(index);
-        let found = cx.keys.get(database, key);
-        cx.core.counters.lookup(found.is_some());
-        match found {
-            Some(entry) => _ = entry.collection::<Set>()?,
-            None => cx.announce(key, NotifyClass::KEY_MISS, "keymiss"),
+        if let Some(entry) = cx.lookup(key) {
+            entry.collection::<Set>()?;
         }
     }
     let sources: Result<Sources<'_>, CommandError> = keys

@@ -13,14 +13,11 @@ use ochre_datatypes::{
 use ochre_keyspace::EntryRef;
 
 use super::{Elements, SORTED_SET, counted_keys, limits, member_bytes, store_result};
-use crate::{
-    commands::{
-        CommandError, CommandSpec, Flags, Handler,
-        context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
-        numbers::not_negative,
-        table::{KeyFlags, KeySpec},
-    },
-    events::NotifyClass,
+use crate::commands::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+    numbers::not_negative,
+    table::{KeyFlags, KeySpec},
 };
 
 /// The rows of commands that combine sorted sets.
@@ -253,14 +250,14 @@ impl Options {
         let mut options = Options { weights: vec![1.0; keys], aggregate: Aggregate::Sum, with_scores: false, limit: 0 };
         let combines_scores = operation != Operation::Difference && allowed != Allowed::Limit;
         while index < cx.args.len() {
-            let behind = cx.args.len() - index - 1;
-            if combines_scores && behind >= keys && cx.is_word(index, "WEIGHTS") {
+            let remaining = cx.args.len() - index - 1;
+            if combines_scores && remaining >= keys && cx.is_word(index, "WEIGHTS") {
                 for weight in &mut options.weights {
                     index += 1;
                     *weight =
                         parse_f64(cx.args.get(index)).ok_or(CommandError::text("ERR weight value is not a float"))?;
                 }
-            } else if combines_scores && behind >= 1 && cx.is_word(index, "AGGREGATE") {
+            } else if combines_scores && remaining >= 1 && cx.is_word(index, "AGGREGATE") {
                 index += 1;
                 options.aggregate = match () {
                     () if cx.is_word(index, "SUM") => Aggregate::Sum,
@@ -270,7 +267,7 @@ impl Options {
                 };
             } else if allowed == Allowed::WithScores && cx.is_word(index, "WITHSCORES") {
                 options.with_scores = true;
-            } else if allowed == Allowed::Limit && behind >= 1 && cx.is_word(index, "LIMIT") {
+            } else if allowed == Allowed::Limit && remaining >= 1 && cx.is_word(index, "LIMIT") {
                 index += 1;
                 options.limit = not_negative(cx, index, "ERR LIMIT can't be negative")?;
             } else {
@@ -409,12 +406,7 @@ fn combine_and_store(cx: &mut KeyedWrite<'_>, operation: Operation, event: &'sta
     let (first, database) = (3, cx.db());
     for index in first..first + keys {
         let key = cx.key(index);
-        let found = cx.keys.get(database, key);
-        cx.core.counters.lookup(found.is_some());
-        let is_there = Source::of(found).map(|source| !matches!(source, Source::Missing))?;
-        if !is_there {
-            cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
-        }
+        Source::of(cx.lookup(key))?;
     }
     let options = Options::parse(cx, first + keys, keys, operation, Allowed::Neither)?;
     let limits = limits(cx.core);

@@ -219,8 +219,7 @@ pub fn source<'s, 'a>(
     cx: &'s mut KeyedWrite<'a>,
     key: HashedKey<'a>,
 ) -> Result<Option<SortedSetView<'s>>, CommandError> {
-    cx.count_lookup(key);
-    match cx.keys.peek(cx.db(), key) {
+    match cx.lookup(key) {
         Some(entry) => Ok(Some(entry.collection::<SortedSet>()?)),
         None => Ok(None),
     }

@@ -68,21 +68,21 @@ impl AddOrTrim {
         let mut index = 2;
         while index < len {
             let word = cx.args.get(index);
-            let more = len - 1 - index;
+            let remaining = len - 1 - index;
             if is_add && word == b"*" {
                 id = Some(NewId::Auto);
                 break;
             }
             let is_length = cx.is_word(index, "MAXLEN");
-            if more > 0 && (is_length || cx.is_word(index, "MINID")) {
+            if remaining > 0 && (is_length || cx.is_word(index, "MINID")) {
                 if to.is_some() {
                     return Err(CommandError::text(
                         "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
                     ));
                 }
                 index += 1;
-                approximate = more >= 2 && cx.args.get(index) == b"~";
-                if more >= 2 && matches!(cx.args.get(index), b"~" | b"=") {
+                approximate = remaining >= 2 && cx.args.get(index) == b"~";
+                if remaining >= 2 && matches!(cx.args.get(index), b"~" | b"=") {
                     index += 1;
                 }
                 to = Some(if is_length {
@@ -94,7 +94,7 @@ impl AddOrTrim {
                 } else {
                     TrimTo::From(parse_id(cx.args.get(index))?)
                 });
-            } else if more > 0 && cx.is_word(index, "LIMIT") {
+            } else if remaining > 0 && cx.is_word(index, "LIMIT") {
                 index += 1;
                 let given = cx.integer(index)?;
                 limit =

@@ -177,18 +177,11 @@ fn no_group(key: &[u8], group: &[u8]) -> CommandError {
 }
 
 /// The stream of a key that the command will write to, looked up as by a command that reads: it counts as a hit or a miss.
-fn lookup<'k>(cx: &'k mut KeyedWrite<'_>, key: HashedKey<'_>) -> Result<Option<&'k Stream>, CommandError> {
-    let found = cx.keys.get(cx.session.database, key);
-    cx.core.counters.lookup(found.is_some());
-    Ok(match found {
-        Some(entry) => Some(entry.collection::<Stream>()?),
-        None => None,
-    })
-}
-
-/// Announces that [`lookup`] missed a key.
-fn announce_miss<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>) {
-    cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
+fn lookup<'k, 'a>(cx: &'k mut KeyedWrite<'a>, key: HashedKey<'a>) -> Result<Option<&'k Stream>, CommandError> {
+    match cx.lookup(key) {
+        Some(entry) => Ok(Some(entry.collection::<Stream>()?)),
+        None => Ok(None),
+    }
 }
 
 /// The stream of a key that the command will write to. Counts as an access, but as neither hit nor miss.

@@ -10,7 +10,7 @@ use super::{
         context::{KeyedRead, KeyedWrite, Outcome, Run},
         table::{KeyFlags, KeySpec},
     },
-    STREAM, Words, announce_miss,
+    STREAM, Words,
     arguments::{DeleteIds, interval, interval_start, parse_id},
     changed_groups, lookup, no_group_or_key, parse_ids, reply_entry, reply_id, reply_missing,
 };
@@ -101,12 +101,7 @@ fn acknowledge(cx: &mut KeyedWrite<'_>) -> Run {
 /// Whether the key exists and has the group. The lookup counts as by a command that reads.
 fn has_group<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, group: &[u8]) -> Result<bool, CommandError> {
     let stream = lookup(cx, key)?;
-    let is_missing = stream.is_none();
-    let has_group = stream.is_some_and(|stream| stream.groups().contains_key(group));
-    if is_missing {
-        announce_miss(cx, key);
-    }
-    Ok(has_group)
+    Ok(stream.is_some_and(|stream| stream.groups().contains_key(group)))
 }
 
 fn acknowledge_and_delete(cx: &mut KeyedWrite<'_>) -> Run {

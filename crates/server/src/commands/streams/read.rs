@@ -17,7 +17,7 @@ use super::{
         table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
         timeout,
     },
-    STREAM, announce_miss,
+    STREAM,
     arguments::parse_id,
     changed_groups, error_with, lookup,
     pending::{consumer_created, record_claim, record_group},
@@ -102,25 +102,25 @@ impl<'a> Options<'a> {
         let mut options = Options { count: 0, block: None, group: None, no_ack: false, first: 0, streams: 0 };
         let mut index = 1;
         while index < len {
-            let more = len - 1 - index;
-            if more > 0 && cx.is_word(index, "BLOCK") {
+            let remaining = len - 1 - index;
+            if remaining > 0 && cx.is_word(index, "BLOCK") {
                 index += 1;
                 options.block = Some(timeout::deadline_ms(cx, index)?);
-            } else if more > 0 && cx.is_word(index, "COUNT") {
+            } else if remaining > 0 && cx.is_word(index, "COUNT") {
                 index += 1;
                 options.count = cx.integer(index)?.max(0) as usize;
-            } else if more > 0 && cx.is_word(index, "STREAMS") {
+            } else if remaining > 0 && cx.is_word(index, "STREAMS") {
                 options.first = index + 1;
-                if !more.is_multiple_of(2) {
+                if !remaining.is_multiple_of(2) {
                     return Err(CommandError::text(if with_group {
                         "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."
                     } else {
                         "ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be specified."
                     }));
                 }
-                options.streams = more / 2;
+                options.streams = remaining / 2;
                 break;
-            } else if more >= 2 && cx.is_word(index, "GROUP") {
+            } else if remaining >= 2 && cx.is_word(index, "GROUP") {
                 if !with_group {
                     return Err(CommandError::text(
                         "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.",
@@ -159,7 +159,7 @@ impl<'a> Options<'a> {
     }
 
     /// Ends the command if no stream has entries: it blocks or replies with null. `args` replaces the arguments while it waits.
-    fn nothing<K>(&self, cx: &mut Context<'a, K>, args: Option<Vec<Vec<u8>>>) -> Run {
+    fn block_or_reply_null<K>(&self, cx: &mut Context<'a, K>, args: Option<Vec<Vec<u8>>>) -> Run {
         let Some(deadline) = self.block else {
             cx.reply.null_array();
             return Ok(Outcome::Done);
@@ -248,7 +248,7 @@ fn read(cx: &mut KeyedRead<'_>) -> Run {
             .collect()
     };
     let args = (is_relative && options.block.is_some()).then(|| absolute(cx));
-    options.nothing(cx, args)
+    options.block_or_reply_null(cx, args)
 }
 
 fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
@@ -258,11 +258,7 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
     for nth in 0..options.streams {
         let key = options.key(cx, nth);
         let stream = lookup(cx, key)?;
-        let is_missing = stream.is_none();
         if !stream.is_some_and(|stream| stream.groups().contains_key(group_name)) {
-            if is_missing {
-                announce_miss(cx, key);
-            }
             return Err(error_with(
                 "NOGROUP No such key '",
                 key.bytes,
@@ -371,7 +367,7 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
     if answer.end(&mut cx.reply) {
         return Ok(Outcome::Done);
     }
-    options.nothing(cx, None)
+    options.block_or_reply_null(cx, None)
 }
 
 /// What XREADGROUP did for one stream.

@@ -135,7 +135,7 @@ pub fn reply_string(reply: &mut ReplyWriter<'_>, value: ValueRef<'_>) {
 }
 
 /// Replies as GET does, in a command that will write to the key: with its string, or null. Returns whether the key exists.
-fn reply_present_string<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>) -> Result<bool, CommandError> {
+fn reply_old_string<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>) -> Result<bool, CommandError> {
     let database = cx.db();
     match cx.keys.get(database, key) {
         Some(entry) => {
@@ -210,7 +210,7 @@ fn range(bytes: &[u8], start: i64, end: i64) -> &[u8] {
 
 fn getdel(cx: &mut KeyedWrite<'_>) -> Run {
     let key = cx.key(1);
-    if reply_present_string(cx, key)? {
+    if reply_old_string(cx, key)? {
         let database = cx.db();
         cx.keys.remove(database, key);
         cx.changed(key, NotifyClass::GENERIC, "del");

@@ -4,7 +4,7 @@ use ochre_datatypes::number::parse_i64;
 use ochre_keyspace::{EntryRef, ExpiryChange, HashedKey, NewValue};
 use ochre_resp::Args;
 
-use super::{STRING, compare::Comparison, reply_present_string};
+use super::{STRING, compare::Comparison, reply_old_string};
 use crate::{
     commands::{
         CommandError, CommandSpec, Flags, Handler,
@@ -319,7 +319,7 @@ fn set(cx: &mut KeyedWrite<'_>) -> Run {
     let options = Options::parse(cx.args, 3, Known::Set)?;
     let expiry = options.expiry.change(cx.now_ms, cx.command.spec.name)?;
     if options.returns_old {
-        reply_present_string(cx, key)?;
+        reply_old_string(cx, key)?;
     }
     let is_set = set_if(cx, key, value, options.condition, expiry)?;
     match (options.returns_old, is_set) {
@@ -349,7 +349,7 @@ fn set_for(cx: &mut KeyedWrite<'_>, unit: TimeUnit) -> Run {
 
 fn getset(cx: &mut KeyedWrite<'_>) -> Run {
     let (key, value) = (cx.key(1), cx.args.get(2));
-    reply_present_string(cx, key)?;
+    reply_old_string(cx, key)?;
     set_if(cx, key, value, Condition::None, ExpiryChange::Clear)?;
     Ok(Outcome::Done)
 }
@@ -396,7 +396,7 @@ fn journal_set<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, value: &'a [u8],
 fn getex(cx: &mut KeyedWrite<'_>) -> Run {
     let options = if cx.args.len() > 2 { Some(Options::parse(cx.args, 2, Known::GetEx)?) } else { None };
     let (key, database) = (cx.key(1), cx.db());
-    if !reply_present_string(cx, key)? {
+    if !reply_old_string(cx, key)? {
         return Ok(Outcome::Done);
     }
     match options.map(|options| options.expiry) {
