@@ -408,7 +408,7 @@ fn reply(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// A pause begins with the gate closed. Commands that were checked before and have not begun are checked again (`request/execute.rs`), so
+/// A pause begins with the gate closed. Commands that were checked before and have not begun are checked again (`request/locks.rs`), so
 /// that nothing is written after CLIENT PAUSE has replied.
 fn pause(cx: &mut Whole<'_>) -> Run {
     let mode = match cx.args.len() {

@@ -425,7 +425,7 @@ impl Search {
                 6
             }
             Form::Radius(Around::Member, _) => {
-                // Without the key, Redis does not look at the member.
+                // If the key does not exist, Redis does not parse the member and the radius.
                 if set.is_some() {
                     middle = member_at(2)?;
                     let (radius, unit) = radius_at(cx, 3)?;

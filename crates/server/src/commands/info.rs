@@ -1,4 +1,4 @@
-//! INFO.
+//! INFO. `observe/info.rs` writes its text.
 
 use super::{
     CommandSpec, Flags, Handler,

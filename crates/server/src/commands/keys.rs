@@ -265,7 +265,7 @@ fn database_index(cx: &KeyedWrite<'_>, index: usize) -> Result<usize, CommandErr
     }
 }
 
-/// MOVE
+/// MOVE.
 fn move_to_database(cx: &mut KeyedWrite<'_>) -> Run {
     let target = database_index(cx, 2)?;
     let (key, source) = (cx.key(1), cx.db());

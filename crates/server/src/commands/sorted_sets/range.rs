@@ -178,8 +178,11 @@ pub const ROWS: &[CommandSpec] = &[
 /// What a range is of: ranks, scores or members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
+    /// Ranks, which is the default of ZRANGE.
     Rank,
+    /// Scores: BYSCORE.
     Score,
+    /// Members, in lexicographical order: BYLEX.
     Member,
 }
 
