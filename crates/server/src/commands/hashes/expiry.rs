@@ -7,7 +7,6 @@ use ochre_datatypes::{
     number::parse_i64,
 };
 use ochre_keyspace::{Edited, HashedKey, Missing};
-use ochre_resp::ReplyWriter;
 use smallvec::SmallVec;
 
 use super::{
@@ -388,16 +387,15 @@ fn hgetex(cx: &mut KeyedWrite<'_>) -> Run {
         fields.for_each(|_| cx.reply.null());
         return Ok(Outcome::Done);
     }
-    // A field is changed before the next one is read, since a request may name a field twice. The replies are collected apart.
-    let (mut values, protocol) = (Vec::new(), cx.reply.protocol());
-    let edited = cx.edit(key, Missing::Skip, |hash: &mut Hash| {
+    // A field is changed before the next one is read, since a request may name a field twice.
+    let edited = cx.edit_and_reply(key, Missing::Skip, |hash: &mut Hash, reply| {
         if !matches!(change, Change::Keep) {
             hash.let_expire();
         }
         let mut changed = SmallVec::<[usize; 8]>::new();
         for index in fields {
             let field = args.get(index);
-            reply_element_or_null(&mut ReplyWriter::new(&mut values, protocol), hash.at(now_ms).get(field));
+            reply_element_or_null(reply, hash.at(now_ms).get(field));
             let has_changed = match change {
                 Change::Keep => false,
                 Change::At(at_ms) => change_expiry(hash, field, at_ms, Condition::Always, now_ms) != NO_FIELD,
@@ -412,7 +410,6 @@ fn hgetex(cx: &mut KeyedWrite<'_>) -> Run {
         }
         changed
     })?;
-    cx.reply.raw(&values);
     let edited = edited.expect("the key was found under the same lock");
     match change {
         Change::At(at_ms) => expiry_changed(cx, key, &edited.result, at_ms, &edited),
@@ -439,19 +436,17 @@ fn hgetdel(cx: &mut KeyedWrite<'_>) -> Run {
         fields.for_each(|_| cx.reply.null());
         return Ok(Outcome::Done);
     }
-    let (mut values, protocol) = (Vec::new(), cx.reply.protocol());
-    let edited = cx.edit(key, Missing::Skip, |hash: &mut Hash| {
+    let edited = cx.edit_and_reply(key, Missing::Skip, |hash: &mut Hash, reply| {
         let mut removed = SmallVec::<[usize; 8]>::new();
         for index in fields {
             let field = args.get(index);
-            reply_element_or_null(&mut ReplyWriter::new(&mut values, protocol), hash.at(now_ms).get(field));
+            reply_element_or_null(reply, hash.at(now_ms).get(field));
             if hash.remove(field, now_ms) {
                 removed.push(index);
             }
         }
         removed
     })?;
-    cx.reply.raw(&values);
     let edited = edited.expect("the key was found under the same lock");
     if !edited.result.is_empty() {
         cx.edited(key, NotifyClass::HASH, "hdel", &edited);

@@ -2,7 +2,7 @@
 
 use ochre_datatypes::{Collection, ValueType, sorted_set::SortedSet};
 use ochre_keyspace::{HashedKey, Missing};
-use ochre_resp::{Protocol, ReplyWriter};
+use ochre_resp::Protocol;
 
 use super::{SORTED_SET, counted_keys};
 use crate::{
@@ -119,9 +119,7 @@ fn take<'a>(
     count: usize,
     shown: Shown,
 ) -> Result<bool, CommandError> {
-    let mut text = Vec::new();
-    let mut reply = ReplyWriter::new(&mut text, cx.reply.protocol());
-    let edited = cx.edit::<SortedSet, _>(key, Missing::Skip, |set| {
+    let edited = cx.edit_and_reply::<SortedSet, _>(key, Missing::Skip, |set, reply| {
         let len = set.view().len();
         let count = count.min(len);
         reply.array(if shown == Shown::Flat { 2 * count } else { count });
@@ -129,7 +127,7 @@ fn take<'a>(
             if shown == Shown::Pairs {
                 reply.array(2);
             }
-            reply_element(&mut reply, member);
+            reply_element(reply, member);
             reply.double(score);
         };
         match end {
@@ -145,7 +143,6 @@ fn take<'a>(
         }
     })?;
     let Some(edited) = edited else { return Ok(false) };
-    cx.reply.raw(&text);
     if count > 0 {
         let event = if end == End::Lowest { "zpopmin" } else { "zpopmax" };
         cx.edited(key, NotifyClass::SORTED_SET, event, &edited);
