@@ -42,7 +42,7 @@ pub struct CommandSpec {
     pub since: &'static str,
     /// The time complexity of Ochre's implementation.
     pub complexity: &'static str,
-    /// What the command does, in one sentence of Ochre's own.
+    /// What the command does, in a sentence or two. Ochre's own words, not those of Redis.
     pub summary: &'static str,
     /// The arguments in the notation of `syntax.rs`, without the name.
     pub syntax: &'static str,
