@@ -1,4 +1,4 @@
-//! Bitmaps: strings read and written by bits.
+//! Bitmaps: strings whose bits are read and written.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on bitmaps.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "bitcount",
@@ -46,7 +47,7 @@ pub const ROWS: &[CommandSpec] = &[
         variable_flags: Some(bitfield_key_flags),
         since: "3.2.0",
         complexity: "O(N) with N operations",
-        summary: "Reads, sets and counts up integers of any number of bits in the string of a key.",
+        summary: "Reads, sets and increments integers of any number of bits in the string of a key.",
         syntax: "key [GET (encoding offset:integer)|([OVERFLOW (WRAP|SAT|FAIL)] \
                  (SET (encoding offset:integer value:integer)|INCRBY (encoding offset:integer increment:integer)))]...",
         handler: Handler::Write(bitfield),
@@ -86,7 +87,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "2.8.7",
         complexity: "O(N) with N the length of the range",
-        summary: "Returns where the first bit lies that is set, or clear, in the string of a key or in a range of it.",
+        summary: "Returns the offset of the first bit that is set, or clear, in the string of a key or in a range of it.",
         syntax: "key bit:integer [start:integer [end:integer [BYTE|BIT]]]",
         handler: Handler::Read(bitpos),
         ..BITMAP
@@ -115,11 +116,11 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// What the rows of bitmaps have in common.
+/// The fields that the rows of bitmaps share.
 const BITMAP: CommandSpec = CommandSpec { categories: Category::BITMAP, group: Group::Bitmap, ..CommandSpec::DEFAULT };
 
-/// A bit's offset. With `#` before it, it counts fields of `bits` bits rather than bits. The string must not become longer than
-/// the longest that a client could send.
+/// Parses a bit's offset. An offset that begins with `#` counts fields of `field_bits` bits rather than bits. `len_max` is the most bytes
+/// that a string may have, and an offset beyond it is an error.
 fn bit_offset(text: &[u8], field_bits: Option<u8>, len_max: u64) -> Result<u64, CommandError> {
     const INVALID: CommandError = CommandError::text("ERR bit offset is not an integer or out of range");
     let (digits, factor) = match (text, field_bits) {
@@ -159,8 +160,8 @@ fn setbit(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Changes the string of a key, made so long before that it has this many bits. `change` is told whether it grew for that, and says
-/// whether it changed anything.
+/// Changes the string of a key, which first grows to `bits` bits if it is shorter. `change` is given the bytes and whether the string grew,
+/// and returns whether it changed anything.
 fn write_bits<R>(
     cx: &mut KeyedWrite<'_>,
     bits: u64,
@@ -190,13 +191,13 @@ fn write_bits<R>(
     if changed {
         cx.changed(key, NotifyClass::STRING, "setbit");
     } else if grew {
-        // That is no event, but the string is another: an empty class is announced to no one.
+        // The string is longer, which is a change without an event: nobody subscribes to an empty class.
         cx.changed(key, NotifyClass::empty(), "");
     }
     Ok(result)
 }
 
-/// The unit of a range's ends, if it is one.
+/// Parses the unit of a range: true for BIT, false for BYTE.
 fn is_in_bits(word: &[u8]) -> Result<bool, CommandError> {
     match word {
         _ if word.eq_ignore_ascii_case(b"BIT") => Ok(true),
@@ -205,7 +206,7 @@ fn is_in_bits(word: &[u8]) -> Result<bool, CommandError> {
     }
 }
 
-/// The bits between two offsets, both included, in bytes or bits, which count from the end where they are negative.
+/// The bits between two offsets, both included. Offsets are in bits if `in_bits`, else in bytes; a negative offset counts from the end.
 fn bit_range(len: usize, start: i64, end: i64, in_bits: bool) -> Range<u64> {
     let units = if in_bits { len as i64 * 8 } else { len as i64 };
     let from_start = |offset: i64| if offset < 0 { (units + offset).max(0) } else { offset };
@@ -229,7 +230,7 @@ fn bitcount(cx: &mut KeyedRead<'_>) -> Run {
         Some(entry) => {
             let mut scratch = itoa::Buffer::new();
             let bytes = string_of(entry)?.as_bytes(&mut scratch);
-            // Ends that both count from the end are compared before they are cut off at the string's.
+            // If both ends count from the end, they are compared before they are clamped to the string.
             let is_empty = start < 0 && end < 0 && start > end;
             if is_empty { 0 } else { bits::count(bytes, bit_range(bytes.len(), start, end, in_bits)) }
         }
@@ -260,7 +261,7 @@ fn bitpos(cx: &mut KeyedRead<'_>) -> Run {
             let range = bit_range(bytes.len(), start, end.unwrap_or(-1), in_bits);
             match bits::position(bytes, on, range.clone()) {
                 Some(position) => position as i64,
-                // Behind the string there are zeros, but not behind an end that was given.
+                // Zeros follow the string, unless the range has an end.
                 None if !on && end.is_none() && !range.is_empty() => range.end as i64,
                 None => -1,
             }
@@ -299,7 +300,7 @@ fn bitop(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// What BITOP makes of its sources; one that is not there is an empty string.
+/// Computes BITOP. A source that does not exist is an empty string.
 fn combine_sources(cx: &mut KeyedWrite<'_>, operation: Operation) -> Result<Vec<u8>, CommandError> {
     let database = cx.db();
     let mut sources: SmallVec<[Cow<'_, [u8]>; 8]> = SmallVec::new();
@@ -322,7 +323,7 @@ fn combine_sources(cx: &mut KeyedWrite<'_>, operation: Operation) -> Result<Vec<
     Ok(operation.of(&strings))
 }
 
-/// One operation of BITFIELD.
+/// One operation of BITFIELD or BITFIELD_RO.
 #[derive(Clone, Copy)]
 struct FieldOperation {
     action: FieldAction,
@@ -337,11 +338,11 @@ enum FieldAction {
     IncrementBy(i64, Overflow),
 }
 
-/// All operations of a BITFIELD.
+/// All operations of a BITFIELD or BITFIELD_RO.
 #[derive(Default)]
 struct FieldOperations {
     list: SmallVec<[FieldOperation; 4]>,
-    /// How many bits the string must have for those that write.
+    /// The number of bits that the string needs for the operations that write, if any does.
     bits_written: Option<u64>,
 }
 
@@ -387,7 +388,7 @@ impl FieldOperations {
         Ok(operations)
     }
 
-    /// The replies of operations that only read.
+    /// Replies to operations that only read.
     fn read(&self, bytes: &[u8], reply: &mut ReplyWriter<'_>) {
         reply.array(self.list.len());
         for operation in &self.list {
@@ -397,7 +398,7 @@ impl FieldOperations {
 }
 
 impl FieldOperation {
-    /// Does it on bytes that are long enough. Returns its reply, and whether it changed anything.
+    /// Runs the operation on bytes that are long enough. Returns its reply, and whether it changed anything.
     fn run(self, bytes: &mut [u8]) -> (Option<i64>, bool) {
         let FieldOperation { action, field, offset } = self;
         let before = field.get(bytes, offset);
@@ -412,7 +413,7 @@ impl FieldOperation {
     }
 }
 
-/// BITFIELD writes unless all its operations are GETs. (Redis: `bitfieldGetKeys`)
+/// BITFIELD writes, unless all its operations are GET. (Redis: `bitfieldGetKeys`)
 fn bitfield_key_flags(args: Args<'_>) -> KeyFlags {
     let mut index = 2;
     while index < args.len() {
@@ -445,7 +446,7 @@ fn bitfield(cx: &mut KeyedWrite<'_>) -> Run {
         let mut changed = false;
         let replies = operations.list.iter().map(|operation| {
             let (reply, changes) = operation.run(bytes);
-            // In a string that grew, whatever is stored is a change.
+            // If the string grew, any write is a change.
             let stores = !matches!(operation.action, FieldAction::Get) && reply.is_some();
             changed |= changes || grew && stores;
             reply

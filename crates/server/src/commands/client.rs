@@ -1,4 +1,4 @@
-//! CLIENT: what clients are connected, what they say of themselves, and the means to hold them up or end them.
+//! CLIENT: lists clients, keeps what they say of themselves, and pauses, unblocks or closes them.
 
 mod filter;
 
@@ -21,7 +21,7 @@ use crate::{
 const SELF: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
 const OTHERS: Flags = SELF.union(Flags::ADMIN);
 
-/// What all subcommands have in common.
+/// The fields that the rows of all subcommands share.
 const SUBCOMMAND: CommandSpec =
     CommandSpec { flags: SELF, categories: Category::CONNECTION, group: Group::Connection, ..CommandSpec::DEFAULT };
 
@@ -37,19 +37,20 @@ const KILL_FILTERS: &str = "(ip-port|[ID client-id:integer...|TYPE (NORMAL|MASTE
     NOT-USER not-username|NOT-ADDR not-addr|NOT-LADDR not-laddr|NOT-NAME not-name|NOT-FLAGS not-flags|NOT-LIB-NAME not-lib-name|\
     NOT-LIB-VER not-lib-ver|NOT-DB not-db:integer|NOT-CAPA not-capa|NOT-IP not-ip]...)";
 
+/// The rows of CLIENT.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "client",
     arity: -2,
     group: Group::Connection,
     since: "2.4.0",
-    complexity: "Depends on subcommand.",
-    summary: "Tells about clients, and controls them.",
+    complexity: "depends on the subcommand",
+    summary: "Contains the commands about clients.",
     subcommands: &[
         CommandSpec {
             name: "caching",
             arity: 3,
             since: "6.0.0",
-            summary: "Says whether the keys of the next command are tracked.",
+            summary: "Sets whether the keys of the next command are tracked.",
             syntax: "(YES|NO)",
             handler: Handler::Session(caching),
             ..SUBCOMMAND
@@ -59,7 +60,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: -3,
             flags: SUBCOMMAND.flags.union(Flags::ALLOW_BUSY),
             since: "8.0.0",
-            summary: "Says what the client is capable of.",
+            summary: "Tells the server what the client is capable of.",
             syntax: "capability...",
             handler: Handler::Session(capa),
             ..SUBCOMMAND
@@ -68,7 +69,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "getname",
             arity: 2,
             since: "2.6.9",
-            summary: "Tells the connection's name.",
+            summary: "Returns the connection's name.",
             handler: Handler::Session(getname),
             ..SUBCOMMAND
         },
@@ -76,7 +77,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "getredir",
             arity: 2,
             since: "6.0.0",
-            summary: "Tells the client that the connection's tracking messages go to.",
+            summary: "Returns the ID of the client that receives the connection's tracking messages.",
             handler: Handler::Session(getredir),
             ..SUBCOMMAND
         },
@@ -85,7 +86,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 2,
             flags: Flags::LOADING.union(Flags::STALE),
             since: "5.0.0",
-            summary: "Tells what the subcommands do.",
+            summary: "Lists the subcommands.",
             handler: Handler::Session(client_help),
             ..SUBCOMMAND
         },
@@ -93,7 +94,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "id",
             arity: 2,
             since: "5.0.0",
-            summary: "Tells the connection's number, which no other ever has.",
+            summary: "Returns the connection's ID, which is unique.",
             handler: Handler::Session(id),
             ..SUBCOMMAND
         },
@@ -111,7 +112,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 2,
             tips: &["nondeterministic_output"],
             since: "6.2.0",
-            summary: "Describes the connection in one line.",
+            summary: "Returns a line that describes the connection.",
             handler: Handler::Session(info),
             ..SUBCOMMAND
         },
@@ -121,7 +122,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             flags: OTHERS,
             since: "2.4.0",
             complexity: "O(N) with N clients",
-            summary: "Closes the connections that filters choose.",
+            summary: "Closes the connections that match the filters.",
             syntax: KILL_FILTERS,
             handler: Handler::Session(kill),
             ..SUBCOMMAND
@@ -133,7 +134,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             tips: &["nondeterministic_output"],
             since: "2.4.0",
             complexity: "O(N) with N clients",
-            summary: "Describes the connections that filters choose, one a line.",
+            summary: "Returns a line for each connection that matches the filters.",
             syntax: FILTERS,
             handler: Handler::Session(list),
             ..SUBCOMMAND
@@ -143,7 +144,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 3,
             flags: OTHERS,
             since: "7.0.0",
-            summary: "Says whether the connection may be closed to save memory.",
+            summary: "Sets whether the connection may be closed to save memory.",
             syntax: "(ON|OFF)",
             handler: Handler::Session(no_evict),
             ..SUBCOMMAND
@@ -152,7 +153,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "no-touch",
             arity: 3,
             since: "7.2.0",
-            summary: "Says whether the connection's commands count as accesses to keys.",
+            summary: "Sets whether the connection's commands count as accesses to keys.",
             syntax: "(ON|OFF)",
             handler: Handler::Session(no_touch),
             ..SUBCOMMAND
@@ -162,7 +163,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: -3,
             flags: OTHERS,
             since: "3.0.0",
-            summary: "Holds up all commands, or those that write, for some time.",
+            summary: "Pauses all commands, or those that write, for some time.",
             syntax: "timeout:integer [[WRITE|ALL]]",
             handler: Handler::Whole(pause),
             ..SUBCOMMAND
@@ -171,7 +172,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "reply",
             arity: 3,
             since: "3.2.0",
-            summary: "Says whether commands are answered.",
+            summary: "Sets whether commands are replied to.",
             syntax: "(ON|OFF|SKIP)",
             handler: Handler::Session(reply),
             ..SUBCOMMAND
@@ -181,7 +182,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 4,
             tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
             since: "7.2.0",
-            summary: "Notes the name or the version of the client's library.",
+            summary: "Sets the name or the version of the client's library.",
             syntax: "(LIB-NAME libname|LIB-VER libver)",
             handler: Handler::Session(setinfo),
             ..SUBCOMMAND
@@ -201,7 +202,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: -3,
             since: "6.0.0",
             complexity: "O(1), and more with some options",
-            summary: "Says whether the client is told when keys that it has read change.",
+            summary: "Sets whether the client is told when keys that it has read change.",
             syntax: "(ON|OFF) [REDIRECT client-id:integer] [PREFIX prefix]... [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
             handler: Handler::Session(tracking),
             ..SUBCOMMAND
@@ -210,7 +211,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "trackinginfo",
             arity: 2,
             since: "6.2.0",
-            summary: "Tells about the connection's tracking.",
+            summary: "Returns the state of the connection's tracking.",
             handler: Handler::Session(trackinginfo),
             ..SUBCOMMAND
         },
@@ -220,7 +221,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             flags: OTHERS,
             since: "5.0.0",
             complexity: "O(log N) with N clients",
-            summary: "Ends another client's wait in a blocking command.",
+            summary: "Unblocks a client that waits in a blocking command.",
             syntax: "client-id:integer [[TIMEOUT|ERROR]]",
             handler: Handler::Session(unblock),
             ..SUBCOMMAND
@@ -230,8 +231,8 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 2,
             flags: OTHERS,
             since: "6.2.0",
-            complexity: "O(N) with N clients held up",
-            summary: "Ends what CLIENT PAUSE began.",
+            complexity: "O(N) with N paused clients",
+            summary: "Ends a CLIENT PAUSE.",
             handler: Handler::Session(unpause),
             ..SUBCOMMAND
         },
@@ -239,7 +240,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
     ..CommandSpec::DEFAULT
 }];
 
-/// Whether a name may be a client's: no spaces, line ends and special characters, which CLIENT LIST could not show.
+/// Checks that a client may have this name: it has no spaces, line ends or special characters, which CLIENT LIST could not show.
 pub fn name_is_valid(name: &[u8]) -> Result<(), CommandError> {
     if is_one_word(name) {
         Ok(())
@@ -252,7 +253,7 @@ fn is_one_word(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_graphic)
 }
 
-/// Names a client; an empty name is none.
+/// Sets a client's name. An empty name removes it.
 pub fn set_name(session: &Session, name: &[u8]) {
     session.client.details.lock().name = name.into();
 }
@@ -305,7 +306,7 @@ fn info(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// A client's line; of the one that asks, with what it is running.
+/// A client's line. The caller's own line includes the command that runs.
 fn describe(cx: &SessionOnly<'_>, client: &Client) -> String {
     let running = Running { command: cx.command, args: cx.args };
     client.description_while(cx.now_ms, (client.id == cx.session.client.id).then_some(running))
@@ -329,7 +330,7 @@ fn list(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn kill(cx: &mut SessionOnly<'_>) -> Run {
-    // The old form: an address alone.
+    // The old form has an address alone.
     if cx.args.len() == 3 {
         let address = cx.args.get(2);
         let clients = cx.core.server.clients.all();
@@ -359,7 +360,7 @@ fn kill(cx: &mut SessionOnly<'_>) -> Run {
     Ok(outcome)
 }
 
-/// Ends a client: another one at once, oneself after the reply.
+/// Closes a client: another client at once, the caller after the reply.
 fn end(cx: &SessionOnly<'_>, client: &Client) -> Outcome {
     if client.id == cx.session.client.id {
         return Outcome::Close;
@@ -368,7 +369,7 @@ fn end(cx: &SessionOnly<'_>, client: &Client) -> Outcome {
     Outcome::Done
 }
 
-/// ON or OFF.
+/// Parses ON or OFF at argument 2.
 fn switch(cx: &SessionOnly<'_>) -> Result<bool, CommandError> {
     match () {
         () if cx.is_word(2, "ON") => Ok(true),
@@ -407,15 +408,15 @@ fn reply(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Begins with the gate closed: what was checked before it and has not begun is checked again (`execute.rs`), so that nothing is written
-/// once it has answered.
+/// A pause begins with the gate closed. Commands that were checked before and have not begun are checked again (`request/locks.rs`), so
+/// that nothing is written after CLIENT PAUSE has replied.
 fn pause(cx: &mut Whole<'_>) -> Run {
     let mode = match cx.args.len() {
         3 => PauseMode::All,
         4 if cx.is_word(3, "ALL") => PauseMode::All,
         4 if cx.is_word(3, "WRITE") => PauseMode::Write,
         4 => return Err(CommandError::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
-        _ => return Err(wrong_form(cx.args.get(1))),
+        _ => return Err(help::wrong_arguments(cx)),
     };
     let timeout_ms =
         number::parse_i64(cx.args.get(2)).ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
@@ -448,22 +449,13 @@ fn unblock(cx: &mut SessionOnly<'_>) -> Run {
         4 if cx.is_word(3, "TIMEOUT") => Unblock::Timeout,
         4 if cx.is_word(3, "ERROR") => Unblock::Error,
         4 => return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
-        _ => return Err(wrong_form(cx.args.get(1))),
+        _ => return Err(help::wrong_arguments(cx)),
     };
     let id = u64::try_from(cx.integer(2)?).ok();
     let client = id.and_then(|id| cx.core.server.clients.get(id));
     let unblocked = client.is_some_and(|client| client.unblock(how));
     cx.reply.integer(i64::from(unblocked));
     Ok(Outcome::Done)
-}
-
-/// Words too many for a subcommand whose arity has no upper bound.
-fn wrong_form(subcommand: &[u8]) -> CommandError {
-    CommandError::repeating(
-        "ERR unknown subcommand or wrong number of arguments for '",
-        subcommand,
-        "'. Try CLIENT HELP.",
-    )
 }
 
 fn getredir(cx: &mut SessionOnly<'_>) -> Run {
@@ -499,7 +491,7 @@ fn caching(_cx: &mut SessionOnly<'_>) -> Run {
     ))
 }
 
-/// Valkey's word for what a client can do; unknown ones are for servers to come.
+/// Valkey's CLIENT CAPA. Unknown capabilities are accepted, since later servers may know them.
 fn capa(cx: &mut SessionOnly<'_>) -> Run {
     if cx.args.iter().skip(2).any(|word| word.eq_ignore_ascii_case(b"redirect")) {
         cx.session.client.details.lock().capabilities = "r".into();
@@ -508,7 +500,7 @@ fn capa(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Valkey's import mode does not exist here.
+/// Valkey's CLIENT IMPORT-SOURCE. Ochre has no import mode.
 fn import_source(cx: &mut SessionOnly<'_>) -> Run {
     if !cx.is_word(2, "OFF") {
         return Err(CommandError::text("ERR Server is not in import mode"));

@@ -1,4 +1,4 @@
-//! CLUSTER and the commands for clients of a cluster: Ochre runs alone, and says so.
+//! CLUSTER and the commands for clients of a cluster. Ochre has no cluster mode, and replies like a Redis without cluster mode.
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -18,17 +18,18 @@ const MODE: CommandSpec = CommandSpec {
     ..CLUSTER
 };
 
-/// What is asked of a node.
+/// The flags of the commands that query a node.
 const QUERY: Flags = Flags::STALE;
-/// What changes a node.
+/// The flags of the commands that change a node.
 const CHANGE: Flags = Flags::ADMIN.union(Flags::STALE).union(Flags::NO_ASYNC_LOADING);
 const NONDETERMINISTIC: &[&str] = &["nondeterministic_output"];
 
+/// The rows of CLUSTER, ASKING, READONLY and READWRITE.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "asking",
         flags: Flags::FAST,
-        summary: "Lets the next command reach a slot that is being moved here.",
+        summary: "Lets the next command use a slot that is being imported.",
         ..MODE
     },
     CommandSpec {
@@ -44,7 +45,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: CHANGE,
                 since: "3.0.0",
                 complexity: "O(N) with N slots",
-                summary: "Gives slots to this node.",
+                summary: "Assigns slots to this node.",
                 syntax: "slot:integer...",
                 ..CLUSTER
             },
@@ -54,7 +55,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: CHANGE,
                 since: "7.0.0",
                 complexity: "O(N) with N slots",
-                summary: "Gives ranges of slots to this node.",
+                summary: "Assigns ranges of slots to this node.",
                 syntax: "(start-slot:integer end-slot:integer)...",
                 ..CLUSTER
             },
@@ -65,7 +66,7 @@ pub const ROWS: &[CommandSpec] = &[
                 tips: NONDETERMINISTIC,
                 since: "3.0.0",
                 complexity: "O(1)",
-                summary: "Raises the epoch of the cluster's configuration.",
+                summary: "Advances the epoch of the cluster's configuration.",
                 ..CLUSTER
             },
             CommandSpec {
@@ -74,8 +75,8 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: Flags::ADMIN.union(Flags::STALE),
                 tips: NONDETERMINISTIC,
                 since: "3.0.0",
-                complexity: "O(N) with N reports",
-                summary: "Counts the reports that a node has failed.",
+                complexity: "O(N) with N failure reports",
+                summary: "Returns the number of failure reports about a node.",
                 syntax: "node-id",
                 ..CLUSTER
             },
@@ -85,7 +86,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: QUERY,
                 since: "3.0.0",
                 complexity: "O(1)",
-                summary: "Counts the keys of a slot.",
+                summary: "Returns the number of keys in a slot.",
                 syntax: "slot:integer",
                 ..CLUSTER
             },
@@ -95,7 +96,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: CHANGE,
                 since: "3.0.0",
                 complexity: "O(N) with N slots",
-                summary: "Takes slots away from this node.",
+                summary: "Removes slots from this node.",
                 syntax: "slot:integer...",
                 ..CLUSTER
             },
@@ -105,7 +106,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: CHANGE,
                 since: "7.0.0",
                 complexity: "O(N) with N slots",
-                summary: "Takes ranges of slots away from this node.",
+                summary: "Removes ranges of slots from this node.",
                 syntax: "(start-slot:integer end-slot:integer)...",
                 ..CLUSTER
             },
@@ -125,7 +126,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: CHANGE,
                 since: "3.0.0",
                 complexity: "O(1)",
-                summary: "Takes all slots away from this node.",
+                summary: "Removes all slots from this node.",
                 ..CLUSTER
             },
             CommandSpec {
@@ -134,7 +135,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: CHANGE,
                 since: "3.0.0",
                 complexity: "O(1)",
-                summary: "Removes a node from those that are known.",
+                summary: "Removes a node from the list of known nodes.",
                 syntax: "node-id",
                 ..CLUSTER
             },
@@ -144,8 +145,8 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: QUERY,
                 tips: NONDETERMINISTIC,
                 since: "3.0.0",
-                complexity: "O(N) with N keys asked for",
-                summary: "Lists keys of a slot.",
+                complexity: "O(N) with N requested keys",
+                summary: "Returns keys in a slot.",
                 syntax: "slot:integer count:integer",
                 ..CLUSTER
             },
@@ -165,7 +166,7 @@ pub const ROWS: &[CommandSpec] = &[
                 tips: NONDETERMINISTIC,
                 since: "3.0.0",
                 complexity: "O(1)",
-                summary: "Tells the state of the cluster as this node sees it.",
+                summary: "Returns the state of the cluster as this node sees it.",
                 ..CLUSTER
             },
             CommandSpec {
@@ -174,7 +175,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: QUERY,
                 since: "3.0.0",
                 complexity: "O(N) with N bytes of the key",
-                summary: "Tells the slot of a key.",
+                summary: "Returns the slot of a key.",
                 syntax: "key:string",
                 ..CLUSTER
             },
@@ -194,7 +195,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: CHANGE,
                 since: "3.0.0",
                 complexity: "O(1)",
-                summary: "Makes another node known.",
+                summary: "Adds a node to the list of known nodes.",
                 syntax: "ip port:integer [cluster-bus-port:integer]",
                 ..CLUSTER
             },
@@ -204,7 +205,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: QUERY,
                 since: "3.0.0",
                 complexity: "O(1)",
-                summary: "Tells the id of this node.",
+                summary: "Returns the ID of this node.",
                 ..CLUSTER
             },
             CommandSpec {
@@ -214,7 +215,7 @@ pub const ROWS: &[CommandSpec] = &[
                 tips: NONDETERMINISTIC,
                 since: "7.2.0",
                 complexity: "O(1)",
-                summary: "Tells the id of the shard of this node.",
+                summary: "Returns the ID of this node's shard.",
                 ..CLUSTER
             },
             CommandSpec {
@@ -224,7 +225,7 @@ pub const ROWS: &[CommandSpec] = &[
                 tips: NONDETERMINISTIC,
                 since: "3.0.0",
                 complexity: "O(N) with N nodes",
-                summary: "Tells the cluster's configuration as this node sees it.",
+                summary: "Returns the cluster's configuration as this node sees it.",
                 ..CLUSTER
             },
             CommandSpec {
@@ -244,7 +245,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: CHANGE,
                 since: "3.0.0",
                 complexity: "O(1)",
-                summary: "Makes this node a replica of another.",
+                summary: "Makes this node a replica of another node.",
                 syntax: "node-id",
                 ..CLUSTER
             },
@@ -254,7 +255,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::STALE),
                 since: "3.0.0",
                 complexity: "O(N) with N nodes",
-                summary: "Makes this node leave the cluster and forget it.",
+                summary: "Resets this node, which leaves the cluster.",
                 syntax: "[HARD|SOFT]",
                 ..CLUSTER
             },
@@ -283,7 +284,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: CHANGE,
                 since: "3.0.0",
                 complexity: "O(1)",
-                summary: "Says which node has a slot, or that it moves.",
+                summary: "Assigns a slot to a node, or marks it as being moved.",
                 syntax: "slot:integer (IMPORTING node-id|MIGRATING node-id|NODE node-id|STABLE)",
                 ..CLUSTER
             },
@@ -315,8 +316,8 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: Flags::LOADING.union(Flags::STALE),
                 tips: &["nondeterministic_output", "request_policy:all_shards"],
                 since: "8.2.0",
-                complexity: "O(N) with N slots, O(N*log(N)) where they are sorted",
-                summary: "Tells figures of this node's slots.",
+                complexity: "O(N) with N slots, O(N*log(N)) if they are sorted",
+                summary: "Returns statistics of this node's slots.",
                 syntax: "(SLOTSRANGE (start-slot:integer end-slot:integer)|ORDERBY (metric [LIMIT limit:integer] [ASC|DESC]))",
                 ..CLUSTER
             },
@@ -335,8 +336,8 @@ pub const ROWS: &[CommandSpec] = &[
         handler: Handler::Container,
         ..CLUSTER
     },
-    CommandSpec { name: "readonly", summary: "Lets the connection read from a replica.", ..MODE },
-    CommandSpec { name: "readwrite", summary: "Ends what READONLY began.", ..MODE },
+    CommandSpec { name: "readonly", summary: "Allows the connection to read from a replica.", ..MODE },
+    CommandSpec { name: "readwrite", summary: "Ends READONLY.", ..MODE },
 ];
 
 fn disabled(_cx: &mut SessionOnly<'_>) -> Run {

@@ -1,4 +1,4 @@
-//! COMMAND: what clients can ask about the commands themselves, all of it derived from the rows.
+//! COMMAND: describes the commands to clients. All of it is derived from the rows.
 
 use ochre_datatypes::glob;
 use ochre_resp::{Args, ReplyWriter};
@@ -20,20 +20,21 @@ const COMMON: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 };
 
+/// The rows of COMMAND.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "command",
     arity: -1,
     tips: &["nondeterministic_output_order"],
     since: "2.8.13",
     complexity: "O(N) with N commands",
-    summary: "Tells everything about all commands.",
+    summary: "Returns the arity, flags, keys and categories of all commands.",
     subcommands: &[
         CommandSpec {
             name: "count",
             arity: 2,
             since: "2.8.13",
             complexity: "O(1)",
-            summary: "Tells how many commands there are.",
+            summary: "Returns the number of commands.",
             handler: Handler::Session(count),
             ..COMMON
         },
@@ -42,8 +43,8 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: -2,
             tips: &["nondeterministic_output_order"],
             since: "7.0.0",
-            complexity: "O(N) with N commands asked for",
-            summary: "Documents the commands asked for, or all.",
+            complexity: "O(N) with N named commands",
+            summary: "Returns documentation of the named commands, or of all.",
             syntax: "[command-name...]",
             handler: Handler::Session(docs),
             ..COMMON
@@ -53,7 +54,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: -3,
             since: "2.8.13",
             complexity: "O(N) with N arguments of the command",
-            summary: "Finds the keys among the arguments of any command.",
+            summary: "Returns the keys among the arguments of a command.",
             syntax: "command [arg...]",
             handler: Handler::Session(getkeys),
             ..COMMON
@@ -63,7 +64,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: -3,
             since: "7.0.0",
             complexity: "O(N) with N arguments of the command",
-            summary: "Finds the keys among the arguments of any command, and what is done with each.",
+            summary: "Returns the keys among the arguments of a command, and what it does with each.",
             syntax: "command [arg...]",
             handler: Handler::Session(getkeysandflags),
             ..COMMON
@@ -82,8 +83,8 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: -2,
             tips: &["nondeterministic_output_order"],
             since: "2.8.13",
-            complexity: "O(N) with N commands asked for",
-            summary: "Tells arity, flags, keys and categories of the commands asked for, or of all.",
+            complexity: "O(N) with N named commands",
+            summary: "Returns the arity, flags, keys and categories of the named commands, or of all.",
             syntax: "[command-name...]",
             handler: Handler::Session(info),
             ..COMMON
@@ -94,7 +95,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             tips: &["nondeterministic_output_order"],
             since: "7.0.0",
             complexity: "O(N) with N commands",
-            summary: "Lists the names of commands, all or those of a module, a category or a pattern.",
+            summary: "Returns the names of all commands, or of those in a module or category or that match a pattern.",
             syntax: "[FILTERBY (MODULE module-name|ACLCAT category|PATTERN pattern:pattern)]",
             handler: Handler::Session(list),
             ..COMMON
@@ -133,13 +134,13 @@ fn info(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn docs(cx: &mut SessionOnly<'_>) -> Run {
-    let asked: Vec<&Command> = if cx.args.len() == 2 {
+    let chosen: Vec<&Command> = if cx.args.len() == 2 {
         table().commands().iter().collect()
     } else {
         cx.args.slice(2..).iter().filter_map(named).collect()
     };
-    cx.reply.map(asked.len());
-    asked.iter().for_each(|command| write_docs(&mut cx.reply, command));
+    cx.reply.map(chosen.len());
+    chosen.iter().for_each(|command| write_docs(&mut cx.reply, command));
     Ok(Outcome::Done)
 }
 
@@ -218,7 +219,7 @@ fn help(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// The command or subcommand (`config|get`) of this name.
+/// The command or subcommand of this full name, such as `config|get`.
 fn named(name: &[u8]) -> Option<&'static Command> {
     let mut parts = name.splitn(2, |&byte| byte == b'|');
     let command = table().command(parts.next()?)?;
@@ -228,7 +229,7 @@ fn named(name: &[u8]) -> Option<&'static Command> {
     }
 }
 
-/// The keys of a request: their places among its words, and what is done with each.
+/// The keys of a request: the index of each, and what the command does with it. Returns the errors of COMMAND GETKEYS.
 fn keys_of(request: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
     const NO_SUCH: CommandError = CommandError::text("ERR Invalid command specified");
     let mut command = table().command(request.get(0)).ok_or(NO_SUCH)?;
@@ -267,7 +268,7 @@ fn keys_of(request: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
     Ok(found)
 }
 
-/// COMMAND INFO's ten elements.
+/// Replies with the ten elements that COMMAND INFO has for a command.
 fn write_info(reply: &mut ReplyWriter<'_>, command: &Command) {
     let spec = command.spec;
     let range = spec.key_range();
@@ -346,7 +347,7 @@ fn write_search(reply: &mut ReplyWriter<'_>, kind: &str, numbers: &[(&str, i64)]
     }
 }
 
-/// COMMAND DOCS' pair of a name and what is known.
+/// Replies with the name and the documentation that COMMAND DOCS has for a command.
 fn write_docs(reply: &mut ReplyWriter<'_>, command: &Command) {
     let spec = command.spec;
     let arguments = syntax::parse(spec.syntax, spec.keys.len()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! CONFIG: the settings, read and changed while the server runs.
+//! CONFIG: reads and changes the settings while the server runs.
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -22,6 +22,7 @@ const CONFIG: CommandSpec = CommandSpec {
 
 const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
+/// The rows of CONFIG.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "config",
     arity: -2,
@@ -33,7 +34,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "get",
             arity: -3,
             complexity: "O(N) with N settings",
-            summary: "Tells the settings whose names match the patterns.",
+            summary: "Returns the settings whose names match the patterns.",
             syntax: "parameter...",
             handler: Handler::Session(get),
             ..CONFIG
@@ -51,7 +52,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "resetstat",
             arity: 2,
             tips: ALL_NODES,
-            summary: "Sets the figures of INFO that count events back to zero.",
+            summary: "Resets the counters of INFO.",
             handler: Handler::Session(resetstat),
             ..CONFIG
         },
@@ -60,7 +61,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 2,
             tips: ALL_NODES,
             since: "2.8.0",
-            summary: "Makes the configuration file say what is in force.",
+            summary: "Writes the current settings to the configuration file.",
             handler: Handler::Session(rewrite),
             ..CONFIG
         },
@@ -69,7 +70,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: -4,
             tips: ALL_NODES,
             complexity: "O(N) with N settings",
-            summary: "Changes settings, all of those named or none.",
+            summary: "Changes all of the named settings, or none.",
             syntax: "(parameter value)...",
             handler: Handler::Session(set),
             ..CONFIG
@@ -104,14 +105,14 @@ fn set(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Does what settings ask for beside being known: all of it or nothing.
+/// Applies changed settings to the process and the server. Applies all of them or, on an error, none.
 fn apply(server: &Server, before: &Config, after: &Config, changed: &[&'static Directive]) -> Result<(), NotApplied> {
     process::apply(before, after, changed)?;
     let Some(directive) = changed.iter().find(|directive| directive.hook == Some(Hook::Listen)) else {
         return Ok(());
     };
     server.listening.change(after).map_err(|_| {
-        // Going back to what was in force a moment ago is no more than can be tried.
+        // The old settings were in force a moment ago. If even they fail now, nothing better can be done.
         let _ = process::apply(after, before, changed);
         let reason = if before.port == after.port {
             "Failed to bind to specified addresses."

@@ -1,4 +1,4 @@
-//! Connections: AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT. CLIENT is next door.
+//! The connection: AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT. `client.rs` has CLIENT.
 
 use ochre_datatypes::number;
 use ochre_resp::Protocol;
@@ -9,9 +9,12 @@ use super::{
     context::{Context, KeyedRead, Outcome, Run, SessionOnly},
     table::{Category, Group},
 };
-use crate::session::{ClientFlags, ReplyMode};
+use crate::{
+    observe::info::REDIS_VERSION,
+    session::{ClientFlags, ReplyMode},
+};
 
-/// Of the commands that a client may send before it is known.
+/// The flags of the commands that a client may send before it is authenticated.
 const HANDSHAKE: Flags = Flags::NOSCRIPT
     .union(Flags::LOADING)
     .union(Flags::STALE)
@@ -19,6 +22,7 @@ const HANDSHAKE: Flags = Flags::NOSCRIPT
     .union(Flags::NO_AUTH)
     .union(Flags::ALLOW_BUSY);
 
+/// The rows of commands about the connection.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "auth",
@@ -27,7 +31,7 @@ pub const ROWS: &[CommandSpec] = &[
         categories: Category::CONNECTION,
         group: Group::Connection,
         complexity: "O(1)",
-        summary: "Proves who the client is.",
+        summary: "Authenticates the connection.",
         syntax: "[username] password",
         handler: Handler::Session(auth),
         ..CommandSpec::DEFAULT
@@ -38,7 +42,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
         categories: Category::CONNECTION,
         group: Group::Connection,
-        summary: "Answers what it is given.",
+        summary: "Returns the message.",
         syntax: "message",
         handler: Handler::Session(echo),
         ..CommandSpec::DEFAULT
@@ -50,7 +54,7 @@ pub const ROWS: &[CommandSpec] = &[
         categories: Category::CONNECTION,
         group: Group::Connection,
         since: "6.0.0",
-        summary: "Agrees on the protocol, and tells about the server.",
+        summary: "Sets the version of the protocol, and returns facts about the server.",
         syntax: "[(protover:integer [AUTH (username password)] [SETNAME clientname])]",
         handler: Handler::Session(hello),
         ..CommandSpec::DEFAULT
@@ -62,7 +66,7 @@ pub const ROWS: &[CommandSpec] = &[
         categories: Category::CONNECTION,
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         group: Group::Connection,
-        summary: "Answers that the server is there.",
+        summary: "Returns PONG, or the message.",
         syntax: "[message]",
         handler: Handler::Session(ping),
         ..CommandSpec::DEFAULT
@@ -85,7 +89,7 @@ pub const ROWS: &[CommandSpec] = &[
         categories: Category::CONNECTION,
         group: Group::Connection,
         since: "6.2.0",
-        summary: "Makes the connection as it was when it began.",
+        summary: "Resets the connection to its initial state.",
         handler: Handler::Read(reset),
         ..CommandSpec::DEFAULT
     },
@@ -95,18 +99,15 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
         categories: Category::CONNECTION,
         group: Group::Connection,
-        summary: "Chooses the database that the connection works on.",
+        summary: "Sets the connection's database.",
         syntax: "index:integer",
         handler: Handler::Session(select),
         ..CommandSpec::DEFAULT
     },
 ];
 
-/// The one user that there is.
+/// The name of the only user.
 pub const DEFAULT_USER: &[u8] = b"default";
-
-/// The version of Redis whose behaviour clients may expect.
-pub const REDIS_VERSION: &str = "7.4.2";
 
 const WRONG_PASSWORD: CommandError =
     CommandError::text("WRONGPASS invalid username-password pair or user is disabled.");
@@ -138,7 +139,7 @@ fn authenticate(cx: &mut SessionOnly<'_>, user: &[u8], password: &[u8]) -> Resul
     Ok(())
 }
 
-/// Compares without telling by its time how much is equal.
+/// Compares in a time that does not depend on how many bytes are equal, so that a client cannot guess a password byte by byte.
 fn equal_in_constant_time(expected: &[u8], given: &[u8]) -> bool {
     let mut difference = expected.len() ^ given.len();
     for (index, &byte) in given.iter().enumerate() {
@@ -164,11 +165,11 @@ fn hello(cx: &mut SessionOnly<'_>) -> Run {
     let mut name = None;
     let mut index = 2;
     while let Some(option) = cx.args.try_get(index) {
-        let more = cx.args.len() - index - 1;
-        if cx.is_word(index, "AUTH") && more >= 2 {
+        let remaining = cx.args.len() - index - 1;
+        if cx.is_word(index, "AUTH") && remaining >= 2 {
             credentials = Some((cx.args.get(index + 1), cx.args.get(index + 2)));
             index += 3;
-        } else if cx.is_word(index, "SETNAME") && more >= 1 {
+        } else if cx.is_word(index, "SETNAME") && remaining >= 1 {
             let given = cx.args.get(index + 1);
             name_is_valid(given)?;
             name = Some(given);
@@ -190,7 +191,7 @@ fn hello(cx: &mut SessionOnly<'_>) -> Run {
         set_name(cx.session, name);
     }
     if let Some(protocol) = protocol {
-        // What was sent in the old protocol comes before the first reply in the new one.
+        // Messages that are already queued precede this reply, which is the first in the new protocol.
         cx.deliver_mail();
         cx.session.speak(protocol);
         cx.reply.set_protocol(protocol);
@@ -221,7 +222,7 @@ fn ping(cx: &mut SessionOnly<'_>) -> Run {
         _ => return Err(CommandError::wrong_arity(&cx.command.full_name)),
     };
     if cx.session.is_subscriber() && cx.session.protocol == Protocol::Resp2 {
-        // A client that waits for messages gets something of their kind.
+        // A RESP2 subscriber expects messages, which are arrays, so its PONG is an array too.
         cx.reply.array(2);
         cx.reply.bulk(b"pong");
         cx.reply.bulk(message.unwrap_or_default());
@@ -273,8 +274,7 @@ fn select(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 impl<K> Context<'_, K> {
-    /// Writes the messages that wait for this client, so that they come before the reply. Inside EXEC, whose reply is one array, they
-    /// come after it.
+    /// Writes the messages in the client's mailbox, so that they precede the reply. Inside EXEC, whose reply is one array, they follow it.
     pub fn deliver_mail(&mut self) {
         if !self.nested {
             self.session.take_mail(self.reply.out());

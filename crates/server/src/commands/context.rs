@@ -1,5 +1,5 @@
-//! What a handler works with: its arguments, its keys in the rights that its row asks for, the reply, its session, and the place where
-//! it says what it did.
+//! What a handler is given: its arguments, the right to its keys that its row asks for, the reply, the session, and the effects, to which it
+//! adds what it does.
 
 use std::borrow::Cow;
 
@@ -15,34 +15,44 @@ use crate::{
     session::{Block, Session},
 };
 
-/// What a handler is given; `K` is its right to keys.
+/// What a handler is given. `K` is its right to keys.
 pub struct Context<'a, K> {
-    /// The request; `args[0]` is the command's name, `args[1]` the subcommand's where there is one.
+    /// The request: `args[0]` is the command's name, `args[1]` the subcommand's, if there is one.
     pub args: Args<'a>,
-    /// The command that is running (of a container: the subcommand): its row, its number and its full name.
+    /// The command that runs (for a container, the subcommand): its row, its number and its full name.
     pub command: &'static Command,
+    /// The right to the command's keys.
     pub keys: K,
+    /// The reply, in the connection's protocol version.
     pub reply: ReplyWriter<'a>,
+    /// The session of the connection that sent the request.
     pub session: &'a mut Session,
-    /// The core that runs it: `core.server` is what all cores share, `core.config` the settings of this batch.
+    /// The core that runs the command. `core.server` is what all cores share; `core.config()` returns the settings of this batch.
     pub core: &'a Core,
-    /// Milliseconds since 1970, read once after locking; the same throughout an EXEC or a script.
+    /// Milliseconds since 1970. The clock is read once, after locking, and stands still during an EXEC or a script.
     pub now_ms: i64,
-    /// What the handler says that it did.
+    /// What the handler did, as it reports.
     pub effects: Effects<'a>,
-    /// The keys that were hashed for the lock set: argument index and hash, in order.
+    /// The locked keys: the index among the arguments and the hash, ordered by index.
     pub hashed: &'a [(u32, u64)],
-    /// Whether it runs inside EXEC or a script, where nothing may block or answer in slices.
+    /// Whether the command runs inside EXEC or a script, where no command may block or suspend.
     pub nested: bool,
-    /// Whether it runs under the locks of a batch, which are other requests' too: what takes long leaves off with [`Outcome::Alone`].
+    /// Whether the command runs under the locks of a batch, which other requests share. A command that would hold them for long returns
+    /// [`Outcome::Alone`].
     pub shares_batch: bool,
 }
 
+/// The context of a command that reads its keys.
 pub type KeyedRead<'a> = Context<'a, Reader<'a>>;
+/// The context of a command that reads and writes its keys.
 pub type KeyedWrite<'a> = Context<'a, Writer<'a>>;
+/// The context of a command that touches no key.
 pub type SessionOnly<'a> = Context<'a, NoKeys>;
+/// The context of a command that visits one shard after the other.
 pub type Walk<'a> = Context<'a, Walker<'a>>;
+/// The context of a command that has the whole keyspace to itself.
 pub type Whole<'a> = Context<'a, WholeKeyspace<'a>>;
+/// The context of a command that runs other commands.
 pub type Compound<'a, 'c> = Context<'a, Inner<'a, 'c>>;
 
 /// No right to any key.
@@ -56,18 +66,20 @@ impl NoKeys {
 
 /// The right of a command that runs other commands under its own locks.
 pub struct Inner<'a, 'c> {
-    /// The locks, of all keys that these commands may touch.
+    /// The locks on all keys that these commands may touch.
     pub locked: &'a mut Locked<'c>,
-    /// Runs one of them, as [`Context::run`] says.
+    /// Runs one of these commands, as [`Context::run`] describes.
     pub(crate) run: fn(&Core, &mut Session, &mut Locked<'_>, InnerCall<'_>, &mut Vec<u8>) -> bool,
 }
 
-/// A command that runs inside of another one.
+/// A command that runs inside another one.
 #[derive(Clone, Copy)]
 pub struct InnerCall<'a> {
+    /// The command.
     pub command: &'static Command,
+    /// Its arguments, with its name.
     pub args: Args<'a>,
-    /// Its keys, which are locked: index among the arguments, and hash.
+    /// Its keys, which are locked: the index among the arguments, and the hash.
     pub hashed: &'a [(u32, u64)],
 }
 
@@ -77,30 +89,30 @@ impl<'a> Inner<'a, '_> {
     }
 }
 
-/// What a handler returns. An error becomes the whole reply: what was written of one before is taken back.
+/// What a handler returns. An error becomes the whole reply, in place of what the handler wrote before.
 pub type Run = Result<Outcome, CommandError>;
 
 /// How a command ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Its reply is written.
+    /// The reply is written.
     Done,
-    /// Its reply is written, and the connection closes once that is sent.
+    /// The reply is written, and the connection closes once it is sent.
     Close,
-    /// Nothing is written yet: the session waits.
+    /// Nothing is written yet: the client blocks.
     Block(Block),
-    /// Nothing is written or changed: it would take too long under the locks of a batch. It runs again, alone.
+    /// Nothing is written or changed, since the command would take too long under the locks of a batch. It runs again, alone.
     Alone,
-    /// Nothing is written yet: a walk goes on later, with what it left in `session.walk`.
+    /// Nothing is written yet: a walk resumes later, from its state in `session.walk`.
     Suspended(Suspended),
 }
 
-/// When a walk goes on.
+/// When a walk resumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspended {
     /// After the core's other connections have had their turn.
     Slice,
-    /// When a shard is free that another visit has locked for long.
+    /// Once a shard is free that another visit holds locked for long.
     Busy(Busy),
 }
 
@@ -108,7 +120,7 @@ impl<'a, K> Context<'a, K> {
     /// The key at an argument's index, with its hash.
     ///
     /// # Panics
-    /// The command's row does not say that this is a key, so it is not locked.
+    /// Panics if the command's row does not say that the argument is a key, since the key is not locked then.
     #[inline]
     pub fn key(&self, index: usize) -> HashedKey<'a> {
         match self.hashed {
@@ -121,12 +133,12 @@ impl<'a, K> Context<'a, K> {
     fn one_of_keys(&self, index: usize) -> HashedKey<'a> {
         let found = self.hashed.binary_search_by_key(&(index as u32), |&(at, _)| at);
         let found = found.unwrap_or_else(|_| {
-            panic!("argument {index} of {}, which its row names no key, is not locked", self.command.full_name)
+            panic!("argument {index} of {} is no key by its row, so it is not locked", self.command.full_name)
         });
         HashedKey { bytes: self.args.get(index), hash: self.hashed[found].1 }
     }
 
-    /// As [`Context::key`], for the key that is the `nth` of the request: found without a search.
+    /// As [`Context::key`], for the `nth` key of the request, which is found without a search.
     #[inline]
     pub fn nth_key(&self, nth: usize, index: usize) -> HashedKey<'a> {
         match self.hashed.get(nth) {
@@ -146,33 +158,33 @@ impl<'a, K> Context<'a, K> {
         ochre_datatypes::number::parse_i64(self.args.get(index)).ok_or(CommandError::NOT_AN_INTEGER)
     }
 
-    /// Whether an argument is this word, in any case of its letters.
+    /// Whether an argument is this word, ignoring ASCII case.
     pub fn is_word(&self, index: usize, word: &str) -> bool {
         self.args.get(index).eq_ignore_ascii_case(word.as_bytes())
     }
 
-    /// Says that a key was changed, and the event that this is called: the key's watchers, its waiters, those who subscribed to events
-    /// and the journal will know.
+    /// Announces a change of a key, under the name of its event, to the key's watchers and waiters, to subscribers of keyspace events and
+    /// to the journal.
     #[inline]
     pub fn changed(&mut self, key: HashedKey<'a>, class: NotifyClass, event: &'static str) {
         let database = self.session.database;
         self.changed_in(database, key, class, event);
     }
 
-    /// As [`Context::changed`], in another database than the session's.
+    /// As [`Context::changed`], in any database.
     #[inline]
     pub fn changed_in(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, event: &'static str) {
         self.effects.changed(database, key, class, event);
     }
 
-    /// Announces an event of a key that changed nothing more: `new`, `keymiss`, or the second event of one change.
+    /// Announces an event of a key to subscribers only: `new`, `keymiss`, or a second event for a change that is announced already.
     #[inline]
     pub fn announce(&mut self, key: HashedKey<'a>, class: NotifyClass, event: &'static str) {
         let database = self.session.database;
         self.announce_in(database, key, class, event);
     }
 
-    /// As [`Context::announce`], in another database than the session's.
+    /// As [`Context::announce`], in any database.
     #[inline]
     pub fn announce_in(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, event: &'static str) {
         if self.core.announced().intersects(class) {
@@ -180,8 +192,8 @@ impl<'a, K> Context<'a, K> {
         }
     }
 
-    /// Records the effect in other words than the request's, where anybody keeps a journal: `words` is called only then. The first call
-    /// replaces the request; further calls add to it.
+    /// Records the effect as other words than the request's. The first call replaces the request in the journal; further calls add commands.
+    /// `words` is called only if a journal is kept.
     pub fn journal(&mut self, words: impl FnOnce() -> Vec<Cow<'a, [u8]>>) {
         if self.core.server.journal.is_kept() {
             self.effects.record(words());
@@ -190,60 +202,60 @@ impl<'a, K> Context<'a, K> {
 }
 
 impl Compound<'_, '_> {
-    /// Runs a command, and writes its reply; whether the connection closes after it.
+    /// Runs a command, and writes its reply. Returns whether the connection closes after it.
     pub fn run(&mut self, call: InnerCall<'_>) -> bool {
         (self.keys.run)(self.core, self.session, self.keys.locked, call, self.reply.out())
     }
 }
 
 impl<'a> KeyedRead<'a> {
-    /// The entry of a key in the session's database: counts as an access (unless CLIENT NO-TOUCH), as a hit or a miss, and a miss is
-    /// announced to those who asked for such events.
+    /// The entry of a key in the session's database. The lookup counts as an access, unless CLIENT NO-TOUCH is on, and as a hit or a miss;
+    /// a miss is announced to subscribers.
     #[inline]
     pub fn lookup(&mut self, key: HashedKey<'a>) -> Option<EntryRef<'a>> {
         if self.session.no_touch {
             return self.lookup_untouched(key);
         }
         let found = self.keys.get(self.session.database, key);
-        self.looked_up(key, found)
+        self.count_lookup(key, found)
     }
 
-    /// Whether it is too long a way through all of a key's value for a batch.
+    /// Whether a walk over the key's whole value takes too long under the locks of a batch.
     #[inline]
     pub fn is_too_long_to_share(&self, key: HashedKey<'_>) -> bool {
         self.shares_batch && self.keys.peek(self.session.database, key).is_some_and(EntryRef::is_heavy)
     }
 
-    /// As [`Context::lookup`], without counting as an access.
+    /// As [`Context::lookup`], but not counted as an access.
     #[inline]
     pub fn lookup_untouched(&mut self, key: HashedKey<'a>) -> Option<EntryRef<'a>> {
         let found = self.keys.peek(self.session.database, key);
-        self.looked_up(key, found)
+        self.count_lookup(key, found)
     }
 
-    /// Whether a command that goes through so many elements takes too long under the locks of a batch.
+    /// Whether a walk over `steps` elements takes too long under the locks of a batch.
     #[inline]
     pub fn is_too_far_to_share(&self, steps: usize) -> bool {
-        /// A few microseconds.
+        /// These take a few microseconds.
         const STEPS_MAX: usize = 256;
         self.shares_batch && steps > STEPS_MAX
     }
 
-    /// Up to where the reply may go under the locks of a batch.
+    /// The position that the reply may not pass under the locks of a batch.
     #[inline]
     pub fn shared_reply_end(&self) -> usize {
         const BYTES_MAX: usize = 16 * 1024;
         if self.shares_batch { self.reply.position() + BYTES_MAX } else { usize::MAX }
     }
 
-    /// Leaves a batch: what was written of the reply since `mark`, and the hit that was counted, are taken back.
+    /// Leaves a batch: takes back what was written of the reply since `mark`, and the hit that was counted.
     pub fn leave_batch(&mut self, mark: usize) -> Run {
         self.reply.rewind(mark);
         self.core.counters.take_hit_back();
         Ok(Outcome::Alone)
     }
 
-    /// The collection of a key, looked up as by [`Context::lookup`].
+    /// The collection of a key, looked up as by [`Context::lookup`]. The error is WRONGTYPE.
     #[inline]
     pub fn read<C: Collection>(&mut self, key: HashedKey<'a>) -> Result<Option<C::View<'a>>, CommandError> {
         match self.lookup(key) {
@@ -253,7 +265,7 @@ impl<'a> KeyedRead<'a> {
     }
 
     #[inline]
-    fn looked_up(&mut self, key: HashedKey<'a>, found: Option<EntryRef<'a>>) -> Option<EntryRef<'a>> {
+    fn count_lookup(&mut self, key: HashedKey<'a>, found: Option<EntryRef<'a>>) -> Option<EntryRef<'a>> {
         self.core.counters.lookup(found.is_some());
         if found.is_none() {
             self.announce(key, NotifyClass::KEY_MISS, "keymiss");
@@ -263,9 +275,10 @@ impl<'a> KeyedRead<'a> {
 }
 
 impl<'a> KeyedWrite<'a> {
-    /// Changes the collection of a key of the session's database by `change`; `None` where the key is not there and is not to be made.
-    /// A key that was made is announced as `new`; a key is removed with its last element. What else was done the handler says with
-    /// [`Context::edited`].
+    /// Edits the collection of a key in the session's database. Returns `None` if the key does not exist and `missing` says to skip it.
+    ///
+    /// The key is removed together with its last element. A key that the edit creates is announced as `new`; the handler announces
+    /// everything else itself, usually with [`Context::edited`].
     #[inline]
     pub fn edit<C: Collection, R>(
         &mut self,
@@ -273,14 +286,39 @@ impl<'a> KeyedWrite<'a> {
         missing: Missing,
         change: impl FnOnce(&mut C) -> R,
     ) -> Result<Option<Edited<R>>, CommandError> {
-        let edited = self.keys.edit::<C, R>(self.session.database, key, missing, change)?;
+        self.edit_and_reply(key, missing, |collection, _| change(collection))
+    }
+
+    /// As [`Context::edit`], for an edit that replies with elements of the collection: `change` is given the reply too.
+    #[inline]
+    pub fn edit_and_reply<C: Collection, R>(
+        &mut self,
+        key: HashedKey<'a>,
+        missing: Missing,
+        change: impl FnOnce(&mut C, &mut ReplyWriter<'a>) -> R,
+    ) -> Result<Option<Edited<R>>, CommandError> {
+        let reply = &mut self.reply;
+        let edited =
+            self.keys.edit::<C, R>(self.session.database, key, missing, |collection| change(collection, reply))?;
         if edited.as_ref().is_some_and(|edited| edited.created) {
             self.announce(key, NotifyClass::NEW, "new");
         }
         Ok(edited)
     }
 
-    /// Says that an edit changed a key, as [`Context::changed`] does, and that the key is gone where it is.
+    /// The entry of a key, for a command that reads this key although it writes another one. The lookup counts as an access and as a hit or
+    /// a miss; a miss is announced to subscribers.
+    pub fn lookup(&mut self, key: HashedKey<'a>) -> Option<EntryRef<'_>> {
+        let database = self.session.database;
+        let found = self.keys.get(database, key);
+        self.core.counters.lookup(found.is_some());
+        if found.is_none() && self.core.announced().intersects(NotifyClass::KEY_MISS) {
+            self.effects.announce(database, key, NotifyClass::KEY_MISS, "keymiss");
+        }
+        found
+    }
+
+    /// Announces that an edit changed a key, as [`Context::changed`] does, and `del` if the edit removed the key.
     #[inline]
     pub fn edited<R>(&mut self, key: HashedKey<'a>, class: NotifyClass, event: &'static str, edited: &Edited<R>) {
         self.changed(key, class, event);
@@ -289,7 +327,7 @@ impl<'a> KeyedWrite<'a> {
         }
     }
 
-    /// Announces that a key now holds something else.
+    /// Announces that a key's value was replaced, and whether its type changed.
     #[inline]
     pub fn announce_overwritten(&mut self, database: usize, key: HashedKey<'a>, before: ValueType, now: ValueType) {
         self.announce_in(database, key, NotifyClass::OVERWRITTEN, "overwritten");
@@ -298,9 +336,27 @@ impl<'a> KeyedWrite<'a> {
         }
     }
 
-    /// Puts a collection in place of whatever the key holds, as the commands do that store a result. An empty one removes the key.
-    /// Returns whether the key was there before. Announced is only that it is new or was overwritten; the rest is the handler's to say.
-    pub fn store<C: Collection>(&mut self, key: HashedKey<'a>, value: C) -> bool {
+    /// Stores a result at a key, in place of whatever the key holds, and announces it as `event`. An empty result removes the key, which
+    /// is announced as `del` if the key existed.
+    pub fn store_result<C: Collection>(
+        &mut self,
+        key: HashedKey<'a>,
+        result: C,
+        class: NotifyClass,
+        event: &'static str,
+    ) {
+        let is_empty = result.is_empty();
+        let existed = self.store(key, result);
+        if !is_empty {
+            self.changed(key, class, event);
+        } else if existed {
+            self.changed(key, NotifyClass::GENERIC, "del");
+        }
+    }
+
+    /// Stores a collection at a key, in place of whatever the key holds. An empty collection removes the key. Returns whether the key
+    /// existed before. Announces only `new`, `overwritten` and `type_changed`.
+    fn store<C: Collection>(&mut self, key: HashedKey<'a>, value: C) -> bool {
         let database = self.session.database;
         if C::GOES_WHEN_EMPTY && value.is_empty() {
             return self.keys.remove(database, key);
@@ -315,5 +371,49 @@ impl<'a> KeyedWrite<'a> {
                 true
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// Finds the calls of `edit` whose receiver is not the context. White space does not matter.
+    fn direct_edits(source: &str) -> Vec<String> {
+        let source: String = source.split_whitespace().collect();
+        let calls = source.match_indices(".edit").filter(|(at, call)| {
+            let after = &source[at + call.len()..];
+            after.starts_with(['(', ':'])
+        });
+        let receivers = calls.map(|(at, _)| {
+            let before = &source[..at];
+            let start = before.rfind(|letter: char| !letter.is_alphanumeric() && !"_.".contains(letter));
+            &before[start.map_or(0, |start| start + 1)..]
+        });
+        receivers.filter(|receiver| *receiver != "cx").map(str::to_owned).collect()
+    }
+
+    fn check(folder: &Path) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                check(&path);
+            } else if !path.ends_with("commands/context.rs") {
+                let source = fs::read_to_string(&path).unwrap();
+                let direct = direct_edits(&source);
+                assert!(direct.is_empty(), "{}: {direct:?} edits past the context", path.display());
+                assert!(!source.contains("Writer::edit"), "{}: edits past the context", path.display());
+            }
+        }
+    }
+
+    /// An edit that a handler makes with the right itself would not announce a key that it creates, and the effects of such edits would be
+    /// hard to find. So all edits go through [`super::Context`].
+    #[test]
+    fn handlers_edit_through_their_context() {
+        assert_eq!(direct_edits("let edited = cx.keys\n .edit::<List, _>(db, key, |list| cx.edit(..));"), ["cx.keys"]);
+        assert_eq!(direct_edits("keys.edit(database, key)"), ["keys"]);
+        assert_eq!(direct_edits("cx.edited(key); cx.edit_and_reply(key); cx.edit(key)"), [""; 0]);
+        check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands"));
     }
 }

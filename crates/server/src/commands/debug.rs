@@ -1,5 +1,5 @@
-//! DEBUG: what tests and those who look for faults ask of a server. To clients it is one command; its subcommands are rows of ours, for
-//! they need different rights to keys.
+//! DEBUG: helps tests, and the search for faults. Clients see one command. Its subcommands are rows that only Ochre has, since they need
+//! different rights to keys.
 
 mod digest;
 mod protocol;
@@ -20,6 +20,7 @@ use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, Outcome, Run, SessionOnly, Whole},
     help,
+    numbers::count_to_pop,
     table::{Group, KeyFlags, KeySpec},
 };
 use crate::session::Block;
@@ -37,26 +38,27 @@ const DEBUG: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 };
 
-/// A subcommand without keys.
+/// The row of a subcommand without keys.
 const fn session(name: &'static str, arity: i32, handler: fn(&mut SessionOnly<'_>) -> Run) -> CommandSpec {
     CommandSpec { name, arity, handler: Handler::Session(handler), ..DEBUG }
 }
 
-/// A subcommand that reads the key at index 2, and more of them where the arity says so.
+/// The row of a subcommand that reads the key at index 2, or the keys from there on if the arity is negative.
 const fn keyed(name: &'static str, arity: i32, handler: fn(&mut KeyedRead<'_>) -> Run) -> CommandSpec {
     const KEY: &[KeySpec] = &[KeySpec::one(2, KeyFlags::RO)];
     CommandSpec { name, arity, keys: KEY, handler: Handler::Read(handler), ..DEBUG }
 }
 
-/// A switch of a mechanism that Ochre does not have: taken, and without consequence.
+/// The row of a switch for a mechanism that Ochre does not have. It is accepted and does nothing.
 const fn switch(name: &'static str) -> CommandSpec {
     session(name, 3, accepted)
 }
 
+/// The rows of DEBUG.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "debug",
     arity: -2,
-    summary: "Contains what tests and those who look for faults need.",
+    summary: "Contains the commands that tests and debugging need.",
     subcommands: &[
         switch("aof-flush-sleep"),
         session("assert", 2, crash),
@@ -110,12 +112,12 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
     ..DEBUG
 }];
 
-/// What is no subcommand, or has another number of arguments.
+/// Refuses an unknown subcommand, or one with the wrong number of arguments.
 fn unknown(cx: &mut SessionOnly<'_>) -> Run {
-    Err(no_such_form(cx))
+    Err(too_many_arguments(cx))
 }
 
-fn no_such_form<K>(cx: &Context<'_, K>) -> CommandError {
+fn too_many_arguments<K>(cx: &Context<'_, K>) -> CommandError {
     let name = cx.args.get(1);
     let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
     CommandError::composed(format!(
@@ -133,7 +135,7 @@ fn no_persistence(_cx: &mut SessionOnly<'_>) -> Run {
     Err(CommandError::text("ERR this version of Ochre keeps data in memory only: there is nothing to load it from"))
 }
 
-/// Holds up this client, and nobody else; inside of EXEC the commands that follow, with their keys.
+/// Delays this client's next command, and no other client. Inside EXEC it delays the following commands while their keys are locked.
 fn sleep(cx: &mut SessionOnly<'_>) -> Run {
     let seconds = leading_number(cx.args.get(2)).max(0.0);
     let duration = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
@@ -144,7 +146,7 @@ fn sleep(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Block(Block::until(Instant::now().checked_add(duration), |reply| reply.ok())))
 }
 
-/// The number that a text begins with, as C's `strtod` reads it: 0 if there is none.
+/// The number at the start of a text, as C's `strtod` parses it: 0 if there is none.
 fn leading_number(text: &[u8]) -> f64 {
     let text = String::from_utf8_lossy(text);
     let text = text.trim_start();
@@ -200,7 +202,7 @@ fn quicklist_packed_threshold(cx: &mut SessionOnly<'_>) -> Run {
     accepted(cx)
 }
 
-/// Replies are written into the core's buffer, so no client has one that could shrink.
+/// Accepts the settings of Redis's reply buffers. Ochre writes replies to the core's buffer, so no client has one that could shrink.
 fn reply_buffer(cx: &mut SessionOnly<'_>) -> Run {
     if cx.is_word(2, "PEAK-RESET-TIME") {
         if !cx.is_word(3, "NEVER") && !cx.is_word(3, "RESET") {
@@ -212,7 +214,7 @@ fn reply_buffer(cx: &mut SessionOnly<'_>) -> Run {
     accepted(cx)
 }
 
-/// Matches random patterns against random texts: whoever calls it wants to see the server survive.
+/// Matches random patterns against random texts, to show that the server survives it.
 fn test_patterns(cx: &mut SessionOnly<'_>) -> Run {
     const LETTERS: &[u8] = b"ab*?[]^-\\";
     for _ in 0..10_000 {
@@ -259,9 +261,9 @@ fn object(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// How long a string is in an RDB file, uncompressed (Redis: `rdbSaveRawString`).
+/// The length of a string in an RDB file, without compression. (Redis: `rdbSaveRawString`)
 fn serialized_len(value: ValueRef<'_>) -> usize {
-    /// The longest string that is looked at for being an integer.
+    /// The most bytes of a string that is saved as an integer.
     const INTEGER_LEN_MAX: usize = 11;
     let integer = match value {
         ValueRef::Integer(integer) => Some(integer),
@@ -362,18 +364,15 @@ fn digest_value(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Makes keys `key:0`, `key:1`, … that hold `value:0`, `value:1`, …, padded with zero bytes or cut to a size; what is there stays.
+/// Creates the keys `key:0`, `key:1`, … with the values `value:0`, `value:1`, …, which are padded with zero bytes or cut to a size. Keys
+/// that exist stay as they are.
 fn populate(cx: &mut Whole<'_>) -> Run {
     if cx.args.len() > 5 {
-        return Err(no_such_form(cx));
+        return Err(too_many_arguments(cx));
     }
-    let positive = |index: usize| {
-        let number = cx.integer(index).ok().and_then(|number| usize::try_from(number).ok());
-        number.ok_or(CommandError::text("ERR value is out of range, must be positive"))
-    };
-    let count = positive(2)?;
+    let count = count_to_pop(cx, 2)?;
     let prefix = String::from_utf8_lossy(cx.args.try_get(3).unwrap_or(b"key")).into_owned();
-    let size = if cx.args.len() > 4 { positive(4)? } else { 0 };
+    let size = if cx.args.len() > 4 { count_to_pop(cx, 4)? } else { 0 };
     let database = cx.db();
     for number in 0..count {
         let name = format!("{prefix}:{number}");

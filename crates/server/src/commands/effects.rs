@@ -1,4 +1,4 @@
-//! What a handler says that it did. `request/effects.rs` makes it known.
+//! What a handler did, as it reports. `request/effects.rs` publishes it.
 
 use ochre_keyspace::HashedKey;
 use smallvec::SmallVec;
@@ -9,11 +9,11 @@ use crate::{events::NotifyClass, journal::Record};
 #[derive(Default)]
 pub struct Effects<'a> {
     pub(crate) events: SmallVec<[Event<'a>; 2]>,
-    /// How many changes it counts for (INFO's rdb_changes_since_last_save).
+    /// The number of changes (for INFO's `rdb_changes_since_last_save`).
     pub(crate) changes: u64,
-    /// Databases that hold other keys now.
+    /// The databases that were emptied or swapped.
     pub(crate) replaced: Vec<usize>,
-    /// The effect in other words than the request's.
+    /// The commands to record in place of the request. The common case, the request itself, costs one word.
     #[allow(clippy::box_collection)]
     pub(crate) records: Option<Box<Vec<Record<'a>>>>,
 }
@@ -26,52 +26,52 @@ pub(crate) struct Event<'a> {
     pub(crate) concerned: Concerned,
 }
 
-/// Whom an event concerns beside those who subscribed to such events.
+/// The clients that an event concerns beside subscribers of such events.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Concerned {
     Nobody,
-    /// Those who wait for the key.
+    /// The key's waiters.
     Waiters,
-    /// Those who watch the key too: its value or its expiry is another now.
+    /// The key's waiters and watchers: its value or its expiry changed.
     WaitersAndWatchers,
 }
 
 impl<'a> Effects<'a> {
-    /// A key was changed, and the event is called so.
+    /// Adds a change of a key, and its event.
     #[inline]
     pub fn changed(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, name: &'static str) {
         self.changes += 1;
         self.events.push(Event { database, key, class, name, concerned: Concerned::WaitersAndWatchers });
     }
 
-    /// An event that changed nothing more.
+    /// Adds an event without a change.
     #[inline]
     pub fn announce(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, name: &'static str) {
         self.events.push(Event { database, key, class, name, concerned: Concerned::Nobody });
     }
 
-    /// An event that those who wait for the key want to look at, though its value is what it was: XGROUP DESTROY.
+    /// Adds an event that the key's waiters must react to although WATCH does not see a change: XGROUP DESTROY.
     pub fn wake(&mut self, database: usize, key: HashedKey<'a>, class: NotifyClass, name: &'static str) {
         self.changes += 1;
         self.events.push(Event { database, key, class, name, concerned: Concerned::Waiters });
     }
 
-    /// So many changes beside those of single keys: FLUSHALL.
+    /// Counts further changes, which belong to no event: FLUSHALL, or XACK of several entries.
     pub fn changed_many(&mut self, changes: u64) {
         self.changes += changes;
     }
 
-    /// A database holds other keys than before: FLUSHALL, SWAPDB.
+    /// Adds that a database was emptied or swapped: FLUSHALL, SWAPDB.
     pub fn replaced(&mut self, database: usize) {
         self.replaced.push(database);
     }
 
-    /// The effect in other words than the request's.
+    /// Adds a command to record in place of the request.
     pub fn record(&mut self, record: Record<'a>) {
         self.records.get_or_insert_default().push(record);
     }
 
-    /// Whether anything is to be made known.
+    /// Whether there is nothing to publish.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty() && self.changes == 0

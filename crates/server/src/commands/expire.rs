@@ -1,4 +1,4 @@
-//! When keys expire: setting, taking away and reading it.
+//! The expiry of keys: setting, removing and reading it.
 
 use ochre_datatypes::number::parse_i64;
 
@@ -10,35 +10,36 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on the expiry of keys.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "expire",
         since: "1.0.0",
-        summary: "Sets in how many seconds a key expires.",
+        summary: "Sets the expiry of a key, in seconds from now.",
         syntax: "key seconds:integer [NX|XX|GT|LT]",
-        handler: Handler::Write(|cx| expire(cx, Unit::SECONDS, false)),
+        handler: Handler::Write(|cx| expire(cx, TimeUnit::Seconds, false)),
         ..SETTING
     },
     CommandSpec {
         name: "expireat",
         since: "1.2.0",
-        summary: "Sets at which second a key expires.",
+        summary: "Sets the expiry of a key, in seconds since 1970.",
         syntax: "key unix-time-seconds:unix-time [NX|XX|GT|LT]",
-        handler: Handler::Write(|cx| expire(cx, Unit::SECONDS, true)),
+        handler: Handler::Write(|cx| expire(cx, TimeUnit::Seconds, true)),
         ..SETTING
     },
     CommandSpec {
         name: "expiretime",
         since: "7.0.0",
-        summary: "Returns at which second a key expires.",
-        handler: Handler::Read(|cx| time(cx, Unit::SECONDS, true)),
+        summary: "Returns the expiry of a key, in seconds since 1970.",
+        handler: Handler::Read(|cx| time(cx, TimeUnit::Seconds, true)),
         ..READING
     },
     CommandSpec {
         name: "persist",
         arity: 2,
         since: "2.2.0",
-        summary: "Takes away that a key expires.",
+        summary: "Removes the expiry of a key.",
         syntax: "key",
         handler: Handler::Write(persist),
         ..SETTING
@@ -46,40 +47,40 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "pexpire",
         since: "2.6.0",
-        summary: "Sets in how many milliseconds a key expires.",
+        summary: "Sets the expiry of a key, in milliseconds from now.",
         syntax: "key milliseconds:integer [NX|XX|GT|LT]",
-        handler: Handler::Write(|cx| expire(cx, Unit::MILLISECONDS, false)),
+        handler: Handler::Write(|cx| expire(cx, TimeUnit::Milliseconds, false)),
         ..SETTING
     },
     CommandSpec {
         name: "pexpireat",
         since: "2.6.0",
-        summary: "Sets at which millisecond a key expires.",
+        summary: "Sets the expiry of a key, in milliseconds since 1970.",
         syntax: "key unix-time-milliseconds:unix-time [NX|XX|GT|LT]",
-        handler: Handler::Write(|cx| expire(cx, Unit::MILLISECONDS, true)),
+        handler: Handler::Write(|cx| expire(cx, TimeUnit::Milliseconds, true)),
         ..SETTING
     },
     CommandSpec {
         name: "pexpiretime",
         since: "7.0.0",
-        summary: "Returns at which millisecond a key expires.",
-        handler: Handler::Read(|cx| time(cx, Unit::MILLISECONDS, true)),
+        summary: "Returns the expiry of a key, in milliseconds since 1970.",
+        handler: Handler::Read(|cx| time(cx, TimeUnit::Milliseconds, true)),
         ..READING
     },
     CommandSpec {
         name: "pttl",
         since: "2.6.0",
         tips: &["nondeterministic_output"],
-        summary: "Returns in how many milliseconds a key expires.",
-        handler: Handler::Read(|cx| time(cx, Unit::MILLISECONDS, false)),
+        summary: "Returns the time until a key expires, in milliseconds.",
+        handler: Handler::Read(|cx| time(cx, TimeUnit::Milliseconds, false)),
         ..READING
     },
     CommandSpec {
         name: "ttl",
         since: "1.0.0",
         tips: &["nondeterministic_output"],
-        summary: "Returns in how many seconds a key expires.",
-        handler: Handler::Read(|cx| time(cx, Unit::SECONDS, false)),
+        summary: "Returns the time until a key expires, in seconds.",
+        handler: Handler::Read(|cx| time(cx, TimeUnit::Seconds, false)),
         ..READING
     },
 ];
@@ -99,13 +100,40 @@ const READING: CommandSpec = CommandSpec {
     ..GENERIC
 };
 
-/// What a command counts time in, as milliseconds.
-#[derive(Clone, Copy)]
-struct Unit(i64);
+/// The unit in which a command counts time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// EXPIRE, EX and others.
+    Seconds,
+    /// PEXPIRE, PX and others.
+    Milliseconds,
+}
 
-impl Unit {
-    const SECONDS: Unit = Unit(1000);
-    const MILLISECONDS: Unit = Unit(1);
+impl TimeUnit {
+    /// The milliseconds in one unit.
+    pub const fn ms(self) -> i64 {
+        match self {
+            TimeUnit::Seconds => 1000,
+            TimeUnit::Milliseconds => 1,
+        }
+    }
+
+    /// The time that is `amount` units after `base_ms`, in milliseconds; `None` on overflow.
+    pub fn after(self, base_ms: i64, amount: i64) -> Option<i64> {
+        amount.checked_mul(self.ms())?.checked_add(base_ms)
+    }
+
+    /// The unit of the options EX, PX, EXAT and PXAT, and whether the option counts from 1970 rather than from now.
+    pub fn of_option(word: &[u8]) -> Option<(TimeUnit, bool)> {
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        match word.len() {
+            2 if is("EX") => Some((TimeUnit::Seconds, false)),
+            2 if is("PX") => Some((TimeUnit::Milliseconds, false)),
+            4 if is("EXAT") => Some((TimeUnit::Seconds, true)),
+            4 if is("PXAT") => Some((TimeUnit::Milliseconds, true)),
+            _ => None,
+        }
+    }
 }
 
 /// The conditions of EXPIRE.
@@ -139,7 +167,7 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// Whether an expiry may take the place of the one that is set. None set counts as the end of time.
+    /// Whether a new expiry may replace the key's own. A key without an expiry counts as never expiring.
     fn hold(self, before_ms: Option<i64>, new_ms: i64) -> bool {
         let Conditions { nx, xx, gt, lt } = self;
         match before_ms {
@@ -149,14 +177,11 @@ impl Conditions {
     }
 }
 
-fn expire(cx: &mut KeyedWrite<'_>, unit: Unit, absolute: bool) -> Run {
+fn expire(cx: &mut KeyedWrite<'_>, unit: TimeUnit, absolute: bool) -> Run {
     let conditions = if cx.args.len() > 3 { Conditions::parse(cx)? } else { Conditions::default() };
     let amount = parse_i64(cx.args.get(2)).ok_or(CommandError::NOT_AN_INTEGER)?;
     let base_ms = if absolute { 0 } else { cx.now_ms };
-    let at_ms = amount
-        .checked_mul(unit.0)
-        .and_then(|ms| ms.checked_add(base_ms))
-        .ok_or_else(|| CommandError::invalid_expire(cx.command.spec.name))?;
+    let at_ms = unit.after(base_ms, amount).ok_or_else(|| CommandError::invalid_expire(cx.command.spec.name))?;
     let (key, database) = (cx.key(1), cx.db());
     let holds = cx.keys.get(database, key).is_some_and(|entry| conditions.hold(entry.expiry_ms(), at_ms));
     if holds && at_ms <= cx.now_ms {
@@ -183,8 +208,8 @@ fn persist(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// TTL and what is like it: -2 for no key, -1 for a key that does not expire.
-fn time(cx: &mut KeyedRead<'_>, unit: Unit, absolute: bool) -> Run {
+/// TTL, PTTL, EXPIRETIME and PEXPIRETIME. The reply is -2 if the key does not exist, and -1 if it has no expiry.
+fn time(cx: &mut KeyedRead<'_>, unit: TimeUnit, absolute: bool) -> Run {
     let key = cx.key(1);
     let base_ms = if absolute { 0 } else { cx.now_ms };
     let answer = match cx.lookup_untouched(key).map(|entry| entry.expiry_ms()) {
@@ -192,8 +217,11 @@ fn time(cx: &mut KeyedRead<'_>, unit: Unit, absolute: bool) -> Run {
         Some(None) => -1,
         Some(Some(at_ms)) => {
             let ms = at_ms.saturating_sub(base_ms).max(0);
-            // Rounded, as Redis does.
-            if unit.0 == 1 { ms } else { (i128::from(ms) + 500).div_euclid(1000) as i64 }
+            match unit {
+                TimeUnit::Milliseconds => ms,
+                // Rounded to the nearest second, as in Redis.
+                TimeUnit::Seconds => (i128::from(ms) + 500).div_euclid(1000) as i64,
+            }
         }
     };
     cx.reply.integer(answer);

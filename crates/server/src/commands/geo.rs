@@ -1,4 +1,4 @@
-//! Places: sorted sets whose scores are geohashes.
+//! Geo indexes: sorted sets of places, whose scores are geohashes.
 
 use std::{borrow::Cow, ops::ControlFlow};
 
@@ -14,10 +14,12 @@ use smallvec::SmallVec;
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
-    sorted_sets::{AddOptions, add, kept, limits, reply_member, score_at, source, store_result},
+    elements::reply_element,
+    sorted_sets::{AddOptions, add, limits, member_bytes, score_at, source, store_result},
     table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
 };
 
+/// The rows of commands on places.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "geoadd",
@@ -77,7 +79,7 @@ pub const ROWS: &[CommandSpec] = &[
         ],
         unspecified_keys: Some(|args, visit| visit_last_stored(args, 6, visit)),
         since: "3.2.0",
-        complexity: "O(N+log(M)) with N elements in the cells around, and M inside",
+        complexity: "O(N+log(M)) with N elements in the cells that overlap the area, and M inside it",
         summary: "Returns, or stores, the places within a distance of coordinates.",
         syntax: "key longitude:double latitude:double radius:double (M|KM|FT|MI) [WITHCOORD] [WITHDIST] [WITHHASH] \
                  [COUNT count:integer [ANY]] [ASC|DESC] [STORE storekey:key|STOREDIST storedistkey:key]",
@@ -91,7 +93,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY,
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "3.2.10",
-        complexity: "O(N+log(M)) with N elements in the cells around, and M inside",
+        complexity: "O(N+log(M)) with N elements in the cells that overlap the area, and M inside it",
         summary: "Returns the places within a distance of coordinates.",
         syntax: "key longitude:double latitude:double radius:double (M|KM|FT|MI) [WITHCOORD] [WITHDIST] [WITHHASH] \
                  [COUNT count:integer [ANY]] [ASC|DESC]",
@@ -110,7 +112,7 @@ pub const ROWS: &[CommandSpec] = &[
         ],
         unspecified_keys: Some(|args, visit| visit_last_stored(args, 5, visit)),
         since: "3.2.0",
-        complexity: "O(N+log(M)) with N elements in the cells around, and M inside",
+        complexity: "O(N+log(M)) with N elements in the cells that overlap the area, and M inside it",
         summary: "Returns, or stores, the places within a distance of a place.",
         syntax: "key member radius:double (M|KM|FT|MI) [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer [ANY]] \
                  [ASC|DESC] [STORE storekey:key|STOREDIST storedistkey:key]",
@@ -124,7 +126,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY,
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "3.2.10",
-        complexity: "O(N+log(M)) with N elements in the cells around, and M inside",
+        complexity: "O(N+log(M)) with N elements in the cells that overlap the area, and M inside it",
         summary: "Returns the places within a distance of a place.",
         syntax: "key member radius:double (M|KM|FT|MI) [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count:integer [ANY]] \
                  [ASC|DESC]",
@@ -138,7 +140,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY,
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.2.0",
-        complexity: "O(N+log(M)) with N elements in the cells around, and M inside",
+        complexity: "O(N+log(M)) with N elements in the cells that overlap the area, and M inside it",
         summary: "Returns the places inside a circle or a box.",
         syntax: "key [FROMMEMBER member|FROMLONLAT (longitude:double latitude:double)] (BYRADIUS radius:double \
                  (M|KM|FT|MI)|BYBOX width:double height:double (M|KM|FT|MI)|BYPOLYGON num-vertices:integer \
@@ -156,7 +158,7 @@ pub const ROWS: &[CommandSpec] = &[
             KeySpec::one(2, KeyFlags::RO.union(KeyFlags::ACCESS)),
         ],
         since: "6.2.0",
-        complexity: "O(N+log(M)) with N elements in the cells around, and M inside",
+        complexity: "O(N+log(M)) with N elements in the cells that overlap the area, and M inside it",
         summary: "Stores the places inside a circle or a box.",
         syntax: "destination:key source:key [FROMMEMBER member|FROMLONLAT (longitude:double latitude:double)] \
                  (BYRADIUS radius:double (M|KM|FT|MI)|BYBOX width:double height:double (M|KM|FT|MI)|BYPOLYGON \
@@ -167,10 +169,10 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// What these rows have in common.
+/// The fields that these rows share.
 const GEO: CommandSpec = CommandSpec { categories: Category::GEO, group: Group::Geo, ..CommandSpec::DEFAULT };
 
-/// The key that a result is stored under, behind a word.
+/// The spec of the key at which the result is stored, after a keyword.
 const fn stored_at(keyword: &'static str, from: i16) -> KeySpec {
     KeySpec {
         flags: KeyFlags::OW.union(KeyFlags::UPDATE),
@@ -180,7 +182,7 @@ const fn stored_at(keyword: &'static str, from: i16) -> KeySpec {
     }
 }
 
-/// Specs find the first STORE and the first STOREDIST behind an index; but the last word of both that is given is the one that counts.
+/// Visits the key after the last STORE or STOREDIST, which is the one that counts. The specs find the first of each.
 fn visit_last_stored(args: Args<'_>, from: usize, visit: &mut dyn FnMut(usize, KeyFlags)) {
     let (mut index, mut last) = (from, None);
     while index + 1 < args.len() {
@@ -196,7 +198,7 @@ fn visit_last_stored(args: Args<'_>, from: usize, visit: &mut dyn FnMut(usize, K
 
 const NO_PLACE: CommandError = CommandError::text("ERR could not decode requested zset member");
 
-/// Two arguments as a place.
+/// Parses two arguments as a place: longitude and latitude.
 fn place_at<K>(cx: &Context<'_, K>, index: usize) -> Result<Place, CommandError> {
     let place = Place { longitude: score_at(cx, index)?, latitude: score_at(cx, index + 1)? };
     if place.is_valid() {
@@ -206,7 +208,7 @@ fn place_at<K>(cx: &Context<'_, K>, index: usize) -> Result<Place, CommandError>
     Err(CommandError::composed(format!("ERR invalid longitude,latitude pair {longitude:.6},{latitude:.6}")))
 }
 
-/// An argument as a unit of length: how many meters it is.
+/// Parses an argument as a unit of length. Returns the unit in meters.
 fn unit_at<K>(cx: &Context<'_, K>, index: usize) -> Result<f64, CommandError> {
     match () {
         () if cx.is_word(index, "M") => Ok(1.0),
@@ -217,7 +219,7 @@ fn unit_at<K>(cx: &Context<'_, K>, index: usize) -> Result<f64, CommandError> {
     }
 }
 
-/// Answers with a distance: four digits behind the point. (Redis: `fixedpoint_d2string`)
+/// Replies with a distance, with four digits after the point. (Redis: `fixedpoint_d2string`)
 fn reply_distance(reply: &mut ReplyWriter<'_>, distance: f64) {
     let scaled = (distance * 10_000.0).round_ties_even() as i64;
     reply.bulk(format!("{}.{:04}", scaled / 10_000, scaled % 10_000).as_bytes());
@@ -298,17 +300,17 @@ fn geopos(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Where GEORADIUS and its kin have the middle.
+/// The center of a search by GEORADIUS and its variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Around {
     Coordinates,
     Member,
 }
 
-/// Which of the commands it is: what its arguments may be, and how it answers.
+/// The form of the command, which decides its arguments and its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// GEORADIUS and GEORADIUSBYMEMBER; the second: whether the result may be stored.
+    /// GEORADIUS and GEORADIUSBYMEMBER. The flag is whether the result may be stored.
     Radius(Around, bool),
     Search,
     SearchAndStore,
@@ -320,41 +322,41 @@ enum Order {
     Descending,
 }
 
-/// What is searched, and what is shown of it.
+/// A search, and how its result is shown.
 struct Search {
-    /// None where the place in its middle is of a key that is not there.
+    /// The area; `None` if its center is a member and the key does not exist.
     shape: Option<Shape>,
-    /// How many meters the unit is.
+    /// The unit, in meters.
     unit: f64,
     order: Option<Order>,
-    /// At most so many; all, where it is zero.
+    /// The most places to return; 0 for all.
     count: usize,
-    /// The first that are found will do.
+    /// ANY: return the first places that are found, rather than the nearest.
     any: bool,
     with_distance: bool,
     with_hash: bool,
     with_coordinates: bool,
-    /// The index of the key that the result is stored under.
+    /// The index of the key at which the result is stored.
     destination: Option<usize>,
-    /// Distances are stored, rather than geohashes.
+    /// STOREDIST: store distances as scores, rather than geohashes.
     stores_distances: bool,
 }
 
-/// A place that was found.
+/// A place in the result.
 struct Found<'a> {
     member: Cow<'a, [u8]>,
     score: f64,
     place: Place,
-    /// In meters.
+    /// The distance from the center, in meters.
     distance: f64,
 }
 
-/// A radius, or a side of a box.
+/// Parses a radius or a side of a box.
 fn length_at<K>(cx: &Context<'_, K>, index: usize, error: &'static str) -> Result<f64, CommandError> {
     parse_f64(cx.args.get(index)).ok_or(CommandError::text(error))
 }
 
-/// A radius and its unit.
+/// Parses a radius and its unit.
 fn radius_at<K>(cx: &Context<'_, K>, index: usize) -> Result<(f64, f64), CommandError> {
     let radius = length_at(cx, index, "ERR need numeric radius")?;
     if radius < 0.0 {
@@ -363,7 +365,7 @@ fn radius_at<K>(cx: &Context<'_, K>, index: usize) -> Result<(f64, f64), Command
     Ok((radius, unit_at(cx, index + 1)?))
 }
 
-/// Width, height and their unit.
+/// Parses a box: width, height and their unit.
 fn box_at<K>(cx: &Context<'_, K>, index: usize) -> Result<(f64, f64, f64), CommandError> {
     let width = length_at(cx, index, "ERR need numeric width")?;
     let height = length_at(cx, index + 1, "ERR need numeric height")?;
@@ -373,15 +375,15 @@ fn box_at<K>(cx: &Context<'_, K>, index: usize) -> Result<(f64, f64, f64), Comma
     Ok((width, height, unit_at(cx, index + 2)?))
 }
 
-/// What a shape's size is given as.
+/// The size of the area, as the arguments give it.
 enum Size {
     Radius(f64),
     Box(f64, f64),
-    /// All of the shape.
+    /// The corners of a polygon, which is the whole area.
     Corners(Vec<Place>),
 }
 
-/// The number of corners, then the corners.
+/// Parses a polygon: the number of corners, then the corners.
 fn corners_at<K>(cx: &Context<'_, K>, index: usize) -> Result<Vec<Place>, CommandError> {
     let count = cx.integer(index).ok().and_then(|count| i32::try_from(count).ok());
     let count = count.ok_or(CommandError::text("ERR invalid number of vertices"))?;
@@ -394,7 +396,7 @@ fn corners_at<K>(cx: &Context<'_, K>, index: usize) -> Result<Vec<Place>, Comman
 }
 
 impl Search {
-    /// Reads the arguments, in Redis's order, since the first that is wrong is answered.
+    /// Parses the arguments in Redis's order, since the reply is the error of the first wrong one.
     fn parse<K>(cx: &Context<'_, K>, set: Option<SortedSetView<'_>>, form: Form) -> Result<Search, CommandError> {
         let mut search = Search {
             shape: None,
@@ -423,7 +425,7 @@ impl Search {
                 6
             }
             Form::Radius(Around::Member, _) => {
-                // Without a key the rest is not looked at.
+                // If the key does not exist, Redis does not parse the member and the radius.
                 if set.is_some() {
                     middle = member_at(2)?;
                     let (radius, unit) = radius_at(cx, 3)?;
@@ -440,7 +442,7 @@ impl Search {
         let searches = matches!(form, Form::Search | Form::SearchAndStore);
         let may_store = matches!(form, Form::Radius(_, true));
         while index < cx.args.len() {
-            let behind = cx.args.len() - index - 1;
+            let remaining = cx.args.len() - index - 1;
             let is = |word| cx.is_word(index, word);
             match () {
                 () if is("WITHDIST") => search.with_distance = true,
@@ -449,42 +451,42 @@ impl Search {
                 () if is("ANY") => search.any = true,
                 () if is("ASC") => search.order = Some(Order::Ascending),
                 () if is("DESC") => search.order = Some(Order::Descending),
-                () if is("COUNT") && behind >= 1 => {
+                () if is("COUNT") && remaining >= 1 => {
                     search.count = match usize::try_from(cx.integer(index + 1)?) {
                         Ok(count @ 1..) => count,
                         _ => return Err(CommandError::text("ERR COUNT must be > 0")),
                     };
                     index += 1;
                 }
-                () if may_store && behind >= 1 && (is("STORE") || is("STOREDIST")) => {
+                () if may_store && remaining >= 1 && (is("STORE") || is("STOREDIST")) => {
                     search.stores_distances = is("STOREDIST");
                     search.destination = Some(index + 1);
                     index += 1;
                 }
-                () if searches && !from_place && !by_polygon && behind >= 1 && is("FROMMEMBER") => {
+                () if searches && !from_place && !by_polygon && remaining >= 1 && is("FROMMEMBER") => {
                     middle = member_at(index + 1)?;
                     from_member = true;
                     index += 1;
                 }
-                () if searches && !from_member && !by_polygon && behind >= 2 && is("FROMLONLAT") => {
+                () if searches && !from_member && !by_polygon && remaining >= 2 && is("FROMLONLAT") => {
                     middle = Some(place_at(cx, index + 1)?);
                     from_place = true;
                     index += 2;
                 }
-                () if searches && !by_box && !by_polygon && behind >= 2 && is("BYRADIUS") => {
+                () if searches && !by_box && !by_polygon && remaining >= 2 && is("BYRADIUS") => {
                     let (radius, unit) = radius_at(cx, index + 1)?;
                     (size, search.unit, by_radius) = (Some(Size::Radius(radius)), unit, true);
                     index += 2;
                 }
-                () if searches && !by_radius && !by_polygon && behind >= 3 && is("BYBOX") => {
+                () if searches && !by_radius && !by_polygon && remaining >= 3 && is("BYBOX") => {
                     let (width, height, unit) = box_at(cx, index + 1)?;
                     (size, search.unit, by_box) = (Some(Size::Box(width, height)), unit, true);
                     index += 3;
                 }
-                // Valkey 9; the polygon says where it is.
+                // BYPOLYGON is of Valkey 9. A polygon needs no center.
                 () if searches
                     && !(by_radius || by_box || from_member || from_place)
-                    && behind >= 2
+                    && remaining >= 2
                     && is("BYPOLYGON") =>
                 {
                     let corners = corners_at(cx, index + 1)?;
@@ -535,7 +537,7 @@ impl Search {
         Ok(())
     }
 
-    /// The places inside, in the order that is asked for, as many as are asked for.
+    /// The places inside the area, in the requested order and number.
     fn find<'s>(&self, set: SortedSetView<'s>) -> Vec<Found<'s>> {
         let Some(shape) = &self.shape else { return Vec::new() };
         let enough = if self.any { self.count } else { usize::MAX };
@@ -549,7 +551,7 @@ impl Search {
             let _ = set.walk_scores(&range, |score, member| {
                 let place = Place::from_score(score);
                 if let Some(distance) = inside.distance(place) {
-                    found.push(Found { member: kept(member), score, place, distance });
+                    found.push(Found { member: member_bytes(member), score, place, distance });
                 }
                 if found.len() >= enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
@@ -575,7 +577,7 @@ impl Search {
             if extras > 0 {
                 reply.array(1 + extras);
             }
-            reply_member(reply, Element::Bytes(&one.member));
+            reply_element(reply, Element::Bytes(&one.member));
             if self.with_distance {
                 reply_distance(reply, one.distance / self.unit);
             }
@@ -598,7 +600,7 @@ fn search_and_reply(cx: &mut KeyedRead<'_>, form: Form) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Searches, and answers or stores as the arguments say.
+/// Searches, and replies with the result or stores it.
 fn search_or_store(cx: &mut KeyedWrite<'_>, key: usize, form: Form, event: &'static str) -> Run {
     let (key, limits, database) = (cx.key(key), limits(cx.core), cx.db());
     source(cx, key)?;
@@ -615,7 +617,7 @@ fn search_or_store(cx: &mut KeyedWrite<'_>, key: usize, form: Form, event: &'sta
     let score = |one: &Found<'_>| if search.stores_distances { one.distance / search.unit } else { one.score };
     let mut elements: Vec<_> = found.iter().map(|one| (score(one), &one.member)).collect();
     elements.sort_by(|left, right| left.1.cmp(right.1));
-    // A place may be found twice, where a search is so large that it meets itself.
+    // An area may be so large that it overlaps itself around the globe, and a place is found twice.
     elements.dedup_by(|left, right| left.1 == right.1);
     let count = found.len();
     let result = SortedSet::from_elements(elements, &limits);

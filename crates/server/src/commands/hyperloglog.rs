@@ -1,4 +1,4 @@
-//! HyperLogLogs: strings that tell how many different elements they have seen.
+//! HyperLogLogs: strings that estimate the number of different elements that were added to them.
 
 use ochre_datatypes::hyperloglog::{self, Corrupted, Element, HyperLogLog, Registers};
 use ochre_keyspace::{EntryRef, HashedKey, ValueRef};
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on HyperLogLogs.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "pfadd",
@@ -20,7 +21,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
         since: "2.8.9",
         complexity: "O(1) for each element",
-        summary: "Adds elements to the HyperLogLog of a key, which is made if it is not there.",
+        summary: "Adds elements to the HyperLogLog of a key, which is created if it does not exist.",
         syntax: "key [element...]",
         handler: Handler::Write(pfadd),
         ..HYPERLOGLOG
@@ -34,8 +35,8 @@ pub const ROWS: &[CommandSpec] = &[
             ..KeySpec::range(1, -1, 1, KeyFlags::RW.union(KeyFlags::ACCESS))
         }],
         since: "2.8.9",
-        complexity: "O(1) with one key whose count is kept; O(N) with N keys",
-        summary: "Returns about how many different elements the HyperLogLogs of some keys have seen together.",
+        complexity: "O(1) with one key whose count is cached; O(N) with N keys",
+        summary: "Returns the approximate number of different elements in the HyperLogLogs of some keys together.",
         syntax: "key...",
         handler: Handler::Write(pfcount),
         ..HYPERLOGLOG
@@ -47,7 +48,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::ACCESS))],
         since: "2.8.9",
         complexity: "O(N) with N registers",
-        summary: "Shows the insides of a HyperLogLog.",
+        summary: "Shows the internals of a HyperLogLog.",
         syntax: "subcommand key",
         handler: Handler::Write(pfdebug),
         ..HYPERLOGLOG
@@ -62,7 +63,7 @@ pub const ROWS: &[CommandSpec] = &[
         ],
         since: "2.8.9",
         complexity: "O(N) with N keys",
-        summary: "Merges the HyperLogLogs of some keys into that of the first, which is made if it is not there.",
+        summary: "Merges the HyperLogLogs of some keys into that of the first key, which is created if it does not exist.",
         syntax: "destkey:key [sourcekey:key...]",
         handler: Handler::Write(pfmerge),
         ..HYPERLOGLOG
@@ -73,17 +74,17 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::ADMIN,
         since: "2.8.9",
         complexity: "O(N) with N the elements of the test",
-        summary: "Tests that both forms of a HyperLogLog count the same, and nearly right.",
+        summary: "Tests that both encodings of a HyperLogLog return the same count, and that its error is small.",
         handler: Handler::Session(pfselftest),
         ..HYPERLOGLOG
     },
 ];
 
-/// What the rows of HyperLogLogs have in common.
+/// The fields that the rows of HyperLogLogs share.
 const HYPERLOGLOG: CommandSpec =
     CommandSpec { categories: Category::HYPERLOGLOG, group: Group::HyperLogLog, ..CommandSpec::DEFAULT };
 
-/// A change that nobody is told the event of: an empty class is announced to no one.
+/// For a change without an event: nobody subscribes to an empty class.
 const NO_EVENT: (NotifyClass, &str) = (NotifyClass::empty(), "");
 
 impl From<Corrupted> for CommandError {
@@ -92,7 +93,7 @@ impl From<Corrupted> for CommandError {
     }
 }
 
-/// The HyperLogLog of an entry, or the error for whatever else it holds.
+/// The HyperLogLog of an entry. The error is for a value that is none.
 #[inline]
 fn hyperloglog_of(entry: EntryRef<'_>) -> Result<HyperLogLog<'_>, CommandError> {
     const INVALID: CommandError = CommandError::text("WRONGTYPE Key is not a valid HyperLogLog string value.");
@@ -146,21 +147,15 @@ fn pfadd(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Merges the HyperLogLogs of the keys from an argument on; one that is not there has seen nothing. Returns whether one of them is dense.
+/// Merges the HyperLogLogs of the request's keys into `registers`. A missing key is an empty HyperLogLog. Returns whether any is dense.
 fn merge_keys(cx: &mut KeyedWrite<'_>, registers: &mut Registers) -> Result<bool, CommandError> {
-    let database = cx.db();
     let mut any_is_dense = false;
     for index in 1..cx.args.len() {
         let key = cx.key(index);
-        let found = cx.keys.get(database, key);
-        cx.core.counters.lookup(found.is_some());
-        match found {
-            Some(entry) => {
-                let other = hyperloglog_of(entry)?;
-                any_is_dense |= other.is_dense();
-                registers.merge(other)?;
-            }
-            None => cx.announce(key, NotifyClass::KEY_MISS, "keymiss"),
+        if let Some(entry) = cx.lookup(key) {
+            let other = hyperloglog_of(entry)?;
+            any_is_dense |= other.is_dense();
+            registers.merge(other)?;
         }
     }
     Ok(any_is_dense)
@@ -174,10 +169,7 @@ fn pfcount(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let (key, database) = (cx.key(1), cx.db());
-    let found = cx.keys.get(database, key);
-    cx.core.counters.lookup(found.is_some());
-    let Some(entry) = found else {
-        cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
+    let Some(entry) = cx.lookup(key) else {
         cx.reply.integer(0);
         return Ok(Outcome::Done);
     };
@@ -211,7 +203,7 @@ fn pfmerge(cx: &mut KeyedWrite<'_>) -> Run {
             cx.announce(key, NotifyClass::NEW, "new");
         }
     }
-    // It is as if all elements had been added.
+    // Redis announces a merge as if all elements had been added.
     cx.changed(key, NotifyClass::STRING, "pfadd");
     cx.reply.ok();
     Ok(Outcome::Done)
@@ -219,7 +211,7 @@ fn pfmerge(cx: &mut KeyedWrite<'_>) -> Run {
 
 fn pfdebug(cx: &mut KeyedWrite<'_>) -> Run {
     if cx.is_word(1, "SIMD") {
-        // There is one way of merging; what is switched elsewhere by this is only answered.
+        // On Redis this switches between two ways of merging. Ochre has one way of merging, and only replies.
         match () {
             () if cx.is_word(2, "ON") => cx.reply.simple("enabled"),
             () if cx.is_word(2, "OFF") => cx.reply.simple("disabled"),
@@ -265,13 +257,13 @@ fn pfdebug(cx: &mut KeyedWrite<'_>) -> Run {
 
 fn make_dense<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>) -> Result<(), CommandError> {
     let database = cx.db();
-    cx.keys.modify(database, key, hyperloglog::make_dense).expect("it was there")?;
+    cx.keys.modify(database, key, hyperloglog::make_dense).expect("the key was found under the same lock")?;
     let (class, event) = NO_EVENT;
     cx.changed(key, class, event);
     Ok(())
 }
 
-/// Counts up to 100,000 elements in both forms, which takes some milliseconds.
+/// PFSELFTEST. Counts up to 100,000 elements in both encodings, which takes a few milliseconds.
 fn pfselftest(cx: &mut SessionOnly<'_>) -> Run {
     let (mut sparse, mut dense) = (hyperloglog::empty(), hyperloglog::empty());
     hyperloglog::make_dense(&mut dense)?;
@@ -290,7 +282,7 @@ fn pfselftest(cx: &mut SessionOnly<'_>) -> Run {
         if counted[0] != counted[1] {
             return Err(CommandError::text("TESTFAILED dense/sparse disagree"));
         }
-        // Seven times the standard error.
+        // The bound is seven times the standard error.
         let error = counted[0].abs_diff(count);
         if error > count.div_ceil(17) {
             return Err(CommandError::composed(format!("TESTFAILED Too big error. card:{count} abserr:{error}")));

@@ -1,4 +1,4 @@
-//! INFO.
+//! INFO. `observe/info.rs` writes its text.
 
 use super::{
     CommandSpec, Flags, Handler,
@@ -7,6 +7,7 @@ use super::{
 };
 use crate::observe::info;
 
+/// The rows of INFO.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "info",
     arity: -1,
@@ -16,7 +17,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
     group: Group::Server,
     since: "1.0.0",
     complexity: "O(1)",
-    summary: "Tells figures of the server, in sections.",
+    summary: "Returns statistics and facts about the server, in sections.",
     syntax: "[section...]",
     handler: Handler::Session(info),
     ..CommandSpec::DEFAULT

@@ -1,15 +1,15 @@
-//! Where a request's keys are among its arguments, as the key specs of its command's row say.
+//! Finds a request's keys among its arguments, by the key specs of its command's row.
 
 use ochre_resp::Args;
 
 use super::table::{BeginSearch, CommandSpec, FindKeys, KeyFlags, KeySpec};
 
-/// The arguments do not fit the key specs: a number of keys that is none, or more keys than arguments.
+/// The arguments do not fit the key specs: the number of keys is not a number, or there are fewer arguments than keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidKeys;
 
-/// Calls `visit` with the index of each key among the arguments, and what is done with it, in the order of the specs; an index may come
-/// twice.
+/// Calls `visit` with the index of each key among the arguments, and with what the command does with it, in the order of the specs. An
+/// index may come twice.
 ///
 /// Redis: "Command key specifications", `getKeysUsingKeySpecs` of `db.c`.
 #[inline]
@@ -41,7 +41,7 @@ fn positions_of(spec: &KeySpec, args: Args<'_>, visit: &mut impl FnMut(usize, Ke
             } else if limit <= 1 {
                 (args.len() as isize + last as isize).max(0) as usize
             } else {
-                // The keys are the first half, third, … of what is left.
+                // The keys are the first half, third, … of the remaining arguments.
                 (first + (args.len() - first) / limit as usize).saturating_sub(last.unsigned_abs().into())
             };
             if last >= args.len() {

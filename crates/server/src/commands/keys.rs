@@ -1,4 +1,4 @@
-//! Keys whatever they hold: whether they are there, of what type; deleting, renaming, moving and copying them.
+//! Keys of any type: existence and type; deleting, renaming, moving and copying.
 
 use ochre_datatypes::ValueType;
 use ochre_keyspace::{Entry, HashedKey};
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{events::NotifyClass, session::DATABASES};
 
+/// The rows of commands on keys of any type.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "copy",
@@ -34,7 +35,7 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         since: "1.0.0",
         complexity: "O(N) with N keys; large values are freed in the background",
-        summary: "Deletes keys, and returns how many were there.",
+        summary: "Deletes keys, and returns the number of deleted keys.",
         syntax: "key...",
         handler: Handler::Write(del),
         ..GENERIC
@@ -47,7 +48,7 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         since: "1.0.0",
         complexity: "O(N) with N keys",
-        summary: "Returns how many of the keys are there; one that is named twice counts twice.",
+        summary: "Returns the number of the keys that exist. A key that is named twice counts twice.",
         syntax: "key...",
         handler: Handler::Read(exists),
         ..GENERIC
@@ -58,7 +59,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
         since: "1.0.0",
-        summary: "Moves a key to another database, where it must not be yet.",
+        summary: "Moves a key to another database, unless the key exists there.",
         syntax: "key db:integer",
         handler: Handler::Write(move_to_database),
         ..GENERIC
@@ -82,7 +83,7 @@ pub const ROWS: &[CommandSpec] = &[
             KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE)),
         ],
         since: "1.0.0",
-        summary: "Gives a key another name, in place of a key that has it.",
+        summary: "Renames a key, and replaces the key of the new name if there is one.",
         syntax: "key newkey:key",
         handler: Handler::Write(rename),
         ..GENERIC
@@ -96,7 +97,7 @@ pub const ROWS: &[CommandSpec] = &[
             KeySpec::one(2, KeyFlags::OW.union(KeyFlags::INSERT)),
         ],
         since: "1.0.0",
-        summary: "Gives a key another name, but only if no key has it.",
+        summary: "Renames a key, but only if no key has the new name.",
         syntax: "key newkey:key",
         handler: Handler::Write(renamenx),
         ..GENERIC
@@ -109,7 +110,7 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         since: "3.2.1",
         complexity: "O(N) with N keys",
-        summary: "Counts keys as accessed now, and returns how many are there.",
+        summary: "Marks keys as accessed, and returns the number of the keys that exist.",
         syntax: "key...",
         handler: Handler::Read(touch),
         ..GENERIC
@@ -133,20 +134,20 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
         since: "4.0.0",
         complexity: "O(N) with N keys; large values are freed in the background",
-        summary: "Deletes keys, and returns how many were there: DEL under another name.",
+        summary: "Deletes keys, and returns the number of deleted keys. It does the same as DEL.",
         syntax: "key...",
         handler: Handler::Write(del),
         ..GENERIC
     },
 ];
 
-/// What the rows of commands on keys have in common.
+/// The fields that the rows of commands on keys share.
 pub const GENERIC: CommandSpec =
     CommandSpec { categories: Category::KEYSPACE, group: Group::Generic, ..CommandSpec::DEFAULT };
 
 const SAME_OBJECT: CommandError = CommandError::text("ERR source and destination objects are the same");
 
-/// Makes known that a key was set to a string; `before` is the type of what it held.
+/// Announces that a key was set to a string. `before` is the type of the value it replaced, if any.
 #[inline]
 pub fn announce_set<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, before: Option<ValueType>) {
     match before {
@@ -157,26 +158,26 @@ pub fn announce_set<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, before: Opt
 }
 
 fn exists(cx: &mut KeyedRead<'_>) -> Run {
-    let mut there = 0;
+    let mut existing = 0;
     for index in 1..cx.args.len() {
         let key = cx.nth_key(index - 1, index);
-        there += i64::from(cx.lookup_untouched(key).is_some());
+        existing += i64::from(cx.lookup_untouched(key).is_some());
     }
-    cx.reply.integer(there);
+    cx.reply.integer(existing);
     Ok(Outcome::Done)
 }
 
 fn touch(cx: &mut KeyedRead<'_>) -> Run {
-    let (database, mut there) = (cx.db(), 0);
+    let (database, mut existing) = (cx.db(), 0);
     for index in 1..cx.args.len() {
         let key = cx.nth_key(index - 1, index);
         if cx.lookup_untouched(key).is_some() {
-            // An access whatever CLIENT NO-TOUCH says.
+            // TOUCH is an access even under CLIENT NO-TOUCH.
             cx.keys.get(database, key);
-            there += 1;
+            existing += 1;
         }
     }
-    cx.reply.integer(there);
+    cx.reply.integer(existing);
     Ok(Outcome::Done)
 }
 
@@ -196,7 +197,7 @@ fn randomkey(cx: &mut Walk<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// DEL and UNLINK: a large value is freed in the background either way.
+/// DEL and UNLINK. Both free large values in the background.
 fn del(cx: &mut KeyedWrite<'_>) -> Run {
     let (database, mut deleted) = (cx.db(), 0);
     for index in 1..cx.args.len() {
@@ -240,7 +241,7 @@ fn rename_key(cx: &mut KeyedWrite<'_>, replaces: bool) -> Result<Renamed, Comman
     if !replaces && cx.keys.peek(database, new).is_some() {
         return Ok(Renamed::NameTaken);
     }
-    let entry = cx.keys.take(database, old).expect("it was looked up under the same lock");
+    let entry = cx.keys.take(database, old).expect("the key was found under the same lock");
     let value_type = entry.view().value_type();
     let before = cx.keys.put(database, new, entry.renamed(new.bytes));
     cx.announce(new, NotifyClass::NEW, "new");
@@ -252,7 +253,7 @@ fn rename_key(cx: &mut KeyedWrite<'_>, replaces: bool) -> Result<Renamed, Comman
     Ok(Renamed::Done)
 }
 
-/// An argument as the number of a database.
+/// Parses an argument as the index of a database.
 fn database_index(cx: &KeyedWrite<'_>, index: usize) -> Result<usize, CommandError> {
     let number = cx.integer(index)?;
     if i32::try_from(number).is_err() {
@@ -264,7 +265,7 @@ fn database_index(cx: &KeyedWrite<'_>, index: usize) -> Result<usize, CommandErr
     }
 }
 
-/// MOVE
+/// MOVE.
 fn move_to_database(cx: &mut KeyedWrite<'_>) -> Run {
     let target = database_index(cx, 2)?;
     let (key, source) = (cx.key(1), cx.db());
@@ -273,7 +274,7 @@ fn move_to_database(cx: &mut KeyedWrite<'_>) -> Run {
     }
     let moves = cx.keys.peek(source, key).is_some() && cx.keys.peek(target, key).is_none();
     if moves {
-        let entry = cx.keys.take(source, key).expect("it was looked up under the same lock");
+        let entry = cx.keys.take(source, key).expect("the key was found under the same lock");
         cx.keys.put(target, key, entry);
         cx.announce_in(target, key, NotifyClass::NEW, "new");
         cx.changed(key, NotifyClass::GENERIC, "move_from");

@@ -1,4 +1,4 @@
-//! MEMORY: what takes how much of it.
+//! MEMORY: reports on the use of memory.
 
 use ochre_keyspace::SLOT_BYTES_PER_KEY;
 
@@ -15,6 +15,7 @@ const MEMORY: CommandSpec =
 
 const REPORT: &[&str] = &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 
+/// The rows of MEMORY.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "memory",
     arity: -2,
@@ -24,7 +25,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
         CommandSpec {
             name: "doctor",
             tips: REPORT,
-            summary: "Tells in words whether memory is used well.",
+            summary: "Returns advice on the use of memory.",
             handler: Handler::Session(doctor),
             ..MEMORY
         },
@@ -39,7 +40,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "malloc-stats",
             tips: REPORT,
             complexity: "O(N) with N arenas of the allocator",
-            summary: "Tells the allocator's own report.",
+            summary: "Returns the allocator's own report.",
             handler: Handler::Session(malloc_stats),
             ..MEMORY
         },
@@ -47,14 +48,14 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "purge",
             tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
             complexity: "O(N) with N unused pages",
-            summary: "Has the allocator give back what it holds unused.",
+            summary: "Makes the allocator return unused memory to the system.",
             handler: Handler::Session(purge),
             ..MEMORY
         },
         CommandSpec {
             name: "stats",
             tips: REPORT,
-            summary: "Tells what takes how much memory.",
+            summary: "Returns statistics on the use of memory.",
             handler: Handler::Session(stats),
             ..MEMORY
         },
@@ -64,7 +65,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             flags: Flags::READONLY,
             keys: &[KeySpec::one(2, KeyFlags::RO)],
             complexity: "O(1)",
-            summary: "Tells the bytes that a key and its value take.",
+            summary: "Returns the bytes that a key and its value occupy.",
             syntax: "key [SAMPLES count:integer]",
             handler: Handler::Read(usage),
             ..MEMORY
@@ -110,7 +111,7 @@ fn stats(cx: &mut SessionOnly<'_>) -> Run {
     enum Figure {
         Integer(i64),
         Double(f64),
-        /// Bytes of a database's tables, for keys and for their expiries.
+        /// The bytes of a database's tables: those for keys, and those for expiries.
         Database(i64, i64),
     }
     use Figure::{Database, Double, Integer};

@@ -2,14 +2,15 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `table.rs` | what a row says of a command |
-//! | `context.rs`, `effects.rs`, `error.rs` | what a handler is given, and what it gives back |
-//! | `key_positions.rs` | from a row to the keys among a request's arguments |
-//! | `registry.rs`, `names.rs` | all commands by name and by number |
-//! | `syntax.rs`, `help.rs`, `timeout.rs` | what several families share |
-//! | all others | a family of commands each: rows on top, handlers below |
+//! | `table.rs` | the row of a command |
+//! | `context.rs`, `effects.rs`, `error.rs` | what a handler is given, and what it returns |
+//! | `key_positions.rs` | finding the keys among a request's arguments |
+//! | `registry.rs`, `names.rs` | the table of all commands, by name and by number |
+//! | `syntax.rs` | the notation of arguments in a row |
+//! | `elements.rs`, `help.rs`, `multi_pop.rs`, `numbers.rs`, `timeout.rs` | arguments and replies that several families share |
+//! | all others | one family of commands each: its rows on top, its handlers below |
 //!
-//! This file puts the families' rows together.
+//! This file joins the families' rows.
 
 pub mod bitmaps;
 pub mod client;
@@ -20,6 +21,7 @@ pub mod connection;
 pub mod context;
 pub mod debug;
 pub mod effects;
+pub mod elements;
 pub mod error;
 pub mod expire;
 pub mod geo;
@@ -32,6 +34,8 @@ pub mod keys;
 pub mod lists;
 pub mod memory;
 pub mod module;
+pub mod multi_pop;
+pub mod numbers;
 pub mod object;
 pub mod pubsub;
 pub mod registry;
@@ -101,7 +105,8 @@ const FAMILIES: &[&[CommandSpec]] = &[
     transactions::ROWS,
 ];
 
-/// Makes the table of all commands, with other names for some of them as `rename-command` says.
+/// Builds the table of all commands. `renamed` has the names and new names of the `rename-command` directives; an empty new name removes
+/// the command. The error is a text for the operator.
 pub fn load(renamed: &[(Vec<u8>, Vec<u8>)]) -> Result<(), String> {
     registry::load(FAMILIES, renamed)
 }

@@ -1,4 +1,4 @@
-//! MODULE: Ochre loads none.
+//! MODULE. Ochre loads no modules.
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -16,6 +16,7 @@ const LOAD: CommandSpec = CommandSpec {
     ..MODULE
 };
 
+/// The rows of MODULE.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "module",
     arity: -2,
@@ -40,7 +41,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             tips: &["nondeterministic_output_order"],
             since: "4.0.0",
             complexity: "O(N) with N modules",
-            summary: "Lists the modules that are loaded.",
+            summary: "Lists the loaded modules.",
             handler: Handler::Session(list),
             ..MODULE
         },
@@ -56,7 +57,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             name: "loadex",
             arity: -3,
             since: "7.0.0",
-            summary: "Loads a module, with settings for it.",
+            summary: "Loads a module with its settings.",
             syntax: "path [CONFIG (name value)]... [ARGS args...]",
             ..LOAD
         },
@@ -70,7 +71,7 @@ fn list(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// As Redis answers where `enable-module-command` is no, which it always is here.
+/// Replies like a Redis with `enable-module-command no`.
 fn refused(_cx: &mut SessionOnly<'_>) -> Run {
     Err(CommandError::text(
         "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a \

@@ -1,16 +1,16 @@
-//! Names of commands, to be found fast: the first thing that happens to a request.
+//! The map from names to commands. It is made to be fast, since the lookup is the first thing that happens to a request.
 
-/// The longest name of a command.
+/// The length of the longest name, in bytes.
 const NAME_LEN_MAX: usize = 24;
 
-/// A name in lowercase, padded with zeros: equal names are equal words, which are hashed and compared without a loop.
+/// A name in lowercase, padded with zeros. Names are hashed and compared as words, without a loop over bytes.
 type Words = [u64; NAME_LEN_MAX / 8];
 
-/// Four times as many slots as there are commands, so that most names are found at once.
+/// There are about four times as many slots as commands, so that the first probe finds most names.
 const SLOTS: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 10;
 
-/// A map from names, in any case of their letters, to numbers: open addressing, linear probing. (Redis: a dict of SDS strings)
+/// A map from names, ignoring ASCII case, to numbers: open addressing with linear probing. (Redis: a dict of SDS strings)
 pub(super) struct Names {
     slots: Box<[Option<(Words, usize)>]>,
 }
@@ -21,14 +21,14 @@ impl Default for Names {
     }
 }
 
-/// The padded lowercase name; `None` where no command has a name so long, or where it holds a zero, which would look like padding.
+/// The padded lowercase name. Returns `None` for a name that is too long, or that has a zero byte, which would look like padding.
 #[inline]
 fn words(name: &[u8]) -> Option<Words> {
     let (&last, len) = (name.last()?, name.len());
     if last == 0 || len > NAME_LEN_MAX {
         return None;
     }
-    // Most names are short: their bytes are read without a loop, some of them twice.
+    // Most names are short. Their bytes are read in two overlapping pieces, without a loop.
     if len < 4 {
         let byte = |at: usize| u64::from(name[at]) << (8 * at);
         return Some([lowercase(byte(0) | byte(len / 2) | byte(len - 1)), 0, 0]);
@@ -45,11 +45,11 @@ fn words(name: &[u8]) -> Option<Words> {
     Some([words[0], words[1], words[2]].map(|word| lowercase(u64::from_le_bytes(word))))
 }
 
-/// Eight bytes, with the capital letters among them made small.
+/// Eight bytes, with ASCII letters in lowercase.
 #[inline]
 fn lowercase(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
-    // A sum reaches a byte's highest bit where the byte is at least the letter; bytes above 127 are left out, so that none carries over.
+    // A byte's sum sets its highest bit if the byte is at least the letter. Bytes above 127 are masked, so that no sum carries over.
     let low = word & (0x7f * ONES);
     let from_a = low + (0x80 - b'A' as u64) * ONES;
     let beyond_z = low + (0x7f - b'Z' as u64) * ONES;
@@ -57,7 +57,7 @@ fn lowercase(word: u64) -> u64 {
     word | capitals >> 2
 }
 
-/// Where the search for a name begins: multiplicative hashing (Knuth, volume 3, 6.4) by odd constants.
+/// The slot at which the search for a name begins: multiplicative hashing (Knuth, volume 3, 6.4) by odd constants.
 #[inline]
 fn home(words: &Words) -> usize {
     let mixed = words[0].wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -80,7 +80,7 @@ impl Names {
         }
     }
 
-    /// Adds a name; false where it is there already, or too long.
+    /// Adds a name. Returns false if the name exists already or is too long.
     pub(super) fn insert(&mut self, name: &[u8], number: usize) -> bool {
         let Some(words) = words(name) else { return false };
         let mut at = home(&words);
@@ -94,7 +94,8 @@ impl Names {
         true
     }
 
-    /// Takes a name away; its number, if it was there. Only at start: what may have probed past it is put in anew.
+    /// Removes a name. Returns its number, or `None` if there is no such name. All other names are inserted anew, since some may have probed
+    /// past this one; it runs only at start.
     pub(super) fn remove(&mut self, name: &[u8]) -> Option<usize> {
         let number = self.get(name)?;
         let removed = words(name)?;

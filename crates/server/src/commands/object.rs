@@ -1,4 +1,4 @@
-//! OBJECT: what lies behind a key.
+//! OBJECT: shows how a value is stored, and when it was accessed.
 
 use ochre_keyspace::{AccessClock, EntryRef};
 
@@ -9,25 +9,26 @@ use super::{
     table::{Category, KeyFlags, KeySpec},
 };
 
+/// The rows of OBJECT.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "object",
     arity: -2,
     categories: Category::empty(),
     since: "2.2.3",
-    complexity: "that of the subcommand",
-    summary: "Tells what lies behind a key.",
+    complexity: "depends on the subcommand",
+    summary: "Contains the commands that inspect how values are stored.",
     subcommands: &[
         CommandSpec {
             name: "encoding",
             since: "2.2.3",
-            summary: "Returns how the value of a key is laid out.",
+            summary: "Returns the encoding of the value of a key.",
             handler: Handler::Read(encoding),
             ..OF_KEY
         },
         CommandSpec {
             name: "freq",
             since: "4.0.0",
-            summary: "Returns how often a key is accessed, on a logarithmic scale.",
+            summary: "Returns the access frequency of a key, on a logarithmic scale.",
             handler: Handler::Read(freq),
             ..OF_KEY
         },
@@ -36,21 +37,21 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 2,
             flags: Flags::LOADING.union(Flags::STALE),
             since: "6.2.0",
-            summary: "Returns a text about the subcommands.",
+            summary: "Lists the subcommands.",
             handler: Handler::Session(help),
             ..GENERIC
         },
         CommandSpec {
             name: "idletime",
             since: "2.2.3",
-            summary: "Returns for how many seconds a key was not accessed.",
+            summary: "Returns the seconds since a key was accessed.",
             handler: Handler::Read(idletime),
             ..OF_KEY
         },
         CommandSpec {
             name: "refcount",
             since: "2.2.3",
-            summary: "Returns how often the value of a key is referred to, which is once.",
+            summary: "Returns the reference count of the value of a key, which is 1.",
             handler: Handler::Read(refcount),
             ..OF_KEY
         },
@@ -93,7 +94,7 @@ fn help(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// The entry of the key, without counting as an access; null is answered where there is none.
+/// The entry of the key; the lookup does not count as an access. Replies with null if there is no key.
 fn entry<'a>(cx: &mut KeyedRead<'a>) -> Option<EntryRef<'a>> {
     let found = cx.keys.peek(cx.db(), cx.key(2));
     cx.core.counters.lookup(found.is_some());

@@ -1,14 +1,14 @@
 //! Publish and subscribe: (P|S)SUBSCRIBE, (P|S)UNSUBSCRIBE, PUBLISH, SPUBLISH, PUBSUB.
 
 use super::{
-    CommandError, CommandSpec, Flags, Handler,
+    CommandSpec, Flags, Handler,
     context::{Outcome, Run, SessionOnly},
     help,
     table::{Group, KeyFlags, KeySpec},
 };
 use crate::{config::Config, core::Core, journal::Position, pubsub::Kind, session::delivery::Sending};
 
-/// Of the commands that change what a client listens to. Their confirmations are pushed messages, which CLIENT REPLY does not hold back.
+/// The flags of the commands that change subscriptions. They reply with pushed messages, which CLIENT REPLY does not suppress.
 const LISTENING: Flags = Flags::PUBSUB
     .union(Flags::NOSCRIPT)
     .union(Flags::LOADING)
@@ -19,9 +19,10 @@ const PUBLISHING: Flags =
     Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST).union(Flags::MAY_REPLICATE);
 const ASKING: Flags = Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE);
 
-/// Shard channels are routed as keys are, but are none.
+/// A cluster routes shard channels like keys, but they are not keys.
 const SHARD_CHANNELS: &[KeySpec] = &[KeySpec::range(1, -1, 1, KeyFlags::NOT_KEY)];
 
+/// The rows of publish and subscribe.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "psubscribe",
@@ -30,7 +31,7 @@ pub const ROWS: &[CommandSpec] = &[
         group: Group::PubSub,
         since: "2.0.0",
         complexity: "O(N) with N patterns",
-        summary: "Listens to all channels whose names match patterns.",
+        summary: "Subscribes to all channels whose names match patterns.",
         syntax: "pattern:pattern...",
         handler: Handler::Session(psubscribe),
         ..CommandSpec::DEFAULT
@@ -41,8 +42,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: PUBLISHING,
         group: Group::PubSub,
         since: "2.0.0",
-        complexity: "O(N+M) with N subscribers of the channel and M patterns that anybody subscribed to",
-        summary: "Sends a message to those who listen to a channel.",
+        complexity: "O(N+M) with N subscribers of the channel and M patterns of all clients",
+        summary: "Sends a message to the subscribers of a channel.",
         syntax: "channel message",
         handler: Handler::Session(publish),
         ..CommandSpec::DEFAULT
@@ -52,8 +53,8 @@ pub const ROWS: &[CommandSpec] = &[
         arity: -2,
         group: Group::PubSub,
         since: "2.8.0",
-        complexity: "Depends on subcommand.",
-        summary: "Tells about channels and their subscribers.",
+        complexity: "depends on the subcommand",
+        summary: "Contains the commands about channels and their subscribers.",
         subcommands: &[
             CommandSpec {
                 name: "channels",
@@ -73,7 +74,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: Flags::LOADING.union(Flags::STALE),
                 group: Group::PubSub,
                 since: "6.2.0",
-                summary: "Tells what the subcommands do.",
+                summary: "Lists the subcommands.",
                 handler: Handler::Session(pubsub_help),
                 ..CommandSpec::DEFAULT
             },
@@ -83,7 +84,7 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: ASKING,
                 group: Group::PubSub,
                 since: "2.8.0",
-                summary: "Counts the different patterns that clients subscribed to.",
+                summary: "Returns the number of different patterns that clients are subscribed to.",
                 handler: Handler::Session(numpat),
                 ..CommandSpec::DEFAULT
             },
@@ -93,8 +94,8 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: ASKING,
                 group: Group::PubSub,
                 since: "2.8.0",
-                complexity: "O(N) with N channels asked for",
-                summary: "Counts the subscribers of channels.",
+                complexity: "O(N) with N named channels",
+                summary: "Returns the number of subscribers of each channel.",
                 syntax: "[channel...]",
                 handler: Handler::Session(numsub),
                 ..CommandSpec::DEFAULT
@@ -117,8 +118,8 @@ pub const ROWS: &[CommandSpec] = &[
                 flags: ASKING,
                 group: Group::PubSub,
                 since: "7.0.0",
-                complexity: "O(N) with N shard channels asked for",
-                summary: "Counts the subscribers of shard channels.",
+                complexity: "O(N) with N named shard channels",
+                summary: "Returns the number of subscribers of each shard channel.",
                 syntax: "[shardchannel...]",
                 handler: Handler::Session(shardnumsub),
                 ..CommandSpec::DEFAULT
@@ -133,7 +134,7 @@ pub const ROWS: &[CommandSpec] = &[
         group: Group::PubSub,
         since: "2.0.0",
         complexity: "O(N) with N patterns",
-        summary: "Stops listening to patterns, or to all of them.",
+        summary: "Unsubscribes from patterns, or from all of them.",
         syntax: "[pattern:pattern...]",
         handler: Handler::Session(punsubscribe),
         ..CommandSpec::DEFAULT
@@ -146,7 +147,7 @@ pub const ROWS: &[CommandSpec] = &[
         group: Group::PubSub,
         since: "7.0.0",
         complexity: "O(N) with N subscribers of the shard channel",
-        summary: "Sends a message to those who listen to a shard channel.",
+        summary: "Sends a message to the subscribers of a shard channel.",
         syntax: "shardchannel message",
         handler: Handler::Session(spublish),
         ..CommandSpec::DEFAULT
@@ -159,7 +160,7 @@ pub const ROWS: &[CommandSpec] = &[
         group: Group::PubSub,
         since: "7.0.0",
         complexity: "O(N) with N shard channels",
-        summary: "Listens to shard channels.",
+        summary: "Subscribes to shard channels.",
         syntax: "shardchannel...",
         handler: Handler::Session(ssubscribe),
         ..CommandSpec::DEFAULT
@@ -171,7 +172,7 @@ pub const ROWS: &[CommandSpec] = &[
         group: Group::PubSub,
         since: "2.0.0",
         complexity: "O(N) with N channels",
-        summary: "Listens to channels.",
+        summary: "Subscribes to channels.",
         syntax: "channel...",
         handler: Handler::Session(subscribe),
         ..CommandSpec::DEFAULT
@@ -184,7 +185,7 @@ pub const ROWS: &[CommandSpec] = &[
         group: Group::PubSub,
         since: "7.0.0",
         complexity: "O(N) with N shard channels",
-        summary: "Stops listening to shard channels, or to all of them.",
+        summary: "Unsubscribes from shard channels, or from all of them.",
         syntax: "[shardchannel...]",
         handler: Handler::Session(sunsubscribe),
         ..CommandSpec::DEFAULT
@@ -196,7 +197,7 @@ pub const ROWS: &[CommandSpec] = &[
         group: Group::PubSub,
         since: "2.0.0",
         complexity: "O(N) with N channels",
-        summary: "Stops listening to channels, or to all of them.",
+        summary: "Unsubscribes from channels, or from all of them.",
         syntax: "[channel...]",
         handler: Handler::Session(unsubscribe),
         ..CommandSpec::DEFAULT
@@ -244,7 +245,7 @@ fn leave(cx: &mut SessionOnly<'_>, kind: Kind, verb: &str) -> Run {
     let mut count = 0;
     for name in named {
         cx.core.server.pubsub.unsubscribe(cx.session, kind, name);
-        // No message of a channel comes after the word that one has left it.
+        // Messages that are already queued precede the confirmation, since no message of a channel may follow it.
         cx.deliver_mail();
         confirm(cx, kind, verb, Some(name));
         count += 1;
@@ -255,7 +256,7 @@ fn leave(cx: &mut SessionOnly<'_>, kind: Kind, verb: &str) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Tells the client that it now listens to a channel, or no longer, and to how many still.
+/// Confirms a subscription, or its end, with the number of remaining subscriptions.
 fn confirm(cx: &mut SessionOnly<'_>, kind: Kind, verb: &str, name: Option<&[u8]>) {
     let count = cx.session.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.count_with(kind));
     cx.reply.push(3);
@@ -267,7 +268,7 @@ fn confirm(cx: &mut SessionOnly<'_>, kind: Kind, verb: &str, name: Option<&[u8]>
     cx.reply.integer(count as i64);
 }
 
-/// How a message of a client is sent: it depends on nothing in the journal.
+/// How a client's message is sent. It depends on no position in the journal.
 fn sending<'s>(core: &'s Core, config: &'s Config) -> Sending<'s> {
     Sending { config, counters: &core.counters, position: Position::default() }
 }
@@ -296,11 +297,7 @@ fn shardchannels(cx: &mut SessionOnly<'_>) -> Run {
 
 fn list(cx: &mut SessionOnly<'_>, kind: Kind) -> Run {
     if cx.args.len() > 3 {
-        return Err(CommandError::repeating(
-            "ERR unknown subcommand or wrong number of arguments for '",
-            cx.args.get(1),
-            "'. Try PUBSUB HELP.",
-        ));
+        return Err(help::wrong_arguments(cx));
     }
     let names = cx.core.server.pubsub.active(kind, cx.args.try_get(2));
     cx.reply.array(names.len());
@@ -316,7 +313,7 @@ fn shardnumsub(cx: &mut SessionOnly<'_>) -> Run {
     count(cx, Kind::ShardChannel)
 }
 
-/// Names and numbers in turn; an array in RESP3 too.
+/// Replies with names and numbers of subscribers in turn. It is an array in RESP3 too, not a map.
 fn count(cx: &mut SessionOnly<'_>, kind: Kind) -> Run {
     cx.reply.array(2 * (cx.args.len() - 2));
     for name in cx.args.iter().skip(2) {

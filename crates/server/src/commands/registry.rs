@@ -1,4 +1,4 @@
-//! All commands by their names and numbers. The table is made of the families' rows once, at start.
+//! All commands by name and by number. The table is built once, at start, from the families' rows.
 
 use std::{ops::Deref, sync::OnceLock};
 
@@ -8,10 +8,13 @@ use super::{
 };
 use crate::label::{CommandId, CommandLabel};
 
-/// A row in its place: numbered, and with its name in full. It stands for its label wherever one is asked for.
+/// A command in the table: its row, and its label, which has its number and full name. It dereferences to its label.
 pub struct Command {
+    /// The row.
     pub spec: &'static CommandSpec,
+    /// What sessions and counters know of the command.
     pub label: CommandLabel,
+    /// The subcommands, in the order of their rows.
     pub subcommands: Vec<Command>,
 }
 
@@ -27,20 +30,23 @@ impl Deref for Command {
 pub struct Table {
     commands: &'static [Command],
     by_name: Names,
-    /// Commands and subcommands, each at the place of its number.
+    /// All commands and subcommands, indexed by number.
     by_id: Vec<&'static Command>,
 }
 
 static TABLE: OnceLock<Table> = OnceLock::new();
 
-/// The table of all commands, once [`load`] has made it.
+/// The table of all commands.
+///
+/// # Panics
+/// Panics before [`load`] has built the table.
 #[inline]
 pub fn table() -> &'static Table {
     TABLE.get().expect("the commands are loaded at start")
 }
 
-/// Makes the table of these rows, with other names for some commands as `rename-command` says: (name, new name, empty for none). Before
-/// anything asks for the table.
+/// Builds the table from the families' rows, before anything asks for it. `renamed` has the names and new names of the `rename-command`
+/// directives; an empty new name removes the command. The error is a text for the operator.
 pub fn load(families: &[&'static [CommandSpec]], renamed: &[(Vec<u8>, Vec<u8>)]) -> Result<(), String> {
     let mut table = Table::new(families);
     for (name, new_name) in renamed {
@@ -49,15 +55,15 @@ pub fn load(families: &[&'static [CommandSpec]], renamed: &[(Vec<u8>, Vec<u8>)])
             format!("rename-command {name} {new_name}: {reason}")
         })?;
     }
-    TABLE.set(table).map_err(|_| "the commands were in use before they were renamed".to_owned())
+    TABLE.set(table).map_err(|_| "the table of commands was already built".to_owned())
 }
 
 impl Table {
-    /// Its commands live as long as the process.
+    /// Builds a table. Its commands live as long as the process.
     pub(super) fn new(families: &[&'static [CommandSpec]]) -> Table {
         let mut ids = 0..;
         let mut number = |spec: &'static CommandSpec, full_name: String| {
-            let id = CommandId(ids.next().expect("there are fewer commands than numbers"));
+            let id = CommandId(ids.next().expect("there are more numbers than commands"));
             let label = CommandLabel { id, counted_as: id, full_name: full_name.into(), flags: spec.flags };
             Command { spec, label, subcommands: Vec::new() }
         };
@@ -81,14 +87,18 @@ impl Table {
         let commands: &'static [Command] = commands.leak();
         let mut by_name = Names::default();
         for (index, command) in commands.iter().enumerate() {
-            assert!(by_name.insert(command.spec.name.as_bytes(), index), "{}: a name of its own", command.spec.name);
+            assert!(
+                by_name.insert(command.spec.name.as_bytes(), index),
+                "{}: two rows have this name",
+                command.spec.name
+            );
         }
         let mut by_id: Vec<&Command> = all(commands).collect();
         by_id.sort_by_key(|command| command.id.index());
         Table { commands, by_name, by_id }
     }
 
-    /// The command of this name, in any case of its letters.
+    /// The command of this name, ignoring ASCII case.
     #[inline]
     pub fn command(&self, name: &[u8]) -> Option<&'static Command> {
         self.by_name.get(name).map(|index| &self.commands[index])
@@ -100,12 +110,12 @@ impl Table {
         self.by_id[label.id.index()]
     }
 
-    /// How many commands and subcommands there are.
+    /// The number of commands and subcommands.
     pub fn count(&self) -> usize {
         self.by_id.len()
     }
 
-    /// Calls a command otherwise, or takes it away where the new name is empty.
+    /// Renames a command, or removes it if the new name is empty.
     fn rename(&mut self, name: &[u8], new_name: &[u8]) -> Result<(), &'static str> {
         let index = self.by_name.remove(name).ok_or("No such command in rename-command")?;
         if !new_name.is_empty() && !self.by_name.insert(new_name, index) {
@@ -119,7 +129,7 @@ impl Table {
         self.commands
     }
 
-    /// Commands and subcommands.
+    /// All commands and subcommands.
     pub fn all(&self) -> impl Iterator<Item = &'static Command> {
         all(self.commands)
     }
@@ -130,26 +140,27 @@ fn all(commands: &'static [Command]) -> impl Iterator<Item = &'static Command> {
 }
 
 impl Command {
-    /// Its subcommand of this name, in any case of its letters.
+    /// The subcommand of this name, ignoring ASCII case.
     pub fn subcommand(&self, name: &[u8]) -> Option<&Command> {
         self.subcommands.iter().find(|sub| sub.spec.name.as_bytes().eq_ignore_ascii_case(name))
     }
 
+    /// Whether the command has subcommands.
     pub fn is_container(&self) -> bool {
         !self.subcommands.is_empty()
     }
 
-    /// Its subcommands as clients see them.
+    /// The subcommands that clients see.
     pub fn public_subcommands(&self) -> &[Command] {
         if self.spec.flags.contains(Flags::PRIVATE_SUBCOMMANDS) { &[] } else { &self.subcommands }
     }
 
-    /// Whether it is a subcommand that clients are not told of: its name is then the command's.
+    /// Whether this is a subcommand that clients do not see: its full name is that of the container.
     pub fn is_private(&self) -> bool {
         self.spec.name != &*self.full_name && !self.full_name.contains('|')
     }
 
-    /// Whether so many arguments, with the names, are what its row allows.
+    /// Whether the row allows this number of arguments, which include the names.
     #[inline]
     pub fn allows_arity(&self, arguments: usize) -> bool {
         let arity = self.spec.arity;

@@ -1,4 +1,4 @@
-//! What a server without replicas answers to those who ask about replication.
+//! Replication: the replies of a server without replicas.
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -22,12 +22,13 @@ const REPLICAOF: CommandSpec = CommandSpec {
     flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::STALE).union(Flags::NO_ASYNC_LOADING),
     group: Group::Server,
     complexity: "O(1)",
-    summary: "Makes the server a replica of another, or independent again.",
+    summary: "Makes the server a replica of another server, or a primary.",
     syntax: "(host port:integer|NO ONE)",
     handler: Handler::Session(replicaof),
     ..CommandSpec::DEFAULT
 };
 
+/// The rows of commands about replication.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "failover",
@@ -36,7 +37,7 @@ pub const ROWS: &[CommandSpec] = &[
         group: Group::Server,
         since: "6.2.0",
         complexity: "O(1)",
-        summary: "Hands the role of the primary over to a replica.",
+        summary: "Hands the role of primary over to a replica.",
         syntax: "[TO (host port:integer [FORCE])] [ABORT] [TIMEOUT milliseconds:integer]",
         handler: Handler::Session(failover),
         ..CommandSpec::DEFAULT
@@ -50,7 +51,7 @@ pub const ROWS: &[CommandSpec] = &[
         group: Group::Server,
         since: "2.8.12",
         complexity: "O(1)",
-        summary: "Tells the server's role in replication.",
+        summary: "Returns the server's role in replication.",
         handler: Handler::Session(role),
         ..CommandSpec::DEFAULT
     },
@@ -59,7 +60,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "wait",
         arity: 3,
         since: "3.0.0",
-        summary: "Waits until the connection's writes have reached so many replicas.",
+        summary: "Blocks until the connection's writes have reached a number of replicas.",
         syntax: "numreplicas:integer timeout:integer",
         handler: Handler::Session(wait),
         ..WAIT
@@ -68,7 +69,7 @@ pub const ROWS: &[CommandSpec] = &[
         name: "waitaof",
         arity: 4,
         since: "7.2.0",
-        summary: "Waits until the connection's writes are on disk, here and on so many replicas.",
+        summary: "Blocks until the connection's writes are on disk, on this server and on a number of replicas.",
         syntax: "numlocal:integer numreplicas:integer timeout:integer",
         handler: Handler::Session(waitaof),
         ..WAIT

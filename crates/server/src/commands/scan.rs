@@ -1,17 +1,20 @@
-//! Walks over the keys of a database: KEYS and SCAN. Both go in slices, between which their core serves others.
+//! Walks: KEYS and SCAN over the keys of a database, in slices between which their core serves other clients; and what HSCAN, SSCAN and ZSCAN
+//! share.
 
-use ochre_datatypes::{ValueType, glob};
+use ochre_datatypes::{Collection, ValueType, glob, listpack::Element};
 use ochre_keyspace::{Busy, EntryRef, ScanPosition, Visited};
 use ochre_resp::ReplyWriter;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{Context, Outcome, Run, Suspended, Walk},
+    context::{Context, KeyedRead, Outcome, Run, Suspended, Walk},
+    elements::reply_element,
     keys::GENERIC,
     table::Category,
 };
 use crate::session::WalkState;
 
+/// The rows of KEYS and SCAN.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "keys",
@@ -20,7 +23,7 @@ pub const ROWS: &[CommandSpec] = &[
         categories: Category::KEYSPACE.union(Category::DANGEROUS),
         tips: &["request_policy:all_shards", "nondeterministic_output_order"],
         since: "1.0.0",
-        complexity: "O(N) with N the number of keys of the database, in slices that let others run",
+        complexity: "O(N) with N the number of keys of the database, in slices between which others run",
         summary: "Returns all keys that match a pattern.",
         syntax: "pattern:pattern",
         handler: Handler::Walk(keys),
@@ -33,34 +36,35 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
         since: "2.8.0",
         complexity: "O(1) for a call, O(N) for all N keys",
-        summary: "Returns some of the keys of a database, and a cursor to go on from.",
+        summary: "Returns some of the keys of a database, and a cursor to continue from.",
         syntax: "cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [TYPE type]",
         handler: Handler::Walk(scan),
         ..GENERIC
     },
 ];
 
-/// How much work a slice does: an entry counts one, and so does a shard.
+/// The most work of a slice. An entry counts as one, and so does a shard.
 const SLICE_MAX: usize = 4096;
-/// What is found is kept in pieces of about this size.
+/// The size of the pieces in which the result is kept, in bytes.
 const PIECE_BYTES: usize = 64 * 1024;
-/// So much of a long reply is put together in one slice.
+/// The most bytes of a long reply that one slice assembles.
 const JOINED_BYTES_MAX: usize = 512 * 1024;
 
-/// The options of SCAN, and of its kin that walk over one collection.
+/// The options of SCAN, HSCAN, SSCAN and ZSCAN.
 pub struct ScanOptions<'a> {
-    /// None: all match.
+    /// MATCH; `None` if everything matches.
     pattern: Option<&'a [u8]>,
+    /// COUNT: about the number of elements to visit; at least 1.
     pub count: usize,
-    /// The inner none: a name that no type has.
+    /// TYPE; `Some(None)` if no type has the name, so that no key matches.
     value_type: Option<Option<ValueType>>,
-    /// NOVALUES, NOSCORES: keys of a hash, members of a sorted set without what goes with them.
+    /// NOVALUES or NOSCORES: return the names of fields without values, or members without scores.
     pub names_only: bool,
 }
 
 impl<'a> ScanOptions<'a> {
-    /// The options from an argument on, for a collection of this type.
-    pub fn of<K>(cx: &Context<'a, K>, from: usize, walked: ValueType) -> Result<ScanOptions<'a>, CommandError> {
+    /// Parses the options from an argument on, for a collection of this type.
+    fn of<K>(cx: &Context<'a, K>, from: usize, walked: ValueType) -> Result<ScanOptions<'a>, CommandError> {
         ScanOptions::read(cx, from, Some(walked))
     }
 
@@ -104,39 +108,68 @@ impl<'a> ScanOptions<'a> {
         Ok(options)
     }
 
-    /// Whether an element of this name is wanted.
+    /// Whether MATCH lets an element through, by its name: a field, a member.
     #[inline]
-    pub fn admits(&self, name: &[u8]) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, name))
+    pub fn admits(&self, name: Element<'_>) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name.as_bytes(&mut itoa::Buffer::new())))
     }
 }
 
-/// Reads a cursor.
-pub fn cursor(text: &[u8]) -> Result<u64, CommandError> {
+/// Parses a cursor.
+fn cursor(text: &[u8]) -> Result<u64, CommandError> {
     parse_cursor(text).ok_or(CommandError::text("ERR invalid cursor"))
 }
 
-/// Answers with what a walk over a collection found: `visit` writes it, and returns where to go on and how much it wrote.
-pub fn reply(reply: &mut ReplyWriter<'_>, visit: impl FnOnce(&mut ReplyWriter<'_>) -> (u64, usize)) {
-    // The cursor comes first and is known last.
-    let mut found = Vec::new();
-    let (next, count) = visit(&mut ReplyWriter::new(&mut found, reply.protocol()));
-    reply.array(2);
-    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    reply.array(count);
-    reply.raw(&found);
+/// What HSCAN, SSCAN or ZSCAN found, as the reply's array.
+pub struct Found<'r> {
+    reply: ReplyWriter<'r>,
+    len: usize,
 }
 
-/// Answers as for an empty collection.
-pub fn reply_nothing(out: &mut ReplyWriter<'_>) {
-    reply(out, |_| (0, 0));
+impl Found<'_> {
+    /// Adds an element of the collection.
+    #[inline]
+    pub fn element(&mut self, element: Element<'_>) {
+        reply_element(&mut self.reply, element);
+        self.len += 1;
+    }
+
+    /// Adds a text.
+    #[inline]
+    pub fn bulk(&mut self, text: &[u8]) {
+        self.reply.bulk(text);
+        self.len += 1;
+    }
 }
 
-/// Which keys a walk is after.
+/// Runs HSCAN, SSCAN or ZSCAN: `key cursor [options]`. `scan` walks a part of the collection from a cursor on, adds what it finds, and
+/// returns the next cursor, which is 0 at the end.
+pub fn scan_collection<'a, C: Collection>(
+    cx: &mut KeyedRead<'a>,
+    scan: impl FnOnce(C::View<'a>, u64, &ScanOptions<'a>, &mut Found<'_>) -> u64,
+) -> Run {
+    let cursor = cursor(cx.args.get(2))?;
+    let key = cx.key(1);
+    // The reply begins with the next cursor, which is known last.
+    let mut text = Vec::new();
+    let mut found = Found { reply: ReplyWriter::new(&mut text, cx.reply.protocol()), len: 0 };
+    let next = match cx.read::<C>(key)? {
+        Some(view) => scan(view, cursor, &ScanOptions::of(cx, 3, C::TYPE)?, &mut found),
+        None => 0,
+    };
+    let len = found.len;
+    cx.reply.array(2);
+    cx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    cx.reply.array(len);
+    cx.reply.raw(&text);
+    Ok(Outcome::Done)
+}
+
+/// The keys that a walk returns.
 struct Filter<'a> {
-    /// None: every key matches.
+    /// `None` if every key matches.
     pattern: Option<&'a [u8]>,
-    /// The inner none: a name that no type has.
+    /// `Some(None)` if no key matches.
     value_type: Option<Option<ValueType>>,
 }
 
@@ -147,8 +180,9 @@ impl Filter<'_> {
     }
 }
 
-/// Walks on from where the last slice stopped, or from `start`, until so many entries were visited, or the end; then answers with what
-/// `header` writes, who is told where to go on and how many elements follow, and with what was found.
+/// Runs a slice of a walk, from where the last slice stopped or from `start`. The walk ends after `visited_max` entries, or at the end of the
+/// database; before that, the command suspends. The reply is what `header` writes, given the next position and the number of elements,
+/// followed by the elements.
 fn walk(
     cx: &mut Walk<'_>,
     start: ScanPosition,
@@ -188,17 +222,17 @@ fn walk(
     Ok(Outcome::Suspended(Suspended::Slice))
 }
 
-/// Visits entries for a slice. Returns the shard that is to be waited for, where one is locked for long.
+/// Visits the entries of a slice. Returns the shard to wait for, if one is locked for long.
 fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &Filter<'_>) -> Option<Busy> {
     let (database, protocol) = (cx.db(), cx.reply.protocol());
     let mut shards = 0;
     let visited_before = state.visited;
     if state.found.back().is_none_or(|piece| piece.len() >= PIECE_BYTES) {
-        // A first piece may stay small.
+        // The first piece may stay small.
         let capacity = if state.found.is_empty() { 0 } else { 2 * PIECE_BYTES };
         state.found.push_back(Vec::with_capacity(capacity));
     }
-    let piece = state.found.back_mut().expect("it was made above");
+    let piece = state.found.back_mut().expect("a piece was added above");
     loop {
         let visited = std::cell::Cell::new(state.visited);
         let slice_end = if cx.nested { usize::MAX } else { visited_before + SLICE_MAX };
@@ -254,7 +288,7 @@ fn scan(cx: &mut Walk<'_>) -> Run {
     })
 }
 
-/// A cursor, read as generously as Redis does: by `strtoull`, but for plain negative integers (Redis: `string2ull`).
+/// Parses a cursor as leniently as Redis: with C's `strtoull`, except that plain negative integers are refused. (Redis: `string2ull`)
 pub fn parse_cursor(text: &[u8]) -> Option<u64> {
     if ochre_datatypes::number::parse_i64(text).is_some_and(|integer| integer < 0) {
         return None;

@@ -1,4 +1,4 @@
-//! The server as a whole: its size, its time, emptying it, ending it.
+//! The server as a whole: its size and time, flushing it, shutting it down.
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -22,6 +22,7 @@ const FLUSH: CommandSpec = CommandSpec {
     ..SERVER
 };
 
+/// The rows of commands on the whole server.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "dbsize",
@@ -31,7 +32,7 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["request_policy:all_shards", "response_policy:agg_sum"],
         since: "1.0.0",
         complexity: "O(1)",
-        summary: "Counts the keys of the database.",
+        summary: "Returns the number of keys in the database.",
         handler: Handler::Walk(dbsize),
         ..SERVER
     },
@@ -54,7 +55,7 @@ pub const ROWS: &[CommandSpec] = &[
         arity: -1,
         flags: Flags::READONLY.union(Flags::FAST),
         since: "5.0.0",
-        summary: "Draws something, and tells the version.",
+        summary: "Returns a drawing and the version.",
         syntax: "[VERSION version:integer]",
         handler: Handler::Session(lolwut),
         ..SERVER
@@ -69,8 +70,8 @@ pub const ROWS: &[CommandSpec] = &[
             .union(Flags::NO_MULTI)
             .union(Flags::ALLOW_BUSY),
         since: "1.0.0",
-        complexity: "O(N) with N keys when it saves, else O(1)",
-        summary: "Ends the server, having saved the data where it is configured to.",
+        complexity: "O(N) with N keys if it saves, else O(1)",
+        summary: "Shuts the server down, after saving the data if it is configured to.",
         syntax: "[[NOSAVE|SAVE] [NOW] [FORCE] [SAFE] [FAILOVER]|ABORT]",
         handler: Handler::Session(shutdown),
         ..SERVER
@@ -94,7 +95,7 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["nondeterministic_output"],
         since: "2.6.0",
         complexity: "O(1)",
-        summary: "Tells the server's time: seconds since 1970, and microseconds.",
+        summary: "Returns the server's time: seconds since 1970, and microseconds.",
         handler: Handler::Session(time),
         ..SERVER
     },
@@ -115,7 +116,7 @@ fn flushdb(cx: &mut Whole<'_>) -> Run {
     flush(cx, database..database + 1)
 }
 
-/// Takes the databases' tables away under the gate; a thread in the background frees them, and SYNC has the reply wait until it has.
+/// Detaches the databases' tables with the gate closed. A background thread frees them; with SYNC, the client blocks until it has.
 fn flush(cx: &mut Whole<'_>, databases: std::ops::Range<usize>) -> Run {
     let synchronous = match cx.args.len() {
         1 => false,
@@ -132,7 +133,7 @@ fn flush(cx: &mut Whole<'_>, databases: std::ops::Range<usize>) -> Run {
     if synchronous && !cx.nested {
         let (client, wait) = (cx.session.client.clone(), cx.session.client.begin_wait());
         cx.core.server.keyspace.when_freed(move || {
-            // It may have ended otherwise, and the client may have gone or wait for something else by now.
+            // The wait may have ended already: the client disconnected, or was unblocked.
             if wait.unblock(Unblock::Timeout) {
                 client.wake();
             }
@@ -150,8 +151,8 @@ fn swapdb(cx: &mut Whole<'_>) -> Run {
         number.ok_or_else(|| CommandError::composed(format!("ERR invalid {which} DB index")))
     };
     let (first, second) = (index(1, "first")?, index(2, "second")?);
-    let known = |index: i32| usize::try_from(index).ok().filter(|&index| index < databases);
-    let (Some(first), Some(second)) = (known(first), known(second)) else {
+    let in_range = |index: i32| usize::try_from(index).ok().filter(|&index| index < databases);
+    let (Some(first), Some(second)) = (in_range(first), in_range(second)) else {
         return Err(CommandError::text("ERR DB index is out of range"));
     };
     if first != second {
@@ -192,15 +193,15 @@ fn shutdown(cx: &mut SessionOnly<'_>) -> Run {
         return Err(CommandError::SYNTAX);
     }
     if aborts {
-        // A shutdown waits for nothing yet, so there is never one to abort.
+        // A shutdown never waits, so there is none to abort.
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
     cx.core.server.stop.notify_one();
-    // The end of the process is the answer.
+    // There is no reply: the process ends.
     Ok(Outcome::Block(Block::until(None, |_| {})))
 }
 
-/// A vein of ochre: layers of earth whose borders wander, in a few letters.
+/// LOLWUT. Draws a vein of ochre: layers of earth with wandering borders.
 fn lolwut(cx: &mut SessionOnly<'_>) -> Run {
     if cx.args.len() >= 3 && cx.is_word(1, "VERSION") {
         cx.integer(2)?;

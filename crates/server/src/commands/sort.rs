@@ -1,6 +1,6 @@
-//! SORT: the elements of a list, a set or a sorted set in order, of themselves or of values that other keys hold for them.
+//! SORT: sorts the elements of a list, a set or a sorted set, by themselves or by the values of other keys.
 //!
-//! Which other keys is only known from the elements: with a BY or GET pattern it has the whole keyspace to itself.
+//! The names of the other keys follow from the elements. With a BY or GET pattern, SORT therefore has the whole keyspace to itself.
 
 use std::{borrow::Cow, cmp::Ordering, ops::Range};
 
@@ -19,12 +19,14 @@ use ochre_resp::{Args, ReplyWriter};
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{KeyedWrite, Outcome, Run},
+    elements::{reply_element, reply_element_or_null},
     error::until_zero,
     lists,
     table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
 };
 use crate::{core::Core, events::NotifyClass, journal::Position, notify};
 
+/// The rows of SORT and SORT_RO.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "sort",
@@ -42,7 +44,7 @@ pub const ROWS: &[CommandSpec] = &[
             },
         ],
         unspecified_keys: Some(visit_stored_key),
-        touches_unnamed_keys: Some(|args| Request::parse(args, true).is_ok_and(|request| request.looks_keys_up())),
+        touches_unnamed_keys: Some(|args| Request::parse(args, true).is_ok_and(|request| request.reads_other_keys())),
         since: "1.0.0",
         summary: "Sorts the elements of a list, a set or a sorted set, and returns or stores them.",
         syntax: "key [BY by-pattern:pattern] [LIMIT (offset:integer count:integer)] [GET get-pattern:pattern]... \
@@ -54,12 +56,12 @@ pub const ROWS: &[CommandSpec] = &[
         name: "sort_ro",
         flags: Flags::READONLY.union(Flags::MOVABLE_KEYS),
         keys: &[SORTED_KEY, PATTERN_KEYS],
-        touches_unnamed_keys: Some(|args| Request::parse(args, false).is_ok_and(|request| request.looks_keys_up())),
+        touches_unnamed_keys: Some(|args| Request::parse(args, false).is_ok_and(|request| request.reads_other_keys())),
         since: "7.0.0",
         summary: "Sorts the elements of a list, a set or a sorted set, and returns them.",
         syntax: "key [BY by-pattern:pattern] [LIMIT (offset:integer count:integer)] [GET get-pattern:pattern]... \
                  [ASC|DESC] [ALPHA]",
-        // Not a right to read: how a sorted set lies in memory changes.
+        // It is no reader, since it changes the encoding of a sorted set.
         handler: Handler::Write(|cx| sort(cx, false)),
         ..SORT
     },
@@ -84,17 +86,17 @@ const PATTERN_KEYS: KeySpec = KeySpec {
     ),
 };
 
-/// What is asked for.
+/// The options of the request.
 struct Request<'a> {
     is_descending: bool,
-    /// By text rather than by number.
+    /// ALPHA: sort by text rather than by number.
     is_alpha: bool,
     offset: i64,
-    /// Negative for all.
+    /// The most elements to return; negative for all.
     count: i64,
     by: Option<Pattern<'a>>,
     get: Vec<Pattern<'a>>,
-    /// The index of the key among the arguments in which the result is stored.
+    /// The index of the key at which the result is stored.
     store: Option<usize>,
 }
 
@@ -113,23 +115,23 @@ impl<'a> Request<'a> {
         let mut index = 2;
         while index < args.len() {
             let is = |word: &str| args.get(index).eq_ignore_ascii_case(word.as_bytes());
-            let left = args.len() - index - 1;
+            let remaining = args.len() - index - 1;
             if is("ASC") {
                 request.is_descending = false;
             } else if is("DESC") {
                 request.is_descending = true;
             } else if is("ALPHA") {
                 request.is_alpha = true;
-            } else if is("LIMIT") && left >= 2 {
+            } else if is("LIMIT") && remaining >= 2 {
                 (request.offset, request.count) = (integer(index + 1)?, integer(index + 2)?);
                 index += 2;
-            } else if is("STORE") && may_store && left >= 1 {
+            } else if is("STORE") && may_store && remaining >= 1 {
                 request.store = Some(index + 1);
                 index += 1;
-            } else if is("BY") && left >= 1 {
+            } else if is("BY") && remaining >= 1 {
                 request.by = Some(Pattern::new(args.get(index + 1)));
                 index += 1;
-            } else if is("GET") && left >= 1 {
+            } else if is("GET") && remaining >= 1 {
                 request.get.push(Pattern::new(args.get(index + 1)));
                 index += 1;
             } else {
@@ -140,12 +142,12 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
-    /// Whether it reads other keys than the one that is sorted.
-    fn looks_keys_up(&self) -> bool {
+    /// Whether it reads other keys than the sorted one.
+    fn reads_other_keys(&self) -> bool {
         self.by.iter().chain(&self.get).any(|pattern| matches!(pattern, Pattern::Key { .. }))
     }
 
-    /// The elements that are answered, of so many.
+    /// The range of the sorted elements that is returned, of `len` elements in all.
     fn limits(&self, len: usize) -> Range<usize> {
         let start = usize::try_from(self.offset).unwrap_or(0).min(len);
         let count = usize::try_from(self.count).unwrap_or(usize::MAX).min(len - start);
@@ -153,7 +155,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The key after STORE.
+/// Visits the key after STORE.
 fn visit_stored_key(args: Args<'_>, visit: &mut dyn FnMut(usize, KeyFlags)) {
     let found = match Request::parse(args, true) {
         Ok(request) => request.store,
@@ -162,7 +164,7 @@ fn visit_stored_key(args: Args<'_>, visit: &mut dyn FnMut(usize, KeyFlags)) {
     found.into_iter().for_each(|index| visit(index, KeyFlags::OW.union(KeyFlags::UPDATE)));
 }
 
-/// What COMMAND GETKEYS tells where SORT would answer with an error. (Redis: `sortGetKeys`)
+/// The index of the key that COMMAND GETKEYS returns for a request that SORT would refuse. (Redis: `sortGetKeys`)
 fn stored_key_despite_errors(args: Args<'_>) -> Option<usize> {
     let (mut index, mut found) = (2, None);
     while index < args.len() {
@@ -179,19 +181,19 @@ fn stored_key_despite_errors(args: Args<'_>) -> Option<usize> {
     found
 }
 
-/// What BY and GET are given.
+/// The pattern of BY or GET.
 enum Pattern<'a> {
     /// `#`: the element itself.
     Element,
-    /// No `*`: nothing. (BY: do not sort)
+    /// A pattern without `*`: it stands for nothing. As BY, it means not to sort.
     Constant,
-    /// A key, with the element between the two parts, and a field where it is that of a hash.
+    /// The name of a key, with the element between the two parts, and a field if the value is in a hash.
     Key { before: &'a [u8], after: &'a [u8], field: Option<&'a [u8]> },
 }
 
 impl<'a> Pattern<'a> {
     fn new(text: &'a [u8]) -> Pattern<'a> {
-        // Marks are looked for as C does.
+        // Redis searches up to the first zero byte, like C.
         let Some(star) = until_zero(text).iter().position(|&byte| byte == b'*') else {
             return if text == b"#" { Pattern::Element } else { Pattern::Constant };
         };
@@ -204,7 +206,7 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// What is sorted.
+/// The collection to sort.
 #[derive(Clone, Copy)]
 enum Source<'v> {
     None,
@@ -233,7 +235,7 @@ impl<'v> Source<'v> {
         }
     }
 
-    /// The elements in the order in which they are, a range of them.
+    /// A range of the elements, unsorted.
     fn elements(self, range: Range<usize>, is_reverse: bool) -> Vec<Element<'v>> {
         let mut elements = Vec::with_capacity(range.len());
         match self {
@@ -257,7 +259,7 @@ impl<'v> Source<'v> {
     }
 }
 
-/// Where values for elements are looked up.
+/// Looks up the values of patterns.
 struct Lookup<'v> {
     keys: &'v Writer<'v>,
     core: &'v Core,
@@ -266,7 +268,7 @@ struct Lookup<'v> {
 }
 
 impl<'v> Lookup<'v> {
-    /// What a pattern stands for, for an element. (Redis: `lookupKeyByPattern`)
+    /// The value of a pattern for an element. (Redis: `lookupKeyByPattern`)
     fn value(&self, pattern: &Pattern<'_>, element: Element<'v>) -> Option<Element<'v>> {
         let (before, after, field) = match pattern {
             Pattern::Element => return Some(element),
@@ -291,14 +293,14 @@ impl<'v> Lookup<'v> {
     }
 }
 
-/// An element, and what it is sorted by.
+/// An element, and its weight: the value that it is sorted by.
 struct Weighed<'v> {
     element: Element<'v>,
     score: f64,
     text: Option<Element<'v>>,
 }
 
-/// The elements in order, as far as they are answered.
+/// The sorted elements that are returned.
 fn sorted<'v>(
     request: &Request<'_>,
     source: Source<'v>,
@@ -307,8 +309,7 @@ fn sorted<'v>(
     let len = source.len();
     let range = request.limits(len);
     let by = match &request.by {
-        // What a constant says of all elements puts them in no order. What is stored of a set is in one all the same, so that it is the same
-        // wherever the command is run.
+        // A constant does not sort. A set that is stored is sorted nevertheless, so that replicas store the same list.
         Some(Pattern::Constant | Pattern::Element) if matches!(source, Source::Set(_)) && request.store.is_some() => {
             return Ok(by_weight(request, true, None, source, lookup)?.drain(range).collect());
         }
@@ -362,7 +363,7 @@ fn by_weight<'v>(
     Ok(elements.into_iter().map(|weighed| weighed.element).collect())
 }
 
-/// A weight as a number.
+/// A weight as a number; `None` if it is none.
 fn score(weight: Element<'_>) -> Option<f64> {
     match weight {
         Element::Int(value) => Some(value as f64),
@@ -370,7 +371,7 @@ fn score(weight: Element<'_>) -> Option<f64> {
     }
 }
 
-/// As C's `strcoll` does it in the locale of that name, which sees no more than what is before a zero byte.
+/// Compares like C's `strcoll` in the locale "C", which ends texts at a zero byte.
 fn collate(left: Element<'_>, right: Element<'_>) -> Ordering {
     let (mut left_text, mut right_text) = (itoa::Buffer::new(), itoa::Buffer::new());
     until_zero(left.as_bytes(&mut left_text)).cmp(until_zero(right.as_bytes(&mut right_text)))
@@ -383,16 +384,12 @@ fn compare_texts(left: Element<'_>, right: Element<'_>) -> Ordering {
 fn sort(cx: &mut KeyedWrite<'_>, may_store: bool) -> Run {
     let request = Request::parse(cx.args, may_store)?;
     let (key, database, limits) = (cx.key(1), cx.db(), lists::limits(cx));
-    let entry = cx.keys.get(database, key);
-    let value_type = entry.map(|entry| entry.value_type());
-    cx.core.counters.lookup(value_type.is_some());
-    if value_type.is_none() {
-        cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
-    }
+    let value_type = cx.lookup(key).map(EntryRef::value_type);
     if value_type == Some(ValueType::SortedSet) {
-        // Redis makes a skiplist of it, whatever its size, and so clients see one.
+        // Redis converts the sorted set to a skiplist, whatever its size, and OBJECT ENCODING shows it.
         let no_listpack = SortedSetLimits { entries_max: 0, member_len_max: 0 };
-        cx.keys.edit::<SortedSet, _>(database, key, Missing::Skip, |set| set.prepare(1, 0, &no_listpack))?;
+        // Nothing is announced: the elements stay the same, and Redis announces nothing either.
+        let _ = cx.edit::<SortedSet, _>(key, Missing::Skip, |set| set.prepare(1, 0, &no_listpack))?;
     }
     let lookup = Lookup { keys: &cx.keys, core: cx.core, database, now_ms: cx.now_ms };
     let source = Source::of(cx.keys.peek(database, key))?;
@@ -410,18 +407,15 @@ fn reply_sorted(reply: &mut ReplyWriter<'_>, request: &Request<'_>, elements: &[
     reply.array(elements.len() * request.get.len().max(1));
     for &element in elements {
         if request.get.is_empty() {
-            lists::reply_element(reply, element);
+            reply_element(reply, element);
         }
         for pattern in &request.get {
-            match lookup.value(pattern, element) {
-                Some(value) => lists::reply_element(reply, value),
-                None => reply.null(),
-            }
+            reply_element_or_null(reply, lookup.value(pattern, element));
         }
     }
 }
 
-/// The list that is stored: what is not there is an empty string in it.
+/// The list to store. A missing value becomes an empty string.
 fn stored<'v>(request: &Request<'_>, elements: &[Element<'v>], lookup: &Lookup<'v>, limits: &ListLimits) -> List {
     if request.get.is_empty() {
         return List::from_elements(elements.iter().copied(), limits);
@@ -435,7 +429,7 @@ fn stored<'v>(request: &Request<'_>, elements: &[Element<'v>], lookup: &Lookup<'
 fn store_list(cx: &mut KeyedWrite<'_>, index: usize, list: List) {
     let destination = cx.key(index);
     let len = list.len();
-    // What was sorted by other keys is stored as it came out.
+    // The result is recorded rather than the request, since it depends on other keys.
     cx.journal(|| vec![Cow::Borrowed(b"DEL"), Cow::Borrowed(destination.bytes)]);
     if len > 0 {
         cx.journal(|| {
@@ -443,11 +437,6 @@ fn store_list(cx: &mut KeyedWrite<'_>, index: usize, list: List) {
             [Cow::Borrowed(&b"RPUSH"[..]), Cow::Borrowed(destination.bytes)].into_iter().chain(elements).collect()
         });
     }
-    let was_there = cx.store(destination, list);
-    if len > 0 {
-        cx.changed(destination, NotifyClass::LIST, "sortstore");
-    } else if was_there {
-        cx.changed(destination, NotifyClass::GENERIC, "del");
-    }
+    cx.store_result(destination, list, NotifyClass::LIST, "sortstore");
     cx.reply.integer(len as i64);
 }

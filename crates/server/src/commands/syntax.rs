@@ -1,46 +1,61 @@
-//! The notation of a command's arguments, as its row gives it, and the tree that COMMAND DOCS shows.
+//! The notation of a command's arguments in its row, and the tree of arguments that COMMAND DOCS shows.
 //!
 //! ```text
-//! NX                   a token: anything that has no lowercase letter
-//! value  count:integer a value, with its type where that is not a string; `key` is a key, `source:key` one of another name
-//! EX seconds:integer   a token and the value behind it, or behind it a group: LIMIT (offset:integer count:integer)
-//! [GET]                may be left out
+//! NX                   a token: any word without a lowercase letter
+//! value  count:integer a value, with its type unless it is a string; `key` is a key, `source:key` is a key named source
+//! EX seconds:integer   a token followed by a value, or by a group: LIMIT (offset:integer count:integer)
+//! [GET]                optional
 //! (field value)        a group
-//! (BEFORE|AFTER)       one of several; [NX|XX] one of several or none
-//! key...               once or more; [PREFIX prefix]... repeats the token too
+//! (BEFORE|AFTER)       exactly one of several; [NX|XX] is one or none
+//! key...               one or more; [PREFIX prefix]... repeats the token too
 //! ```
 
 /// One argument, or several that belong together.
+///
+/// Redis: "COMMAND DOCS", "arguments".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Argument {
+    /// The name that COMMAND DOCS shows.
     pub name: String,
+    /// What the argument is.
     pub kind: ArgumentKind,
-    /// The word that stands before it, or all that it is.
+    /// The word before the value, or the word that is the whole argument.
     pub token: Option<String>,
+    /// Whether it may be left out.
     pub optional: bool,
+    /// Whether it may be repeated.
     pub multiple: bool,
-    /// Repeated together with its token.
+    /// Whether its token is repeated with it.
     pub multiple_token: bool,
-    /// Which of the row's key specs finds it.
+    /// The index of the key spec that finds it, if it is a key.
     pub key_spec: Option<usize>,
 }
 
-/// What an argument is, with Redis's names.
+/// What an argument is, in Redis's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArgumentKind {
+    /// Any text.
     String,
+    /// A 64-bit integer.
     Integer,
+    /// A floating point number.
     Double,
+    /// The name of a key.
     Key,
+    /// A glob pattern.
     Pattern,
+    /// A time since 1970, in the unit that its name says.
     UnixTime,
+    /// A token without a value.
     PureToken,
+    /// One of several arguments.
     OneOf(Vec<Argument>),
+    /// Several arguments, in this order.
     Block(Vec<Argument>),
 }
 
 impl ArgumentKind {
-    /// As COMMAND DOCS calls it.
+    /// The name that COMMAND DOCS shows.
     pub fn name(&self) -> &'static str {
         match self {
             ArgumentKind::String => "string",
@@ -55,7 +70,7 @@ impl ArgumentKind {
         }
     }
 
-    /// The arguments that it is made of.
+    /// The arguments inside; empty unless it is a `OneOf` or a `Block`.
     pub fn children(&self) -> &[Argument] {
         match self {
             ArgumentKind::OneOf(children) | ArgumentKind::Block(children) => children,
@@ -64,7 +79,7 @@ impl ArgumentKind {
     }
 }
 
-/// Parses the notation; `key_specs` is how many key specs the row has. The error says what was expected, and where.
+/// Parses the notation. `key_specs` is the number of the row's key specs. The error says what was expected, and where.
 pub fn parse(syntax: &str, key_specs: usize) -> Result<Vec<Argument>, String> {
     let mut parser = Parser { rest: syntax, keys: 0, key_specs };
     let arguments = parser.sequence()?;
@@ -73,13 +88,13 @@ pub fn parse(syntax: &str, key_specs: usize) -> Result<Vec<Argument>, String> {
 
 struct Parser<'s> {
     rest: &'s str,
-    /// How many keys were met.
+    /// The number of keys so far.
     keys: usize,
     key_specs: usize,
 }
 
 impl<'s> Parser<'s> {
-    /// Arguments up to the end, a closing bracket or a bar.
+    /// Parses arguments up to the end, a closing bracket or a bar.
     fn sequence(&mut self) -> Result<Vec<Argument>, String> {
         let mut arguments = Vec::new();
         loop {
@@ -102,7 +117,7 @@ impl<'s> Parser<'s> {
             let word = self.word()?;
             if is_token(word) { self.behind_token(word)? } else { self.value(word)? }
         };
-        // A dot more than once: `key...` inside brackets was met before.
+        // Dots after a bracket repeat the group; dots after a name, inside brackets, are parsed with the name.
         if let Some(rest) = self.rest.strip_prefix("...") {
             self.rest = rest;
             argument.multiple = true;
@@ -111,7 +126,7 @@ impl<'s> Parser<'s> {
         Ok(argument)
     }
 
-    /// What follows an opening bracket, up to the closing one.
+    /// Parses what follows an opening bracket, up to the closing one.
     fn alternatives(&mut self, close: char) -> Result<Argument, String> {
         let mut branches = vec![self.branch()?];
         while self.eat('|') {
@@ -127,7 +142,7 @@ impl<'s> Parser<'s> {
         Ok(Argument::new(name, ArgumentKind::OneOf(branches)))
     }
 
-    /// One argument, or several as a block.
+    /// Parses one argument, or several as a block.
     fn branch(&mut self) -> Result<Argument, String> {
         let mut arguments = self.sequence()?;
         match arguments.len() {
@@ -140,7 +155,7 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// A token, with the value or group that belongs to it.
+    /// Parses what follows a token: its value or group, if any.
     fn behind_token(&mut self, token: &str) -> Result<Argument, String> {
         let before = self.rest;
         self.rest = self.rest.trim_start();
@@ -216,7 +231,7 @@ fn is_token(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The tree in short: `token name:type`, `?` optional, `*` multiple, `+` with its token.
+    /// Shows the tree in short: `token name:type`, with `?` for optional, `*` for multiple and `+` for a repeated token.
     fn show(arguments: &[Argument]) -> String {
         let one = |argument: &Argument| {
             let mut text = String::new();

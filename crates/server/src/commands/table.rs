@@ -1,7 +1,7 @@
-//! One row a command: everything that is known of a command beside what it does.
+//! One row per command: everything that is known of a command beside its handler.
 //!
 //! A family's file opens with its rows. COMMAND, COMMAND DOCS, ACL categories, the lock set, the checks before a command runs, COMPAT.md
-//! and the tests' generator are derived from the rows; no command's name is compared anywhere else, so a special case is a flag.
+//! and the tests' generator are derived from the rows. No other code compares the name of a command: a special case is a flag.
 
 use bitflags::bitflags;
 use ochre_datatypes::ValueType;
@@ -11,45 +11,51 @@ use super::context::{Compound, KeyedRead, KeyedWrite, Run, SessionOnly, Walk, Wh
 pub use crate::label::Flags;
 use crate::session::{Session, transaction::Queued};
 
-/// What is known of one command or subcommand.
+/// The row of one command or subcommand.
 ///
-/// Rows are written with the fields that differ from [`CommandSpec::DEFAULT`].
+/// A row gives only the fields that differ from [`CommandSpec::DEFAULT`].
 pub struct CommandSpec {
-    /// Lowercase; a subcommand's own name only (`list`, not `client|list`).
+    /// The name, in lowercase. A subcommand has its own name only: `list`, not `client|list`.
     pub name: &'static str,
-    /// The number of arguments with the name (both names for a subcommand); negative: at least so many.
+    /// The number of arguments, which include the name (both names for a subcommand). A negative arity -n means at least n.
     pub arity: i32,
+    /// The flags of COMMAND INFO, and those of Ochre's own.
     pub flags: Flags,
-    /// Where the keys are, as COMMAND INFO shows it.
+    /// The key specs that COMMAND INFO shows: where the keys are.
     pub keys: &'static [KeySpec],
-    /// What it does with its keys where that depends on its arguments (a spec with `VARIABLE_FLAGS`).
+    /// The key flags for some arguments, if they depend on the arguments (a spec with `VARIABLE_FLAGS`).
     pub variable_flags: Option<fn(Args<'_>) -> KeyFlags>,
-    /// Visits the keys that no spec finds, where there may be such.
+    /// Visits the keys that no spec finds, if there may be any.
     pub unspecified_keys: Option<VisitKeys>,
-    /// The argument that is an element of its first key's collection, the first where there are several: a batch asks for the memory of it
-    /// beforehand. 0: none is.
+    /// The index of the first argument that names an element of the first key's collection, such as a field: a batch prefetches the
+    /// element's memory. 0 if there is none.
     pub element: u8,
-    /// Whether these arguments make it touch keys that they do not name, so that it needs the whole keyspace to itself.
+    /// Whether the command with these arguments touches keys that they do not name, so that it needs the whole keyspace to itself.
     pub touches_unnamed_keys: Option<fn(Args<'_>) -> bool>,
     /// The categories that do not follow from the flags (see [`CommandSpec::categories`]).
     pub categories: Category,
-    /// COMMAND INFO's tips.
+    /// The tips of COMMAND INFO, for clients and proxies.
     pub tips: &'static [&'static str],
+    /// The group of COMMAND DOCS.
     pub group: Group,
+    /// The version of Redis (or of Valkey) that introduced the command.
     pub since: &'static str,
+    /// The time complexity of Ochre's implementation.
     pub complexity: &'static str,
-    /// One sentence, ours.
+    /// What the command does, in a sentence or two. Ochre's own words, not those of Redis.
     pub summary: &'static str,
     /// The arguments in the notation of `syntax.rs`, without the name.
     pub syntax: &'static str,
-    /// The version since which it is deprecated, and what replaces it.
+    /// The version that deprecated the command, and what replaces it.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// The rows of the subcommands; empty unless the command is a container.
     pub subcommands: &'static [CommandSpec],
+    /// The function that runs the command.
     pub handler: Handler,
 }
 
 impl CommandSpec {
-    /// What a row does not say.
+    /// The values of the fields that a row leaves out.
     pub const DEFAULT: CommandSpec = CommandSpec {
         name: "",
         arity: 0,
@@ -100,25 +106,25 @@ impl CommandSpec {
         categories
     }
 
-    /// Whether it may share a batch with others when it has so many arguments.
+    /// Whether the command may share a batch with others when it has this number of arguments, which include the name.
     #[inline]
     pub fn may_share_batch(&self, arguments: usize) -> bool {
         self.flags.contains(Flags::BATCH)
             || self.flags.contains(Flags::BATCH_BARE) && arguments == self.arity.unsigned_abs() as usize
     }
 
-    /// Whether it needs the whole keyspace to itself with these arguments.
+    /// Whether the command with these arguments needs the whole keyspace to itself.
     pub fn needs_everything(&self, args: Args<'_>) -> bool {
         matches!(self.handler, Handler::Whole(_)) || self.touches_unnamed_keys.is_some_and(|touches| touches(args))
     }
 
-    /// Whether some argument may be a key.
+    /// Whether any argument may be a key.
     pub fn has_keys(&self) -> bool {
         self.keys.iter().any(|spec| !spec.flags.contains(KeyFlags::NOT_KEY))
     }
 
-    /// First key, last key and step as COMMAND INFO shows them, and whether keys may be elsewhere too: the form in which clients knew
-    /// where keys are before there were key specs (Redis: `populateCommandLegacyRangeSpec`).
+    /// The first key, the last key and the step as COMMAND INFO shows them, for clients that know no key specs. (Redis:
+    /// `populateCommandLegacyRangeSpec`)
     pub fn key_range(&self) -> KeyRange {
         let mut range = KeyRange::default();
         let mut movable = self.flags.contains(Flags::MOVABLE_KEYS);
@@ -134,7 +140,7 @@ impl CommandSpec {
                 range = KeyRange { first, last, step: step.into(), movable };
                 continue;
             }
-            // Ranges that follow each other are one.
+            // Adjacent ranges become one.
             if step != 1 || range.last != 0 && range.last != first - 1 {
                 movable = true;
                 continue;
@@ -151,19 +157,23 @@ impl CommandSpec {
     }
 }
 
-/// See [`CommandSpec::key_range`].
+/// The indexes of a command's keys. See [`CommandSpec::key_range`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyRange {
+    /// The index of the first key; 0 if there is none.
     pub first: i64,
+    /// The index of the last key; negative if it counts from the end.
     pub last: i64,
+    /// The distance between two keys.
     pub step: i64,
+    /// Whether there may be keys that the range does not cover.
     pub movable: bool,
 }
 
-/// Finds keys among the arguments by other means than a spec: shows the index of each, and what is done with it.
+/// Finds keys among the arguments by other means than a spec. Visits the index of each key, and what the command does with it.
 pub type VisitKeys = fn(Args<'_>, &mut dyn FnMut(usize, KeyFlags));
 
-/// What a command may touch; its kind decides how it is locked.
+/// The function that runs a command. Its variant says what the command may touch, and so decides what is locked.
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// Reads its keys, under their shards' locks.
@@ -172,55 +182,78 @@ pub enum Handler {
     Write(fn(&mut KeyedWrite<'_>) -> Run),
     /// Touches no key.
     Session(fn(&mut SessionOnly<'_>) -> Run),
-    /// Visits shards one after the other, none held between two of them; may answer in slices with [`super::context::Outcome::Suspended`].
+    /// Visits one shard after the other, and holds no lock in between. It may suspend with [`super::context::Outcome::Suspended`].
     Walk(fn(&mut Walk<'_>) -> Run),
-    /// Has the whole keyspace to itself, under the gate.
+    /// Has the whole keyspace to itself, with the gate closed.
     Whole(fn(&mut Whole<'_>) -> Run),
-    /// Runs other commands, under one lock set that it is given.
+    /// Runs other commands, under the one lock set that it is given.
     Compound(CompoundHandler),
-    /// Only its subcommands do something.
+    /// Is a container: only its subcommands run.
     Container,
 }
 
-/// See [`Handler::Compound`].
+/// The two functions of [`Handler::Compound`].
 #[derive(Clone, Copy)]
 pub struct CompoundHandler {
-    /// The commands that are known beforehand: their keys are locked beside those of the row.
+    /// Returns the commands that it will run, if they are known in advance. Their keys are locked together with its own.
     pub queued: fn(&Session) -> &[Queued],
-    /// Runs with the locks.
+    /// Runs the command, under the locks.
     pub run: fn(&mut Compound<'_, '_>) -> Run,
 }
 
 bitflags! {
-    /// ACL categories.
+    /// The ACL categories of a command.
+    ///
+    /// Redis: "ACL", "Command categories".
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Category: u32 {
+        /// Commands on keys of any type, or on whole databases.
         const KEYSPACE = 1;
+        /// Commands that read from keys.
         const READ = 1 << 1;
+        /// Commands that write to keys.
         const WRITE = 1 << 2;
+        /// Commands on sets.
         const SET = 1 << 3;
+        /// Commands on sorted sets.
         const SORTEDSET = 1 << 4;
+        /// Commands on lists.
         const LIST = 1 << 5;
+        /// Commands on hashes.
         const HASH = 1 << 6;
+        /// Commands on strings.
         const STRING = 1 << 7;
+        /// Commands on bitmaps.
         const BITMAP = 1 << 8;
+        /// Commands on HyperLogLogs.
         const HYPERLOGLOG = 1 << 9;
+        /// Commands on geo indexes.
         const GEO = 1 << 10;
+        /// Commands on streams.
         const STREAM = 1 << 11;
+        /// Commands of publish and subscribe.
         const PUBSUB = 1 << 12;
+        /// Commands for administrators.
         const ADMIN = 1 << 13;
+        /// Commands that take constant or logarithmic time.
         const FAST = 1 << 14;
+        /// Commands that are not fast.
         const SLOW = 1 << 15;
+        /// Commands that may block the client.
         const BLOCKING = 1 << 16;
+        /// Commands that can harm the server or its data.
         const DANGEROUS = 1 << 17;
+        /// Commands about the connection.
         const CONNECTION = 1 << 18;
+        /// Commands of transactions.
         const TRANSACTION = 1 << 19;
+        /// Commands about scripts.
         const SCRIPTING = 1 << 20;
     }
 }
 
 impl Category {
-    /// Every category with its name, without the `@`.
+    /// Every category and its name, without the `@`.
     pub const NAMES: [(Category, &str); 21] = [
         (Category::KEYSPACE, "keyspace"),
         (Category::READ, "read"),
@@ -245,72 +278,101 @@ impl Category {
         (Category::SCRIPTING, "scripting"),
     ];
 
-    /// The names of these categories.
+    /// The names of these categories, in Redis's order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Category::NAMES.into_iter().filter(move |(category, _)| self.contains(*category)).map(|(_, name)| name)
     }
 }
 
 bitflags! {
-    /// What a command does with the keys of one key spec, as COMMAND INFO names it.
+    /// What a command does with the keys of one key spec.
+    ///
+    /// Redis: "Command key specifications", "Key specification flags".
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct KeyFlags: u16 {
+        /// Reads the value.
         const RO = 1;
+        /// Changes the value, and depends on the old one.
         const RW = 1 << 1;
+        /// Overwrites the value, whatever it was.
         const OW = 1 << 2;
+        /// Deletes the key.
         const RM = 1 << 3;
+        /// Returns data of the value, or copies it.
         const ACCESS = 1 << 4;
+        /// Changes data of the value, other than by inserting or deleting.
         const UPDATE = 1 << 5;
+        /// Adds data to the value.
         const INSERT = 1 << 6;
+        /// Deletes data of the value.
         const DELETE = 1 << 7;
+        /// The argument is not a key, but a cluster routes it like one.
         const NOT_KEY = 1 << 8;
+        /// The spec may not find all keys.
         const INCOMPLETE = 1 << 9;
+        /// The flags depend on other arguments.
         const VARIABLE_FLAGS = 1 << 10;
     }
 }
 
-/// Where some of a command's keys are (Redis: "Command key specifications").
+/// Where some of a command's keys are.
+///
+/// Redis: "Command key specifications".
 #[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
+    /// What the command does with the keys.
     pub flags: KeyFlags,
+    /// Where the search begins.
     pub begin: BeginSearch,
+    /// Which arguments from there on are keys.
     pub find: FindKeys,
-    /// Redis shows a note beside a few specs.
+    /// The note that Redis shows beside a few specs.
     pub notes: Option<&'static str>,
 }
 
 /// Where the search for keys begins.
 #[derive(Clone, Copy, Debug)]
 pub enum BeginSearch {
+    /// At an argument's index.
     Index(u16),
-    /// After a token; `from` may be negative, counted from the end.
+    /// After a keyword.
     Keyword {
+        /// The keyword, in uppercase; any case matches.
         keyword: &'static str,
+        /// The index from which to look for it. A negative index counts from the end, and the search goes backward.
         from: i16,
     },
+    /// No rule describes it.
     Unknown,
 }
 
 /// Which arguments from there on are keys.
 #[derive(Clone, Copy, Debug)]
 pub enum FindKeys {
-    /// `last` counts from the beginning of the search; negative: from the last argument. `limit` 2 means half of the rest.
+    /// The keys are a range of arguments.
     Range {
+        /// The last key, counted from the first one; a negative number counts from the end of the arguments.
         last: i16,
+        /// The distance between two keys.
         step: u8,
+        /// If above 1, only the first `1 / limit` of the remaining arguments are keys.
         limit: u8,
     },
-    /// A number of keys, then the keys.
+    /// An argument has the number of keys. All positions count from the beginning of the search.
     Count {
+        /// The position of the number.
         at: u8,
+        /// The position of the first key.
         first: u8,
+        /// The distance between two keys.
         step: u8,
     },
+    /// No rule describes it.
     Unknown,
 }
 
 impl KeyFlags {
-    /// The flags as COMMAND INFO names them, in its order.
+    /// The names of these flags as COMMAND INFO shows them, in its order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         const NAMES: [(KeyFlags, &str); 11] = [
             (KeyFlags::RO, "RO"),
@@ -335,35 +397,51 @@ impl KeySpec {
         KeySpec::range(index, 0, 1, flags)
     }
 
-    /// Keys from `first`, every `step`, up to `last` (counted from `first`; negative: from the end).
+    /// Every `step`th argument from index `first` to `last`, which counts from `first`, or from the end if it is negative.
     pub const fn range(first: u16, last: i16, step: u8, flags: KeyFlags) -> KeySpec {
         KeySpec { flags, begin: BeginSearch::Index(first), find: FindKeys::Range { last, step, limit: 0 }, notes: None }
     }
 }
 
-/// COMMAND DOCS' group.
+/// The group of a command, as COMMAND DOCS shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Group {
+    /// Commands on keys of any type.
     Generic,
+    /// Commands on strings.
     String,
+    /// Commands on lists.
     List,
+    /// Commands on sets.
     Set,
+    /// Commands on sorted sets.
     SortedSet,
+    /// Commands on hashes.
     Hash,
+    /// Commands of publish and subscribe.
     PubSub,
+    /// Commands of transactions.
     Transactions,
+    /// Commands about the connection.
     Connection,
+    /// Commands on the server.
     Server,
+    /// Commands about scripts.
     Scripting,
+    /// Commands on HyperLogLogs.
     HyperLogLog,
+    /// Commands about the cluster.
     Cluster,
+    /// Commands on geo indexes.
     Geo,
+    /// Commands on streams.
     Stream,
+    /// Commands on bitmaps.
     Bitmap,
 }
 
 impl Group {
-    /// The type of the keys that its commands write, where it is one.
+    /// The type of value that the group's commands write, if there is one.
     pub fn value_type(self) -> Option<ValueType> {
         match self {
             Group::String | Group::Bitmap | Group::HyperLogLog => Some(ValueType::String),
@@ -382,7 +460,7 @@ impl Group {
         }
     }
 
-    /// As COMMAND DOCS calls it.
+    /// The name that COMMAND DOCS shows.
     pub fn name(self) -> &'static str {
         match self {
             Group::Generic => "generic",

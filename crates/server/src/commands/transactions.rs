@@ -10,6 +10,7 @@ use crate::session::{ClientFlags, Session, Transaction, Watch, transaction::Queu
 
 const COMMON: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST);
 
+/// The rows of commands of transactions.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "discard",
@@ -19,7 +20,7 @@ pub const ROWS: &[CommandSpec] = &[
         group: Group::Transactions,
         since: "2.0.0",
         complexity: "O(N) with N queued commands",
-        summary: "Drops the queued commands of a transaction and leaves it.",
+        summary: "Ends a transaction without running its queued commands.",
         handler: Handler::Read(discard),
         ..CommandSpec::DEFAULT
     },
@@ -36,8 +37,8 @@ pub const ROWS: &[CommandSpec] = &[
         categories: Category::TRANSACTION,
         group: Group::Transactions,
         since: "1.2.0",
-        complexity: "that of the queued commands",
-        summary: "Runs all queued commands of a transaction as one.",
+        complexity: "depends on the queued commands",
+        summary: "Runs the queued commands of a transaction atomically.",
         handler: Handler::Compound(CompoundHandler { queued, run: exec }),
         ..CommandSpec::DEFAULT
     },
@@ -48,7 +49,7 @@ pub const ROWS: &[CommandSpec] = &[
         categories: Category::TRANSACTION,
         group: Group::Transactions,
         since: "1.2.0",
-        summary: "Begins a transaction: the commands that follow are queued until EXEC.",
+        summary: "Begins a transaction: the following commands are queued until EXEC.",
         handler: Handler::Session(multi),
         ..CommandSpec::DEFAULT
     },
@@ -71,8 +72,8 @@ pub const ROWS: &[CommandSpec] = &[
         categories: Category::TRANSACTION,
         group: Group::Transactions,
         since: "2.2.0",
-        complexity: "O(1) for every key",
-        summary: "Watches keys: the next transaction does not run if one of them was changed before it.",
+        complexity: "O(1) for each key",
+        summary: "Watches keys. The next transaction does not run if any of them has changed by then.",
         syntax: "key...",
         handler: Handler::Read(watch),
         ..CommandSpec::DEFAULT
@@ -99,18 +100,18 @@ fn discard(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// The commands of a session's transaction.
+/// The queued commands of the session.
 fn queued(session: &Session) -> &[Queued] {
     session.transaction.as_ref().map_or(&[], |transaction| &transaction.queued)
 }
 
-/// Runs what was queued as one, under the locks of all its keys and of the watched ones.
+/// EXEC. Runs the queued commands under the locks of all their keys and of the watched keys.
 fn exec(cx: &mut Compound<'_, '_>) -> Run {
     if !cx.session.in_transaction() {
         return Err(CommandError::text("ERR EXEC without MULTI"));
     }
     let keyspace = &cx.core.server.keyspace;
-    // A watched key whose time has come has changed, though nobody has looked at it since.
+    // A watched key that has expired has changed, even if no command has looked it up since. The lookup removes it.
     for (database, key) in cx.session.watch.iter().flat_map(|watch| &watch.keys) {
         cx.keys.locked.reader().peek(*database, keyspace.hash(key));
     }
@@ -130,7 +131,7 @@ fn exec(cx: &mut Compound<'_, '_>) -> Run {
         let mark = cx.reply.position();
         let command = registry::table().of(queued.command);
         let closes = cx.run(InnerCall { command, args: queued.args(), hashed: &queued.hashed });
-        // Nothing is sent after the reply of the command that closes the connection.
+        // Nothing follows the reply of a command that closes the connection.
         if matches!(outcome, Outcome::Close) {
             cx.reply.rewind(mark);
         } else if closes {
@@ -149,7 +150,7 @@ fn watch(cx: &mut KeyedRead<'_>) -> Run {
     let watch = session.watch.get_or_insert_with(Box::<Watch>::default);
     for index in 1..cx.args.len() {
         let bytes = cx.args.get(index);
-        // A watch that has failed already stays failed.
+        // A watch stays failed once a key has changed.
         if watch.is_changed() {
             break;
         }
@@ -157,7 +158,7 @@ fn watch(cx: &mut KeyedRead<'_>) -> Run {
             continue;
         }
         let key = cx.core.server.keyspace.hash(bytes);
-        // A key whose time has come is removed now, so that its removal is no change later.
+        // An expired key is removed now, so that its removal does not count as a change later.
         cx.keys.peek(database, key);
         cx.keys.watch(database, key, &watch.changed);
         watch.keys.push((database, bytes.into()));

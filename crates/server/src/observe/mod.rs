@@ -1,7 +1,7 @@
 //! What an operator sees of a running server.
 //!
 //! - `info.rs`: the sections of INFO.
-//! - `process_figures.rs`: what the system tells of the process: its memory, its processor time.
+//! - `process_figures.rs`: the memory and processor time of the process, as the system reports them.
 
 pub mod info;
 pub mod process_figures;

@@ -1,4 +1,4 @@
-//! What the system tells about the process and the machine.
+//! Figures of the process and of the machine, as the system reports them.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ pub fn cpu_of_children() -> CpuSeconds {
     cpu(CpuTimeOf::Children)
 }
 
-/// The processor time of the calling thread; 0 where the system does not tell it.
+/// The processor time of the calling thread; 0 if the system does not report it.
 pub fn cpu_of_thread() -> CpuSeconds {
     cpu(CpuTimeOf::Thread)
 }
@@ -43,7 +43,7 @@ pub fn total_memory() -> u64 {
     sys::physical_memory()
 }
 
-/// Bytes of physical memory that the process occupies; 0 where the system does not tell it.
+/// Bytes of physical memory that the process occupies; 0 if the system does not report it.
 pub fn resident_memory() -> u64 {
     let pages = || fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse::<u64>().ok();
     pages().unwrap_or(0) * sys::page_size()

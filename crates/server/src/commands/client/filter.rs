@@ -1,4 +1,4 @@
-//! Which clients CLIENT LIST and CLIENT KILL mean: the filters of Redis and of Valkey, each with its opposite (NOT-…).
+//! The filters of CLIENT LIST and CLIENT KILL: those of Redis and of Valkey, each with its opposite (NOT-…).
 
 use std::mem::discriminant;
 
@@ -10,15 +10,15 @@ use crate::{
     session::{Client, ClientFlags, description},
 };
 
-/// All conditions that a client has to meet.
+/// The conditions of a request. A client matches if it meets all of them.
 #[derive(Default)]
 pub struct ClientFilter<'a> {
     conditions: Vec<Condition<'a>>,
-    /// SKIPME, where it was given.
+    /// SKIPME, if it is given.
     pub skip_me: Option<bool>,
 }
 
-/// What a condition is about, and whether it is to hold or not to hold.
+/// A condition, and whether it must hold or must not hold.
 struct Condition<'a> {
     test: Test<'a>,
     holds: bool,
@@ -30,39 +30,39 @@ enum Test<'a> {
     Address(&'a [u8]),
     LocalAddress(&'a [u8]),
     Ip(&'a [u8]),
-    /// There is one user only, so that any client is of it.
+    /// All clients have the same user, since there is only one.
     User,
     Name(&'a [u8]),
     LibraryName(&'a [u8]),
     LibraryVersion(&'a [u8]),
     Database(usize),
-    /// Letters that must all be among the client's.
+    /// The client must have all of these flags.
     Flags(&'a [u8]),
     Capabilities(&'a [u8]),
-    /// At least so many seconds since it came.
+    /// The least seconds since the client connected.
     AgeSeconds(i64),
-    /// At least so many seconds since its last command.
+    /// The least seconds since the client's last command.
     IdleSeconds(i64),
 }
 
-/// The classes of clients that CLIENT LIST and CLIENT KILL tell apart.
+/// The types of clients that CLIENT LIST and CLIENT KILL distinguish.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ClientKind {
     Normal,
     Pubsub,
-    /// There are none yet.
+    /// No client has this type yet.
     Replica,
     Master,
 }
 
-/// Which command a filter is parsed for: a few errors differ.
+/// The command that a filter is parsed for; a few errors differ.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum FilterOf {
     List,
     Kill,
 }
 
-/// Letters of Redis and Valkey for flags that no client of ours has: allowed in a filter.
+/// Flags of Redis and Valkey that no client of Ochre has. A filter may name them.
 const FURTHER_FLAG_LETTERS: &[u8] = b"NOSMtRBuArKCGTIiEe";
 
 impl<'a> ClientFilter<'a> {
@@ -110,7 +110,7 @@ impl<'a> ClientFilter<'a> {
         Ok(filter)
     }
 
-    /// Adds a condition. Of two about the same thing the later one counts; ids add up.
+    /// Adds a condition, in place of an earlier one of the same kind. IDs accumulate.
     fn add(&mut self, condition: Condition<'a>) {
         let same = |other: &&mut Condition<'a>| {
             other.holds == condition.holds && discriminant(&other.test) == discriminant(&condition.test)
@@ -135,7 +135,7 @@ fn is_known(name: &[u8], holds: bool) -> bool {
     NAMES.contains(&name) || (holds && (name == b"MAXAGE" || name == b"IDLE"))
 }
 
-/// Reads the ids from `index` on, up to what is no number; where that is.
+/// Parses IDs from `index` on. Returns them, and the index of the first argument that is no number.
 fn parse_ids(args: Args<'_>, mut index: usize, of: FilterOf) -> Result<(Vec<i64>, usize), CommandError> {
     let mut ids = Vec::new();
     while let Some(id) = args.try_get(index).and_then(number::parse_i64) {

@@ -2,10 +2,10 @@
 //! can be compared.
 //!
 //! ```text
-//! xor(d, bytes)  d ^ SHA1(bytes)            in any order
-//! mix(d, bytes)  SHA1(d ^ SHA1(bytes))      in this order
+//! xor(d, bytes)  d ^ SHA1(bytes)            the order does not matter
+//! mix(d, bytes)  SHA1(d ^ SHA1(bytes))      the order matters
 //!
-//! value          mix its type's number, then what it holds; xor "!!expire!!" if it expires
+//! value          mix its type's number, then its elements; xor "!!expire!!" if it expires
 //! entry          mix the key, then the value
 //! data set       for each database that holds keys: mix its number, then xor its entries' signatures
 //! ```
@@ -22,7 +22,7 @@ use ochre_keyspace::{EntryRef, Keyspace, ScanPosition, Visited, Walker};
 use ochre_resp::double;
 use sha1::{Digest, Sha1};
 
-/// 20 bytes that stand for some data.
+/// The signature of some data, of 20 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Signature([u8; 20]);
 
@@ -39,7 +39,7 @@ fn type_number(value_type: ValueType) -> u32 {
 }
 
 impl Signature {
-    /// The signature of all that is held.
+    /// The signature of the whole data set.
     pub fn of_data_set(keyspace: &Keyspace, keys: Walker<'_>, databases: usize) -> Signature {
         let mut signature = Signature::default();
         for database in 0..databases {
@@ -79,16 +79,14 @@ impl Signature {
         self.mix(&type_number(entry.value_type()).to_be_bytes());
         match entry.value_type() {
             ValueType::String => self.mix(entry.value().as_bytes(&mut itoa::Buffer::new())),
-            ValueType::List => self.add_list(entry.collection::<List>().expect("the type was asked for")),
+            ValueType::List => self.add_list(entry.collection::<List>().expect("the type was matched")),
             ValueType::Hash => {
-                let hash = entry.collection::<Hash>().expect("the type was asked for");
+                let hash = entry.collection::<Hash>().expect("the type was matched");
                 self.add_hash(hash.at(now_ms));
             }
-            ValueType::Set => self.add_set(entry.collection::<Set>().expect("the type was asked for")),
-            ValueType::SortedSet => {
-                self.add_sorted_set(entry.collection::<SortedSet>().expect("the type was asked for"))
-            }
-            ValueType::Stream => self.add_stream(entry.collection::<Stream>().expect("the type was asked for")),
+            ValueType::Set => self.add_set(entry.collection::<Set>().expect("the type was matched")),
+            ValueType::SortedSet => self.add_sorted_set(entry.collection::<SortedSet>().expect("the type was matched")),
+            ValueType::Stream => self.add_stream(entry.collection::<Stream>().expect("the type was matched")),
         }
         if entry.expiry_ms().is_some() {
             self.xor(b"!!expire!!");
@@ -130,7 +128,7 @@ impl Signature {
         });
     }
 
-    /// The IDs of the entries, as `ms.seq`, and their fields and values.
+    /// Adds the IDs of the entries, as `ms.seq`, and their fields and values.
     fn add_stream(&mut self, stream: &Stream) {
         let mut text = itoa::Buffer::new();
         for entry in stream.log().range(StreamId::MIN, StreamId::MAX) {
@@ -151,7 +149,7 @@ impl Signature {
         self.0 = Sha1::digest(self.0).into();
     }
 
-    /// In hexadecimal digits.
+    /// The signature as hexadecimal digits.
     pub fn to_hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -163,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    /// The signature that Redis 8.2 tells of a key `k` that holds `v`, and of a data set that holds nothing else.
+    /// Compares with what Redis 8.2 returns for a key `k` that holds `v`, and for a data set that holds nothing else.
     #[test]
     fn as_redis() {
         let entry = Entry::new(b"k", NewValue::from_bytes(b"v"), None, 0);

@@ -32,7 +32,7 @@ pub fn protocol(cx: &mut SessionOnly<'_>) -> Run {
             }
         }
         b"attrib" => {
-            // Clients that know no attributes are not sent any.
+            // RESP2 has no attributes.
             if is_resp3 {
                 reply.attribute(1);
                 reply.bulk(b"key-popularity");
@@ -46,7 +46,7 @@ pub fn protocol(cx: &mut SessionOnly<'_>) -> Run {
             if !is_resp3 {
                 return Err(CommandError::text("ERR RESP2 is not supported by this command"));
             }
-            // What is pushed follows the reply of the command that pushes it.
+            // A pushed message follows the reply of the command that pushes it.
             reply.bulk(b"Some real reply following the push reply");
             reply.push(2);
             reply.bulk(b"server-cpu-usage");

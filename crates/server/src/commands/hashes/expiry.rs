@@ -1,4 +1,4 @@
-//! When the fields of hashes expire: setting, taking away and reading it, by itself or with their values.
+//! The expiry of hash fields: setting, removing and reading it, alone or together with the fields' values.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -7,38 +7,40 @@ use ochre_datatypes::{
     number::parse_i64,
 };
 use ochre_keyspace::{Edited, HashedKey, Missing};
-use ochre_resp::ReplyWriter;
 use smallvec::SmallVec;
 
 use super::{
     super::{
         CommandError, CommandSpec, Flags, Handler,
         context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+        elements::reply_element_or_null,
+        expire::TimeUnit,
         table::{KeyFlags, KeySpec},
     },
-    HASH, hash_of, limits, record, reply_value,
+    HASH, hash_of, limits, record,
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on the expiry of fields.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "hexpire",
-        summary: "Sets in how many seconds fields of a hash expire.",
+        summary: "Sets the expiry of fields of a hash, in seconds from now.",
         syntax: "key seconds:integer [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
-        handler: Handler::Write(|cx| hexpire(cx, Unit::SECONDS, false)),
+        handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Seconds, false)),
         ..SETTING
     },
     CommandSpec {
         name: "hexpireat",
-        summary: "Sets at which second fields of a hash expire.",
+        summary: "Sets the expiry of fields of a hash, in seconds since 1970.",
         syntax: "key unix-time-seconds:unix-time [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
-        handler: Handler::Write(|cx| hexpire(cx, Unit::SECONDS, true)),
+        handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Seconds, true)),
         ..SETTING
     },
     CommandSpec {
         name: "hexpiretime",
-        summary: "Returns at which second fields of a hash expire.",
-        handler: Handler::Read(|cx| times(cx, Unit::SECONDS, true)),
+        summary: "Returns the expiry of fields of a hash, in seconds since 1970.",
+        handler: Handler::Read(|cx| times(cx, TimeUnit::Seconds, true)),
         ..READING
     },
     CommandSpec {
@@ -59,7 +61,7 @@ pub const ROWS: &[CommandSpec] = &[
             ..KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))
         }],
         since: "8.0.0",
-        summary: "Returns the values of fields of a hash, and sets or takes away when the fields expire.",
+        summary: "Returns the values of fields of a hash, and sets or removes the expiry of the fields.",
         syntax: "key [EX seconds:integer|PX milliseconds:integer|EXAT unix-time-seconds:unix-time|PXAT \
                  unix-time-milliseconds:unix-time|PERSIST] FIELDS (numfields:integer field...)",
         handler: Handler::Write(hgetex),
@@ -68,43 +70,43 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "hpersist",
         arity: -5,
-        summary: "Takes away that fields of a hash expire.",
+        summary: "Removes the expiry of fields of a hash.",
         syntax: "key FIELDS (numfields:integer field...)",
         handler: Handler::Write(hpersist),
         ..SETTING
     },
     CommandSpec {
         name: "hpexpire",
-        summary: "Sets in how many milliseconds fields of a hash expire.",
+        summary: "Sets the expiry of fields of a hash, in milliseconds from now.",
         syntax: "key milliseconds:integer [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
-        handler: Handler::Write(|cx| hexpire(cx, Unit::MILLISECONDS, false)),
+        handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Milliseconds, false)),
         ..SETTING
     },
     CommandSpec {
         name: "hpexpireat",
-        summary: "Sets at which millisecond fields of a hash expire.",
+        summary: "Sets the expiry of fields of a hash, in milliseconds since 1970.",
         syntax: "key unix-time-milliseconds:unix-time [NX|XX|GT|LT] FIELDS (numfields:integer field...)",
-        handler: Handler::Write(|cx| hexpire(cx, Unit::MILLISECONDS, true)),
+        handler: Handler::Write(|cx| hexpire(cx, TimeUnit::Milliseconds, true)),
         ..SETTING
     },
     CommandSpec {
         name: "hpexpiretime",
-        summary: "Returns at which millisecond fields of a hash expire.",
-        handler: Handler::Read(|cx| times(cx, Unit::MILLISECONDS, true)),
+        summary: "Returns the expiry of fields of a hash, in milliseconds since 1970.",
+        handler: Handler::Read(|cx| times(cx, TimeUnit::Milliseconds, true)),
         ..READING
     },
     CommandSpec {
         name: "hpttl",
         tips: &["nondeterministic_output"],
-        summary: "Returns in how many milliseconds fields of a hash expire.",
-        handler: Handler::Read(|cx| times(cx, Unit::MILLISECONDS, false)),
+        summary: "Returns the time until fields of a hash expire, in milliseconds.",
+        handler: Handler::Read(|cx| times(cx, TimeUnit::Milliseconds, false)),
         ..READING
     },
     CommandSpec {
         name: "hsetex",
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
         since: "8.0.0",
-        summary: "Sets fields of a hash and when they expire, all or none of them.",
+        summary: "Sets all of some fields of a hash and their expiry, or none of them.",
         syntax: "key [NX|XX] [FNX|FXX] [EX seconds:integer|PX milliseconds:integer|EXAT \
                  unix-time-seconds:unix-time|PXAT unix-time-milliseconds:unix-time|KEEPTTL] FIELDS (numfields:integer (field value)...)",
         handler: Handler::Write(hsetex),
@@ -113,8 +115,8 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "httl",
         tips: &["nondeterministic_output"],
-        summary: "Returns in how many seconds fields of a hash expire.",
-        handler: Handler::Read(|cx| times(cx, Unit::SECONDS, false)),
+        summary: "Returns the time until fields of a hash expire, in seconds.",
+        handler: Handler::Read(|cx| times(cx, TimeUnit::Seconds, false)),
         ..READING
     },
 ];
@@ -124,7 +126,7 @@ const SETTING: CommandSpec = CommandSpec {
     flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
     keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
     since: "7.4.0",
-    complexity: "O(N) with N fields given",
+    complexity: "O(N) with N given fields",
     ..HASH
 };
 
@@ -133,42 +135,35 @@ const READING: CommandSpec = CommandSpec {
     flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
     keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     since: "7.4.0",
-    complexity: "O(N) with N fields given",
+    complexity: "O(N) with N given fields",
     syntax: "key FIELDS (numfields:integer field...)",
     ..HASH
 };
 
-/// The latest time at which a field may expire, in milliseconds since 1970 (Redis: `HFE_MAX_ABS_TIME_MSEC`).
+/// The latest expiry of a field, in milliseconds since 1970. (Redis: `HFE_MAX_ABS_TIME_MSEC`)
 const EXPIRY_MS_MAX: i64 = (1 << 46) - 1;
 
+// What a field replies with. Redis: "HEXPIRE", "HTTL".
 const NO_FIELD: i64 = -2;
 const NO_EXPIRY: i64 = -1;
 const CONDITION_NOT_MET: i64 = 0;
 const CHANGED: i64 = 1;
-/// The expiry had passed already: the field is gone.
+/// The expiry was in the past, so the field is removed.
 const REMOVED: i64 = 2;
 
-/// What a command counts time in, as milliseconds.
-#[derive(Clone, Copy)]
-struct Unit(i64);
-
-impl Unit {
-    const SECONDS: Unit = Unit(1000);
-    const MILLISECONDS: Unit = Unit(1);
-}
-
-/// An argument as a time at which fields expire.
-fn parse_expiry<K>(cx: &Context<'_, K>, index: usize, unit: Unit, absolute: bool) -> Result<i64, CommandError> {
+/// Parses an argument as an expiry. Returns milliseconds since 1970.
+fn parse_expiry<K>(cx: &Context<'_, K>, index: usize, unit: TimeUnit, absolute: bool) -> Result<i64, CommandError> {
     let amount = parse_i64(cx.args.get(index)).ok_or(CommandError::NOT_AN_INTEGER)?;
     if amount < 0 {
         return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
     }
     let base_ms = if absolute { 0 } else { cx.now_ms };
-    let at_ms = amount.checked_mul(unit.0).and_then(|ms| ms.checked_add(base_ms));
+    let at_ms = unit.after(base_ms, amount);
     at_ms.filter(|&at_ms| at_ms <= EXPIRY_MS_MAX).ok_or_else(|| CommandError::invalid_expire(cx.command.spec.name))
 }
 
-/// The indices of the fields behind `FIELDS numfields` at an index, which are all the rest.
+/// Parses `FIELDS numfields field...` at an index, up to the end. Returns the indexes of the fields. `not_positive` is the error for a
+/// number of fields that is not positive.
 fn parse_fields<K>(
     cx: &Context<'_, K>,
     index: usize,
@@ -191,29 +186,34 @@ fn parse_fields<K>(
 
 const NOT_POSITIVE: &str = "ERR Number of fields must be a positive integer";
 
-/// What must hold of the expiry that a field has for it to be given another.
+/// The condition on which a field's expiry changes.
 #[derive(Clone, Copy)]
 enum Condition {
+    /// No condition is given.
     Always,
-    None,
-    Any,
-    Earlier,
-    LaterOrNone,
+    /// NX: the field has no expiry.
+    NoExpiry,
+    /// XX: the field has an expiry.
+    HasExpiry,
+    /// GT: the new expiry is later than the field's own. A field without one counts as never expiring.
+    Later,
+    /// LT: the new expiry is earlier, or the field has none yet.
+    EarlierOrNone,
 }
 
 impl Condition {
     fn holds(self, before_ms: Option<i64>, new_ms: i64) -> bool {
         match self {
             Condition::Always => true,
-            Condition::None => before_ms.is_none(),
-            Condition::Any => before_ms.is_some(),
-            Condition::Earlier => before_ms.is_some_and(|before_ms| new_ms > before_ms),
-            Condition::LaterOrNone => before_ms.is_none_or(|before_ms| new_ms < before_ms),
+            Condition::NoExpiry => before_ms.is_none(),
+            Condition::HasExpiry => before_ms.is_some(),
+            Condition::Later => before_ms.is_some_and(|before_ms| new_ms > before_ms),
+            Condition::EarlierOrNone => before_ms.is_none_or(|before_ms| new_ms < before_ms),
         }
     }
 }
 
-/// Gives a field another expiry, or removes it where that has passed already.
+/// Changes a field's expiry, or removes the field if the new expiry is in the past. Returns what the field replies with.
 fn change_expiry(hash: &mut Hash, field: &[u8], at_ms: i64, condition: Condition, now_ms: i64) -> i64 {
     match hash.at(now_ms).expiry_ms(field) {
         None => NO_FIELD,
@@ -229,14 +229,14 @@ fn change_expiry(hash: &mut Hash, field: &[u8], at_ms: i64, condition: Condition
     }
 }
 
-/// Fields whose time is over when it is set count as expired.
+/// Counts removed fields as expired.
 fn count_removed(cx: &KeyedWrite<'_>, removed: bool, fields: usize) {
     if removed {
         cx.core.counters.expired_fields.add(fields as u64);
     }
 }
 
-/// Says what became of the fields at some indices whose expiry was changed, or that were removed for it.
+/// Announces and records that the fields at some indexes have a new expiry, or were removed because it is in the past.
 fn expiry_changed<'a, R>(
     cx: &mut KeyedWrite<'a>,
     key: HashedKey<'a>,
@@ -268,14 +268,14 @@ fn expiry_record<'a>(
     words
 }
 
-fn hexpire(cx: &mut KeyedWrite<'_>, unit: Unit, absolute: bool) -> Run {
+fn hexpire(cx: &mut KeyedWrite<'_>, unit: TimeUnit, absolute: bool) -> Run {
     hash_to_write(cx, cx.key(1))?;
     let at_ms = parse_expiry(cx, 2, unit, absolute)?;
     let condition = match cx.args.get(3).to_ascii_uppercase().as_slice() {
-        b"NX" => Some(Condition::None),
-        b"XX" => Some(Condition::Any),
-        b"GT" => Some(Condition::Earlier),
-        b"LT" => Some(Condition::LaterOrNone),
+        b"NX" => Some(Condition::NoExpiry),
+        b"XX" => Some(Condition::HasExpiry),
+        b"GT" => Some(Condition::Later),
+        b"LT" => Some(Condition::EarlierOrNone),
         _ => None,
     };
     let fields_at = if condition.is_some() { 4 } else { 3 };
@@ -327,8 +327,8 @@ fn hpersist(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// HTTL and what is like it.
-fn times(cx: &mut KeyedRead<'_>, unit: Unit, absolute: bool) -> Run {
+/// HTTL, HPTTL, HEXPIRETIME and HPEXPIRETIME.
+fn times(cx: &mut KeyedRead<'_>, unit: TimeUnit, absolute: bool) -> Run {
     let key = cx.key(1);
     let hash = hash_of(cx, key)?;
     let fields = parse_fields(cx, 2, NOT_POSITIVE)?;
@@ -338,15 +338,15 @@ fn times(cx: &mut KeyedRead<'_>, unit: Unit, absolute: bool) -> Run {
         let answer = match hash.and_then(|hash| hash.expiry_ms(cx.args.get(index))) {
             None => NO_FIELD,
             Some(None) => NO_EXPIRY,
-            // Rounded up.
-            Some(Some(at_ms)) => (at_ms - base_ms + unit.0 - 1) / unit.0,
+            // Rounded up, as in Redis.
+            Some(Some(at_ms)) => (at_ms - base_ms + unit.ms() - 1) / unit.ms(),
         };
         cx.reply.integer(answer);
     }
     Ok(Outcome::Done)
 }
 
-/// What HGETEX and HSETEX do with the expiry of fields.
+/// What HGETEX and HSETEX do with the fields' expiry.
 #[derive(Clone, Copy)]
 enum Change {
     Keep,
@@ -354,15 +354,9 @@ enum Change {
     At(i64),
 }
 
-/// The expiry that a word and the one after it name, where the word is EX or what is like it.
-fn parse_period<K>(cx: &Context<'_, K>, index: usize) -> Option<Result<i64, CommandError>> {
-    let (unit, absolute) = match cx.args.get(index).to_ascii_uppercase().as_slice() {
-        b"EX" => (Unit::SECONDS, false),
-        b"PX" => (Unit::MILLISECONDS, false),
-        b"EXAT" => (Unit::SECONDS, true),
-        b"PXAT" => (Unit::MILLISECONDS, true),
-        _ => return None,
-    };
+/// Parses EX, PX, EXAT or PXAT and its value at an index. Returns milliseconds since 1970, or `None` if the word is none of these.
+fn parse_expiry_option<K>(cx: &Context<'_, K>, index: usize) -> Option<Result<i64, CommandError>> {
+    let (unit, absolute) = TimeUnit::of_option(cx.args.get(index))?;
     let is_last = index + 1 >= cx.args.len();
     Some(if is_last {
         Err(CommandError::text("ERR missing expire time"))
@@ -371,7 +365,7 @@ fn parse_period<K>(cx: &Context<'_, K>, index: usize) -> Option<Result<i64, Comm
     })
 }
 
-/// The hash of a key that is about to be written to, as it is now.
+/// The hash of a key that the command will write to, with expired fields hidden.
 fn hash_to_write<'c>(cx: &'c KeyedWrite<'_>, key: HashedKey<'_>) -> Result<Option<HashView<'c>>, CommandError> {
     match cx.keys.get(cx.db(), key) {
         Some(entry) => Ok(Some(entry.collection::<Hash>()?.at(cx.now_ms))),
@@ -381,28 +375,27 @@ fn hash_to_write<'c>(cx: &'c KeyedWrite<'_>, key: HashedKey<'_>) -> Result<Optio
 
 fn hgetex(cx: &mut KeyedWrite<'_>) -> Run {
     let (key, args, now_ms) = (cx.key(1), cx.args, cx.now_ms);
-    let is_there = hash_to_write(cx, key)?.is_some();
-    let (change, fields_at) = match parse_period(cx, 2) {
+    let exists = hash_to_write(cx, key)?.is_some();
+    let (change, fields_at) = match parse_expiry_option(cx, 2) {
         Some(at_ms) => (Change::At(at_ms?), 4),
         None if cx.is_word(2, "PERSIST") => (Change::Clear, 3),
         None => (Change::Keep, 2),
     };
     let fields = parse_fields(cx, fields_at, NOT_POSITIVE)?;
     cx.reply.array(fields.len());
-    if !is_there {
+    if !exists {
         fields.for_each(|_| cx.reply.null());
         return Ok(Outcome::Done);
     }
-    // Each field is changed before the next is read, which may be the same.
-    let (mut values, protocol) = (Vec::new(), cx.reply.protocol());
-    let edited = cx.edit(key, Missing::Skip, |hash: &mut Hash| {
+    // A field is changed before the next one is read, since a request may name a field twice.
+    let edited = cx.edit_and_reply(key, Missing::Skip, |hash: &mut Hash, reply| {
         if !matches!(change, Change::Keep) {
             hash.let_expire();
         }
         let mut changed = SmallVec::<[usize; 8]>::new();
         for index in fields {
             let field = args.get(index);
-            reply_value(&mut ReplyWriter::new(&mut values, protocol), hash.at(now_ms).get(field));
+            reply_element_or_null(reply, hash.at(now_ms).get(field));
             let has_changed = match change {
                 Change::Keep => false,
                 Change::At(at_ms) => change_expiry(hash, field, at_ms, Condition::Always, now_ms) != NO_FIELD,
@@ -417,8 +410,7 @@ fn hgetex(cx: &mut KeyedWrite<'_>) -> Run {
         }
         changed
     })?;
-    cx.reply.raw(&values);
-    let edited = edited.expect("it was looked up under the same lock");
+    let edited = edited.expect("the key was found under the same lock");
     match change {
         Change::At(at_ms) => expiry_changed(cx, key, &edited.result, at_ms, &edited),
         Change::Clear if !edited.result.is_empty() => {
@@ -437,27 +429,25 @@ fn hgetex(cx: &mut KeyedWrite<'_>) -> Run {
 
 fn hgetdel(cx: &mut KeyedWrite<'_>) -> Run {
     let (key, args, now_ms) = (cx.key(1), cx.args, cx.now_ms);
-    let is_there = hash_to_write(cx, key)?.is_some();
+    let exists = hash_to_write(cx, key)?.is_some();
     let fields = parse_fields(cx, 2, NOT_POSITIVE)?;
     cx.reply.array(fields.len());
-    if !is_there {
+    if !exists {
         fields.for_each(|_| cx.reply.null());
         return Ok(Outcome::Done);
     }
-    let (mut values, protocol) = (Vec::new(), cx.reply.protocol());
-    let edited = cx.edit(key, Missing::Skip, |hash: &mut Hash| {
+    let edited = cx.edit_and_reply(key, Missing::Skip, |hash: &mut Hash, reply| {
         let mut removed = SmallVec::<[usize; 8]>::new();
         for index in fields {
             let field = args.get(index);
-            reply_value(&mut ReplyWriter::new(&mut values, protocol), hash.at(now_ms).get(field));
+            reply_element_or_null(reply, hash.at(now_ms).get(field));
             if hash.remove(field, now_ms) {
                 removed.push(index);
             }
         }
         removed
     })?;
-    cx.reply.raw(&values);
-    let edited = edited.expect("it was looked up under the same lock");
+    let edited = edited.expect("the key was found under the same lock");
     if !edited.result.is_empty() {
         cx.edited(key, NotifyClass::HASH, "hdel", &edited);
         cx.effects.changed_many(edited.result.len() as u64 - 1);
@@ -466,44 +456,44 @@ fn hgetdel(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// What HSETEX was asked for.
-struct SetEx {
-    /// NX, XX: whether the key must be there.
-    key_is_there: Option<bool>,
-    /// FNX, FXX: whether the fields must be there.
-    fields_are_there: Option<bool>,
+/// The arguments of HSETEX.
+struct HashSetEx {
+    /// NX: false, the key must not exist. XX: true, it must exist.
+    key_exists: Option<bool>,
+    /// FNX: false, no field may exist. FXX: true, all fields must exist.
+    fields_exist: Option<bool>,
     expiry: Option<Change>,
-    /// The indices of the fields and values.
+    /// The indexes of the fields and values.
     fields: Range<usize>,
 }
 
-impl SetEx {
-    fn parse(cx: &KeyedWrite<'_>) -> Result<SetEx, CommandError> {
+impl HashSetEx {
+    fn parse(cx: &KeyedWrite<'_>) -> Result<HashSetEx, CommandError> {
         const EXPIRY_TWICE: CommandError =
             CommandError::text("ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified");
         const FIELDS_TWICE: CommandError = CommandError::text("ERR Only one of FXX or FNX arguments can be specified");
-        let mut asked = SetEx { key_is_there: None, fields_are_there: None, expiry: None, fields: 0..0 };
+        let mut options = HashSetEx { key_exists: None, fields_exist: None, expiry: None, fields: 0..0 };
         let mut index = 2;
         while index < cx.args.len() {
             let word = cx.args.get(index).to_ascii_uppercase();
             match word.as_slice() {
                 b"FIELDS" => {
-                    asked.fields = Self::parse_fields(cx, index)?;
-                    return Ok(asked);
+                    options.fields = Self::parse_fields(cx, index)?;
+                    return Ok(options);
                 }
                 b"FNX" | b"FXX" => {
-                    let before = asked.fields_are_there.replace(word == b"FXX");
+                    let before = options.fields_exist.replace(word == b"FXX");
                     before.map_or(Ok(()), |_| Err(FIELDS_TWICE))?;
                 }
                 b"NX" | b"XX" => {
-                    let before = asked.key_is_there.replace(word == b"XX");
+                    let before = options.key_exists.replace(word == b"XX");
                     before.map_or(Ok(()), |_| Err(CommandError::SYNTAX))?;
                 }
-                b"EX" | b"PX" | b"EXAT" | b"PXAT" | b"KEEPTTL" if asked.expiry.is_some() => return Err(EXPIRY_TWICE),
-                b"KEEPTTL" => asked.expiry = Some(Change::Keep),
+                b"EX" | b"PX" | b"EXAT" | b"PXAT" | b"KEEPTTL" if options.expiry.is_some() => return Err(EXPIRY_TWICE),
+                b"KEEPTTL" => options.expiry = Some(Change::Keep),
                 _ => {
                     let unknown = || CommandError::repeating("ERR unknown argument: ", cx.args.get(index), "");
-                    asked.expiry = Some(Change::At(parse_period(cx, index).ok_or_else(unknown)??));
+                    options.expiry = Some(Change::At(parse_expiry_option(cx, index).ok_or_else(unknown)??));
                     index += 1;
                 }
             }
@@ -525,48 +515,48 @@ impl SetEx {
 }
 
 fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
-    let asked = SetEx::parse(cx)?;
+    let options = HashSetEx::parse(cx)?;
     let (key, args, limits, now_ms) = (cx.key(1), cx.args, limits(cx), cx.now_ms);
-    let names = || asked.fields.clone().step_by(2);
+    let names = || options.fields.clone().step_by(2);
     let hash = hash_to_write(cx, key)?;
-    let is_there = hash.is_some();
+    let exists = hash.is_some();
     let has = |index: usize| hash.is_some_and(|hash| hash.contains(args.get(index)));
-    let holds = asked.key_is_there.is_none_or(|wanted| wanted == is_there)
-        && asked.fields_are_there.is_none_or(|wanted| names().all(|index| has(index) == wanted));
+    let holds = options.key_exists.is_none_or(|wanted| wanted == exists)
+        && options.fields_exist.is_none_or(|wanted| names().all(|index| has(index) == wanted));
     if !holds {
         cx.reply.integer(0);
         return Ok(Outcome::Done);
     }
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
-        hash.prepare(asked.fields.len() / 2, &limits);
-        if let Some(Change::At(_)) = asked.expiry {
+        hash.prepare(options.fields.len() / 2, &limits);
+        if let Some(Change::At(_)) = options.expiry {
             hash.let_expire();
         }
         for index in names() {
             let (field, value) = (args.get(index), args.get(index + 1));
-            hash.set(field, value, matches!(asked.expiry, Some(Change::Keep)), &limits, now_ms);
-            if let Some(Change::At(at_ms)) = asked.expiry {
+            hash.set(field, value, matches!(options.expiry, Some(Change::Keep)), &limits, now_ms);
+            if let Some(Change::At(at_ms)) = options.expiry {
                 change_expiry(hash, field, at_ms, Condition::Always, now_ms);
             }
         }
     })?;
-    let edited = edited.expect("it is made where it is missing");
-    let fields = asked.fields.len() / 2;
+    let edited = edited.expect("a missing key is created");
+    let fields = options.fields.len() / 2;
     cx.reply.integer(1);
-    let Some(Change::At(at_ms)) = asked.expiry else {
+    let Some(Change::At(at_ms)) = options.expiry else {
         cx.edited(key, NotifyClass::HASH, "hset", &edited);
         cx.effects.changed_many(fields as u64 - 1);
         return Ok(Outcome::Done);
     };
     let removed = at_ms <= now_ms;
-    if !is_there && !edited.created {
-        // Made, and removed with its last field.
+    if !exists && !edited.created {
+        // The hash was created, and is gone again: all its fields expired at once.
         cx.announce(key, NotifyClass::NEW, "new");
     }
     count_removed(cx, removed, fields);
     cx.changed(key, NotifyClass::HASH, "hset");
     cx.announce(key, NotifyClass::HASH, if removed { "hdel" } else { "hexpire" });
-    if edited.removed || !is_there && !edited.created {
+    if edited.removed || !exists && !edited.created {
         cx.announce(key, NotifyClass::GENERIC, "del");
     }
     cx.effects.changed_many(fields as u64 - 1);
@@ -576,7 +566,7 @@ fn hsetex(cx: &mut KeyedWrite<'_>) -> Run {
         }
         let mut words = record("HSETEX", key, [&b"PXAT"[..]]);
         words.extend([at_ms.to_string().into_bytes().into(), b"FIELDS".into(), fields.to_string().into_bytes().into()]);
-        words.extend(asked.fields.clone().map(|index| Cow::Borrowed(args.get(index))));
+        words.extend(options.fields.clone().map(|index| Cow::Borrowed(args.get(index))));
         words
     });
     Ok(Outcome::Done)

@@ -1,4 +1,4 @@
-//! Hashes: their fields one by one, or all of them. Random fields and when fields expire have files of their own.
+//! Hashes: commands on single fields, and on all fields. `random.rs` has random fields, `expiry.rs` the expiry of fields.
 
 pub mod expiry;
 pub mod random;
@@ -6,30 +6,30 @@ pub mod random;
 use std::borrow::Cow;
 
 use ochre_datatypes::{
-    ValueType,
     hash::{Field, Hash, HashLimits, HashView},
     listpack::Element,
     number::{LongDouble, parse_i64},
 };
 use ochre_keyspace::{HashedKey, Missing};
-use ochre_resp::ReplyWriter;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
-    scan::{self, ScanOptions},
+    elements::{reply_element, reply_element_or_null},
+    scan,
     table::{Category, Group, KeyFlags, KeySpec},
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on hashes.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "hdel",
         arity: -3,
         flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
-        complexity: "O(N) with N fields given",
-        summary: "Removes fields of a hash, and returns how many were there; the hash goes with its last field.",
+        complexity: "O(N) with N given fields",
+        summary: "Removes fields of a hash, and returns the number of removed fields. The hash is removed with its last field.",
         syntax: "key field...",
         element: 2,
         handler: Handler::Write(hdel),
@@ -40,7 +40,7 @@ pub const ROWS: &[CommandSpec] = &[
         arity: 3,
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO)],
-        summary: "Tells whether a hash has a field.",
+        summary: "Returns whether a hash has a field.",
         syntax: "key field",
         element: 2,
         handler: Handler::Read(hexists),
@@ -68,7 +68,7 @@ pub const ROWS: &[CommandSpec] = &[
         arity: 4,
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
-        summary: "Adds to the integer of a field of a hash, zero if it is not there.",
+        summary: "Adds to the integer in a field of a hash. A missing field counts as zero.",
         syntax: "key field increment:integer",
         element: 2,
         handler: Handler::Write(hincrby),
@@ -80,7 +80,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
         since: "2.6.0",
-        summary: "Adds to the floating point number of a field of a hash, zero if it is not there.",
+        summary: "Adds to the floating point number in a field of a hash. A missing field counts as zero.",
         syntax: "key field increment:double",
         element: 2,
         handler: Handler::Write(hincrbyfloat),
@@ -97,7 +97,7 @@ pub const ROWS: &[CommandSpec] = &[
         arity: 2,
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO)],
-        summary: "Returns how many fields a hash has.",
+        summary: "Returns the number of fields of a hash.",
         syntax: "key",
         handler: Handler::Read(hlen),
         ..HASH
@@ -107,7 +107,7 @@ pub const ROWS: &[CommandSpec] = &[
         arity: -3,
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
-        complexity: "O(N) with N fields given",
+        complexity: "O(N) with N given fields",
         summary: "Returns the values of several fields of a hash.",
         syntax: "key field...",
         element: 2,
@@ -116,7 +116,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "hmset",
-        summary: "Sets fields of a hash, which is made if it is not there.",
+        summary: "Sets fields of a hash, which is created if it does not exist.",
         deprecated: Some(("4.0.0", "`HSET` with multiple field-value pairs")),
         element: 2,
         handler: Handler::Write(hmset),
@@ -130,14 +130,14 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["nondeterministic_output"],
         since: "2.8.0",
         complexity: "O(1) for a call, O(N) for all N fields",
-        summary: "Returns some of the fields of a hash, and a cursor to go on from.",
+        summary: "Returns some of the fields of a hash, and a cursor to continue from.",
         syntax: "key cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [NOVALUES]",
         handler: Handler::Read(hscan),
         ..HASH
     },
     CommandSpec {
         name: "hset",
-        summary: "Sets fields of a hash, which is made if it is not there, and returns how many are new.",
+        summary: "Sets fields of a hash, which is created if it does not exist, and returns the number of new fields.",
         element: 2,
         handler: Handler::Write(hset),
         ..SETTING
@@ -147,7 +147,7 @@ pub const ROWS: &[CommandSpec] = &[
         arity: 4,
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
         complexity: "O(1)",
-        summary: "Sets a field of a hash, but only if it is not there.",
+        summary: "Sets a field of a hash, but only if it does not exist.",
         syntax: "key field value",
         element: 2,
         handler: Handler::Write(hsetnx),
@@ -173,7 +173,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// What the rows of hashes have in common.
+/// The fields that the rows of hashes share.
 const HASH: CommandSpec =
     CommandSpec { categories: Category::HASH, group: Group::Hash, since: "2.0.0", ..CommandSpec::DEFAULT };
 
@@ -181,12 +181,12 @@ const SETTING: CommandSpec = CommandSpec {
     arity: -4,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
     keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
-    complexity: "O(N) with N fields given",
+    complexity: "O(N) with N given fields",
     syntax: "key (field value)...",
     ..HASH
 };
 
-/// What returns something of every field.
+/// The fields that the rows of commands on all fields share.
 const WHOLE: CommandSpec = CommandSpec {
     arity: 2,
     flags: Flags::READONLY.union(Flags::BATCH),
@@ -197,38 +197,20 @@ const WHOLE: CommandSpec = CommandSpec {
     ..HASH
 };
 
-/// The settings that decide about the form of a hash.
+/// The settings that decide about the encoding of a hash.
 fn limits<K>(cx: &Context<'_, K>) -> HashLimits {
     let config = cx.core.config();
     HashLimits { entries_max: config.hash_max_listpack_entries, value_bytes_max: config.hash_max_listpack_value }
 }
 
-/// The hash of a key, as it is now.
+/// The hash of a key, with expired fields hidden.
 #[inline]
 fn hash_of<'a>(cx: &mut KeyedRead<'a>, key: HashedKey<'a>) -> Result<Option<HashView<'a>>, CommandError> {
     let now_ms = cx.now_ms;
     Ok(cx.read::<Hash>(key)?.map(|hash| hash.at(now_ms)))
 }
 
-/// Answers with the name or the value of a field.
-#[inline]
-fn reply_element(reply: &mut ReplyWriter<'_>, element: Element<'_>) {
-    match element {
-        Element::Int(integer) => reply.bulk_integer(integer),
-        Element::Bytes(bytes) => reply.bulk(bytes),
-    }
-}
-
-/// Answers with a value, or null where there is none.
-#[inline]
-fn reply_value(reply: &mut ReplyWriter<'_>, value: Option<Element<'_>>) {
-    match value {
-        Some(value) => reply_element(reply, value),
-        None => reply.null(),
-    }
-}
-
-/// A record of a command on a key, for the journal.
+/// The words of a command on a key, for the journal.
 fn record<'a>(
     command: &'static str,
     key: HashedKey<'a>,
@@ -237,7 +219,7 @@ fn record<'a>(
     [command.as_bytes(), key.bytes].into_iter().chain(words).map(Cow::Borrowed).collect()
 }
 
-/// Sets the fields that the request gives. How many are new.
+/// Sets the fields of the request. Returns the number of new fields.
 fn set_fields(cx: &mut KeyedWrite<'_>) -> Result<i64, CommandError> {
     if !cx.args.len().is_multiple_of(2) {
         return Err(CommandError::wrong_arity(&cx.command.full_name));
@@ -249,7 +231,7 @@ fn set_fields(cx: &mut KeyedWrite<'_>) -> Result<i64, CommandError> {
         let set = |index: usize| i64::from(hash.set(args.get(index), args.get(index + 1), false, &limits, now_ms));
         (2..args.len()).step_by(2).map(set).sum::<i64>()
     })?;
-    let edited = edited.expect("it is made where it is missing");
+    let edited = edited.expect("a missing key is created");
     cx.edited(key, NotifyClass::HASH, "hset", &edited);
     cx.effects.changed_many(fields as u64 - 1);
     Ok(edited.result)
@@ -272,7 +254,7 @@ fn hsetnx(cx: &mut KeyedWrite<'_>) -> Run {
     let edited = cx.edit(key, Missing::Create, |hash: &mut Hash| {
         !hash.at(now_ms).contains(field) && hash.set(field, value, false, &limits, now_ms)
     })?;
-    let edited = edited.expect("it is made where it is missing");
+    let edited = edited.expect("a missing key is created");
     if edited.result {
         cx.edited(key, NotifyClass::HASH, "hset", &edited);
     }
@@ -283,7 +265,7 @@ fn hsetnx(cx: &mut KeyedWrite<'_>) -> Run {
 fn hget(cx: &mut KeyedRead<'_>) -> Run {
     let (key, field) = (cx.key(1), cx.args.get(2));
     let value = hash_of(cx, key)?.and_then(|hash| hash.get(field));
-    reply_value(&mut cx.reply, value);
+    reply_element_or_null(&mut cx.reply, value);
     Ok(Outcome::Done)
 }
 
@@ -293,15 +275,15 @@ fn hmget(cx: &mut KeyedRead<'_>) -> Run {
     cx.reply.array(cx.args.len() - 2);
     for index in 2..cx.args.len() {
         let value = hash.and_then(|hash| hash.get(cx.args.get(index)));
-        reply_value(&mut cx.reply, value);
+        reply_element_or_null(&mut cx.reply, value);
     }
     Ok(Outcome::Done)
 }
 
 fn hexists(cx: &mut KeyedRead<'_>) -> Run {
     let (key, field) = (cx.key(1), cx.args.get(2));
-    let there = hash_of(cx, key)?.is_some_and(|hash| hash.contains(field));
-    cx.reply.integer(there.into());
+    let exists = hash_of(cx, key)?.is_some_and(|hash| hash.contains(field));
+    cx.reply.integer(exists.into());
     Ok(Outcome::Done)
 }
 
@@ -336,7 +318,7 @@ fn hgetall(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// HKEYS, HVALS
+/// HKEYS and HVALS. `part` chooses the name or the value.
 fn all<'a>(cx: &mut KeyedRead<'a>, part: fn(Field<'a>) -> Element<'a>) -> Run {
     let key = cx.key(1);
     if cx.is_too_long_to_share(key) {
@@ -380,7 +362,7 @@ fn hincrby(cx: &mut KeyedWrite<'_>) -> Run {
         hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), true, &limits, now_ms);
         Ok::<_, CommandError>(sum)
     })?;
-    let edited = edited.expect("it is made where it is missing");
+    let edited = edited.expect("a missing key is created");
     let sum = edited.result.clone()?;
     cx.edited(key, NotifyClass::HASH, "hincrby", &edited);
     cx.reply.integer(sum);
@@ -407,7 +389,7 @@ fn hincrbyfloat(cx: &mut KeyedWrite<'_>) -> Run {
         hash.set(field, &text, true, &limits, now_ms);
         Ok(text)
     })?;
-    let edited = edited.expect("it is made where it is missing");
+    let edited = edited.expect("a missing key is created");
     let text = edited.result.clone()?;
     cx.edited(key, NotifyClass::HASH, "hincrbyfloat", &edited);
     cx.reply.bulk(&text);
@@ -420,27 +402,15 @@ fn hincrbyfloat(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 fn hscan(cx: &mut KeyedRead<'_>) -> Run {
-    let cursor = scan::cursor(cx.args.get(2))?;
-    let key = cx.key(1);
-    let Some(hash) = hash_of(cx, key)? else {
-        scan::reply_nothing(&mut cx.reply);
-        return Ok(Outcome::Done);
-    };
-    let options = ScanOptions::of(cx, 3, ValueType::Hash)?;
-    let mut text = itoa::Buffer::new();
-    scan::reply(&mut cx.reply, |reply| {
-        let mut found = 0;
-        let next = hash.scan(cursor, options.count, |field| {
-            if options.admits(field.name.as_bytes(&mut text)) {
-                reply_element(reply, field.name);
-                found += 1;
+    let now_ms = cx.now_ms;
+    scan::scan_collection::<Hash>(cx, |hash, cursor, options, found| {
+        hash.at(now_ms).scan(cursor, options.count, |field| {
+            if options.admits(field.name) {
+                found.element(field.name);
                 if !options.names_only {
-                    reply_element(reply, field.value);
-                    found += 1;
+                    found.element(field.value);
                 }
             }
-        });
-        (next, found)
-    });
-    Ok(Outcome::Done)
+        })
+    })
 }

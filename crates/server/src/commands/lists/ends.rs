@@ -1,28 +1,29 @@
-//! Pushing to lists, popping from them, and moving elements between them, at either end; the forms of these that wait for an element.
+//! The ends of lists: pushes, pops, and moves between lists, with the blocking forms.
 
-use std::{borrow::Cow, ops::Range, time::Instant};
+use std::{borrow::Cow, time::Instant};
 
 use ochre_datatypes::{
     ValueType,
     list::{End, List},
     listpack::Element,
-    number::parse_i64,
 };
 use ochre_keyspace::Missing;
-use ochre_resp::ReplyWriter;
 
-use super::{LIST, end, limits, reply_element};
+use super::{LIST, end, limits};
 use crate::{
     commands::{
         CommandError, CommandSpec, Flags, Handler,
         context::{KeyedWrite, Outcome, Run},
+        elements::reply_element,
+        multi_pop::MultiPop,
+        numbers::count_to_pop,
         table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
-        timeout::deadline_s,
+        timeout::{deadline_s, wait_for_one_of},
     },
     events::NotifyClass,
-    session::{Block, wait::AwaitedKeys},
 };
 
+/// The rows of pushes, pops and moves.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "blmove",
@@ -30,7 +31,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::BLOCKING),
         keys: MOVE_KEYS,
         since: "6.2.0",
-        summary: "Moves an element of a list to another list as LMOVE does, and waits for one if there is none.",
+        summary: "Moves an element from an end of a list to an end of another, and blocks while there is none.",
         syntax: "source:key destination:key (LEFT|RIGHT) (LEFT|RIGHT) timeout:double",
         handler: Handler::Write(blmove),
         ..LIST
@@ -42,7 +43,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec { begin: BeginSearch::Index(2), ..COUNTED_KEYS }],
         since: "7.0.0",
         complexity: "O(N+M) with N keys and M elements",
-        summary: "Removes elements of the first list that is not empty as LMPOP does, and waits for one if all are.",
+        summary: "Removes and returns elements at an end of the first list that is not empty, and blocks while all are empty.",
         syntax: "timeout:double numkeys:integer key... (LEFT|RIGHT) [COUNT count:integer]",
         handler: Handler::Write(blmpop),
         ..LIST
@@ -54,7 +55,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::range(1, -2, 1, POP)],
         since: "2.0.0",
         complexity: "O(N) with N keys",
-        summary: "Removes the first element of the first list that is not empty, and waits for one if all are.",
+        summary: "Removes and returns the first element of the first list that is not empty, and blocks while all are empty.",
         syntax: "key... timeout:double",
         handler: Handler::Write(blpop),
         ..LIST
@@ -66,7 +67,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::range(1, -2, 1, POP)],
         since: "2.0.0",
         complexity: "O(N) with N keys",
-        summary: "Removes the last element of the first list that is not empty, and waits for one if all are.",
+        summary: "Removes and returns the last element of the first list that is not empty, and blocks while all are empty.",
         syntax: "key... timeout:double",
         handler: Handler::Write(brpop),
         ..LIST
@@ -77,7 +78,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::BLOCKING),
         keys: MOVE_KEYS,
         since: "2.2.0",
-        summary: "Moves the last element of a list to the beginning of another, and waits for one if there is none.",
+        summary: "Moves the last element of a list to the beginning of another, and blocks while there is none.",
         syntax: "source:key destination:key timeout:double",
         deprecated: Some(("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments")),
         handler: Handler::Write(brpoplpush),
@@ -101,7 +102,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[COUNTED_KEYS],
         since: "7.0.0",
         complexity: "O(N+M) with N keys and M elements",
-        summary: "Removes elements at an end of the first list that is not empty, and returns them with its key.",
+        summary: "Removes and returns elements at an end of the first list that is not empty.",
         syntax: "numkeys:integer key... (LEFT|RIGHT) [COUNT count:integer]",
         handler: Handler::Write(lmpop),
         ..LIST
@@ -113,7 +114,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, POP)],
         since: "1.0.0",
         complexity: "O(N) with N elements",
-        summary: "Removes the first element of a list, or several, and returns them.",
+        summary: "Removes and returns one or more elements at the beginning of a list.",
         syntax: "key [count:integer]",
         handler: Handler::Write(lpop),
         ..LIST
@@ -121,14 +122,14 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "lpush",
         since: "1.0.0",
-        summary: "Puts values before the elements of a list, one after the other; the list is made if it is not there.",
+        summary: "Adds values at the beginning of a list, one after the other. The list is created if it does not exist.",
         handler: Handler::Write(lpush),
         ..PUSH
     },
     CommandSpec {
         name: "lpushx",
         since: "2.2.0",
-        summary: "Puts values before the elements of a list, one after the other, if the list is there.",
+        summary: "Adds values at the beginning of a list, one after the other, but only if the list exists.",
         handler: Handler::Write(lpushx),
         ..PUSH
     },
@@ -139,7 +140,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, POP)],
         since: "1.0.0",
         complexity: "O(N) with N elements",
-        summary: "Removes the last element of a list, or several, and returns them.",
+        summary: "Removes and returns one or more elements at the end of a list.",
         syntax: "key [count:integer]",
         handler: Handler::Write(rpop),
         ..LIST
@@ -159,20 +160,20 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "rpush",
         since: "1.0.0",
-        summary: "Puts values behind the elements of a list, one after the other; the list is made if it is not there.",
+        summary: "Adds values at the end of a list, one after the other. The list is created if it does not exist.",
         handler: Handler::Write(rpush),
         ..PUSH
     },
     CommandSpec {
         name: "rpushx",
         since: "2.2.0",
-        summary: "Puts values behind the elements of a list, one after the other, if the list is there.",
+        summary: "Adds values at the end of a list, one after the other, but only if the list exists.",
         handler: Handler::Write(rpushx),
         ..PUSH
     },
 ];
 
-/// What the rows of pushes have in common.
+/// The fields that the rows of pushes share.
 const PUSH: CommandSpec = CommandSpec {
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
@@ -248,15 +249,11 @@ fn rpop(cx: &mut KeyedWrite<'_>) -> Run {
 fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     let count = match cx.args.len() {
         2 => None,
-        3 => {
-            let count = parse_i64(cx.args.get(2)).and_then(|count| usize::try_from(count).ok());
-            Some(count.ok_or(CommandError::text("ERR value is out of range, must be positive"))?)
-        }
+        3 => Some(count_to_pop(cx, 2)?),
         _ => return Err(CommandError::wrong_arity(&cx.command.full_name)),
     };
-    let (key, database, limits) = (cx.key(1), cx.db(), limits(cx));
-    let reply = &mut cx.reply;
-    let edited = cx.keys.edit::<List, _>(database, key, Missing::Skip, |list| {
+    let (key, limits) = (cx.key(1), limits(cx));
+    let edited = cx.edit_and_reply::<List, _>(key, Missing::Skip, |list, reply| {
         if let Some(count) = count {
             reply.array(count.min(list.len()));
         }
@@ -272,7 +269,7 @@ fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
 }
 
 fn lmpop(cx: &mut KeyedWrite<'_>) -> Run {
-    let pops = CountedPops::parse(cx, 1)?;
+    let pops = MultiPop::parse(cx, 1, end)?;
     if !pop_of_several(cx, pops.first_key, pops.keys, pops.end, Some(pops.count))? {
         cx.reply.null_array();
     }
@@ -280,12 +277,12 @@ fn lmpop(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 fn blmpop(cx: &mut KeyedWrite<'_>) -> Run {
-    let pops = CountedPops::parse(cx, 2)?;
+    let pops = MultiPop::parse(cx, 2, end)?;
     let deadline = deadline_s(cx, 1)?;
     if pop_of_several(cx, pops.first_key, pops.keys, pops.end, Some(pops.count))? {
         return Ok(Outcome::Done);
     }
-    Ok(wait_for_lists(pops.first_key..pops.first_key + pops.keys, deadline))
+    Ok(wait_for_one_of(pops.first_key..pops.first_key + pops.keys, ValueType::List, deadline))
 }
 
 fn blpop(cx: &mut KeyedWrite<'_>) -> Run {
@@ -302,52 +299,11 @@ fn blocking_pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     if pop_of_several(cx, 1, timeout - 1, end, None)? {
         return Ok(Outcome::Done);
     }
-    Ok(wait_for_lists(1..timeout, deadline))
+    Ok(wait_for_one_of(1..timeout, ValueType::List, deadline))
 }
 
-/// Waits until one of the lists has an element.
-fn wait_for_lists(keys: Range<usize>, deadline: Option<Instant>) -> Outcome {
-    let keys = AwaitedKeys { keys, value_type: ValueType::List, or_gone: false, args: None };
-    Outcome::Block(Block { deadline, on_timeout: |reply: &mut ReplyWriter<'_>| reply.null_array(), keys: Some(keys) })
-}
-
-/// The arguments of LMPOP and BLMPOP.
-struct CountedPops {
-    first_key: usize,
-    keys: usize,
-    end: End,
-    count: usize,
-}
-
-impl CountedPops {
-    /// Parses them from the number of keys on.
-    fn parse(cx: &KeyedWrite<'_>, index: usize) -> Result<CountedPops, CommandError> {
-        let positive = |index: usize, error: &'static str| {
-            let value = parse_i64(cx.args.get(index)).filter(|&value| value > 0);
-            value.map(|value| value as usize).ok_or(CommandError::text(error))
-        };
-        let keys = positive(index, "ERR numkeys should be greater than 0")?;
-        let at = keys.saturating_add(index + 1);
-        if at >= cx.args.len() {
-            return Err(CommandError::SYNTAX);
-        }
-        let end = end(cx, at)?;
-        let count = match cx.args.len() - at {
-            1 => 1,
-            3 if cx.is_word(at + 1, "COUNT") => positive(at + 2, "ERR count should be greater than 0")?,
-            // A count that is none is found before what comes behind it.
-            4.. if cx.is_word(at + 1, "COUNT") => {
-                positive(at + 2, "ERR count should be greater than 0")?;
-                return Err(CommandError::SYNTAX);
-            }
-            _ => return Err(CommandError::SYNTAX),
-        };
-        Ok(CountedPops { first_key: index + 1, keys, end, count })
-    }
-}
-
-/// Pops from the first of the keys that holds a list, and answers with the key and what was popped: one element, or an array of so many at
-/// most. Returns whether there was one.
+/// Pops from the first of the keys that holds a list. Replies with the key and one element or, with a count, an array of at most `count`
+/// elements. Returns whether there was a list.
 fn pop_of_several(
     cx: &mut KeyedWrite<'_>,
     first_key: usize,
@@ -355,11 +311,10 @@ fn pop_of_several(
     end: End,
     count: Option<usize>,
 ) -> Result<bool, CommandError> {
-    let (database, limits) = (cx.db(), limits(cx));
+    let limits = limits(cx);
     for nth in 0..keys {
         let key = cx.nth_key(nth, first_key + nth);
-        let reply = &mut cx.reply;
-        let edited = cx.keys.edit::<List, _>(database, key, Missing::Skip, |list| {
+        let edited = cx.edit_and_reply::<List, _>(key, Missing::Skip, |list, reply| {
             reply.array(2);
             reply.bulk(key.bytes);
             if let Some(count) = count {
@@ -369,7 +324,7 @@ fn pop_of_several(
         })?;
         if let Some(edited) = edited {
             cx.edited(key, NotifyClass::LIST, pop_event(end), &edited);
-            // It is to pop from this list whatever the others hold then.
+            // The record names the list, so that a replay does not depend on the other keys.
             cx.journal(|| {
                 let name: &[u8] = if end == End::Left { b"LPOP" } else { b"RPOP" };
                 let popped = edited.result.to_string().into_bytes();
@@ -410,7 +365,7 @@ fn brpoplpush(cx: &mut KeyedWrite<'_>) -> Run {
 fn blocking_move(cx: &mut KeyedWrite<'_>, from: End, to: End, deadline: Option<Instant>) -> Run {
     if !move_element(cx, from, to)? {
         if !cx.nested {
-            return Ok(wait_for_lists(1..2, deadline));
+            return Ok(wait_for_one_of(1..2, ValueType::List, deadline));
         }
         cx.reply.null();
         return Ok(Outcome::Done);
@@ -423,7 +378,7 @@ fn blocking_move(cx: &mut KeyedWrite<'_>, from: End, to: End, deadline: Option<I
     Ok(Outcome::Done)
 }
 
-/// Moves an element from the first key's list to the second's, and answers with it. Returns whether there was one.
+/// Moves an element from the first key's list to the second key's list, and replies with it. Returns whether there was an element.
 fn move_element(cx: &mut KeyedWrite<'_>, from: End, to: End) -> Result<bool, CommandError> {
     let (source, destination, database, limits) = (cx.key(1), cx.key(2), cx.db(), limits(cx));
     let Some(entry) = cx.keys.peek(database, source) else { return Ok(false) };
@@ -431,9 +386,8 @@ fn move_element(cx: &mut KeyedWrite<'_>, from: End, to: End) -> Result<bool, Com
     if let Some(entry) = cx.keys.peek(database, destination) {
         entry.collection::<List>()?;
     }
-    let reply = &mut cx.reply;
     if source.bytes == destination.bytes {
-        let edited = cx.keys.edit::<List, _>(database, source, Missing::Skip, |list| {
+        let edited = cx.edit_and_reply::<List, _>(source, Missing::Skip, |list, reply| {
             list.rotate(from, to, &limits, |element| reply_element(reply, element));
         })?;
         if let Some(edited) = edited {
@@ -442,9 +396,9 @@ fn move_element(cx: &mut KeyedWrite<'_>, from: End, to: End) -> Result<bool, Com
         }
         return Ok(true);
     }
-    // An element that is no integer is copied: the two lists are not to be had at once.
+    // An element that is no integer is copied, since the two lists cannot be borrowed at once.
     let (mut text, mut integer) = (Vec::new(), None);
-    let popped = cx.keys.edit::<List, _>(database, source, Missing::Skip, |list| {
+    let popped = cx.edit_and_reply::<List, _>(source, Missing::Skip, |list, reply| {
         list.pop(from, 1, &limits, |element| {
             reply_element(reply, element);
             integer = element.as_int();

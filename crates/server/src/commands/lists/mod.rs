@@ -1,25 +1,22 @@
-//! Lists by index: reading, replacing and cutting. Pushing and popping at the ends, and what looks for elements by their value, have files
-//! of their own.
+//! Lists by index: reading, replacing and trimming. `ends.rs` has pushes and pops, `search.rs` the commands that find elements by value.
 
 pub mod ends;
 pub mod search;
 
 use std::ops::ControlFlow;
 
-use ochre_datatypes::{
-    list::{End, List, ListLimits},
-    listpack::Element,
-};
+use ochre_datatypes::list::{End, List, ListLimits};
 use ochre_keyspace::Missing;
-use ochre_resp::ReplyWriter;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+    elements::{reply_element, reply_element_or_null},
     table::{Category, Group, KeyFlags, KeySpec},
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on elements by index.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "lindex",
@@ -27,8 +24,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "1.0.0",
-        complexity: "O(N) with N the nodes up to the element from the nearer end, each of hundreds of elements",
-        summary: "Returns an element of a list by its index, which is negative from the end.",
+        complexity: "O(N) with N the nodes between the element and the nearer end, each of hundreds of elements",
+        summary: "Returns an element of a list by its index. A negative index counts from the end.",
         syntax: "key index:integer",
         handler: Handler::Read(lindex),
         ..LIST
@@ -50,7 +47,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "1.0.0",
-        complexity: "O(S+N) with S the distance of the range from the nearer end, in nodes, and N the returned elements",
+        complexity: "O(S+N) with S the nodes between the range and the nearer end, and N the returned elements",
         summary: "Returns the elements of a list between two indexes, both included.",
         syntax: "key start:integer stop:integer",
         handler: Handler::Read(lrange),
@@ -62,8 +59,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
         since: "1.0.0",
-        complexity: "O(N) with N the nodes up to the element from the nearer end, each of hundreds of elements",
-        summary: "Puts a value in place of the element of a list at an index.",
+        complexity: "O(N) with N the nodes between the element and the nearer end, each of hundreds of elements",
+        summary: "Replaces the element of a list at an index.",
         syntax: "key index:integer element",
         handler: Handler::Write(lset),
         ..LIST
@@ -75,17 +72,17 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         since: "1.0.0",
         complexity: "O(N) with N the removed nodes, each of hundreds of elements",
-        summary: "Removes the elements of a list that are not between two indexes, both included.",
+        summary: "Removes the elements of a list outside a range of indexes, both ends included.",
         syntax: "key start:integer stop:integer",
         handler: Handler::Write(ltrim),
         ..LIST
     },
 ];
 
-/// What the rows of lists have in common.
+/// The fields that the rows of lists share.
 const LIST: CommandSpec = CommandSpec { categories: Category::LIST, group: Group::List, ..CommandSpec::DEFAULT };
 
-/// The settings that lists depend on.
+/// The limits of a list's nodes.
 #[inline]
 pub fn limits<K>(cx: &Context<'_, K>) -> ListLimits {
     ListLimits {
@@ -94,16 +91,7 @@ pub fn limits<K>(cx: &Context<'_, K>) -> ListLimits {
     }
 }
 
-/// Answers with an element.
-#[inline]
-pub fn reply_element(reply: &mut ReplyWriter<'_>, element: Element<'_>) {
-    match element {
-        Element::Int(value) => reply.bulk_integer(value),
-        Element::Bytes(bytes) => reply.bulk(bytes),
-    }
-}
-
-/// An argument that names an end.
+/// Parses LEFT or RIGHT at an index.
 fn end(cx: &KeyedWrite<'_>, index: usize) -> Result<End, CommandError> {
     if cx.is_word(index, "LEFT") {
         Ok(End::Left)
@@ -114,13 +102,13 @@ fn end(cx: &KeyedWrite<'_>, index: usize) -> Result<End, CommandError> {
     }
 }
 
-/// The element that an index means, if any: negative ones count from the end.
+/// The position of the element at an index, which counts from the end if it is negative. Returns `None` outside the list.
 fn resolve(index: i64, len: usize) -> Option<usize> {
     let index = if index < 0 { len.checked_sub(usize::try_from(index.unsigned_abs()).ok()?)? } else { index as usize };
     (index < len).then_some(index)
 }
 
-/// Where the elements between two indexes begin, both included, and how many they are.
+/// The start and the length of the range between two indexes, both included. A negative index counts from the end.
 fn resolve_range(start: i64, stop: i64, len: usize) -> (usize, usize) {
     let from_start = |index: i64| if index < 0 { index.saturating_add(len as i64) } else { index };
     let (start, stop) = (from_start(start).max(0), from_start(stop).min(len as i64 - 1));
@@ -141,10 +129,7 @@ fn lindex(cx: &mut KeyedRead<'_>) -> Run {
         return Ok(Outcome::Done);
     };
     let index = resolve(cx.integer(2)?, list.len());
-    match index.and_then(|index| list.get(index)) {
-        Some(element) => reply_element(&mut cx.reply, element),
-        None => cx.reply.null(),
-    }
+    reply_element_or_null(&mut cx.reply, index.and_then(|index| list.get(index)));
     Ok(Outcome::Done)
 }
 
@@ -157,7 +142,7 @@ fn lrange(cx: &mut KeyedRead<'_>) -> Run {
     };
     let (mark, end) = (cx.reply.position(), cx.shared_reply_end());
     let (from, count) = resolve_range(start, stop, list.len());
-    // From the nearer end it goes by whole nodes, of sixteen elements or so at the least.
+    // The walk to the start, from the nearer end, skips whole nodes, which have about sixteen elements or more.
     if cx.is_too_far_to_share(count.max(from.min(list.len() - from) / 16)) {
         return cx.leave_batch(mark);
     }
@@ -173,7 +158,7 @@ fn lrange(cx: &mut KeyedRead<'_>) -> Run {
 fn lset(cx: &mut KeyedWrite<'_>) -> Run {
     let (key, value, limits) = (cx.key(1), cx.args.get(3), limits(cx));
     let text = cx.args.get(2);
-    // The index is looked at after the key, as Redis does.
+    // The index is parsed after the key is found, as in Redis.
     let edited = cx.edit::<List, _>(key, Missing::Skip, |list| {
         let index = ochre_datatypes::number::parse_i64(text).ok_or(CommandError::NOT_AN_INTEGER)?;
         let index = resolve(index, list.len()).unwrap_or(usize::MAX);

@@ -1,21 +1,20 @@
-//! What looks for elements of a list by their value.
+//! Commands that find elements of a list by value.
 
-use ochre_datatypes::{
-    list::{End, List, Wanted},
-    number::parse_i64,
-};
+use ochre_datatypes::list::{End, List, Wanted};
 use ochre_keyspace::Missing;
 
 use super::{LIST, limits};
 use crate::{
     commands::{
         CommandError, CommandSpec, Flags, Handler,
-        context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+        context::{KeyedRead, KeyedWrite, Outcome, Run},
+        numbers::{negatable, not_negative},
         table::{KeyFlags, KeySpec},
     },
     events::NotifyClass,
 };
 
+/// The rows of commands that search a list.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "linsert",
@@ -24,7 +23,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
         since: "2.2.0",
         complexity: "O(N) with N the elements before the pivot",
-        summary: "Puts a value before or after the first element of a list that equals the pivot.",
+        summary: "Inserts a value before or after the first element of a list that equals the pivot.",
         syntax: "key (BEFORE|AFTER) pivot element",
         handler: Handler::Write(linsert),
         ..LIST
@@ -35,7 +34,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY,
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.0.6",
-        complexity: "O(N) with N the elements that are looked at, at most MAXLEN",
+        complexity: "O(N) with N the compared elements, at most MAXLEN",
         summary: "Returns the indexes of elements of a list that equal a value.",
         syntax: "key element [RANK rank:integer] [COUNT num-matches:integer] [MAXLEN len:integer]",
         handler: Handler::Read(lpos),
@@ -48,7 +47,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         since: "1.0.0",
         complexity: "O(N) with N the length of the list",
-        summary: "Removes elements of a list that equal a value: all, or so many from the beginning or from the end.",
+        summary: "Removes elements of a list that equal a value: all of them, or the first or last few.",
         syntax: "key count:integer element",
         handler: Handler::Write(lrem),
         ..LIST
@@ -80,7 +79,7 @@ fn linsert(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 fn lrem(cx: &mut KeyedWrite<'_>) -> Run {
-    let count = integer_but_least(cx, 2)?;
+    let count = negatable(cx, 2)?;
     let (key, wanted, limits) = (cx.key(1), Wanted::new(cx.args.get(3)), limits(cx));
     let from = if count < 0 { End::Right } else { End::Left };
     let count_max = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
@@ -93,40 +92,26 @@ fn lrem(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// An integer that can be negated. (Redis: `getRangeLongFromObjectOrReply`)
-fn integer_but_least<K>(cx: &Context<'_, K>, index: usize) -> Result<i64, CommandError> {
-    match cx.integer(index)? {
-        i64::MIN => Err(CommandError::text(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        )),
-        value => Ok(value),
-    }
-}
-
 /// The options of LPOS.
 struct Search {
-    /// Which match is the first that counts; negative from the end. Not zero.
+    /// The number of the first match to return, from 1; negative to search from the end.
     rank: i64,
-    /// How many are answered, as an array; 0 is all.
-    count: Option<u64>,
-    /// How many elements are looked at; 0 is all.
-    len_max: u64,
+    /// The most matches to return, as an array; 0 for all.
+    count: Option<usize>,
+    /// The most elements to compare; 0 for all.
+    len_max: usize,
 }
 
 impl Search {
     fn parse(cx: &KeyedRead<'_>) -> Result<Search, CommandError> {
         let mut search = Search { rank: 1, count: None, len_max: 0 };
-        let not_negative = |index: usize, error: &'static str| {
-            let value = parse_i64(cx.args.get(index)).and_then(|value| u64::try_from(value).ok());
-            value.ok_or(CommandError::text(error))
-        };
         let mut index = 3;
         while index < cx.args.len() {
             if index + 1 == cx.args.len() {
                 return Err(CommandError::SYNTAX);
             }
             if cx.is_word(index, "RANK") {
-                search.rank = integer_but_least(cx, index + 1)?;
+                search.rank = negatable(cx, index + 1)?;
                 if search.rank == 0 {
                     return Err(CommandError::text(
                         "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... \
@@ -134,9 +119,9 @@ impl Search {
                     ));
                 }
             } else if cx.is_word(index, "COUNT") {
-                search.count = Some(not_negative(index + 1, "ERR COUNT can't be negative")?);
+                search.count = Some(not_negative(cx, index + 1, "ERR COUNT can't be negative")?);
             } else if cx.is_word(index, "MAXLEN") {
-                search.len_max = not_negative(index + 1, "ERR MAXLEN can't be negative")?;
+                search.len_max = not_negative(cx, index + 1, "ERR MAXLEN can't be negative")?;
             } else {
                 return Err(CommandError::SYNTAX);
             }
@@ -158,10 +143,10 @@ fn lpos(cx: &mut KeyedRead<'_>) -> Run {
     };
     let len = list.len();
     let is_reverse = search.rank < 0;
-    let all_for_zero = |count: u64| if count == 0 { usize::MAX } else { usize::try_from(count).unwrap_or(usize::MAX) };
+    let unlimited_if_zero = |count: usize| if count == 0 { usize::MAX } else { count };
     let matches = list
         .iter_from(if is_reverse { len.saturating_sub(1) } else { 0 }, is_reverse)
-        .take(all_for_zero(search.len_max))
+        .take(unlimited_if_zero(search.len_max))
         .enumerate()
         .filter(|(_, element)| wanted.is(*element))
         .map(|(at, _)| if is_reverse { len - 1 - at } else { at });
@@ -174,7 +159,7 @@ fn lpos(cx: &mut KeyedRead<'_>) -> Run {
         Some(count) => {
             let mark = cx.reply.array_later();
             let mut found = 0;
-            for index in matches.take(all_for_zero(count)) {
+            for index in matches.take(unlimited_if_zero(count)) {
                 cx.reply.integer(index as i64);
                 found += 1;
             }

@@ -1,6 +1,6 @@
-//! What several sets have in common, what they have together, and what one has that others have not: as a reply, stored, or counted.
+//! Intersections, unions and differences of sets: as a reply, stored, or counted.
 //!
-//! No set is copied for it. Members of one set are looked for in the others, each hashed once however many there are.
+//! No set is copied. The members of one set are looked up in the others, and a member is hashed once for all of them.
 
 use std::ops::ControlFlow;
 
@@ -15,31 +15,34 @@ use super::{
     super::{
         CommandError, CommandSpec, Flags, Handler,
         context::{KeyedRead, KeyedWrite, Outcome, Run},
+        elements::reply_element,
+        numbers::{not_negative, positive},
         table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
     },
-    SET, reply_member, set_limits,
+    SET, limits,
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands that combine sets.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "sdiff",
         complexity: "O(N * M) with N members of the first set and M sets",
-        summary: "Returns the members of the first set that none of the others has.",
+        summary: "Returns the members of the first set that are in none of the others.",
         handler: Handler::Read(|cx| reply_combined(cx, difference)),
         ..COMBINED
     },
     CommandSpec {
         name: "sdiffstore",
         complexity: "O(N * M) with N members of the first set and M sets",
-        summary: "Stores the members of the first set that none of the others has.",
+        summary: "Stores the members of the first set that are in none of the others.",
         handler: Handler::Write(|cx| store_combined(cx, "sdiffstore", stored_difference)),
         ..STORED
     },
     CommandSpec {
         name: "sinter",
         complexity: "O(N * M) with N members of the smallest set and M sets",
-        summary: "Returns the members that all of the sets have.",
+        summary: "Returns the members that are in all of the sets.",
         handler: Handler::Read(|cx| reply_combined(cx, intersection)),
         ..COMBINED
     },
@@ -55,7 +58,7 @@ pub const ROWS: &[CommandSpec] = &[
         }],
         since: "7.0.0",
         complexity: "O(N * M) with N members of the smallest set and M sets",
-        summary: "Returns how many members all of the sets have, counting up to a limit.",
+        summary: "Returns the number of members that are in all of the sets, up to a limit.",
         syntax: "numkeys:integer key... [LIMIT limit:integer]",
         handler: Handler::Read(sintercard),
         ..SET
@@ -63,27 +66,27 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "sinterstore",
         complexity: "O(N * M) with N members of the smallest set and M sets",
-        summary: "Stores the members that all of the sets have.",
+        summary: "Stores the members that are in all of the sets.",
         handler: Handler::Write(|cx| store_combined(cx, "sinterstore", stored_intersection)),
         ..STORED
     },
     CommandSpec {
         name: "sunion",
         complexity: "O(N * M) with N members of all M sets",
-        summary: "Returns the members that any of the sets has.",
+        summary: "Returns the members that are in any of the sets.",
         handler: Handler::Read(|cx| reply_combined(cx, union)),
         ..COMBINED
     },
     CommandSpec {
         name: "sunionstore",
         complexity: "O(N) with N members of all sets",
-        summary: "Stores the members that any of the sets has.",
+        summary: "Stores the members that are in any of the sets.",
         handler: Handler::Write(|cx| store_combined(cx, "sunionstore", stored_union)),
         ..STORED
     },
 ];
 
-/// The rows of those that answer with members.
+/// The fields that the rows of commands that reply with members share.
 const COMBINED: CommandSpec = CommandSpec {
     arity: -2,
     flags: Flags::READONLY,
@@ -94,7 +97,7 @@ const COMBINED: CommandSpec = CommandSpec {
     ..SET
 };
 
-/// The rows of those that store a result.
+/// The fields that the rows of commands that store a result share.
 const STORED: CommandSpec = CommandSpec {
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM),
@@ -107,10 +110,10 @@ const STORED: CommandSpec = CommandSpec {
     ..SET
 };
 
-/// The sets of some keys, in their order; none where there is no key.
+/// The sets of some keys, in the order of the keys; `None` for a key that does not exist.
 type Sources<'s> = SmallVec<[Option<SetView<'s>>; 8]>;
 
-/// Shows the members of a result, until that is enough.
+/// Receives the members of a result, until it breaks.
 type Visit<'v, 's> = &'v mut dyn FnMut(Element<'s>) -> ControlFlow<()>;
 
 fn intersection<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
@@ -122,13 +125,13 @@ fn intersection<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
             let is_in_all = others.iter().all(|other| probe.is_in(*other));
             if is_in_all { visit(probe.member()) } else { ControlFlow::Continue(()) }
         }),
-        [] => unreachable!("there is a key"),
+        [] => unreachable!("the arity requires a key"),
     };
 }
 
 fn union<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
     let mut sets: SmallVec<[SetView<'s>; 8]> = sources.iter().copied().flatten().collect();
-    // Each member is looked for in the sets before its own: the fewer of them come late the better.
+    // A member of a set is looked up in all sets before that one, so the small sets, with few members, come last.
     sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
     for (number, set) in sets.iter().enumerate() {
         let before = &sets[..number];
@@ -142,7 +145,7 @@ fn union<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
 fn difference<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
     let Some((Some(first), others)) = sources.split_first() else { return };
     let mut others: SmallVec<[SetView<'s>; 8]> = others.iter().copied().flatten().collect();
-    // The larger a set the likelier it has a member.
+    // A large set is the most likely to have a member, which ends the search.
     others.sort_by_key(|set| std::cmp::Reverse(set.len()));
     let _ = first.iter().try_for_each(|member| {
         let mut probe = Probe::new(member);
@@ -150,8 +153,8 @@ fn difference<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
     });
 }
 
-/// In the form that Redis gives it: a set of integers where the smallest source or all of the result is one, otherwise a listpack while it
-/// fits.
+/// The intersection in the encoding that Redis gives it: an intset if the smallest source is one or if all members are integers, else a
+/// listpack while it fits.
 fn stored_intersection(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> Set {
     let smallest = sources.iter().flatten().min_by_key(|set| set.len());
     let mut result = if matches!(smallest, Some(SetView::Ints(_))) { Set::default() } else { Set::empty_listpack() };
@@ -171,15 +174,15 @@ fn stored_union(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> Set {
     result
 }
 
-/// Redis takes the others out of a copy of the first set where it thinks that quicker, and the result then has the form that the copy had:
-/// its estimate is made here too, though looking members up is as quick.
+/// The difference in the encoding that Redis gives it. If Redis estimates it to be faster, it removes the other sets from a copy of the
+/// first one, and the result keeps the encoding of the copy. So the estimate is made here too, although it decides nothing else.
 fn stored_difference(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> Set {
     let mut result = Set::default();
     let Some((Some(first), others)) = sources.split_first() else { return result };
-    let there = || others.iter().flatten();
-    let looking_up = first.len() * (1 + there().count()) / 2;
-    let taking_out = first.len() + there().map(|set| set.len()).sum::<usize>();
-    if looking_up <= taking_out {
+    let existing = || others.iter().flatten();
+    let cost_of_lookups = first.len() * (1 + existing().count()) / 2;
+    let cost_of_removals = first.len() + existing().map(|set| set.len()).sum::<usize>();
+    if cost_of_lookups <= cost_of_removals {
         difference(sources, &mut |member| {
             result.add_element(member, limits);
             ControlFlow::Continue(())
@@ -188,13 +191,13 @@ fn stored_difference(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> Set
     }
     first.iter().for_each(|member| _ = result.add_element(member, limits));
     let mut text = itoa::Buffer::new();
-    for set in there() {
+    for set in existing() {
         set.iter().for_each(|member| _ = result.remove(member.as_bytes(&mut text)));
     }
     result
 }
 
-/// The sets of the keys from one argument on to another.
+/// The sets of the keys from argument `first` up to, but not including, `end`.
 fn read_sources<'a>(cx: &mut KeyedRead<'a>, first: usize, end: usize) -> Result<Sources<'a>, CommandError> {
     (first..end)
         .map(|index| {
@@ -210,7 +213,7 @@ fn reply_combined<'a>(cx: &mut KeyedRead<'a>, combine: fn(&[Option<SetView<'a>>]
     let mut count = 0;
     combine(&sources, &mut |member| {
         count += 1;
-        reply_member(&mut cx.reply, member);
+        reply_element(&mut cx.reply, member);
         ControlFlow::Continue(())
     });
     cx.reply.close_set(mark, count);
@@ -222,15 +225,12 @@ fn store_combined(
     event: &'static str,
     combine: fn(&[Option<SetView<'_>>], &SetLimits) -> Set,
 ) -> Run {
-    let (database, limits) = (cx.db(), set_limits(&cx.core.config()));
+    let (database, limits) = (cx.db(), limits(&cx.core.config()));
     let keys = 2..cx.args.len();
     for index in keys.clone() {
         let key = cx.key(index);
-        let found = cx.keys.get(database, key);
-        cx.core.counters.lookup(found.is_some());
-        match found {
-            Some(entry) => _ = entry.collection::<Set>()?,
-            None => cx.announce(key, NotifyClass::KEY_MISS, "keymiss"),
+        if let Some(entry) = cx.lookup(key) {
+            entry.collection::<Set>()?;
         }
     }
     let sources: Result<Sources<'_>, CommandError> = keys
@@ -238,21 +238,14 @@ fn store_combined(
         .collect();
     let result = combine(&sources?, &limits);
     let (target, len) = (cx.key(1), result.view().len());
-    if len > 0 {
-        cx.store(target, result);
-        cx.changed(target, NotifyClass::SET, event);
-    } else if cx.store(target, result) {
-        cx.changed(target, NotifyClass::GENERIC, "del");
-    }
+    cx.store_result(target, result, NotifyClass::SET, event);
     cx.reply.integer(len as i64);
     Ok(Outcome::Done)
 }
 
 fn sintercard(cx: &mut KeyedRead<'_>) -> Run {
-    let Some(count) = cx.integer(1).ok().filter(|&count| count > 0) else {
-        return Err(CommandError::text("ERR numkeys should be greater than 0"));
-    };
-    let end = 2usize.saturating_add(count as usize);
+    let count = positive(cx, 1, "ERR numkeys should be greater than 0")?;
+    let end = count.saturating_add(2);
     if end > cx.args.len() {
         return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
     }
@@ -262,10 +255,7 @@ fn sintercard(cx: &mut KeyedRead<'_>) -> Run {
         if !cx.is_word(index, "LIMIT") || index + 1 == cx.args.len() {
             return Err(CommandError::SYNTAX);
         }
-        limit = match cx.integer(index + 1) {
-            Ok(limit) if limit >= 0 => limit as usize,
-            _ => return Err(CommandError::text("ERR LIMIT can't be negative")),
-        };
+        limit = not_negative(cx, index + 1, "ERR LIMIT can't be negative")?;
         index += 2;
     }
     let sources = read_sources(cx, 2, end)?;

@@ -1,24 +1,24 @@
-//! Sets: their members one by one. Random members and what is made of several sets have files of their own.
+//! Sets: commands on single members, and on all of them. `random.rs` has random members, `combine.rs` intersections, unions and differences.
 
 pub mod combine;
 pub mod random;
 
 use ochre_datatypes::{
     Collection, ValueType,
-    listpack::Element,
     set::{Set, SetLimits},
 };
 use ochre_keyspace::Missing;
-use ochre_resp::ReplyWriter;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{KeyedRead, KeyedWrite, Outcome, Run},
-    scan::{self, ScanOptions},
+    elements::reply_element,
+    scan,
     table::{Category, Group, KeyFlags, KeySpec},
 };
 use crate::{config::Config, events::NotifyClass};
 
+/// The rows of commands on single members.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "sadd",
@@ -26,8 +26,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
         since: "1.0.0",
-        complexity: "O(N) with N members given",
-        summary: "Adds members to a set, which is made if it is not there, and returns how many are new.",
+        complexity: "O(N) with N given members",
+        summary: "Adds members to a set, which is created if it does not exist, and returns the number of new members.",
         syntax: "key member...",
         element: 2,
         handler: Handler::Write(sadd),
@@ -39,7 +39,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO)],
         since: "1.0.0",
-        summary: "Returns how many members a set has.",
+        summary: "Returns the number of members of a set.",
         syntax: "key",
         handler: Handler::Read(scard),
         ..SET
@@ -50,7 +50,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO)],
         since: "1.0.0",
-        summary: "Tells whether a set has a member.",
+        summary: "Returns whether a set has a member.",
         syntax: "key member",
         element: 2,
         handler: Handler::Read(sismember),
@@ -75,8 +75,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.2.0",
-        complexity: "O(N) with N members given",
-        summary: "Tells of several members whether a set has them.",
+        complexity: "O(N) with N given members",
+        summary: "Returns for each of several members whether a set has it.",
         syntax: "key member...",
         element: 2,
         handler: Handler::Read(smismember),
@@ -102,8 +102,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         since: "1.0.0",
-        complexity: "O(N) with N members given",
-        summary: "Removes members from a set, and returns how many were there.",
+        complexity: "O(N) with N given members",
+        summary: "Removes members from a set, and returns the number of removed members.",
         syntax: "key member...",
         element: 2,
         handler: Handler::Write(srem),
@@ -117,18 +117,18 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["nondeterministic_output"],
         since: "2.8.0",
         complexity: "O(1) for a call, O(N) for all N members",
-        summary: "Returns some of the members of a set, and a cursor to go on from.",
+        summary: "Returns some of the members of a set, and a cursor to continue from.",
         syntax: "key cursor:integer [MATCH pattern:pattern] [COUNT count:integer]",
         handler: Handler::Read(sscan),
         ..SET
     },
 ];
 
-/// What the rows of sets have in common.
+/// The fields that the rows of sets share.
 const SET: CommandSpec = CommandSpec { categories: Category::SET, group: Group::Set, ..CommandSpec::DEFAULT };
 
-/// What decides about the forms of sets.
-pub fn set_limits(config: &Config) -> SetLimits {
+/// The limits of the encodings of small sets.
+pub fn limits(config: &Config) -> SetLimits {
     SetLimits {
         intset_entries_max: config.set_max_intset_entries,
         listpack_entries_max: config.set_max_listpack_entries,
@@ -136,17 +136,8 @@ pub fn set_limits(config: &Config) -> SetLimits {
     }
 }
 
-/// Answers with a member.
-#[inline]
-fn reply_member(reply: &mut ReplyWriter<'_>, member: Element<'_>) {
-    match member {
-        Element::Int(integer) => reply.bulk_integer(integer),
-        Element::Bytes(bytes) => reply.bulk(bytes),
-    }
-}
-
 fn sadd(cx: &mut KeyedWrite<'_>) -> Run {
-    let (key, args, limits) = (cx.key(1), cx.args, set_limits(&cx.core.config()));
+    let (key, args, limits) = (cx.key(1), cx.args, limits(&cx.core.config()));
     let given = args.len() - 2;
     let edited = cx.edit(key, Missing::Create, |set: &mut Set| {
         if set.is_empty() {
@@ -156,7 +147,7 @@ fn sadd(cx: &mut KeyedWrite<'_>) -> Run {
         }
         (2..args.len()).filter(|&index| set.add(args.get(index), &limits)).count()
     })?;
-    let edited = edited.expect("it is made where it is not there");
+    let edited = edited.expect("a missing key is created");
     if edited.result > 0 {
         cx.edited(key, NotifyClass::SET, "sadd", &edited);
     }
@@ -179,7 +170,7 @@ fn srem(cx: &mut KeyedWrite<'_>) -> Run {
 
 fn smove(cx: &mut KeyedWrite<'_>) -> Run {
     let (source, target, member, database) = (cx.key(1), cx.key(2), cx.args.get(3), cx.db());
-    let limits = set_limits(&cx.core.config());
+    let limits = limits(&cx.core.config());
     let has_member = match cx.keys.get(database, source) {
         None => {
             cx.reply.integer(0);
@@ -192,14 +183,14 @@ fn smove(cx: &mut KeyedWrite<'_>) -> Run {
     }
     if has_member && source.bytes != target.bytes {
         let removed = cx.edit(source, Missing::Skip, |set: &mut Set| _ = set.remove(member))?;
-        cx.edited(source, NotifyClass::SET, "srem", &removed.expect("it was looked up under the same lock"));
+        cx.edited(source, NotifyClass::SET, "srem", &removed.expect("the key was found under the same lock"));
         let added = cx.edit(target, Missing::Create, |set: &mut Set| {
             if set.is_empty() {
                 *set = Set::suiting(member, 1, &limits);
             }
             set.add(member, &limits)
         })?;
-        let added = added.expect("it is made where it is not there");
+        let added = added.expect("a missing key is created");
         if added.result {
             cx.edited(target, NotifyClass::SET, "sadd", &added);
         }
@@ -241,7 +232,7 @@ fn smembers(cx: &mut KeyedRead<'_>) -> Run {
     match cx.read::<Set>(key)? {
         Some(set) => {
             cx.reply.set(set.len());
-            set.iter().for_each(|member| reply_member(&mut cx.reply, member));
+            set.iter().for_each(|member| reply_element(&mut cx.reply, member));
         }
         None => cx.reply.set(0),
     }
@@ -249,23 +240,11 @@ fn smembers(cx: &mut KeyedRead<'_>) -> Run {
 }
 
 fn sscan(cx: &mut KeyedRead<'_>) -> Run {
-    let cursor = scan::cursor(cx.args.get(2))?;
-    let key = cx.key(1);
-    let Some(set) = cx.read::<Set>(key)? else {
-        scan::reply_nothing(&mut cx.reply);
-        return Ok(Outcome::Done);
-    };
-    let options = ScanOptions::of(cx, 3, ValueType::Set)?;
-    let mut text = itoa::Buffer::new();
-    scan::reply(&mut cx.reply, |reply| {
-        let mut found = 0;
-        let next = set.scan(cursor, options.count, |member| {
-            if options.admits(member.as_bytes(&mut text)) {
-                reply_member(reply, member);
-                found += 1;
+    scan::scan_collection::<Set>(cx, |set, cursor, options, found| {
+        set.scan(cursor, options.count, |member| {
+            if options.admits(member) {
+                found.element(member);
             }
-        });
-        (next, found)
-    });
-    Ok(Outcome::Done)
+        })
+    })
 }

@@ -1,6 +1,6 @@
-//! Random members of a set: taken out by SPOP, only shown by SRANDMEMBER.
+//! Random members of a set: SPOP removes them, SRANDMEMBER only returns them.
 
-use ochre_datatypes::set::Set;
+use ochre_datatypes::{listpack::Element, set::Set};
 use ochre_keyspace::Missing;
 use smallvec::SmallVec;
 
@@ -8,12 +8,15 @@ use super::{
     super::{
         CommandError, CommandSpec, Flags, Handler,
         context::{KeyedRead, KeyedWrite, Outcome, Run},
+        elements::{RandomCount, reply_element, reply_element_or_null},
+        numbers::count_to_pop,
         table::{KeyFlags, KeySpec},
     },
-    SET, reply_member,
+    SET,
 };
 use crate::events::NotifyClass;
 
+/// The rows of SPOP and SRANDMEMBER.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "spop",
@@ -22,8 +25,8 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         tips: &["nondeterministic_output"],
         since: "1.0.0",
-        complexity: "O(N) with N the count, O(1) without one",
-        summary: "Removes one or more random members of a set and returns them.",
+        complexity: "O(N) with N the count, O(1) without a count",
+        summary: "Removes and returns one or more random members of a set.",
         syntax: "key [count:integer]",
         handler: Handler::Write(spop),
         ..SET
@@ -35,17 +38,13 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         tips: &["nondeterministic_output"],
         since: "1.0.0",
-        complexity: "O(N) with N the count without its sign, O(1) without one",
-        summary: "Returns one or more random members of a set; with a negative count they may come more than once.",
+        complexity: "O(N) with N the absolute value of the count, O(1) without a count",
+        summary: "Returns one or more random members of a set. With a negative count, members may repeat.",
         syntax: "key [count:integer]",
         handler: Handler::Read(srandmember),
         ..SET
     },
 ];
-
-/// With a negative count the reply is as long as the client asks for, however small the set: beyond this it is refused, where Redis would
-/// run out of memory.
-const REPEATED_MAX: u64 = 1 << 26;
 
 fn spop(cx: &mut KeyedWrite<'_>) -> Run {
     match cx.args.len() {
@@ -64,7 +63,7 @@ fn spop_one(cx: &mut KeyedWrite<'_>) -> Run {
     })?;
     match edited {
         Some(edited) => {
-            let member = edited.result.as_deref().expect("a set has members");
+            let member = edited.result.as_deref().expect("a set has at least one member");
             cx.reply.bulk(member);
             cx.edited(key, NotifyClass::SET, "spop", &edited);
             cx.journal(|| vec![b"SREM".into(), key.bytes.into(), member.to_vec().into()]);
@@ -75,9 +74,7 @@ fn spop_one(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 fn spop_many(cx: &mut KeyedWrite<'_>) -> Run {
-    let Some(count) = cx.integer(2).ok().and_then(|count| usize::try_from(count).ok()) else {
-        return Err(CommandError::text("ERR value is out of range, must be positive"));
-    };
+    let count = count_to_pop(cx, 2)?;
     let (key, core, database) = (cx.key(1), cx.core, cx.db());
     let set = match cx.keys.get(database, key) {
         Some(entry) => Some(entry.collection::<Set>()?),
@@ -89,14 +86,14 @@ fn spop_many(cx: &mut KeyedWrite<'_>) -> Run {
     };
     if count >= set.len() {
         cx.reply.set(set.len());
-        set.iter().for_each(|member| reply_member(&mut cx.reply, member));
+        set.iter().for_each(|member| reply_element(&mut cx.reply, member));
         cx.keys.remove(database, key);
         cx.changed(key, NotifyClass::SET, "spop");
         cx.announce(key, NotifyClass::GENERIC, "del");
         cx.journal(|| vec![b"DEL".into(), key.bytes.into()]);
         return Ok(Outcome::Done);
     }
-    // The members one after the other, and where each ends.
+    // The popped members are concatenated; `ends` has the end of each.
     let (mut popped, mut ends) = (Vec::new(), Vec::with_capacity(count));
     let edited = cx.edit(key, Missing::Skip, |set: &mut Set| {
         set.pop_many(count, &mut || core.random(), |member| {
@@ -107,7 +104,7 @@ fn spop_many(cx: &mut KeyedWrite<'_>) -> Run {
     let members = || ends.iter().scan(0, |start, &end| Some(&popped[std::mem::replace(start, end)..end]));
     cx.reply.set(count);
     members().for_each(|member| cx.reply.bulk(member));
-    cx.edited(key, NotifyClass::SET, "spop", &edited.expect("it was looked up under the same lock"));
+    cx.edited(key, NotifyClass::SET, "spop", &edited.expect("the key was found under the same lock"));
     cx.journal(|| {
         let removed = members().map(|member| member.to_vec().into());
         [b"SREM".into(), key.bytes.into()].into_iter().chain(removed).collect()
@@ -119,32 +116,22 @@ fn srandmember(cx: &mut KeyedRead<'_>) -> Run {
     let (key, core) = (cx.key(1), cx.core);
     let mut random = || core.random();
     match cx.args.len() {
-        2 => match cx.read::<Set>(key)?.and_then(|set| set.random(&mut random)) {
-            Some(member) => reply_member(&mut cx.reply, member),
-            None => cx.reply.null(),
-        },
+        2 => {
+            let member = cx.read::<Set>(key)?.and_then(|set| set.random(&mut random));
+            reply_element_or_null(&mut cx.reply, member);
+        }
         3 => {
-            let count = cx.integer(2)?;
-            if count == i64::MIN {
-                return Err(CommandError::text(
-                    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-                ));
-            }
+            let count = RandomCount::parse(cx)?;
             let Some(set) = cx.read::<Set>(key)? else {
                 cx.reply.array(0);
                 return Ok(Outcome::Done);
             };
-            let wanted = count.unsigned_abs();
-            if count >= 0 {
-                let different = usize::try_from(wanted).map_or(set.len(), |wanted| wanted.min(set.len()));
-                cx.reply.array(different);
-                set.sample(different, &mut random, |member| reply_member(&mut cx.reply, member));
-            } else {
-                if wanted > REPEATED_MAX {
-                    return Err(CommandError::OUT_OF_RANGE);
-                }
-                cx.reply.array(wanted as usize);
-                set.sample_repeated(wanted as usize, &mut random, |member| reply_member(&mut cx.reply, member));
+            let len = count.len(set.len())?;
+            cx.reply.array(len);
+            let show = |member: Element<'_>| reply_element(&mut cx.reply, member);
+            match count {
+                RandomCount::Different(_) => set.sample(len, &mut random, show),
+                RandomCount::Repeated(_) => set.sample_repeated(len, &mut random, show),
             }
         }
         _ => return Err(CommandError::SYNTAX),

@@ -1,4 +1,4 @@
-//! Sorted sets: what is made of several, sets among them, whose members count as elements of score 1.
+//! Sorted sets: unions, intersections and differences. A set may be among them; its members have the score 1.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -12,16 +12,15 @@ use ochre_datatypes::{
 };
 use ochre_keyspace::EntryRef;
 
-use super::{Elements, SORTED_SET, counted_keys, kept, limits, store_result};
-use crate::{
-    commands::{
-        CommandError, CommandSpec, Flags, Handler,
-        context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
-        table::{KeyFlags, KeySpec},
-    },
-    events::NotifyClass,
+use super::{Elements, SORTED_SET, counted_keys, limits, member_bytes, store_result};
+use crate::commands::{
+    CommandError, CommandSpec, Flags, Handler,
+    context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+    numbers::not_negative,
+    table::{KeyFlags, KeySpec},
 };
 
+/// The rows of commands that combine sorted sets.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zdiff",
@@ -30,7 +29,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[counted_keys(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.2.0",
         complexity: "O(L + (N-K)log(N)) with L elements in all, N in the first and K in the result",
-        summary: "Returns the members of the first sorted set that the others do not have.",
+        summary: "Returns the members of the first sorted set that are in none of the others.",
         syntax: "numkeys:integer key... [WITHSCORES]",
         handler: Handler::Read(|cx| combine(cx, Operation::Difference)),
         ..SORTED_SET
@@ -45,7 +44,7 @@ pub const ROWS: &[CommandSpec] = &[
         ],
         since: "6.2.0",
         complexity: "O(L + (N-K)log(N)) with L elements in all, N in the first and K in the result",
-        summary: "Stores the members of the first sorted set that the others do not have.",
+        summary: "Stores the members of the first sorted set that are in none of the others.",
         syntax: "destination:key numkeys:integer key...",
         handler: Handler::Write(|cx| combine_and_store(cx, Operation::Difference, "zdiffstore")),
         ..SORTED_SET
@@ -57,7 +56,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[counted_keys(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.2.0",
         complexity: "O(N*K)+O(M*log(M)) with N elements in the smallest of K sorted sets and M in the result",
-        summary: "Returns the members that all sorted sets have.",
+        summary: "Returns the members that are in all of the sorted sets.",
         syntax: "numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
         handler: Handler::Read(|cx| combine(cx, Operation::Intersection)),
         ..SORTED_SET
@@ -69,7 +68,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[counted_keys(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "7.0.0",
         complexity: "O(N*K) with N elements in the smallest of K sorted sets",
-        summary: "Counts the members that all sorted sets have.",
+        summary: "Returns the number of members that are in all of the sorted sets, up to a limit.",
         syntax: "numkeys:integer key... [LIMIT limit:integer]",
         handler: Handler::Read(zintercard),
         ..SORTED_SET
@@ -84,7 +83,7 @@ pub const ROWS: &[CommandSpec] = &[
         ],
         since: "2.0.0",
         complexity: "O(N*K)+O(M*log(M)) with N elements in the smallest of K sorted sets and M in the result",
-        summary: "Stores the members that all sorted sets have.",
+        summary: "Stores the members that are in all of the sorted sets.",
         syntax: "destination:key numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM|MIN|MAX)]",
         handler: Handler::Write(|cx| combine_and_store(cx, Operation::Intersection, "zinterstore")),
         ..SORTED_SET
@@ -96,7 +95,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[counted_keys(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.2.0",
         complexity: "O(N)+O(M*log(M)) with N elements in all and M in the result",
-        summary: "Returns the members that any of the sorted sets has.",
+        summary: "Returns the members that are in any of the sorted sets.",
         syntax: "numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
         handler: Handler::Read(|cx| combine(cx, Operation::Union)),
         ..SORTED_SET
@@ -111,14 +110,14 @@ pub const ROWS: &[CommandSpec] = &[
         ],
         since: "2.0.0",
         complexity: "O(N)+O(M*log(M)) with N elements in all and M in the result",
-        summary: "Stores the members that any of the sorted sets has.",
+        summary: "Stores the members that are in any of the sorted sets.",
         syntax: "destination:key numkeys:integer key... [WEIGHTS weight:integer...] [AGGREGATE (SUM|MIN|MAX)]",
         handler: Handler::Write(|cx| combine_and_store(cx, Operation::Union, "zunionstore")),
         ..SORTED_SET
     },
 ];
 
-/// What is made of several.
+/// The operation on several sorted sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Union,
@@ -126,7 +125,7 @@ enum Operation {
     Difference,
 }
 
-/// How the scores of one member become one.
+/// How the scores that a member has in several sets are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Aggregate {
     Sum,
@@ -137,7 +136,7 @@ enum Aggregate {
 impl Aggregate {
     fn of(self, left: f64, right: f64) -> f64 {
         match self {
-            // Two infinities of different signs make 0, by agreement.
+            // As in Redis, the sum of infinities of different signs is 0.
             Aggregate::Sum => zero_if_nan(left + right),
             Aggregate::Min => {
                 if right < left {
@@ -161,7 +160,7 @@ fn zero_if_nan(score: f64) -> f64 {
     if score.is_nan() { 0.0 } else { score }
 }
 
-/// What a key holds that is combined with others.
+/// The value of a source key.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Missing,
@@ -194,7 +193,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Whether it takes a walk to find a member.
+    /// Whether a lookup of a member walks over the elements.
     fn is_walked(self) -> bool {
         match self {
             Source::Missing => false,
@@ -212,25 +211,25 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What stands behind the keys.
+/// The options, which follow the keys.
 struct Options {
     weights: Vec<f64>,
     aggregate: Aggregate,
     with_scores: bool,
-    /// ZINTERCARD: where it stops to count; 0 is nowhere.
+    /// ZINTERCARD: the most members to count; 0 for all.
     limit: usize,
 }
 
-/// What a command allows behind the keys.
+/// The option that only some commands allow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Allowed {
     WithScores,
     Limit,
-    /// The result is stored.
+    /// Neither, since the result is stored.
     Neither,
 }
 
-/// Reads the number of keys.
+/// Parses the number of keys at argument `numkeys`.
 fn parse_key_count<K>(cx: &Context<'_, K>, numkeys: usize) -> Result<usize, CommandError> {
     let count = cx.integer(numkeys)?;
     let Ok(count @ 1..) = usize::try_from(count) else {
@@ -251,14 +250,14 @@ impl Options {
         let mut options = Options { weights: vec![1.0; keys], aggregate: Aggregate::Sum, with_scores: false, limit: 0 };
         let combines_scores = operation != Operation::Difference && allowed != Allowed::Limit;
         while index < cx.args.len() {
-            let behind = cx.args.len() - index - 1;
-            if combines_scores && behind >= keys && cx.is_word(index, "WEIGHTS") {
+            let remaining = cx.args.len() - index - 1;
+            if combines_scores && remaining >= keys && cx.is_word(index, "WEIGHTS") {
                 for weight in &mut options.weights {
                     index += 1;
                     *weight =
                         parse_f64(cx.args.get(index)).ok_or(CommandError::text("ERR weight value is not a float"))?;
                 }
-            } else if combines_scores && behind >= 1 && cx.is_word(index, "AGGREGATE") {
+            } else if combines_scores && remaining >= 1 && cx.is_word(index, "AGGREGATE") {
                 index += 1;
                 options.aggregate = match () {
                     () if cx.is_word(index, "SUM") => Aggregate::Sum,
@@ -268,10 +267,9 @@ impl Options {
                 };
             } else if allowed == Allowed::WithScores && cx.is_word(index, "WITHSCORES") {
                 options.with_scores = true;
-            } else if allowed == Allowed::Limit && behind >= 1 && cx.is_word(index, "LIMIT") {
+            } else if allowed == Allowed::Limit && remaining >= 1 && cx.is_word(index, "LIMIT") {
                 index += 1;
-                let limit = cx.integer(index).ok().and_then(|limit| usize::try_from(limit).ok());
-                options.limit = limit.ok_or(CommandError::text("ERR LIMIT can't be negative"))?;
+                options.limit = not_negative(cx, index, "ERR LIMIT can't be negative")?;
             } else {
                 return Err(CommandError::SYNTAX);
             }
@@ -283,20 +281,20 @@ impl Options {
 
 type Members<'a> = Vec<(f64, Cow<'a, [u8]>)>;
 
-/// The elements of the result, in no order.
+/// The elements of the result, unsorted.
 fn elements<'a>(sources: &[Source<'a>], options: &Options, operation: Operation) -> Members<'a> {
     let mut order: Vec<(Source<'a>, f64)> = sources.iter().copied().zip(options.weights.iter().copied()).collect();
     if operation == Operation::Difference {
         return difference(sources);
     }
-    // From the smallest to the largest, as Redis does: the order in which doubles are added shows in the sum.
+    // From the smallest to the largest source, as in Redis: the order in which doubles are added affects the sum.
     order.sort_by_key(|(source, _)| source.len());
     match operation {
         Operation::Union => union(&order, options.aggregate),
         _ => {
             let mut found = Vec::new();
             intersect(&order, options.aggregate, |score, member| {
-                found.push((score, kept(member)));
+                found.push((score, member_bytes(member)));
                 true
             });
             found
@@ -311,13 +309,16 @@ fn union<'a>(sources: &[(Source<'a>, f64)], aggregate: Aggregate) -> Members<'a>
     for (source, weight) in sources {
         source.for_each(|score, member| {
             let score = zero_if_nan(score * weight);
-            scores.entry(kept(member)).and_modify(|before| *before = aggregate.of(*before, score)).or_insert(score);
+            scores
+                .entry(member_bytes(member))
+                .and_modify(|before| *before = aggregate.of(*before, score))
+                .or_insert(score);
         });
     }
     scores.into_iter().map(|(member, score)| (score, member)).collect()
 }
 
-/// Shows the elements that all sources have, the smallest of which is the first, while `visit` wants more.
+/// Visits the elements that are in all sources, of which the smallest is the first, until `visit` returns false.
 fn intersect<'a>(sources: &[(Source<'a>, f64)], aggregate: Aggregate, mut visit: impl FnMut(f64, Element<'a>) -> bool) {
     let Some(((smallest, weight), others)) = sources.split_first() else { return };
     let mut buffer = itoa::Buffer::new();
@@ -340,12 +341,12 @@ fn intersect<'a>(sources: &[(Source<'a>, f64)], aggregate: Aggregate, mut visit:
 
 fn difference<'a>(sources: &[Source<'a>]) -> Members<'a> {
     let Some((first, others)) = sources.split_first() else { return Vec::new() };
-    // What would be walked for each member is looked up in one place.
+    // Sources that would be walked for each member are collected in one table first.
     let (walked, found): (Vec<&Source<'a>>, Vec<&Source<'a>>) = others.iter().partition(|source| source.is_walked());
     let mut unwanted: HashMap<Cow<'a, [u8]>, (), RandomState> = HashMap::default();
     walked.iter().for_each(|source| {
         source.for_each(|_, member| {
-            unwanted.insert(kept(member), ());
+            unwanted.insert(member_bytes(member), ());
         });
     });
     let mut left = Vec::new();
@@ -353,13 +354,13 @@ fn difference<'a>(sources: &[Source<'a>]) -> Members<'a> {
     first.for_each(|score, member| {
         let bytes = member.as_bytes(&mut buffer);
         if !unwanted.contains_key(bytes) && found.iter().all(|source| source.score(bytes).is_none()) {
-            left.push((score, kept(member)));
+            left.push((score, member_bytes(member)));
         }
     });
     left
 }
 
-/// The values of keys, looked up one after the other.
+/// The values of keys, which are looked up in their order.
 fn sources<'a>(cx: &mut KeyedRead<'a>, first: usize, keys: usize) -> Result<Vec<Source<'a>>, CommandError> {
     (first..first + keys)
         .map(|index| {
@@ -405,12 +406,7 @@ fn combine_and_store(cx: &mut KeyedWrite<'_>, operation: Operation, event: &'sta
     let (first, database) = (3, cx.db());
     for index in first..first + keys {
         let key = cx.key(index);
-        let found = cx.keys.get(database, key);
-        cx.core.counters.lookup(found.is_some());
-        let is_there = Source::of(found).map(|source| !matches!(source, Source::Missing))?;
-        if !is_there {
-            cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
-        }
+        Source::of(cx.lookup(key))?;
     }
     let options = Options::parse(cx, first + keys, keys, operation, Allowed::Neither)?;
     let limits = limits(cx.core);

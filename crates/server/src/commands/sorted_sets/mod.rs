@@ -1,4 +1,4 @@
-//! Sorted sets: their elements one by one. Ranges, pops, and what is made of several have files of their own.
+//! Sorted sets: commands on single members. `range.rs` has ranges, `pop.rs` pops, `combine.rs` unions, intersections and differences.
 
 pub mod combine;
 pub mod pop;
@@ -7,7 +7,6 @@ pub mod range;
 use std::{borrow::Cow, ops::ControlFlow};
 
 use ochre_datatypes::{
-    ValueType,
     listpack::Element,
     number::{parse_f64, write_general},
     sorted_set::{SortedSet, SortedSetLimits, SortedSetView},
@@ -20,11 +19,13 @@ use smallvec::SmallVec;
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
-    scan::{self, ScanOptions},
+    elements::{RandomCount, reply_element},
+    scan,
     table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
 };
 use crate::{core::Core, events::NotifyClass};
 
+/// The rows of commands on single members.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zadd",
@@ -33,7 +34,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
         since: "1.2.0",
         complexity: "O(log(N)) for each member, with N the number of elements",
-        summary: "Adds members with their scores to a sorted set, or changes the scores of those that are there.",
+        summary: "Adds members with their scores to a sorted set, or changes the scores of members that exist.",
         syntax: "key [NX|XX] [GT|LT] [CH] [INCR] (score:double member)...",
         element: 3,
         handler: Handler::Write(zadd),
@@ -45,7 +46,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO)],
         since: "1.2.0",
-        summary: "Returns how many members a sorted set has.",
+        summary: "Returns the number of members of a sorted set.",
         syntax: "key",
         handler: Handler::Read(zcard),
         ..SORTED_SET
@@ -57,7 +58,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
         since: "1.2.0",
         complexity: "O(log(N)) with N the number of elements",
-        summary: "Adds to a member's score, zero if it is not there.",
+        summary: "Adds to the score of a member. A missing member is created with the score 0 first.",
         syntax: "key increment:integer member",
         element: 3,
         handler: Handler::Write(zincrby),
@@ -70,7 +71,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "6.2.0",
         complexity: "O(N) with N members",
-        summary: "Returns the scores of members.",
+        summary: "Returns the scores of several members of a sorted set.",
         syntax: "key member...",
         element: 2,
         handler: Handler::Read(zmscore),
@@ -83,8 +84,8 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         tips: &["nondeterministic_output"],
         since: "6.2.0",
-        complexity: "O(N*log(M)) with N members returned of M",
-        summary: "Returns members that are chosen at random.",
+        complexity: "O(N*log(M)) with N returned members of M",
+        summary: "Returns one or more random members of a sorted set. With a negative count, members may repeat.",
         syntax: "key [count:integer [WITHSCORES]]",
         handler: Handler::Read(zrandmember),
         ..SORTED_SET
@@ -96,7 +97,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "2.0.0",
         complexity: "O(log(N)) with N the number of elements",
-        summary: "Returns how many members come before a member.",
+        summary: "Returns the rank of a member, from the lowest score.",
         syntax: "key member [WITHSCORE]",
         element: 2,
         handler: Handler::Read(|cx| rank(cx, false)),
@@ -109,7 +110,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         since: "1.2.0",
         complexity: "O(M*log(N)) with N the number of elements, and M members",
-        summary: "Removes members.",
+        summary: "Removes members from a sorted set, and returns the number of removed members.",
         syntax: "key member...",
         element: 2,
         handler: Handler::Write(zrem),
@@ -122,7 +123,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "2.0.0",
         complexity: "O(log(N)) with N the number of elements",
-        summary: "Returns how many members come behind a member.",
+        summary: "Returns the rank of a member, from the highest score.",
         syntax: "key member [WITHSCORE]",
         element: 2,
         handler: Handler::Read(|cx| rank(cx, true)),
@@ -136,7 +137,7 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["nondeterministic_output"],
         since: "2.8.0",
         complexity: "O(1) for a call, O(N) for all N members",
-        summary: "Returns some of the members with their scores, and a cursor to go on from.",
+        summary: "Returns some of the members of a sorted set with their scores, and a cursor to continue from.",
         syntax: "key cursor:integer [MATCH pattern:pattern] [COUNT count:integer] [NOSCORES]",
         handler: Handler::Read(zscan),
         ..SORTED_SET
@@ -147,7 +148,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "1.2.0",
-        summary: "Returns the score of a member.",
+        summary: "Returns the score of a member of a sorted set.",
         syntax: "key member",
         element: 2,
         handler: Handler::Read(zscore),
@@ -155,38 +156,29 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// What the rows of sorted sets have in common.
+/// The fields that the rows of sorted sets share.
 const SORTED_SET: CommandSpec =
     CommandSpec { categories: Category::SORTEDSET, group: Group::SortedSet, ..CommandSpec::DEFAULT };
 
 const NOT_A_NUMBER: CommandError = CommandError::text("ERR resulting score is not a number (NaN)");
 
-/// A number of keys at an index, then the keys.
+/// The spec of `numkeys key...` at an index.
 const fn counted_keys(index: u16, flags: KeyFlags) -> KeySpec {
     KeySpec { flags, begin: BeginSearch::Index(index), find: FindKeys::Count { at: 0, first: 1, step: 1 }, notes: None }
 }
 
-/// Up to where sorted sets are packed.
+/// The limits up to which sorted sets are packed.
 pub fn limits(core: &Core) -> SortedSetLimits {
     let config = core.config();
     SortedSetLimits { entries_max: config.zset_max_listpack_entries, member_len_max: config.zset_max_listpack_value }
 }
 
-/// An argument as a score.
+/// Parses an argument as a score.
 pub fn score_at<K>(cx: &Context<'_, K>, index: usize) -> Result<f64, CommandError> {
     parse_f64(cx.args.get(index)).ok_or(CommandError::NOT_A_FLOAT)
 }
 
-/// Answers with a member.
-#[inline]
-pub fn reply_member(reply: &mut ReplyWriter<'_>, member: Element<'_>) {
-    match member {
-        Element::Int(integer) => reply.bulk_integer(integer),
-        Element::Bytes(bytes) => reply.bulk(bytes),
-    }
-}
-
-/// Answers with elements one by one: the members alone, or with their scores, which are pairs of their own in RESP3.
+/// Replies with elements one by one: members alone, or with their scores. In RESP3, a member and its score are an array of their own.
 struct Elements {
     with_scores: bool,
     in_pairs: bool,
@@ -197,7 +189,7 @@ impl Elements {
         Elements { with_scores, in_pairs: with_scores && reply.protocol() == Protocol::Resp3 }
     }
 
-    /// Opens the reply of so many elements.
+    /// Begins a reply of `count` elements.
     fn open(&self, reply: &mut ReplyWriter<'_>, count: usize) {
         reply.array(if self.with_scores && !self.in_pairs { 2 * count } else { count });
     }
@@ -207,81 +199,70 @@ impl Elements {
         if self.in_pairs {
             reply.array(2);
         }
-        reply_member(reply, member);
+        reply_element(reply, member);
         if self.with_scores {
             reply.double(score);
         }
     }
 }
 
-/// A member that outlives the value that it is in, without a copy where there is no need of one.
-pub fn kept(member: Element<'_>) -> Cow<'_, [u8]> {
+/// The bytes of a member, which are copied only if they do not lie in memory as text.
+pub fn member_bytes(member: Element<'_>) -> Cow<'_, [u8]> {
     match member {
         Element::Bytes(bytes) => Cow::Borrowed(bytes),
         Element::Int(_) => Cow::Owned(member.to_vec()),
     }
 }
 
-/// The sorted set of a key that something is stored from, looked up as by a command that reads.
+/// The sorted set of a source key, looked up as by a command that reads.
 pub fn source<'s, 'a>(
     cx: &'s mut KeyedWrite<'a>,
     key: HashedKey<'a>,
 ) -> Result<Option<SortedSetView<'s>>, CommandError> {
-    let database = cx.db();
-    let is_there = cx.keys.get(database, key).is_some();
-    cx.core.counters.lookup(is_there);
-    if !is_there {
-        cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
-    }
-    match cx.keys.peek(database, key) {
+    match cx.lookup(key) {
         Some(entry) => Ok(Some(entry.collection::<SortedSet>()?)),
         None => Ok(None),
     }
 }
 
-/// Puts a result under a key, in place of whatever is there; nothing, if it is empty. Returns how many elements it has.
+/// Stores a result at a key, as [`Context::store_result`] does. Returns its length.
 pub fn store_result<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, result: SortedSet, event: &'static str) -> usize {
     use ochre_datatypes::Collection;
     let count = result.view().len();
-    let was_there = cx.store(key, result);
-    if count > 0 {
-        cx.changed(key, NotifyClass::SORTED_SET, event);
-    } else if was_there {
-        cx.changed(key, NotifyClass::GENERIC, "del");
-    }
+    cx.store_result(key, result, NotifyClass::SORTED_SET, event);
     count
 }
 
-/// What ZADD sets and what it leaves.
+/// The options of ZADD.
 #[derive(Clone, Copy, Default)]
 pub struct AddOptions {
-    /// NX: only members that are not there.
+    /// NX: only add new members.
     pub only_new: bool,
-    /// XX: only members that are there.
+    /// XX: only update members that exist.
     pub only_present: bool,
-    /// GT: only to a greater score.
+    /// GT: only update to a greater score.
     pub only_greater: bool,
-    /// LT: only to a lower score.
+    /// LT: only update to a lower score.
     pub only_lower: bool,
-    /// CH: the answer counts changes too.
+    /// CH: the reply counts updated members too.
     pub counts_changes: bool,
-    /// INCR: the score is added to the one that is there, and is the answer.
+    /// INCR: add to the member's score, and reply with the sum.
     pub increments: bool,
 }
 
-/// What became of a member.
+/// What ZADD did with a member.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Added {
     New,
     Changed,
-    /// It has the score that it was to have.
+    /// The member has the score already.
     Same,
     Left,
     NotANumber,
 }
 
 impl AddOptions {
-    /// Takes an argument over where it is an option.
+    /// Sets the option that an argument names. Returns whether it names one.
     fn take(&mut self, cx: &KeyedWrite<'_>, index: usize) -> bool {
         let option = match () {
             () if cx.is_word(index, "NX") => &mut self.only_new,
@@ -296,7 +277,8 @@ impl AddOptions {
         true
     }
 
-    /// The score that a member is set to, if it is, and what that means; last the score that it would have.
+    /// Decides about a member. Returns the score to set, if any; what ZADD does with the member; and the score that the member has or would
+    /// have.
     #[inline]
     fn decide(self, before: Option<f64>, score: f64) -> (Option<f64>, (Added, f64)) {
         let Some(before) = before else {
@@ -343,7 +325,7 @@ fn zadd(cx: &mut KeyedWrite<'_>) -> Run {
 }
 
 fn zincrby(cx: &mut KeyedWrite<'_>) -> Run {
-    // On Redis it is ZADD with INCR, and its increment is looked at as an option of that first.
+    // Redis runs it as ZADD with INCR, and so takes an increment such as `NX` for an option, which is an error.
     if AddOptions::default().take(cx, 2) {
         return Err(CommandError::SYNTAX);
     }
@@ -351,7 +333,7 @@ fn zincrby(cx: &mut KeyedWrite<'_>) -> Run {
     add(cx, AddOptions { increments: true, ..AddOptions::default() }, &elements)
 }
 
-/// Adds elements as the options say, and answers.
+/// Adds elements by the options, and replies.
 pub fn add(cx: &mut KeyedWrite<'_>, options: AddOptions, elements: &[(f64, &[u8])]) -> Run {
     let (key, limits) = (cx.key(1), limits(cx.core));
     let missing = if options.only_present { Missing::Skip } else { Missing::Create };
@@ -459,10 +441,6 @@ fn rank(cx: &mut KeyedRead<'_>, from_the_end: bool) -> Run {
     Ok(Outcome::Done)
 }
 
-/// With a negative count the reply is as long as the client asks for, however small the sorted set: beyond this it is refused, where Redis
-/// would run out of memory.
-const REPEATED_MAX: u64 = 1 << 26;
-
 fn zrandmember(cx: &mut KeyedRead<'_>) -> Run {
     let key = cx.key(1);
     if cx.args.len() == 2 {
@@ -470,45 +448,34 @@ fn zrandmember(cx: &mut KeyedRead<'_>) -> Run {
             Some(set) => {
                 let rank = below(set.len(), cx.core.random());
                 let (_, member) = set.get(rank).expect("the rank is below the length");
-                reply_member(&mut cx.reply, member);
+                reply_element(&mut cx.reply, member);
             }
             None => cx.reply.null(),
         }
         return Ok(Outcome::Done);
     }
-    let count = cx.integer(2)?;
-    if count == i64::MIN {
-        return Err(CommandError::text(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        ));
-    }
-    let with_scores = match cx.args.len() {
-        3 => false,
-        4 if cx.is_word(3, "WITHSCORES") => true,
-        _ => return Err(CommandError::SYNTAX),
-    };
-    if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
-        return Err(CommandError::OUT_OF_RANGE);
-    }
+    let (count, with_scores) = RandomCount::parse_with(cx, "WITHSCORES")?;
     let Some(set) = cx.read::<SortedSet>(key)? else {
         cx.reply.array(0);
         return Ok(Outcome::Done);
     };
-    if count < 0 {
-        return repeated_members(cx, set, count.unsigned_abs(), with_scores);
-    }
-    let len = set.len();
-    let count = usize::try_from(count).unwrap_or(usize::MAX).min(len);
+    let (len, is_repeated) = (set.len(), matches!(count, RandomCount::Repeated(_)));
+    let count = count.len(len)?;
     let elements = Elements::new(with_scores, &cx.reply);
     elements.open(&mut cx.reply, count);
     let show = |cx: &mut KeyedRead<'_>, score, member| elements.add(&mut cx.reply, score, member);
-    if count == len {
+    if is_repeated {
+        for _ in 0..count {
+            let (score, member) = set.get(below(len, cx.core.random())).expect("the rank is below the length");
+            show(cx, score, member);
+        }
+    } else if count == len {
         let _ = set.walk(0..len, true, |score, member| {
             show(cx, score, member);
             ControlFlow::Continue(())
         });
     } else if count * 4 > len {
-        // Every element is drawn or not, each with the chance that is left (Knuth's algorithm S).
+        // Selection sampling (Knuth, volume 2, 3.4.2, algorithm S) passes over all elements once.
         let (mut left, mut wanted) = (len, count);
         let _ = set.walk(0..len, false, |score, member| {
             if below(left, cx.core.random()) < wanted {
@@ -531,40 +498,16 @@ fn zrandmember(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Members at random, each of which may come again.
-fn repeated_members(cx: &mut KeyedRead<'_>, set: SortedSetView<'_>, count: u64, with_scores: bool) -> Run {
-    if count > REPEATED_MAX {
-        return Err(CommandError::OUT_OF_RANGE);
-    }
-    let len = set.len();
-    let elements = Elements::new(with_scores, &cx.reply);
-    elements.open(&mut cx.reply, count as usize);
-    for _ in 0..count {
-        let (score, member) = set.get(below(len, cx.core.random())).expect("the rank is below the length");
-        elements.add(&mut cx.reply, score, member);
-    }
-    Ok(Outcome::Done)
-}
-
 fn zscan(cx: &mut KeyedRead<'_>) -> Run {
-    let cursor = scan::cursor(cx.args.get(2))?;
-    let key = cx.key(1);
-    let Some(set) = cx.read::<SortedSet>(key)? else {
-        scan::reply_nothing(&mut cx.reply);
-        return Ok(Outcome::Done);
-    };
-    let options = ScanOptions::of(cx, 3, ValueType::SortedSet)?;
-    // As Redis has it: a packed score is shown as it lies there, another with all its digits.
-    let is_packed = matches!(set, SortedSetView::Packed(_));
-    let (mut buffer, mut text) = (itoa::Buffer::new(), Vec::new());
-    scan::reply(&mut cx.reply, |reply| {
-        let mut found = 0;
-        let next = set.scan(cursor, options.count, |score, member| {
-            if !options.admits(member.as_bytes(&mut buffer)) {
+    scan::scan_collection::<SortedSet>(cx, |set, cursor, options, found| {
+        // As in Redis: a score of a packed sorted set has the digits that it is stored with, another one has all its digits.
+        let is_packed = matches!(set, SortedSetView::Packed(_));
+        let mut text = Vec::new();
+        set.scan(cursor, options.count, |score, member| {
+            if !options.admits(member) {
                 return;
             }
-            reply_member(reply, member);
-            found += 1;
+            found.element(member);
             if !options.names_only {
                 text.clear();
                 if is_packed {
@@ -572,11 +515,8 @@ fn zscan(cx: &mut KeyedRead<'_>) -> Run {
                 } else {
                     write_general(&mut text, score)
                 }
-                reply.bulk(&text);
-                found += 1;
+                found.bulk(&text);
             }
-        });
-        (next, found)
-    });
-    Ok(Outcome::Done)
+        })
+    })
 }

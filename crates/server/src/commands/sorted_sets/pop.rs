@@ -1,23 +1,24 @@
-//! Sorted sets: taking the elements of the lowest or the highest scores, and waiting for some.
-
-use std::ops::Range;
+//! Sorted sets: pops of the elements with the lowest or the highest scores, with the blocking forms.
 
 use ochre_datatypes::{Collection, ValueType, sorted_set::SortedSet};
 use ochre_keyspace::{HashedKey, Missing};
-use ochre_resp::{Protocol, ReplyWriter};
+use ochre_resp::Protocol;
 
-use super::{SORTED_SET, counted_keys, reply_member};
+use super::{SORTED_SET, counted_keys};
 use crate::{
     commands::{
         CommandError, CommandSpec, Flags, Handler,
         context::{KeyedWrite, Outcome, Run},
+        elements::reply_element,
+        multi_pop::MultiPop,
+        numbers::count_to_pop,
         table::{KeyFlags, KeySpec},
-        timeout::deadline_s,
+        timeout::{deadline_s, wait_for_one_of},
     },
     events::NotifyClass,
-    session::{AwaitedKeys, Block},
 };
 
+/// The rows of pops.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "bzmpop",
@@ -25,8 +26,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
         keys: &[counted_keys(2, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "7.0.0",
-        complexity: "O(K)+O(M*log(N)) with K keys, N the number of elements, and M those that are removed",
-        summary: "Removes the members of the lowest or highest scores from the first sorted set that is there, and waits for one.",
+        complexity: "O(K)+O(M*log(N)) with K keys, N the number of elements, and M the removed elements",
+        summary: "Removes and returns the members with the lowest or highest scores from the first sorted set that is not empty, and blocks while all are empty.",
         syntax: "timeout:double numkeys:integer key... (MIN|MAX) [COUNT count:integer]",
         handler: Handler::Write(bzmpop),
         ..SORTED_SET
@@ -38,7 +39,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::range(1, -2, 1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "5.0.0",
         complexity: "O(log(N)) with N the number of elements",
-        summary: "Removes the member of the highest score from the first sorted set that is there, and waits for one.",
+        summary: "Removes and returns the member with the highest score from the first sorted set that is not empty, and blocks while all are empty.",
         syntax: "key... timeout:double",
         handler: Handler::Write(|cx| wait_for_one(cx, End::Highest)),
         ..SORTED_SET
@@ -50,7 +51,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::range(1, -2, 1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "5.0.0",
         complexity: "O(log(N)) with N the number of elements",
-        summary: "Removes the member of the lowest score from the first sorted set that is there, and waits for one.",
+        summary: "Removes and returns the member with the lowest score from the first sorted set that is not empty, and blocks while all are empty.",
         syntax: "key... timeout:double",
         handler: Handler::Write(|cx| wait_for_one(cx, End::Lowest)),
         ..SORTED_SET
@@ -61,8 +62,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::MOVABLE_KEYS),
         keys: &[counted_keys(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "7.0.0",
-        complexity: "O(K)+O(M*log(N)) with K keys, N the number of elements, and M those that are removed",
-        summary: "Removes the members of the lowest or highest scores from the first sorted set that is there.",
+        complexity: "O(K)+O(M*log(N)) with K keys, N the number of elements, and M the removed elements",
+        summary: "Removes and returns the members with the lowest or highest scores from the first sorted set that is not empty.",
         syntax: "numkeys:integer key... (MIN|MAX) [COUNT count:integer]",
         handler: Handler::Write(zmpop),
         ..SORTED_SET
@@ -73,8 +74,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH_BARE),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "5.0.0",
-        complexity: "O(M*log(N)) with N the number of elements, and M those that are removed",
-        summary: "Removes the members of the highest scores, and returns them.",
+        complexity: "O(M*log(N)) with N the number of elements, and M the removed elements",
+        summary: "Removes and returns the members with the highest scores.",
         syntax: "key [count:integer]",
         handler: Handler::Write(|cx| pop(cx, End::Highest)),
         ..SORTED_SET
@@ -85,32 +86,32 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH_BARE),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
         since: "5.0.0",
-        complexity: "O(M*log(N)) with N the number of elements, and M those that are removed",
-        summary: "Removes the members of the lowest scores, and returns them.",
+        complexity: "O(M*log(N)) with N the number of elements, and M the removed elements",
+        summary: "Removes and returns the members with the lowest scores.",
         syntax: "key [count:integer]",
         handler: Handler::Write(|cx| pop(cx, End::Lowest)),
         ..SORTED_SET
     },
 ];
 
-/// Which end elements are taken from.
+/// The end from which elements are popped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Lowest,
     Highest,
 }
 
-/// How elements that were taken are shown.
+/// How popped elements are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
-    /// Members and scores in turn.
+    /// An array of members and scores in turn.
     Flat,
     /// An array of pairs.
     Pairs,
 }
 
-/// Takes elements from an end of a key's sorted set; so many, if there are. Nothing is answered where the key is not there, which is
-/// what the answer says.
+/// Pops at most `count` elements from an end of a key's sorted set, and replies with them. Returns false, and writes no reply, if the key
+/// does not exist.
 fn take<'a>(
     cx: &mut KeyedWrite<'a>,
     key: HashedKey<'a>,
@@ -118,9 +119,7 @@ fn take<'a>(
     count: usize,
     shown: Shown,
 ) -> Result<bool, CommandError> {
-    let mut text = Vec::new();
-    let mut reply = ReplyWriter::new(&mut text, cx.reply.protocol());
-    let edited = cx.edit::<SortedSet, _>(key, Missing::Skip, |set| {
+    let edited = cx.edit_and_reply::<SortedSet, _>(key, Missing::Skip, |set, reply| {
         let len = set.view().len();
         let count = count.min(len);
         reply.array(if shown == Shown::Flat { 2 * count } else { count });
@@ -128,12 +127,12 @@ fn take<'a>(
             if shown == Shown::Pairs {
                 reply.array(2);
             }
-            reply_member(&mut reply, member);
+            reply_element(reply, member);
             reply.double(score);
         };
         match end {
             End::Lowest => set.remove_range(0..count, show),
-            // Shown from the highest on.
+            // The reply begins with the highest score.
             End::Highest => {
                 let _ = set.view().walk(len - count..len, true, |score, member| {
                     show(score, member);
@@ -144,7 +143,6 @@ fn take<'a>(
         }
     })?;
     let Some(edited) = edited else { return Ok(false) };
-    cx.reply.raw(&text);
     if count > 0 {
         let event = if end == End::Lowest { "zpopmin" } else { "zpopmax" };
         cx.edited(key, NotifyClass::SORTED_SET, event, &edited);
@@ -156,7 +154,7 @@ fn take<'a>(
     Ok(true)
 }
 
-/// ZPOPMIN and ZPOPMAX
+/// ZPOPMIN and ZPOPMAX.
 fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     let key = cx.key(1);
     let has_count = match cx.args.len() {
@@ -164,12 +162,7 @@ fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
         3 => true,
         _ => return Err(CommandError::SYNTAX),
     };
-    let count = if has_count {
-        let count = cx.integer(2).ok().and_then(|count| usize::try_from(count).ok());
-        count.ok_or(CommandError::text("ERR value is out of range, must be positive"))?
-    } else {
-        1
-    };
+    let count = if has_count { count_to_pop(cx, 2)? } else { 1 };
     let shown = if has_count && cx.reply.protocol() == Protocol::Resp3 { Shown::Pairs } else { Shown::Flat };
     if !take(cx, key, end, count, shown)? {
         cx.reply.array(0);
@@ -177,42 +170,22 @@ fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     Ok(Outcome::Done)
 }
 
-/// ZMPOP, and BZMPOP before it waits: the arguments from the number of keys on. Whether something was taken.
+/// ZMPOP, and BZMPOP before it blocks. The number of keys is at argument `numkeys`. Returns whether anything was popped.
 fn pop_from_one_of(cx: &mut KeyedWrite<'_>, numkeys: usize) -> Result<bool, CommandError> {
-    let positive = |cx: &KeyedWrite<'_>, index: usize, error| {
-        let number = cx.integer(index).ok().and_then(|number| usize::try_from(number).ok());
-        number.filter(|number| *number > 0).ok_or(CommandError::text(error))
-    };
-    let keys = positive(cx, numkeys, "ERR numkeys should be greater than 0")?;
-    let mut index = numkeys.saturating_add(keys).saturating_add(1);
-    if index >= cx.args.len() {
-        return Err(CommandError::SYNTAX);
-    }
-    let end = if cx.is_word(index, "MIN") {
-        End::Lowest
-    } else if cx.is_word(index, "MAX") {
-        End::Highest
-    } else {
-        return Err(CommandError::SYNTAX);
-    };
-    let mut count = None;
-    index += 1;
-    while index < cx.args.len() {
-        if count.is_some() || !cx.is_word(index, "COUNT") || index + 1 >= cx.args.len() {
-            return Err(CommandError::SYNTAX);
-        }
-        count = Some(positive(cx, index + 1, "ERR count should be greater than 0")?);
-        index += 2;
-    }
-    for index in numkeys + 1..=numkeys + keys {
-        let key = cx.key(index);
+    let pops = MultiPop::parse(cx, numkeys, |cx, index| match () {
+        () if cx.is_word(index, "MIN") => Ok(End::Lowest),
+        () if cx.is_word(index, "MAX") => Ok(End::Highest),
+        () => Err(CommandError::SYNTAX),
+    })?;
+    for nth in 0..pops.keys {
+        let key = cx.nth_key(nth, pops.first_key + nth);
         if cx.keys.peek(cx.db(), key).is_none() {
             continue;
         }
         let start = cx.reply.position();
         cx.reply.array(2);
         cx.reply.bulk(key.bytes);
-        if take(cx, key, end, count.unwrap_or(1), Shown::Pairs)? {
+        if take(cx, key, pops.end, pops.count, Shown::Pairs)? {
             return Ok(true);
         }
         cx.reply.rewind(start);
@@ -233,10 +206,10 @@ fn bzmpop(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let keys = 3..3 + cx.hashed.len();
-    Ok(wait(cx, keys, deadline))
+    Ok(wait_for_one_of(keys, ValueType::SortedSet, deadline))
 }
 
-/// BZPOPMIN and BZPOPMAX
+/// BZPOPMIN and BZPOPMAX.
 fn wait_for_one(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     let last = cx.args.len() - 1;
     let deadline = deadline_s(cx, last)?;
@@ -245,26 +218,16 @@ fn wait_for_one(cx: &mut KeyedWrite<'_>, end: End) -> Run {
         let Some(entry) = cx.keys.peek(cx.db(), key) else { continue };
         let set = entry.collection::<SortedSet>()?;
         let rank = if end == End::Lowest { 0 } else { set.len() - 1 };
-        let (score, member) = set.get(rank).expect("a sorted set that is there has elements");
+        let (score, member) = set.get(rank).expect("a sorted set has at least one element");
         cx.reply.array(3);
         cx.reply.bulk(key.bytes);
-        reply_member(&mut cx.reply, member);
+        reply_element(&mut cx.reply, member);
         cx.reply.double(score);
         let start = cx.reply.position();
         take(cx, key, end, 1, Shown::Flat)?;
-        // It was shown above, in the shape of this command.
+        // The element is in the reply already, in the shape of this command.
         cx.reply.rewind(start);
         return Ok(Outcome::Done);
     }
-    Ok(wait(cx, 1..last, deadline))
-}
-
-/// Waits for a sorted set under one of the keys, where it may.
-fn wait(cx: &mut KeyedWrite<'_>, keys: Range<usize>, deadline: Option<std::time::Instant>) -> Outcome {
-    if cx.nested {
-        cx.reply.null_array();
-        return Outcome::Done;
-    }
-    let keys = AwaitedKeys { keys, value_type: ValueType::SortedSet, or_gone: false, args: None };
-    Outcome::Block(Block { deadline, on_timeout: |reply| reply.null_array(), keys: Some(keys) })
+    Ok(wait_for_one_of(1..last, ValueType::SortedSet, deadline))
 }

@@ -1,4 +1,4 @@
-//! Sorted sets: ranges of ranks, of scores and of members.
+//! Sorted sets: ranges by rank, by score and by member.
 
 use std::ops::{ControlFlow, Range};
 
@@ -9,7 +9,7 @@ use ochre_datatypes::{
 };
 use ochre_keyspace::Missing;
 
-use super::{Elements, SORTED_SET, kept, limits, source, store_result};
+use super::{Elements, SORTED_SET, limits, member_bytes, source, store_result};
 use crate::{
     commands::{
         CommandError, CommandSpec, Flags, Handler,
@@ -19,6 +19,7 @@ use crate::{
     events::NotifyClass,
 };
 
+/// The rows of commands on ranges.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "zcount",
@@ -27,7 +28,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "2.0.0",
         complexity: "O(log(N)) with N the number of elements",
-        summary: "Counts the members whose scores are in a range.",
+        summary: "Returns the number of members whose scores are in a range.",
         syntax: "key min:double max:double",
         handler: Handler::Read(zcount),
         ..SORTED_SET
@@ -39,7 +40,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "2.8.9",
         complexity: "O(log(N)) with N the number of elements",
-        summary: "Counts the members between two others, of a sorted set in which all scores are the same.",
+        summary: "Returns the number of members in a lexicographical range, of a sorted set in which all scores are the same.",
         syntax: "key min max",
         handler: Handler::Read(zlexcount),
         ..SORTED_SET
@@ -50,7 +51,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "1.2.0",
-        complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
+        complexity: "O(log(N)+M) with N the number of elements, and M the returned elements",
         summary: "Returns the members in a range of ranks, of scores or of members.",
         syntax: "key start stop [BYSCORE|BYLEX] [REV] [LIMIT (offset:integer count:integer)] [WITHSCORES]",
         handler: Handler::Read(|cx| range(cx, None, None)),
@@ -62,8 +63,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "2.8.9",
-        complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
-        summary: "Returns the members between two others, of a sorted set in which all scores are the same.",
+        complexity: "O(log(N)+M) with N the number of elements, and M the returned elements",
+        summary: "Returns the members in a lexicographical range, of a sorted set in which all scores are the same.",
         syntax: "key min max [LIMIT (offset:integer count:integer)]",
         deprecated: Some(("6.2.0", "`ZRANGE` with the `BYLEX` argument")),
         handler: Handler::Read(|cx| range(cx, Some(By::Member), Some(false))),
@@ -75,7 +76,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "1.0.5",
-        complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
+        complexity: "O(log(N)+M) with N the number of elements, and M the returned elements",
         summary: "Returns the members whose scores are in a range.",
         syntax: "key min:double max:double [WITHSCORES] [LIMIT (offset:integer count:integer)]",
         deprecated: Some(("6.2.0", "`ZRANGE` with the `BYSCORE` argument")),
@@ -91,8 +92,8 @@ pub const ROWS: &[CommandSpec] = &[
             KeySpec::one(2, KeyFlags::RO.union(KeyFlags::ACCESS)),
         ],
         since: "6.2.0",
-        complexity: "O(log(N)+M) with N the number of elements, and M those that are stored",
-        summary: "Stores the members in a range of ranks, of scores or of members under another key.",
+        complexity: "O(log(N)+M) with N the number of elements, and M the stored elements",
+        summary: "Stores the members in a range of ranks, of scores or of members at another key.",
         syntax: "dst:key src:key min max [BYSCORE|BYLEX] [REV] [LIMIT (offset:integer count:integer)]",
         handler: Handler::Write(zrangestore),
         ..SORTED_SET
@@ -103,8 +104,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE,
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         since: "2.8.9",
-        complexity: "O(log(N)+M) with N the number of elements, and M those that are removed",
-        summary: "Removes the members between two others, of a sorted set in which all scores are the same.",
+        complexity: "O(log(N)+M) with N the number of elements, and M the removed elements",
+        summary: "Removes the members in a lexicographical range, of a sorted set in which all scores are the same.",
         syntax: "key min max",
         handler: Handler::Write(|cx| remove_range(cx, By::Member, "zremrangebylex")),
         ..SORTED_SET
@@ -115,7 +116,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE,
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         since: "2.0.0",
-        complexity: "O(log(N)+M) with N the number of elements, and M those that are removed",
+        complexity: "O(log(N)+M) with N the number of elements, and M the removed elements",
         summary: "Removes the members in a range of ranks.",
         syntax: "key start:integer stop:integer",
         handler: Handler::Write(|cx| remove_range(cx, By::Rank, "zremrangebyrank")),
@@ -127,7 +128,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE,
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         since: "1.2.0",
-        complexity: "O(log(N)+M) with N the number of elements, and M those that are removed",
+        complexity: "O(log(N)+M) with N the number of elements, and M the removed elements",
         summary: "Removes the members whose scores are in a range.",
         syntax: "key min:double max:double",
         handler: Handler::Write(|cx| remove_range(cx, By::Score, "zremrangebyscore")),
@@ -139,7 +140,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "1.2.0",
-        complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
+        complexity: "O(log(N)+M) with N the number of elements, and M the returned elements",
         summary: "Returns the members in a range of ranks, counted from the highest score.",
         syntax: "key start:integer stop:integer [WITHSCORES]",
         deprecated: Some(("6.2.0", "`ZRANGE` with the `REV` argument")),
@@ -152,8 +153,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "2.8.9",
-        complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
-        summary: "Returns the members between two others in reverse order, of a sorted set in which all scores are the same.",
+        complexity: "O(log(N)+M) with N the number of elements, and M the returned elements",
+        summary: "Returns the members in a lexicographical range in reverse order, of a sorted set in which all scores are the same.",
         syntax: "key max min [LIMIT (offset:integer count:integer)]",
         deprecated: Some(("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments")),
         handler: Handler::Read(|cx| range(cx, Some(By::Member), Some(true))),
@@ -165,8 +166,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "2.2.0",
-        complexity: "O(log(N)+M) with N the number of elements, and M those that are returned",
-        summary: "Returns the members whose scores are in a range, from the highest score on.",
+        complexity: "O(log(N)+M) with N the number of elements, and M the returned elements",
+        summary: "Returns the members whose scores are in a range, from the highest score to the lowest.",
         syntax: "key max:double min:double [WITHSCORES] [LIMIT (offset:integer count:integer)]",
         deprecated: Some(("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments")),
         handler: Handler::Read(|cx| range(cx, Some(By::Score), Some(true))),
@@ -174,35 +175,38 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// What a range is of.
+/// What a range is of: ranks, scores or members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
+    /// Ranks, which is the default of ZRANGE.
     Rank,
+    /// Scores: BYSCORE.
     Score,
+    /// Members, in lexicographical order: BYLEX.
     Member,
 }
 
-/// A range as a client says it.
+/// A range as the request gives it.
 #[derive(Clone, Copy, Debug)]
 enum Selection<'a> {
-    /// The first and the last, counted from the end where they are negative.
+    /// The first and the last rank, both included. A negative rank counts from the end.
     Ranks(i64, i64),
     Scores(ScoreRange),
     Members(LexRange<'a>),
 }
 
-/// What a client asks for of a range.
+/// The arguments of a command on a range.
 struct Request<'a> {
     selection: Selection<'a>,
     reverse: bool,
-    /// How many elements of the range are left out, and how many are shown then; all, where it is negative.
+    /// LIMIT: the number of elements to skip, and the most elements to return then; a negative count is no limit.
     offset: i64,
     limit: i64,
     with_scores: bool,
 }
 
 impl<'a> Selection<'a> {
-    /// Reads the two ends, the lower one first.
+    /// Parses the two ends, which are at the arguments `min` and `max`.
     fn parse<K>(cx: &Context<'a, K>, by: By, min: usize, max: usize) -> Result<Selection<'a>, CommandError> {
         const NO_MEMBERS: CommandError = CommandError::text("ERR min or max not valid string range item");
         Ok(match by {
@@ -216,7 +220,7 @@ impl<'a> Selection<'a> {
         })
     }
 
-    /// The ranks of what is in the range, from the lowest score; a range of ranks counts from the other end where `reverse`.
+    /// The ranks of the elements in the range, from the lowest score. With `reverse`, a range of ranks counts from the highest score.
     fn ranks(&self, set: SortedSetView<'_>, reverse: bool) -> Range<usize> {
         match self {
             Selection::Ranks(start, end) => {
@@ -235,7 +239,7 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// Both ends of a range of scores.
+/// Parses both ends of a range of scores.
 fn parse_scores(min: &[u8], max: &[u8]) -> Result<ScoreRange, CommandError> {
     let parse = |text: &[u8]| {
         let (excludes, text) = text.strip_prefix(b"(").map_or((false, text), |text| (true, text));
@@ -257,7 +261,7 @@ fn parse_member(text: &[u8]) -> Option<LexBound<'_>> {
 }
 
 impl<'a> Request<'a> {
-    /// Reads what stands behind the key at `source`: the two ends, and options. `by` and `reverse` are none where options say them.
+    /// Parses what follows the key at argument `source`: the two ends, then options. `by` and `reverse` are `None` if options decide them.
     fn parse<K>(
         cx: &Context<'a, K>,
         source: usize,
@@ -301,7 +305,7 @@ impl<'a> Request<'a> {
         Ok(Request { selection, reverse, offset, limit, with_scores })
     }
 
-    /// The ranks of what is asked for.
+    /// The ranks of the requested elements.
     fn ranks(&self, set: SortedSetView<'_>) -> Range<usize> {
         let found = self.selection.ranks(set, self.reverse);
         let Some(offset) = usize::try_from(self.offset).ok().filter(|offset| *offset < found.len()) else {
@@ -346,7 +350,7 @@ fn zrangestore(cx: &mut KeyedWrite<'_>) -> Run {
         let ranks = request.ranks(set);
         let mut elements = Vec::with_capacity(ranks.len());
         let _ = set.walk(ranks, false, |score, member| {
-            elements.push((score, kept(member)));
+            elements.push((score, member_bytes(member)));
             ControlFlow::Continue(())
         });
         result = SortedSet::from_elements(elements, &limits);

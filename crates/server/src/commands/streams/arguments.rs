@@ -1,4 +1,4 @@
-//! The arguments that commands on streams have in common: IDs, intervals of them, trims, lists of IDs to delete.
+//! The arguments that commands on streams share: IDs, intervals of IDs, trims, lists of IDs to delete.
 
 use std::ops::Range;
 
@@ -8,17 +8,17 @@ use super::super::{CommandError, context::Context};
 
 const INVALID_ID: CommandError = CommandError::text("ERR Invalid stream ID specified as stream command argument");
 
-/// An ID that is written out, or whose sequence number is 0 where that is left out.
+/// Parses an ID. A missing sequence number is 0.
 pub fn parse_id(text: &[u8]) -> Result<StreamId, CommandError> {
     StreamId::parse(text, 0).ok_or(INVALID_ID)
 }
 
-/// As [`parse_id`], or `-` or `+`.
+/// As [`parse_id`], but also takes `-` for the lowest ID and `+` for the highest.
 pub fn parse_bound(text: &[u8]) -> Result<StreamId, CommandError> {
     StreamId::parse_bound(text, 0).ok_or(INVALID_ID)
 }
 
-/// The two ends of an interval, both included in what it stands for; `(` before an end leaves that out.
+/// Parses the two ends of an interval. Returns the first and the last ID in it. An end that begins with `(` is not part of the interval.
 pub fn interval(start: &[u8], end: &[u8]) -> Result<(StreamId, StreamId), CommandError> {
     let start = interval_start(start)?;
     let end = match exclusive(end) {
@@ -31,7 +31,7 @@ pub fn interval(start: &[u8], end: &[u8]) -> Result<(StreamId, StreamId), Comman
     Ok((start, end))
 }
 
-/// The start of an interval, as [`interval`] reads it.
+/// Parses the start of an interval, as [`interval`] does.
 pub fn interval_start(start: &[u8]) -> Result<StreamId, CommandError> {
     match exclusive(start) {
         Some(start) => parse_id(start)?.next().ok_or(CommandError::text("ERR invalid start ID for the interval")),
@@ -43,45 +43,46 @@ fn exclusive(text: &[u8]) -> Option<&[u8]> {
     text.strip_prefix(b"(").filter(|rest| !rest.is_empty())
 }
 
-/// What XADD and XTRIM have before the fields.
+/// The arguments of XADD before the fields, and those of XTRIM.
 pub struct AddOrTrim {
-    /// NOMKSTREAM
-    pub no_make: bool,
+    /// NOMKSTREAM: do not create the stream.
+    pub no_create: bool,
+    /// What to trim, if anything.
     pub trim: Option<Trim>,
-    /// XADD's, where there is one.
+    /// XADD's ID, if it is given.
     pub id: Option<NewId>,
-    /// The index of the ID, or behind all arguments.
+    /// The index of the ID, or the number of arguments if there is none.
     pub next_argument: usize,
 }
 
 impl AddOrTrim {
-    /// Reads them in Redis's order, which the errors follow. (Redis: `streamParseAddOrTrimArgsOrReply`)
+    /// Parses the arguments in Redis's order, on which the errors depend. (Redis: `streamParseAddOrTrimArgsOrReply`)
     pub fn parse<K>(cx: &Context<'_, K>, is_add: bool) -> Result<AddOrTrim, CommandError> {
         let len = cx.args.len();
         let mut to = None;
         let mut approximate = false;
         let mut limit = None;
         let mut references = None;
-        let mut no_make = false;
+        let mut no_create = false;
         let mut id = None;
         let mut index = 2;
         while index < len {
             let word = cx.args.get(index);
-            let more = len - 1 - index;
+            let remaining = len - 1 - index;
             if is_add && word == b"*" {
                 id = Some(NewId::Auto);
                 break;
             }
             let is_length = cx.is_word(index, "MAXLEN");
-            if more > 0 && (is_length || cx.is_word(index, "MINID")) {
+            if remaining > 0 && (is_length || cx.is_word(index, "MINID")) {
                 if to.is_some() {
                     return Err(CommandError::text(
                         "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
                     ));
                 }
                 index += 1;
-                approximate = more >= 2 && cx.args.get(index) == b"~";
-                if more >= 2 && matches!(cx.args.get(index), b"~" | b"=") {
+                approximate = remaining >= 2 && cx.args.get(index) == b"~";
+                if remaining >= 2 && matches!(cx.args.get(index), b"~" | b"=") {
                     index += 1;
                 }
                 to = Some(if is_length {
@@ -93,13 +94,13 @@ impl AddOrTrim {
                 } else {
                     TrimTo::From(parse_id(cx.args.get(index))?)
                 });
-            } else if more > 0 && cx.is_word(index, "LIMIT") {
+            } else if remaining > 0 && cx.is_word(index, "LIMIT") {
                 index += 1;
                 let given = cx.integer(index)?;
                 limit =
                     Some(u64::try_from(given).map_err(|_| CommandError::text("ERR The LIMIT argument must be >= 0."))?);
             } else if is_add && cx.is_word(index, "NOMKSTREAM") {
-                no_make = true;
+                no_create = true;
             } else if let Some(given) = references_of(word).filter(|_| references.is_none()) {
                 references = Some(given);
             } else if is_add {
@@ -123,24 +124,24 @@ impl AddOrTrim {
         }
         let limit = match limit {
             Some(limit) => limit,
-            None if approximate => usual_limit(cx.core.config().stream_node_max_entries),
+            None if approximate => default_limit(cx.core.config().stream_node_max_entries),
             None => 0,
         };
         let references = references.unwrap_or_default();
         let trim = to.map(|to| Trim { to, approximate, limit, references });
-        Ok(AddOrTrim { no_make, trim, id, next_argument: index })
+        Ok(AddOrTrim { no_create, trim, id, next_argument: index })
     }
 }
 
-/// How many entries an approximate trim removes at most where nothing is said: those of 100 blocks.
-fn usual_limit(block_entries_max: i64) -> u64 {
+/// The most entries that an approximate trim without LIMIT removes: those of 100 blocks.
+fn default_limit(block_entries_max: i64) -> u64 {
     match block_entries_max.saturating_mul(100) {
         ..=0 => 10_000,
         limit => limit.min(1_000_000) as u64,
     }
 }
 
-/// KEEPREF, DELREF or ACKED.
+/// Parses KEEPREF, DELREF or ACKED.
 fn references_of(word: &[u8]) -> Option<References> {
     [(&b"KEEPREF"[..], References::Keep), (b"DELREF", References::Delete), (b"ACKED", References::Acknowledged)]
         .into_iter()
@@ -148,14 +149,16 @@ fn references_of(word: &[u8]) -> Option<References> {
         .map(|(_, references)| references)
 }
 
-/// What XDELEX and XACKDEL have behind the key and the group.
+/// The arguments of XDELEX after the key, and of XACKDEL after the group.
 pub struct DeleteIds {
+    /// What to do with the references that consumer groups have to the entries.
     pub references: References,
-    /// The arguments that are IDs.
+    /// The indexes of the IDs.
     pub ids: Range<usize>,
 }
 
 impl DeleteIds {
+    /// Parses the arguments from `start` on.
     pub fn parse<K>(cx: &Context<'_, K>, start: usize) -> Result<DeleteIds, CommandError> {
         let len = cx.args.len();
         let mut references = None;

@@ -1,4 +1,4 @@
-//! XGROUP: making, moving and removing consumer groups and their consumers.
+//! XGROUP: creates, moves and removes consumer groups and their consumers.
 
 use ochre_datatypes::stream::{Stream, StreamId};
 use ochre_keyspace::Missing;
@@ -12,15 +12,16 @@ use super::{
     },
     STREAM,
     arguments::{parse_bound, parse_id},
-    changed_groups, no_group, no_such_form, present,
+    changed_groups, no_group, stream_of,
 };
 use crate::events::NotifyClass;
 
+/// The rows of XGROUP.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "xgroup",
     arity: -2,
     categories: Category::empty(),
-    complexity: "that of the subcommand",
+    complexity: "depends on the subcommand",
     summary: "Contains the commands about consumer groups.",
     subcommands: &[
         CommandSpec {
@@ -28,7 +29,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: -5,
             flags: Flags::WRITE.union(Flags::DENYOOM),
             keys: &[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::INSERT))],
-            summary: "Makes a consumer group.",
+            summary: "Creates a consumer group.",
             syntax: "key group (id|$) [MKSTREAM] [ENTRIESREAD entriesread:integer]",
             handler: Handler::Write(create),
             ..STREAM
@@ -39,7 +40,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             flags: Flags::WRITE.union(Flags::DENYOOM),
             keys: &[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::INSERT))],
             since: "6.2.0",
-            summary: "Makes a consumer in a group.",
+            summary: "Creates a consumer in a group.",
             syntax: "key group consumer",
             handler: Handler::Write(create_consumer),
             ..STREAM
@@ -49,8 +50,8 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 5,
             flags: Flags::WRITE,
             keys: &[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::DELETE))],
-            complexity: "O(N) with N entries pending with the consumer",
-            summary: "Removes a consumer of a group, and what it has pending.",
+            complexity: "O(N) with N pending entries of the consumer",
+            summary: "Removes a consumer of a group, together with its pending entries.",
             syntax: "key group consumer",
             handler: Handler::Write(delete_consumer),
             ..STREAM
@@ -60,7 +61,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 4,
             flags: Flags::WRITE,
             keys: &[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::DELETE))],
-            complexity: "O(N) with N entries pending in the group",
+            complexity: "O(N) with N pending entries of the group",
             summary: "Removes a consumer group.",
             syntax: "key group",
             handler: Handler::Write(destroy),
@@ -79,7 +80,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: -5,
             flags: Flags::WRITE,
             keys: &[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::UPDATE))],
-            summary: "Sets the ID that a group was delivered last.",
+            summary: "Sets the ID of the last entry that was delivered to a group.",
             syntax: "key group (id|$) [ENTRIESREAD entriesread:integer]",
             handler: Handler::Write(set_id),
             ..STREAM
@@ -93,20 +94,20 @@ const KEY_REQUIRED: CommandError = CommandError::text(
      create an empty stream automatically.",
 );
 
-/// What CREATE and SETID have behind the ID.
+/// The options of CREATE and SETID, which follow the ID.
 #[derive(Default)]
 struct Options {
-    make_stream: bool,
+    create_stream: bool,
     entries_read: Option<i64>,
 }
 
 impl Options {
-    fn parse(cx: &KeyedWrite<'_>, with_make: bool) -> Result<Options, CommandError> {
+    fn parse(cx: &KeyedWrite<'_>, may_create: bool) -> Result<Options, CommandError> {
         let mut options = Options::default();
         let mut index = 5;
         while index < cx.args.len() {
-            if with_make && cx.is_word(index, "MKSTREAM") {
-                options.make_stream = true;
+            if may_create && cx.is_word(index, "MKSTREAM") {
+                options.create_stream = true;
                 index += 1;
             } else if cx.is_word(index, "ENTRIESREAD") && index + 1 < cx.args.len() {
                 options.entries_read = match cx.integer(index + 1)? {
@@ -116,17 +117,17 @@ impl Options {
                 };
                 index += 2;
             } else {
-                return Err(no_such_form(cx));
+                return Err(help::wrong_arguments(cx));
             }
         }
         Ok(options)
     }
 }
 
-/// The ID that the stream gave last, of a key that has to be there and to have the group.
+/// The last ID of the key's stream. The error is for a missing key or group.
 fn last_id_of_group(cx: &mut KeyedWrite<'_>) -> Result<StreamId, CommandError> {
     let (key, group) = (cx.key(2), cx.args.get(3));
-    let stream = present(cx, key)?.ok_or(KEY_REQUIRED)?;
+    let stream = stream_of(cx, key)?.ok_or(KEY_REQUIRED)?;
     if !stream.groups().contains_key(group) {
         return Err(no_group(key.bytes, group));
     }
@@ -136,17 +137,17 @@ fn last_id_of_group(cx: &mut KeyedWrite<'_>) -> Result<StreamId, CommandError> {
 fn create(cx: &mut KeyedWrite<'_>) -> Run {
     let options = Options::parse(cx, true)?;
     let (key, group, id) = (cx.key(2), cx.args.get(3), cx.args.get(4));
-    let last_id = present(cx, key)?.map(|stream| stream.log().last_id());
-    if last_id.is_none() && !options.make_stream {
+    let last_id = stream_of(cx, key)?.map(|stream| stream.log().last_id());
+    if last_id.is_none() && !options.create_stream {
         return Err(KEY_REQUIRED);
     }
     if cx.args.len() > 8 {
-        return Err(no_such_form(cx));
+        return Err(help::wrong_arguments(cx));
     }
     let id = if id == b"$" { last_id.unwrap_or_default() } else { parse_id(id)? };
     let edited =
         cx.edit(key, Missing::Create, |stream: &mut Stream| stream.create_group(group, id, options.entries_read))?;
-    let edited = edited.expect("it is made where it is not there");
+    let edited = edited.expect("a missing key is created");
     if !edited.result {
         return Err(CommandError::text("BUSYGROUP Consumer Group name already exists"));
     }
@@ -163,12 +164,13 @@ fn set_id(cx: &mut KeyedWrite<'_>) -> Run {
     let options = Options::parse(cx, false)?;
     let last_id = last_id_of_group(cx)?;
     if !matches!(cx.args.len(), 5 | 7) {
-        return Err(no_such_form(cx));
+        return Err(help::wrong_arguments(cx));
     }
     let (key, group, id) = (cx.key(2), cx.args.get(3), cx.args.get(4));
     let id = if id == b"$" { last_id } else { parse_bound(id)? };
-    cx.edit(key, Missing::Skip, |stream: &mut Stream| {
-        let (log, group) = stream.group_mut(group).expect("it was found above");
+    // `changed_groups` announces the edit, since WATCH does not see changes of groups.
+    let _ = cx.edit(key, Missing::Skip, |stream: &mut Stream| {
+        let (log, group) = stream.group_mut(group).expect("the group was found above");
         group.last_id = id;
         group.entries_read = options.entries_read.map(|read| read.min(log.entries_added()));
     })?;
@@ -186,7 +188,7 @@ fn destroy(cx: &mut KeyedWrite<'_>) -> Run {
         if group.is_heavy() {
             cx.keys.bury(group);
         }
-        // Those who wait for entries of the group are told that it is gone.
+        // Clients that wait for entries of the group are unblocked with an error.
         let database = cx.db();
         cx.effects.wake(database, key, NotifyClass::STREAM, "xgroup-destroy");
     }

@@ -1,4 +1,4 @@
-//! XINFO: what a stream, its groups and their consumers are like.
+//! XINFO: reports on a stream, its consumer groups and their consumers.
 
 use ochre_datatypes::stream::{Delivery, Group, Log, Stream, StreamId};
 use ochre_resp::ReplyWriter;
@@ -10,15 +10,16 @@ use super::{
         help,
         table::{Category, KeyFlags, KeySpec},
     },
-    STREAM, no_group, no_such_form, reply_entries, reply_entry, reply_id,
+    STREAM, no_group, reply_entries, reply_entry, reply_id,
 };
 
+/// The rows of XINFO.
 pub const ROWS: &[CommandSpec] = &[CommandSpec {
     name: "xinfo",
     arity: -2,
     categories: Category::empty(),
-    complexity: "that of the subcommand",
-    summary: "Contains the commands that tell about streams.",
+    complexity: "depends on the subcommand",
+    summary: "Contains the commands that report on streams.",
     subcommands: &[
         CommandSpec {
             name: "consumers",
@@ -26,7 +27,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             flags: Flags::READONLY,
             keys: &[KeySpec::one(2, KeyFlags::RO.union(KeyFlags::ACCESS))],
             tips: &["nondeterministic_output"],
-            summary: "Tells about the consumers of a group.",
+            summary: "Returns the consumers of a group.",
             syntax: "key group",
             handler: Handler::Read(consumers),
             ..STREAM
@@ -36,7 +37,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: 3,
             flags: Flags::READONLY,
             keys: &[KeySpec::one(2, KeyFlags::RO.union(KeyFlags::ACCESS))],
-            summary: "Tells about the consumer groups of a stream.",
+            summary: "Returns the consumer groups of a stream.",
             syntax: "key",
             handler: Handler::Read(groups),
             ..STREAM
@@ -54,7 +55,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             arity: -3,
             flags: Flags::READONLY,
             keys: &[KeySpec::one(2, KeyFlags::RO.union(KeyFlags::ACCESS))],
-            summary: "Tells about a stream.",
+            summary: "Returns facts about a stream.",
             syntax: "key [FULL [COUNT count:integer]]",
             handler: Handler::Read(stream),
             ..STREAM
@@ -63,7 +64,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
     ..STREAM
 }];
 
-/// The stream of the key, which has to be there.
+/// The stream of the key. The error is for a missing key.
 fn existing<'a>(cx: &mut KeyedRead<'a>) -> Result<&'a Stream, CommandError> {
     let key = cx.key(2);
     cx.read::<Stream>(key)?.ok_or(CommandError::NO_SUCH_KEY)
@@ -79,7 +80,7 @@ fn stream(cx: &mut KeyedRead<'_>) -> Run {
             count @ 0.. => Some(count as usize),
             _ => Some(10),
         },
-        _ => return Err(no_such_form(cx)),
+        _ => return Err(help::wrong_arguments(cx)),
     };
     let reply = &mut cx.reply;
     reply.map(if count.is_some() { 9 } else { 10 });
@@ -124,7 +125,7 @@ fn reply_figure(reply: &mut ReplyWriter<'_>, name: &str, figure: i64) {
     reply.integer(figure);
 }
 
-/// Where a group is, and how far behind.
+/// Replies with the entries that a group has read, and with its lag.
 fn reply_progress(reply: &mut ReplyWriter<'_>, log: &Log, group: &Group) {
     reply.bulk(b"last-delivered-id");
     reply_id(reply, group.last_id);
@@ -137,7 +138,7 @@ fn reply_progress(reply: &mut ReplyWriter<'_>, log: &Log, group: &Group) {
     }
 }
 
-/// A group with its consumers, and with `count` pending entries at most of each where that is not 0.
+/// Replies with a group and its consumers, and with at most `count` pending entries of each, or with all if `count` is 0.
 fn reply_group_in_full(reply: &mut ReplyWriter<'_>, log: &Log, name: &[u8], group: &Group, count: usize) {
     let shown = |len: usize| if count == 0 { len } else { len.min(count) };
     let reply_delivery = |reply: &mut ReplyWriter<'_>, delivery: Delivery| {
@@ -168,7 +169,7 @@ fn reply_group_in_full(reply: &mut ReplyWriter<'_>, log: &Log, name: &[u8], grou
         reply_figure(reply, "pel-count", consumer.pending_len() as i64);
         reply.bulk(b"pending");
         reply.array(shown(consumer.pending_len()));
-        let number = group.number_of(consumer.name()).expect("it is a consumer of the group");
+        let number = group.number_of(consumer.name()).expect("the consumer belongs to the group");
         let pending = group.pending_of(number, StreamId::MIN, StreamId::MAX);
         for (id, delivery) in pending.take(shown(consumer.pending_len())) {
             reply.array(3);
@@ -209,9 +210,8 @@ fn consumers(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// How many nodes a radix tree has whose keys are the IDs of the blocks, which is how Redis keeps them: a node is a byte in which keys
-/// differ, a run of bytes between two such that all keys below have in common, or a key's end. Where there are very many blocks it is
-/// estimated.
+/// The number of nodes of the radix tree in which Redis keeps the blocks, whose keys are the blocks' IDs. A node is a byte in which keys
+/// differ, a run of bytes that all keys below share, or the end of a key. For very many blocks the number is estimated.
 fn radix_tree_nodes(log: &Log) -> i64 {
     const BLOCKS_MAX: usize = 10_000;
     const KEY_LEN: i64 = 16;
@@ -222,9 +222,9 @@ fn radix_tree_nodes(log: &Log) -> i64 {
     if keys.len() < 2 {
         return 1 + keys.len() as i64;
     }
-    // How many bytes each key shares with the next.
+    // The number of bytes that each key shares with the next.
     let shared: Vec<i64> = keys.windows(2).map(|pair| i64::from((pair[0] ^ pair[1]).leading_zeros() / 8)).collect();
-    // A node at this depth, and the run between it and the byte above it in which keys differ.
+    // Counts a node at a depth, and the run between it and the differing byte above it.
     let nodes_at = |depth: i64, above: i64| 1 + i64::from(depth - above > 1);
     let mut nodes = 0;
     for index in 0..keys.len() {
@@ -232,7 +232,7 @@ fn radix_tree_nodes(log: &Log) -> i64 {
         let above = before.max(shared.get(index).copied().unwrap_or(0));
         nodes += nodes_at(KEY_LEN, above);
     }
-    // The depths at which the present key's neighbours branch off, from the root on.
+    // The depths at which keys branch off the path to the current key, from the root on.
     let mut branches: Vec<i64> = Vec::new();
     for depth in shared.into_iter().chain([-1]) {
         while let Some(branch) = branches.pop_if(|branch| *branch > depth) {

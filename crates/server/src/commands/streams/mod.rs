@@ -1,4 +1,5 @@
-//! Streams: adding, reading and deleting entries. Consumer groups, XREAD and XINFO have files of their own.
+//! Streams: adding, reading and deleting entries. `groups.rs` and `pending.rs` have consumer groups, `read.rs` XREAD and XREADGROUP, `info.rs`
+//! XINFO.
 
 pub mod groups;
 pub mod info;
@@ -26,6 +27,7 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on entries.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "xadd",
@@ -37,7 +39,7 @@ pub const ROWS: &[CommandSpec] = &[
         }],
         tips: &["nondeterministic_output"],
         complexity: "O(1) to add, O(N) to trim with N the number of removed entries",
-        summary: "Adds an entry to a stream, which is made if it is not there.",
+        summary: "Adds an entry to a stream, which is created if it does not exist.",
         syntax: "key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [(MAXLEN|MINID) [=|~] threshold [LIMIT count:integer]] (*|id) \
                  (field value)...",
         handler: Handler::Write(add),
@@ -61,7 +63,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         since: "8.2.0",
         complexity: "O(N) with N IDs",
-        summary: "Deletes entries of a stream by their IDs, and says what becomes of consumer groups' references to them.",
+        summary: "Deletes entries of a stream by their IDs, and keeps or deletes the references that consumer groups have to them.",
         syntax: "key [KEEPREF|DELREF|ACKED] IDS (numids:integer id...)",
         handler: Handler::Write(delete_with_references),
         ..STREAM
@@ -71,7 +73,7 @@ pub const ROWS: &[CommandSpec] = &[
         arity: 2,
         flags: Flags::READONLY.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RO)],
-        summary: "Returns how many entries a stream has.",
+        summary: "Returns the number of entries of a stream.",
         syntax: "key",
         handler: Handler::Read(len),
         ..STREAM
@@ -82,7 +84,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY,
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         complexity: "O(log S + N) with S entries in the stream and N returned",
-        summary: "Returns the entries of a stream between two IDs.",
+        summary: "Returns the entries of a stream in a range of IDs.",
         syntax: "key start end [COUNT count:integer]",
         handler: Handler::Read(range),
         ..STREAM
@@ -93,7 +95,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY,
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         complexity: "O(log S + N) with S entries in the stream and N returned",
-        summary: "Returns the entries of a stream between two IDs, the last first.",
+        summary: "Returns the entries of a stream in a range of IDs, in reverse order.",
         syntax: "key end start [COUNT count:integer]",
         handler: Handler::Read(range_back),
         ..STREAM
@@ -103,7 +105,7 @@ pub const ROWS: &[CommandSpec] = &[
         arity: -3,
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
-        summary: "Sets the last ID of a stream, as replication needs it.",
+        summary: "Sets the last ID of a stream, for replication.",
         syntax: "key last-id [ENTRIESADDED entries-added:integer] [MAXDELETEDID max-deleted-id]",
         handler: Handler::Write(set_id),
         ..STREAM
@@ -122,20 +124,20 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// What the rows of streams have in common.
+/// The fields that the rows of streams share.
 const STREAM: CommandSpec =
     CommandSpec { categories: Category::STREAM, group: Group::Stream, since: "5.0.0", ..CommandSpec::DEFAULT };
 
-/// Journal words.
+/// The words of a command in the journal.
 type Words<'a> = Vec<Cow<'a, [u8]>>;
 
-/// Answers with an ID.
+/// Replies with an ID.
 #[inline]
 fn reply_id(reply: &mut ReplyWriter<'_>, id: StreamId) {
     reply.bulk(id.to_text().as_bytes());
 }
 
-/// Answers with an entry: its ID, and its fields with their values.
+/// Replies with an entry: its ID, and an array of its fields and values.
 fn reply_entry(reply: &mut ReplyWriter<'_>, entry: Entry<'_>) {
     reply.array(2);
     reply_id(reply, entry.id);
@@ -147,7 +149,7 @@ fn reply_entry(reply: &mut ReplyWriter<'_>, entry: Entry<'_>) {
     }
 }
 
-/// Answers with entries, `count` at most where that is not 0.
+/// Replies with at most `count` entries, or with all if `count` is 0.
 fn reply_entries<'s>(reply: &mut ReplyWriter<'_>, entries: impl Iterator<Item = Entry<'s>>, count: usize) {
     let mark = reply.array_later();
     let mut len = 0;
@@ -158,50 +160,32 @@ fn reply_entries<'s>(reply: &mut ReplyWriter<'_>, entries: impl Iterator<Item = 
     reply.close_array(mark, len);
 }
 
-/// A text that repeats two words of a client, up to a zero byte as C prints them.
+/// An error that repeats two words of the client, each up to its first zero byte, as C prints them.
 fn error_with(before: &str, first: &[u8], between: &str, second: &[u8], after: &str) -> CommandError {
     let parts = [before.as_bytes(), until_zero(first), between.as_bytes(), until_zero(second), after.as_bytes()];
     CommandError::composed(parts.concat())
 }
 
-/// The error of what needs a group that is not there, or a key.
+/// The error of commands that need a key and a group, if either does not exist.
 fn no_group_or_key(key: &[u8], group: &[u8]) -> CommandError {
     error_with("NOGROUP No such key '", key, "' or consumer group '", group, "'")
 }
 
-/// The error of what needs a group that is not there.
+/// The error of commands that need a group, if it does not exist.
 fn no_group(key: &[u8], group: &[u8]) -> CommandError {
     error_with("NOGROUP No such consumer group '", group, "' for key name '", key, "'")
 }
 
-/// The error of a subcommand that is called in a way that it does not have. (Redis: `addReplySubcommandSyntaxError`)
-fn no_such_form<K>(cx: &Context<'_, K>) -> CommandError {
-    let name = until_zero(cx.args.get(1));
-    let container = cx.command.full_name.split('|').next().unwrap_or_default().to_uppercase();
-    CommandError::repeating(
-        "ERR unknown subcommand or wrong number of arguments for '",
-        &name[..name.len().min(128)],
-        &format!("'. Try {container} HELP."),
-    )
+/// The stream of a key that the command will write to, looked up as by a command that reads: it counts as a hit or a miss.
+fn lookup<'k, 'a>(cx: &'k mut KeyedWrite<'a>, key: HashedKey<'a>) -> Result<Option<&'k Stream>, CommandError> {
+    match cx.lookup(key) {
+        Some(entry) => Ok(Some(entry.collection::<Stream>()?)),
+        None => Ok(None),
+    }
 }
 
-/// The stream of a key that is about to be written to, looked up as for reading: counted as a hit or a miss.
-fn looked_up<'k>(cx: &'k mut KeyedWrite<'_>, key: HashedKey<'_>) -> Result<Option<&'k Stream>, CommandError> {
-    let found = cx.keys.get(cx.session.database, key);
-    cx.core.counters.lookup(found.is_some());
-    Ok(match found {
-        Some(entry) => Some(entry.collection::<Stream>()?),
-        None => None,
-    })
-}
-
-/// Announces the miss of a key that was looked up by [`looked_up`].
-fn missed<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>) {
-    cx.announce(key, NotifyClass::KEY_MISS, "keymiss");
-}
-
-/// The stream of a key that is about to be written to; null where there is none.
-fn present<'k>(cx: &'k mut KeyedWrite<'_>, key: HashedKey<'_>) -> Result<Option<&'k Stream>, CommandError> {
+/// The stream of a key that the command will write to. Counts as an access, but as neither hit nor miss.
+fn stream_of<'k>(cx: &'k mut KeyedWrite<'_>, key: HashedKey<'_>) -> Result<Option<&'k Stream>, CommandError> {
     match cx.keys.get(cx.session.database, key) {
         Some(entry) => Ok(Some(entry.collection::<Stream>()?)),
         None => Ok(None),
@@ -220,7 +204,7 @@ fn add(cx: &mut KeyedWrite<'_>) -> Run {
     let key = cx.key(1);
     let config = cx.core.config();
     let limits = BlockLimits { bytes_max: config.stream_node_max_bytes, entries_max: config.stream_node_max_entries };
-    let missing = if request.no_make { Missing::Skip } else { Missing::Create };
+    let missing = if request.no_create { Missing::Skip } else { Missing::Create };
     let now_ms = cx.now_ms;
     let edited = cx.edit(key, missing, |stream: &mut Stream| {
         let id = stream.append(id, &pairs, now_ms, &limits)?;
@@ -259,12 +243,12 @@ fn add(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// The words that do again exactly what a trim did, which left so many entries and this first one.
+/// The words that repeat exactly what a trim did. `len` is the number of entries that it left, and `first` the ID of the first of them.
 fn trim_words<'a>(trim: &Trim, len: u64, first: StreamId) -> Words<'a> {
     let is_followed = trim.references == References::Keep;
     let (strategy, threshold): (&[u8], Vec<u8>) = match trim.to {
         TrimTo::Length(to) => (b"MAXLEN", if is_followed { len } else { to }.to_string().into_bytes()),
-        // A stream that is empty now was trimmed up to this ID.
+        // If the stream is empty now, the trim reached this ID.
         TrimTo::From(to) => {
             let from = if is_followed && len > 0 && trim.approximate { first } else { to };
             (b"MINID", from.to_text().as_bytes().to_vec())
@@ -281,7 +265,7 @@ fn trim_words<'a>(trim: &Trim, len: u64, first: StreamId) -> Words<'a> {
 
 fn trim(cx: &mut KeyedWrite<'_>) -> Run {
     let request = AddOrTrim::parse(cx, false)?;
-    let trim = request.trim.expect("XTRIM without a trim is refused");
+    let trim = request.trim.expect("parse refuses XTRIM without a trim");
     let key = cx.key(1);
     let edited = cx.edit(key, Missing::Skip, |stream: &mut Stream| {
         (stream.trim(&trim), stream.log().len(), stream.log().first_id())
@@ -303,7 +287,7 @@ fn trim(cx: &mut KeyedWrite<'_>) -> Run {
 
 fn delete(cx: &mut KeyedWrite<'_>) -> Run {
     let key = cx.key(1);
-    if present(cx, key)?.is_none() {
+    if stream_of(cx, key)?.is_none() {
         cx.reply.integer(0);
         return Ok(Outcome::Done);
     }
@@ -320,17 +304,17 @@ fn delete(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// The IDs of the arguments from `start` up to `end`.
+/// Parses the arguments from `start` up to, but not including, `end` as IDs.
 fn parse_ids<K>(cx: &Context<'_, K>, start: usize, end: usize) -> Result<SmallVec<[StreamId; 8]>, CommandError> {
     (start..end).map(|index| parse_id(cx.args.get(index))).collect()
 }
 
 fn delete_with_references(cx: &mut KeyedWrite<'_>) -> Run {
     let key = cx.key(1);
-    let is_missing = present(cx, key)?.is_none();
+    let is_missing = stream_of(cx, key)?.is_none();
     let request = arguments::DeleteIds::parse(cx, 2)?;
     if is_missing {
-        reply_not_there(&mut cx.reply, request.ids.len());
+        reply_missing(&mut cx.reply, request.ids.len());
         return Ok(Outcome::Done);
     }
     let ids = parse_ids(cx, request.ids.start, request.ids.end)?;
@@ -343,7 +327,7 @@ fn delete_with_references(cx: &mut KeyedWrite<'_>) -> Run {
         cx.changed(key, NotifyClass::STREAM, "xdel");
         cx.effects.changed_many(deleted as u64 - 1);
     } else if request.references == References::Delete {
-        // The entries are gone, but their references may not have been.
+        // The entries did not exist, but references to them may have been deleted.
         cx.effects.changed_many(1);
     }
     cx.reply.array(deletions.len());
@@ -357,8 +341,8 @@ fn delete_with_references(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Answers, for so many IDs, that they are not there.
-fn reply_not_there(reply: &mut ReplyWriter<'_>, ids: usize) {
+/// Replies for a number of IDs that they do not exist.
+fn reply_missing(reply: &mut ReplyWriter<'_>, ids: usize) {
     reply.array(ids);
     (0..ids).for_each(|_| reply.integer(-1));
 }
@@ -378,7 +362,7 @@ fn range_back(cx: &mut KeyedRead<'_>) -> Run {
     reply_range(cx, 3, 2, true)
 }
 
-/// Answers with the entries between the IDs at two arguments' indexes. (Redis: `xrangeGenericCommand`)
+/// Replies with the entries between the IDs at two arguments, in reverse order if `back`. (Redis: `xrangeGenericCommand`)
 fn reply_range(cx: &mut KeyedRead<'_>, start: usize, end: usize, back: bool) -> Run {
     let (start, end) = interval(cx.args.get(start), cx.args.get(end))?;
     let mut count = None;
@@ -455,8 +439,7 @@ fn set_id(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Says that something about a stream changed that is no entry, and maybe the event that this is called. As in Redis, WATCH does not see
-/// it.
+/// Announces a change of a stream's consumer groups, and its event, if any. As in Redis, WATCH does not see it.
 fn changed_groups<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, event: Option<&'static str>) {
     cx.effects.changed_many(1);
     if let Some(event) = event {

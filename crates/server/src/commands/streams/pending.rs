@@ -1,4 +1,4 @@
-//! What was delivered to consumers: acknowledging it, looking at it, giving it to others.
+//! Pending entries, which were delivered to consumers: acknowledging, listing and claiming them.
 
 use ochre_datatypes::stream::{Deletion, Delivery, Stream, StreamId};
 use ochre_keyspace::{HashedKey, Missing};
@@ -7,15 +7,16 @@ use smallvec::SmallVec;
 use super::{
     super::{
         CommandError, CommandSpec, Flags, Handler,
-        context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
+        context::{KeyedRead, KeyedWrite, Outcome, Run},
         table::{KeyFlags, KeySpec},
     },
     STREAM, Words,
     arguments::{DeleteIds, interval, interval_start, parse_id},
-    changed_groups, looked_up, missed, no_group_or_key, parse_ids, reply_entry, reply_id, reply_not_there,
+    changed_groups, lookup, no_group_or_key, parse_ids, reply_entry, reply_id, reply_missing,
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands on pending entries.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "xack",
@@ -23,7 +24,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
         complexity: "O(N log P) with N IDs and P pending entries",
-        summary: "Acknowledges entries: they are no longer pending in the group.",
+        summary: "Acknowledges entries, so that they are no longer pending in the group.",
         syntax: "key group id...",
         handler: Handler::Write(acknowledge),
         ..STREAM
@@ -47,8 +48,8 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
         tips: &["nondeterministic_output"],
         since: "6.2.0",
-        complexity: "O(N log P) with N entries looked at and P pending entries",
-        summary: "Gives a consumer what has been pending for long with others, from an ID on.",
+        complexity: "O(N log P) with N scanned entries and P pending entries",
+        summary: "Transfers entries that have been pending for long to a consumer, from an ID on.",
         syntax: "key group consumer min-idle-time start [COUNT count:integer] [JUSTID]",
         handler: Handler::Write(claim_from),
         ..STREAM
@@ -60,7 +61,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
         tips: &["nondeterministic_output"],
         complexity: "O(N log P) with N IDs and P pending entries",
-        summary: "Gives a consumer entries that have been pending for long with others.",
+        summary: "Transfers entries that have been pending for long to a consumer.",
         syntax: "key group consumer min-idle-time id... [IDLE ms:integer] [TIME unix-time-milliseconds:unix-time] \
                  [RETRYCOUNT count:integer] [FORCE] [JUSTID] [LASTID lastid]",
         handler: Handler::Write(claim),
@@ -72,8 +73,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY,
         keys: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         tips: &["nondeterministic_output"],
-        complexity: "O(log P + N) with P pending entries and N looked at",
-        summary: "Tells what is pending in a group.",
+        complexity: "O(log P + N) with P pending entries and N scanned entries",
+        summary: "Returns the pending entries of a group.",
         syntax: "key group [[IDLE min-idle-time:integer] start end count:integer [consumer]]",
         handler: Handler::Read(pending),
         ..STREAM
@@ -87,8 +88,7 @@ fn acknowledge(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let ids = parse_ids(cx, 3, cx.args.len())?;
-    let database = cx.db();
-    let edited = cx.keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
+    let edited = cx.edit(key, Missing::Skip, |stream: &mut Stream| {
         let (_, group) = stream.group_mut(group)?;
         Some(ids.iter().filter(|id| group.acknowledge(**id)).count())
     })?;
@@ -98,15 +98,10 @@ fn acknowledge(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Whether the key is there and has the group; looked up as for reading.
+/// Whether the key exists and has the group. The lookup counts as by a command that reads.
 fn has_group<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, group: &[u8]) -> Result<bool, CommandError> {
-    let stream = looked_up(cx, key)?;
-    let is_missing = stream.is_none();
-    let has_group = stream.is_some_and(|stream| stream.groups().contains_key(group));
-    if is_missing {
-        missed(cx, key);
-    }
-    Ok(has_group)
+    let stream = lookup(cx, key)?;
+    Ok(stream.is_some_and(|stream| stream.groups().contains_key(group)))
 }
 
 fn acknowledge_and_delete(cx: &mut KeyedWrite<'_>) -> Run {
@@ -114,12 +109,11 @@ fn acknowledge_and_delete(cx: &mut KeyedWrite<'_>) -> Run {
     let has_group = has_group(cx, key, group_name)?;
     let request = DeleteIds::parse(cx, 3)?;
     if !has_group {
-        reply_not_there(&mut cx.reply, request.ids.len());
+        reply_missing(&mut cx.reply, request.ids.len());
         return Ok(Outcome::Done);
     }
     let ids = parse_ids(cx, request.ids.start, request.ids.end)?;
-    let database = cx.db();
-    let edited = cx.keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
+    let edited = cx.edit(key, Missing::Skip, |stream: &mut Stream| {
         let results = ids.iter().map(|id| {
             let (_, group) = stream.group_mut(group_name)?;
             group.acknowledge(*id).then(|| stream.delete(*id, request.references))
@@ -207,7 +201,7 @@ fn pending(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// XPENDING's filter.
+/// The filter of XPENDING.
 struct Filter<'a> {
     idle_min_ms: i64,
     start: StreamId,
@@ -233,30 +227,30 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// How XCLAIM and XAUTOCLAIM hand over what is pending.
+/// How XCLAIM and XAUTOCLAIM claim entries.
 struct Claim {
     idle_min_ms: i64,
-    /// Since when it counts as delivered.
+    /// The time of delivery to set, in milliseconds since 1970.
     at_ms: i64,
-    /// How often it counts as delivered.
+    /// The number of deliveries to set; `None` to keep counting.
     count: Option<u64>,
-    /// Entries that are not pending are claimed too.
+    /// FORCE: claim entries that are not pending too.
     force: bool,
-    /// Only IDs are answered, and the delivery is not counted.
+    /// JUSTID: reply with IDs only, and do not count a delivery.
     just_id: bool,
 }
 
-/// What was done for an entry that was to be claimed.
+/// The result of claiming one entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Claimed {
     Yes,
     No,
-    /// The entry is gone, and now it is pending no longer.
+    /// The entry is deleted from the stream, and so it is no longer pending.
     Gone,
 }
 
 impl Claim {
-    /// Hands over one entry, and says so.
+    /// Claims one entry, and replies with it.
     fn run(
         &self,
         stream: &mut Stream,
@@ -270,7 +264,7 @@ impl Claim {
         let Some(entry) = log.get(id) else {
             return if group.acknowledge(id) { Claimed::Gone } else { Claimed::No };
         };
-        let number = group.number_of(consumer).expect("the consumer was made before");
+        let number = group.number_of(consumer).expect("the consumer was created before");
         let count = match delivery {
             Some(delivery) if self.idle_min_ms > 0 && cx.now_ms.wrapping_sub(delivery.at_ms) < self.idle_min_ms => {
                 return Claimed::No;
@@ -291,13 +285,13 @@ impl Claim {
     }
 }
 
-/// What a claim needs of its context.
+/// What claiming an entry needs of the context.
 struct Claiming<'c, 'r> {
     reply: &'c mut ochre_resp::ReplyWriter<'r>,
     now_ms: i64,
 }
 
-/// What was claimed, for the journal.
+/// A claimed entry, and its delivery if it is still pending, for the journal.
 type Record = (StreamId, Option<Delivery>);
 
 fn claim(cx: &mut KeyedWrite<'_>) -> Run {
@@ -346,14 +340,13 @@ fn claim(cx: &mut KeyedWrite<'_>) -> Run {
         }
         index += 1;
     }
-    // A time that cannot be is the present one: clients count from clocks of their own.
+    // A time in the future becomes now, since clients' clocks may differ. So does a negative time.
     claim.at_ms = at_ms.filter(|at_ms| (0..=now_ms).contains(at_ms)).unwrap_or(now_ms);
-    let (database, is_journaled) = (cx.db(), cx.core.server.journal.is_kept());
+    let is_journaled = cx.core.server.journal.is_kept();
     let mut records: Vec<Record> = Vec::new();
     let mut changes = 0;
-    let Context { keys, reply, .. } = cx;
-    let edited = keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
-        let (_, group) = stream.group_mut(group_name).expect("it was found above");
+    let edited = cx.edit_and_reply(key, Missing::Skip, |stream: &mut Stream, reply| {
+        let (_, group) = stream.group_mut(group_name).expect("the group was found above");
         let moved = last_id > group.last_id;
         group.last_id = group.last_id.max(last_id);
         let (number, created) = group.consumer_or_new(consumer_name, now_ms);
@@ -374,17 +367,17 @@ fn claim(cx: &mut KeyedWrite<'_>) -> Run {
         let group = &stream.groups()[group_name];
         (created, moved, group.last_id, group.entries_read)
     })?;
-    let (created, moved, last_id, entries_read) = edited.expect("it was found above").result;
+    let (created, moved, last_id, entries_read) = edited.expect("the group was found above").result;
     if moved {
         cx.effects.changed_many(1);
         record_group(cx, key, group_name, last_id, entries_read);
     }
-    claimed(cx, key, [group_name, consumer_name], created, changes, records, last_id);
+    publish_claims(cx, key, [group_name, consumer_name], created, changes, records, last_id);
     Ok(Outcome::Done)
 }
 
-/// Makes known what XCLAIM and XAUTOCLAIM did.
-fn claimed<'a>(
+/// Announces and records what XCLAIM or XAUTOCLAIM did.
+fn publish_claims<'a>(
     cx: &mut KeyedWrite<'a>,
     key: HashedKey<'a>,
     [group, consumer]: [&'a [u8]; 2],
@@ -394,11 +387,7 @@ fn claimed<'a>(
     last_id: StreamId,
 ) {
     if created {
-        changed_groups(cx, key, Some("xgroup-createconsumer"));
-        cx.journal(|| {
-            let words = [b"XGROUP", &b"CREATECONSUMER"[..], key.bytes, group, consumer];
-            words.into_iter().map(Into::into).collect()
-        });
+        consumer_created(cx, key, group, consumer);
     }
     cx.effects.changed_many(changes);
     for (id, delivery) in records {
@@ -416,10 +405,10 @@ fn claim_from(cx: &mut KeyedWrite<'_>) -> Run {
     let idle_min_ms =
         cx.integer(4).map_err(|_| CommandError::text("ERR Invalid min-idle-time argument for XAUTOCLAIM"))?;
     let start = interval_start(cx.args.get(5))?;
-    /// How many entries are looked at for one that may be claimed.
+    /// The most entries to scan for each entry of COUNT.
     const ATTEMPTS: usize = 10;
     const COUNT_MAX: i64 = i64::MAX / 16;
-    /// As many IDs have room in memory.
+    /// The most IDs that fit in memory.
     const COUNT_FEASIBLE: i64 = 1 << 43;
     let mut count = 100;
     let mut claim = Claim { idle_min_ms, at_ms: cx.now_ms, count: None, force: false, just_id: false };
@@ -446,16 +435,15 @@ fn claim_from(cx: &mut KeyedWrite<'_>) -> Run {
     if count > COUNT_FEASIBLE {
         return Err(CommandError::text("ERR Insufficient memory, failed allocating transient memory, COUNT too high."));
     }
-    let (database, now_ms, is_journaled) = (cx.db(), cx.now_ms, cx.core.server.journal.is_kept());
+    let (now_ms, is_journaled) = (cx.now_ms, cx.core.server.journal.is_kept());
     let mut records: Vec<Record> = Vec::new();
     let mut changes = 0;
-    let Context { keys, reply, .. } = cx;
-    reply.array(3);
-    let edited = keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
-        let (_, group) = stream.group_mut(group_name).expect("it was found above");
+    cx.reply.array(3);
+    let edited = cx.edit_and_reply(key, Missing::Skip, |stream: &mut Stream, reply| {
+        let (_, group) = stream.group_mut(group_name).expect("the group was found above");
         let (number, created) = group.consumer_or_new(consumer_name, now_ms);
         group.consumer_mut(number).seen_ms = now_ms;
-        // The ID to go on from comes first, and is known last.
+        // The reply begins with the ID to continue from, which is known last.
         let mut entries = Vec::new();
         let mut entries_reply = ochre_resp::ReplyWriter::new(&mut entries, reply.protocol());
         let mut gone: Vec<StreamId> = Vec::new();
@@ -492,12 +480,12 @@ fn claim_from(cx: &mut KeyedWrite<'_>) -> Run {
         gone.into_iter().for_each(|id| reply_id(reply, id));
         (created, stream.groups()[group_name].last_id)
     })?;
-    let (created, last_id) = edited.expect("it was found above").result;
-    claimed(cx, key, [group_name, consumer_name], created, changes, records, last_id);
+    let (created, last_id) = edited.expect("the group was found above").result;
+    publish_claims(cx, key, [group_name, consumer_name], created, changes, records, last_id);
     Ok(Outcome::Done)
 }
 
-/// Records a delivery in the words that bring it about whatever was before.
+/// Records a delivery, in words whose effect does not depend on the entry's state before.
 pub fn record_claim<'a>(
     cx: &mut KeyedWrite<'a>,
     key: HashedKey<'a>,
@@ -519,7 +507,16 @@ pub fn record_claim<'a>(
     });
 }
 
-/// Records where a group is.
+/// Announces and records that reading or claiming created a consumer.
+pub fn consumer_created<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, group: &'a [u8], consumer: &'a [u8]) {
+    changed_groups(cx, key, Some("xgroup-createconsumer"));
+    cx.journal(|| {
+        let words = [b"XGROUP", &b"CREATECONSUMER"[..], key.bytes, group, consumer];
+        words.into_iter().map(Into::into).collect()
+    });
+}
+
+/// Records a group's last ID, and the number of entries that it has read.
 pub fn record_group<'a>(
     cx: &mut KeyedWrite<'a>,
     key: HashedKey<'a>,

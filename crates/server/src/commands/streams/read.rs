@@ -1,4 +1,4 @@
-//! XREAD and XREADGROUP: reading from several streams what comes behind an ID, and waiting for it.
+//! XREAD and XREADGROUP: read the entries after an ID from several streams, and block for new ones.
 
 use std::time::Instant;
 
@@ -19,12 +19,13 @@ use super::{
     },
     STREAM,
     arguments::parse_id,
-    changed_groups, error_with, looked_up, missed,
-    pending::{record_claim, record_group},
+    changed_groups, error_with, lookup,
+    pending::{consumer_created, record_claim, record_group},
     reply_entries, reply_entry, reply_id,
 };
 use crate::session::{AwaitedKeys, Block};
 
+/// The rows of XREAD and XREADGROUP.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "xread",
@@ -32,7 +33,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::READONLY.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
         keys: &[streams_from(1)],
         complexity: "O(log S + N) for each stream, with S entries in it and N returned",
-        summary: "Returns the entries of several streams behind an ID each, and may wait for them.",
+        summary: "Returns the entries after an ID of each of several streams, and may block for new entries.",
         syntax: "[COUNT count:integer] [BLOCK milliseconds:integer] STREAMS (key... id...)",
         handler: Handler::Read(read),
         ..STREAM
@@ -44,7 +45,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[streams_from(4)],
         unspecified_keys: Some(visit_streams_of_group),
         complexity: "O(log S + N) for each stream, with S entries in it and N returned",
-        summary: "Returns new entries of several streams to a consumer of a group, or what that has pending, and may wait.",
+        summary: "Delivers new entries of several streams to a consumer of a group, or returns its pending entries, and may block for new entries.",
         syntax: "GROUP (group consumer) [COUNT count:integer] [BLOCK milliseconds:integer] [NOACK] STREAMS (key... id...)",
         handler: Handler::Write(read_group),
         ..STREAM
@@ -60,7 +61,7 @@ const fn streams_from(from: i16) -> KeySpec {
     }
 }
 
-/// The spec finds the first STREAMS, which may also be the name of the group or of the consumer.
+/// Visits the keys after STREAMS. The spec finds the first STREAMS, which may be the name of the group or of the consumer.
 fn visit_streams_of_group(args: Args<'_>, visit: &mut dyn FnMut(usize, KeyFlags)) {
     let mut index = 1;
     while index < args.len() {
@@ -79,47 +80,47 @@ fn visit_streams_of_group(args: Args<'_>, visit: &mut dyn FnMut(usize, KeyFlags)
     }
 }
 
-/// What stands before the streams.
+/// The options, which precede the streams, and where the streams are.
 struct Options<'a> {
-    /// 0 is no limit.
+    /// The most entries of each stream; 0 for all.
     count: usize,
-    /// Whether it may wait, and until when.
+    /// BLOCK: the deadline, if any. `None` if the command may not block.
     block: Option<Option<Instant>>,
-    /// Group and consumer.
+    /// GROUP: the names of the group and the consumer.
     group: Option<(&'a [u8], &'a [u8])>,
     no_ack: bool,
     /// The index of the first key.
     first: usize,
-    /// How many keys there are, and IDs behind them.
+    /// The number of keys, and of the IDs after them.
     streams: usize,
 }
 
 impl<'a> Options<'a> {
-    /// (Redis: `xreadCommand`)
+    /// Parses the options. (Redis: `xreadCommand`)
     fn parse<K>(cx: &Context<'a, K>, with_group: bool) -> Result<Options<'a>, CommandError> {
         let len = cx.args.len();
         let mut options = Options { count: 0, block: None, group: None, no_ack: false, first: 0, streams: 0 };
         let mut index = 1;
         while index < len {
-            let more = len - 1 - index;
-            if more > 0 && cx.is_word(index, "BLOCK") {
+            let remaining = len - 1 - index;
+            if remaining > 0 && cx.is_word(index, "BLOCK") {
                 index += 1;
                 options.block = Some(timeout::deadline_ms(cx, index)?);
-            } else if more > 0 && cx.is_word(index, "COUNT") {
+            } else if remaining > 0 && cx.is_word(index, "COUNT") {
                 index += 1;
                 options.count = cx.integer(index)?.max(0) as usize;
-            } else if more > 0 && cx.is_word(index, "STREAMS") {
+            } else if remaining > 0 && cx.is_word(index, "STREAMS") {
                 options.first = index + 1;
-                if !more.is_multiple_of(2) {
+                if !remaining.is_multiple_of(2) {
                     return Err(CommandError::text(if with_group {
                         "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."
                     } else {
                         "ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be specified."
                     }));
                 }
-                options.streams = more / 2;
+                options.streams = remaining / 2;
                 break;
-            } else if more >= 2 && cx.is_word(index, "GROUP") {
+            } else if remaining >= 2 && cx.is_word(index, "GROUP") {
                 if !with_group {
                     return Err(CommandError::text(
                         "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.",
@@ -152,13 +153,13 @@ impl<'a> Options<'a> {
         cx.nth_key(nth, self.first + nth)
     }
 
-    /// The text of an ID.
+    /// The text of the `nth` stream's ID.
     fn id<K>(&self, cx: &Context<'a, K>, nth: usize) -> &'a [u8] {
         cx.args.get(self.first + self.streams + nth)
     }
 
-    /// How it ends where no stream has anything: by waiting, or by saying so.
-    fn nothing<K>(&self, cx: &mut Context<'a, K>, args: Option<Vec<Vec<u8>>>) -> Run {
+    /// Ends the command if no stream has entries: it blocks or replies with null. `args` replaces the arguments while it waits.
+    fn block_or_reply_null<K>(&self, cx: &mut Context<'a, K>, args: Option<Vec<Vec<u8>>>) -> Run {
         let Some(deadline) = self.block else {
             cx.reply.null_array();
             return Ok(Outcome::Done);
@@ -170,7 +171,7 @@ impl<'a> Options<'a> {
     }
 }
 
-/// The header of the answer once there is something to answer: a map from keys to entries, which RESP2 has as pairs.
+/// The reply: a map from keys to entries, which is an array of pairs in RESP2. It is not begun before the first key.
 struct Answer {
     mark: Option<ochre_resp::LaterMark>,
     len: usize,
@@ -188,7 +189,7 @@ impl Answer {
         reply.bulk(key);
     }
 
-    /// Whether anything was answered.
+    /// Ends the reply. Returns whether it was begun.
     fn end(self, reply: &mut ReplyWriter<'_>) -> bool {
         let Some(mark) = self.mark else { return false };
         if reply.protocol() == ochre_resp::Protocol::Resp3 {
@@ -235,7 +236,7 @@ fn read(cx: &mut KeyedRead<'_>) -> Run {
     if answer.end(&mut cx.reply) {
         return Ok(Outcome::Done);
     }
-    // To wait for what comes behind the present end, that has to be named.
+    // While the command waits, `$` stands for the last ID of now, so that ID replaces it.
     let absolute = |cx: &KeyedRead<'_>| {
         let ids = options.first + options.streams;
         let words = cx.args.iter().enumerate();
@@ -247,21 +248,17 @@ fn read(cx: &mut KeyedRead<'_>) -> Run {
             .collect()
     };
     let args = (is_relative && options.block.is_some()).then(|| absolute(cx));
-    options.nothing(cx, args)
+    options.block_or_reply_null(cx, args)
 }
 
 fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
     let options = Options::parse(cx, true)?;
-    let (group_name, consumer_name) = options.group.expect("it is refused without a group");
+    let (group_name, consumer_name) = options.group.expect("parse refuses the command without a group");
     let mut after: SmallVec<[StreamId; 8]> = SmallVec::new();
     for nth in 0..options.streams {
         let key = options.key(cx, nth);
-        let stream = looked_up(cx, key)?;
-        let is_missing = stream.is_none();
+        let stream = lookup(cx, key)?;
         if !stream.is_some_and(|stream| stream.groups().contains_key(group_name)) {
-            if is_missing {
-                missed(cx, key);
-            }
             return Err(error_with(
                 "NOGROUP No such key '",
                 key.bytes,
@@ -285,7 +282,7 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
                      return an empty result set.",
                 ));
             }
-            // As in Redis, the greatest ID means the same.
+            // As in Redis, the greatest ID means the same as `>`.
             b">" => StreamId::MAX,
             text => parse_id(text)?,
         });
@@ -294,15 +291,14 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
     for (nth, after) in after.iter().enumerate() {
         let key = options.key(cx, nth);
         cx.core.counters.lookup(true);
-        let (database, now_ms, is_journaled) = (cx.db(), cx.now_ms, cx.core.server.journal.is_kept());
-        let Context { keys, reply, .. } = cx;
-        let edited = keys.edit(database, key, Missing::Skip, |stream: &mut Stream| {
+        let (now_ms, is_journaled) = (cx.now_ms, cx.core.server.journal.is_kept());
+        let edited = cx.edit_and_reply(key, Missing::Skip, |stream: &mut Stream, reply| {
             let (log, group) = stream.group_mut(group_name)?;
             let (consumer, created) = group.consumer_or_new(consumer_name, now_ms);
             group.consumer_mut(consumer).seen_ms = now_ms;
             let mut served = Served { created, ..Served::default() };
             let Some(start) = after.next() else {
-                // What nobody of the group was given yet.
+                // New entries, which were delivered to no consumer of the group.
                 if log.is_empty() || log.last_entry_id() <= group.last_id {
                     return Some(served);
                 }
@@ -330,7 +326,7 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
                 served.moved_to = Some((group.last_id, group.entries_read));
                 return Some(served);
             };
-            // What it was given, and has not acknowledged.
+            // The consumer's pending entries.
             answer.begin(reply, key.bytes);
             let mark = reply.array_later();
             let mut len = 0;
@@ -358,11 +354,7 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
         })?;
         let Some(served) = edited.and_then(|edited| edited.result) else { continue };
         if served.created {
-            changed_groups(cx, key, Some("xgroup-createconsumer"));
-            cx.journal(|| {
-                let words = [b"XGROUP", &b"CREATECONSUMER"[..], key.bytes, group_name, consumer_name];
-                words.into_iter().map(Into::into).collect()
-            });
+            consumer_created(cx, key, group_name, consumer_name);
         }
         if let Some((last_id, entries_read)) = served.moved_to {
             changed_groups(cx, key, None);
@@ -375,16 +367,16 @@ fn read_group(cx: &mut KeyedWrite<'_>) -> Run {
     if answer.end(&mut cx.reply) {
         return Ok(Outcome::Done);
     }
-    options.nothing(cx, None)
+    options.block_or_reply_null(cx, None)
 }
 
-/// What was done for one stream of XREADGROUP.
+/// What XREADGROUP did for one stream.
 #[derive(Default)]
 struct Served {
-    /// Whether the consumer was made.
+    /// Whether the consumer was created.
     created: bool,
-    /// Where the group is now, where it was moved on, and how many entries it has read.
+    /// The group's new last ID and number of read entries, if it advanced.
     moved_to: Option<(StreamId, Option<i64>)>,
-    /// What is pending now, for the journal.
+    /// The new pending entries, for the journal.
     delivered: Vec<(StreamId, Delivery)>,
 }

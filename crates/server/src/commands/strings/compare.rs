@@ -1,4 +1,4 @@
-//! Strings compared: with a value or a digest that the client knows, and with each other.
+//! Comparisons of strings: with a value or a digest that the client knows, and with each other.
 
 use ochre_datatypes::{
     digest::Digest,
@@ -16,6 +16,7 @@ use crate::{
     events::NotifyClass,
 };
 
+/// The rows of commands that compare strings.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "delex",
@@ -24,7 +25,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::one(1, KeyFlags::RM.union(KeyFlags::DELETE))],
         since: "8.4.0",
         complexity: "O(1); O(N) for a comparison, with N the length of the string",
-        summary: "Deletes a key, if its string or the digest of it compares as asked.",
+        summary: "Deletes a key if its string, or the digest of it, meets a condition.",
         syntax: "key [IFEQ value|IFNE value|IFDEQ digest|IFDNE digest]",
         handler: Handler::Write(delex),
         ..STRING
@@ -35,7 +36,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RM.union(KeyFlags::DELETE))],
         since: "9.0.0",
-        summary: "Deletes a key if its string is this one.",
+        summary: "Deletes a key if its string equals the value.",
         syntax: "key value",
         handler: Handler::Write(delifeq),
         ..STRING
@@ -59,18 +60,18 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::range(1, 1, 1, KeyFlags::RO.union(KeyFlags::ACCESS))],
         since: "7.0.0",
         complexity: "O(N*M) with N and M the lengths of the two strings",
-        summary: "Returns the longest common subsequence of the strings of two keys, its length, or where it lies.",
+        summary: "Returns the longest common subsequence of the strings of two keys, or its length or positions.",
         syntax: "key1:key key2:key [LEN] [IDX] [MINMATCHLEN min-match-len:integer] [WITHMATCHLEN]",
         handler: Handler::Read(longest_common_subsequence),
         ..STRING
     },
 ];
 
-/// What a string is compared with.
+/// A comparison of a string with an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Comparison<'a> {
     with: With<'a>,
-    /// IFEQ and IFDEQ; otherwise IFNE and IFDNE.
+    /// True for IFEQ and IFDEQ, false for IFNE and IFDNE.
     wants_equal: bool,
 }
 
@@ -81,7 +82,7 @@ enum With<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// The comparison that an option asks for, if it is one.
+    /// The comparison of the option `word` with `operand`; `None` if the word is another option.
     pub fn parse(word: &[u8], operand: &'a [u8]) -> Option<Comparison<'a>> {
         let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
         let (with, wants_equal) = match () {
@@ -94,12 +95,12 @@ impl<'a> Comparison<'a> {
         Some(Comparison { with, wants_equal })
     }
 
-    /// Whether it holds for a key that is not there: that is equal to nothing.
+    /// Whether the comparison holds for a key that does not exist, which equals nothing.
     pub fn holds_without_key(self) -> bool {
         !self.wants_equal
     }
 
-    /// Whether it holds for a string.
+    /// Whether the comparison holds for a string. The error is for a digest that is not 16 hexadecimal digits.
     pub fn holds(self, value: ValueRef<'_>) -> Result<bool, CommandError> {
         let mut scratch = itoa::Buffer::new();
         let bytes = value.as_bytes(&mut scratch);
@@ -145,7 +146,7 @@ fn delifeq(cx: &mut KeyedWrite<'_>) -> Run {
     delete_if(cx, key, equal)
 }
 
-/// Deletes a key where `condition` holds, and answers how many it deleted.
+/// Deletes a key if `condition` holds, and replies with the number of deleted keys.
 fn delete_if<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, condition: bool) -> Run {
     let database = cx.db();
     let deleted = condition && cx.keys.remove(database, key);
@@ -169,7 +170,7 @@ fn digest(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// What LCS is to answer.
+/// The options of LCS.
 #[derive(Default)]
 struct LcsOptions {
     wants_len: bool,
@@ -204,7 +205,7 @@ impl LcsOptions {
     }
 }
 
-/// LCS
+/// LCS.
 fn longest_common_subsequence(cx: &mut KeyedRead<'_>) -> Run {
     let found = [1, 2].map(|index| cx.lookup(cx.key(index)).map(string_of).transpose());
     let [Ok(a), Ok(b)] = found else {

@@ -1,4 +1,4 @@
-//! Strings as numbers: INCR and what is like it.
+//! Strings as numbers: INCR, DECR and their variants.
 
 use ochre_datatypes::number::{LongDouble, parse_i64};
 use ochre_keyspace::{ExpiryChange, NewValue, ValueRef};
@@ -13,11 +13,12 @@ use crate::{
     events::NotifyClass,
 };
 
+/// The rows of increments.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "decr",
         arity: 2,
-        summary: "Subtracts one from the integer of a key, zero if it is not there.",
+        summary: "Subtracts one from the integer of a key. A missing key counts as zero.",
         syntax: "key",
         handler: Handler::Write(|cx| increment(cx, -1)),
         ..INCREMENT
@@ -25,7 +26,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "decrby",
         arity: 3,
-        summary: "Subtracts from the integer of a key, zero if it is not there.",
+        summary: "Subtracts from the integer of a key. A missing key counts as zero.",
         syntax: "key decrement:integer",
         handler: Handler::Write(decrby),
         ..INCREMENT
@@ -33,7 +34,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "incr",
         arity: 2,
-        summary: "Adds one to the integer of a key, zero if it is not there.",
+        summary: "Adds one to the integer of a key. A missing key counts as zero.",
         syntax: "key",
         handler: Handler::Write(|cx| increment(cx, 1)),
         ..INCREMENT
@@ -41,7 +42,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "incrby",
         arity: 3,
-        summary: "Adds to the integer of a key, zero if it is not there.",
+        summary: "Adds to the integer of a key. A missing key counts as zero.",
         syntax: "key increment:integer",
         handler: Handler::Write(incrby),
         ..INCREMENT
@@ -50,14 +51,14 @@ pub const ROWS: &[CommandSpec] = &[
         name: "incrbyfloat",
         arity: 3,
         since: "2.6.0",
-        summary: "Adds to the floating point number of a key, zero if it is not there.",
+        summary: "Adds to the floating point number of a key. A missing key counts as zero.",
         syntax: "key increment:double",
         handler: Handler::Write(incrbyfloat),
         ..INCREMENT
     },
 ];
 
-/// What these rows have in common.
+/// The fields that these rows share.
 const INCREMENT: CommandSpec = CommandSpec {
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
     keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
@@ -112,7 +113,7 @@ fn incrbyfloat(cx: &mut KeyedWrite<'_>) -> Run {
         return Err(CommandError::text("ERR increment would produce NaN or Infinity"));
     }
     let text = sum.to_text();
-    // Not an integer even where it is written like one: OBJECT ENCODING says embstr on Redis too.
+    // The sum is stored as text even if it is an integer: OBJECT ENCODING returns embstr, as in Redis.
     cx.keys.set(database, key, NewValue::Bytes(&text), ExpiryChange::Keep);
     if old.is_none() {
         cx.announce(key, NotifyClass::NEW, "new");

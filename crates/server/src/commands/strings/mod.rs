@@ -1,4 +1,4 @@
-//! Strings: reading and changing a value, or a part of it. Setting, counting and comparing have files of their own.
+//! Strings: reading and changing a value, or a part of it. `set.rs` sets strings, `increment.rs` counts, `compare.rs` compares.
 
 pub mod compare;
 pub mod increment;
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::events::NotifyClass;
 
+/// The rows of commands that read or change a string.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "append",
@@ -22,8 +23,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
         since: "2.0.0",
-        complexity: "O(M) with M the length of the appended value, amortized over many",
-        summary: "Appends to the string of a key, which is made if it is not there.",
+        complexity: "O(M) with M the length of the appended value, amortized",
+        summary: "Appends to the string of a key, which is created if it does not exist.",
         syntax: "key value",
         handler: Handler::Write(append),
         ..STRING
@@ -70,7 +71,7 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["request_policy:multi_shard"],
         since: "1.0.0",
         complexity: "O(N) with N keys",
-        summary: "Returns the strings of several keys, at one moment.",
+        summary: "Returns the strings of several keys, atomically.",
         syntax: "key...",
         handler: Handler::Read(mget),
         ..STRING
@@ -81,8 +82,8 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
         since: "2.2.0",
-        complexity: "O(M) with M the length of the value, and of the zeros before it",
-        summary: "Overwrites a part of the string of a key from an offset on, filling up with zeros before it.",
+        complexity: "O(M) with M the length of the value and of the zeros before it",
+        summary: "Overwrites a part of the string of a key from an offset on, and pads the string with zeros up to there.",
         syntax: "key offset:integer value",
         handler: Handler::Write(setrange),
         ..STRING
@@ -113,18 +114,18 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// What the rows of strings have in common.
+/// The fields that the rows of strings share.
 const STRING: CommandSpec = CommandSpec { categories: Category::STRING, group: Group::String, ..CommandSpec::DEFAULT };
 
 const TOO_LONG: CommandError = CommandError::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 
-/// The string of an entry, or the error of commands on strings for entries of other types.
+/// The string of an entry. The error is for an entry of another type.
 #[inline]
 pub fn string_of(entry: EntryRef<'_>) -> Result<ValueRef<'_>, CommandError> {
     if entry.value_type() == ValueType::String { Ok(entry.value()) } else { Err(CommandError::WRONG_TYPE) }
 }
 
-/// Answers with a string.
+/// Replies with a string.
 #[inline]
 pub fn reply_string(reply: &mut ReplyWriter<'_>, value: ValueRef<'_>) {
     match value {
@@ -133,8 +134,8 @@ pub fn reply_string(reply: &mut ReplyWriter<'_>, value: ValueRef<'_>) {
     }
 }
 
-/// Answers with the string of a key that is about to be written to, as GET does: null where there is none. Returns whether there was one.
-fn reply_present_string<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>) -> Result<bool, CommandError> {
+/// Replies as GET does, in a command that will write to the key: with its string, or null. Returns whether the key exists.
+fn reply_old_string<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>) -> Result<bool, CommandError> {
     let database = cx.db();
     match cx.keys.get(database, key) {
         Some(entry) => {
@@ -166,7 +167,7 @@ fn mget(cx: &mut KeyedRead<'_>) -> Run {
         let key = cx.nth_key(index - 1, index);
         match cx.lookup(key).map(string_of) {
             Some(Ok(value)) => reply_string(&mut cx.reply, value),
-            // A key of another type is as good as none.
+            // MGET treats a key of another type like a missing key.
             Some(Err(_)) | None => cx.reply.null(),
         }
     }
@@ -196,7 +197,7 @@ fn getrange(cx: &mut KeyedRead<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// The bytes between two offsets, both included, which count from the end where they are negative.
+/// The bytes between two offsets, both included. A negative offset counts from the end.
 fn range(bytes: &[u8], start: i64, end: i64) -> &[u8] {
     let len = bytes.len() as i64;
     if start < 0 && end < 0 && start > end {
@@ -209,7 +210,7 @@ fn range(bytes: &[u8], start: i64, end: i64) -> &[u8] {
 
 fn getdel(cx: &mut KeyedWrite<'_>) -> Run {
     let key = cx.key(1);
-    if reply_present_string(cx, key)? {
+    if reply_old_string(cx, key)? {
         let database = cx.db();
         cx.keys.remove(database, key);
         cx.changed(key, NotifyClass::GENERIC, "del");
@@ -218,7 +219,7 @@ fn getdel(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Refuses a string that would be longer than the longest that a client could send.
+/// Refuses a string that would be longer than `proto-max-bulk-len`, the longest that a client can send.
 fn check_len(cx: &KeyedWrite<'_>, before: usize, added: usize) -> Result<(), CommandError> {
     let max = cx.core.config().proto_max_bulk_len as usize;
     match before.checked_add(added) {
@@ -278,7 +279,7 @@ fn setrange(cx: &mut KeyedWrite<'_>) -> Run {
         value.len()
     });
     cx.changed(key, NotifyClass::STRING, "setrange");
-    cx.reply.integer(len.expect("it was there, or was made above") as i64);
+    cx.reply.integer(len.expect("the key was found, or created above") as i64);
     Ok(Outcome::Done)
 }
 

@@ -1,20 +1,22 @@
-//! Setting strings: SET with its options, what came before them, and several keys at once.
+//! Setting strings: SET with its options, the older commands that the options replace, and commands on several keys.
 
 use ochre_datatypes::number::parse_i64;
 use ochre_keyspace::{EntryRef, ExpiryChange, HashedKey, NewValue};
 use ochre_resp::Args;
 
-use super::{STRING, compare::Comparison, reply_present_string};
+use super::{STRING, compare::Comparison, reply_old_string};
 use crate::{
     commands::{
         CommandError, CommandSpec, Flags, Handler,
         context::{KeyedWrite, Outcome, Run},
+        expire::TimeUnit,
         keys::announce_set,
         table::{BeginSearch, FindKeys, KeyFlags, KeySpec},
     },
     events::NotifyClass,
 };
 
+/// The rows of commands that set strings.
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "getex",
@@ -25,7 +27,7 @@ pub const ROWS: &[CommandSpec] = &[
             ..KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))
         }],
         since: "6.2.0",
-        summary: "Returns the string of a key, and sets or takes away when the key expires.",
+        summary: "Returns the string of a key, and sets or removes the key's expiry.",
         syntax: "key [EX seconds:integer|PX milliseconds:integer|EXAT unix-time-seconds:unix-time|\
                  PXAT unix-time-milliseconds:unix-time|PERSIST]",
         handler: Handler::Write(getex),
@@ -37,7 +39,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
         since: "1.0.0",
-        summary: "Sets a key to a string and returns the one that it had.",
+        summary: "Sets a key to a string, and returns its old string.",
         syntax: "key value",
         deprecated: Some(("6.2.0", "`SET` with the `!GET` argument")),
         handler: Handler::Write(getset),
@@ -51,7 +53,7 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
         since: "1.0.1",
         complexity: "O(N) with N keys",
-        summary: "Sets several keys to strings, at one moment.",
+        summary: "Sets several keys to strings, atomically.",
         syntax: "(key value)...",
         handler: Handler::Write(mset),
         ..STRING
@@ -69,7 +71,7 @@ pub const ROWS: &[CommandSpec] = &[
         tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
         since: "9.1.0",
         complexity: "O(N) with N keys",
-        summary: "Sets several keys to strings that expire together, if all or none of the keys are there.",
+        summary: "Sets several keys to strings with one expiry, and optionally only if all or none of the keys exist.",
         syntax: "numkeys:integer (key value)... [NX|XX] [EX seconds:integer|PX milliseconds:integer|\
                  EXAT unix-time-seconds:unix-time|PXAT unix-time-milliseconds:unix-time|KEEPTTL]",
         handler: Handler::Write(msetex),
@@ -82,7 +84,7 @@ pub const ROWS: &[CommandSpec] = &[
         keys: &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::INSERT))],
         since: "1.0.1",
         complexity: "O(N) with N keys",
-        summary: "Sets several keys to strings, but only if none of them is there.",
+        summary: "Sets several keys to strings, but only if none of the keys exists.",
         syntax: "(key value)...",
         handler: Handler::Write(msetnx),
         ..STRING
@@ -93,7 +95,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))],
         since: "2.6.0",
-        summary: "Sets a key to a string that expires after so many milliseconds.",
+        summary: "Sets a key to a string with an expiry, in milliseconds from now.",
         syntax: "key milliseconds:integer value",
         deprecated: Some(("2.6.12", "`SET` with the `PX` argument")),
         handler: Handler::Write(|cx| set_for(cx, TimeUnit::Milliseconds)),
@@ -112,7 +114,7 @@ pub const ROWS: &[CommandSpec] = &[
         }],
         variable_flags: Some(set_key_flags),
         since: "1.0.0",
-        summary: "Sets a key to a string, whatever it held before; options say on what condition and how long.",
+        summary: "Sets a key to a string, in place of any value. Options set a condition and an expiry.",
         syntax: "key value [NX|XX|IFEQ value|IFNE value|IFDEQ digest|IFDNE digest] [GET] [EX seconds:integer|\
                  PX milliseconds:integer|EXAT unix-time-seconds:unix-time|PXAT unix-time-milliseconds:unix-time|KEEPTTL]",
         handler: Handler::Write(set),
@@ -124,7 +126,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))],
         since: "2.0.0",
-        summary: "Sets a key to a string that expires after so many seconds.",
+        summary: "Sets a key to a string with an expiry, in seconds from now.",
         syntax: "key seconds:integer value",
         deprecated: Some(("2.6.12", "`SET` with the `EX` argument")),
         handler: Handler::Write(|cx| set_for(cx, TimeUnit::Seconds)),
@@ -136,7 +138,7 @@ pub const ROWS: &[CommandSpec] = &[
         flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST).union(Flags::BATCH),
         keys: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::INSERT))],
         since: "1.0.0",
-        summary: "Sets a key to a string, but only if the key is not there.",
+        summary: "Sets a key to a string, but only if the key does not exist.",
         syntax: "key value",
         deprecated: Some(("2.6.12", "`SET` with the `NX` argument")),
         handler: Handler::Write(setnx),
@@ -144,7 +146,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// SET reads its key with GET only. (Redis: `setGetKeys`)
+/// SET reads its key only with GET. (Redis: `setGetKeys`)
 fn set_key_flags(args: Args<'_>) -> KeyFlags {
     if args.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET")) {
         KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
@@ -153,7 +155,7 @@ fn set_key_flags(args: Args<'_>) -> KeyFlags {
     }
 }
 
-/// The condition on which SET sets.
+/// The condition of SET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Condition<'a> {
     None,
@@ -165,7 +167,7 @@ enum Condition<'a> {
     Compares(Comparison<'a>),
 }
 
-/// What an option says of the key's expiry.
+/// The option about the key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExpiryOption<'a> {
     None,
@@ -174,42 +176,35 @@ enum ExpiryOption<'a> {
     At(Deadline<'a>),
 }
 
-/// When a key is to expire, as a client gave it: EX, PX, EXAT, PXAT.
+/// An expiry as the request gives it: by EX, PX, EXAT or PXAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Deadline<'a> {
     unit: TimeUnit,
-    /// Counted from 1970, not from now.
+    /// Whether it counts from 1970 rather than from now.
     absolute: bool,
     amount: &'a [u8],
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TimeUnit {
-    Seconds,
-    Milliseconds,
-}
-
 impl Deadline<'_> {
-    /// Milliseconds since 1970. `command` is named in the error.
+    /// The expiry in milliseconds since 1970. The error names `command`.
     fn at_ms(self, now_ms: i64, command: &str) -> Result<i64, CommandError> {
         let amount = parse_i64(self.amount).ok_or(CommandError::NOT_AN_INTEGER)?;
-        let factor = if self.unit == TimeUnit::Seconds { 1000 } else { 1 };
         let base_ms = if self.absolute { 0 } else { now_ms };
-        let at_ms = amount.checked_mul(factor).and_then(|ms| ms.checked_add(base_ms));
+        let at_ms = self.unit.after(base_ms, amount);
         at_ms.filter(|_| amount > 0).ok_or_else(|| CommandError::invalid_expire(command))
     }
 }
 
-/// The options of SET. GETEX and MSETEX know some of them.
+/// The options of SET. GETEX and MSETEX take some of them.
 #[derive(Debug, PartialEq, Eq)]
 struct Options<'a> {
     condition: Condition<'a>,
-    /// GET: answers with the string before.
+    /// GET: reply with the old string.
     returns_old: bool,
     expiry: ExpiryOption<'a>,
 }
 
-/// Which options a command knows.
+/// The command, which decides about the options that it takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
     Set,
@@ -218,7 +213,7 @@ enum Known {
 }
 
 impl<'a> Options<'a> {
-    /// The options from an argument on. One may be repeated, the last counts; those of one kind exclude each other.
+    /// Parses the options from an argument on. An option may be repeated, and the last one counts. Options of one kind exclude each other.
     fn parse(args: Args<'a>, from: usize, known: Known) -> Result<Options<'a>, CommandError> {
         let mut options = Options { condition: Condition::None, returns_old: false, expiry: ExpiryOption::None };
         let mut index = from;
@@ -234,7 +229,7 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
-    /// Takes an option of one word. Returns whether it is one that may stand here.
+    /// Takes an option of one word. Returns whether the word is an option, and one that is allowed here.
     fn take_flag(&mut self, word: &[u8], known: Known) -> bool {
         let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
         let sets = known != Known::GetEx;
@@ -257,25 +252,17 @@ impl<'a> Options<'a> {
         true
     }
 
-    /// Takes an option with a value. Returns whether it is one that may stand here.
+    /// Takes an option with a value. Returns whether the word is an option, and one that is allowed here.
     fn take_pair(&mut self, word: &[u8], value: &'a [u8], known: Known) -> bool {
-        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-        let deadline = |unit, absolute| Some(Deadline { unit, absolute, amount: value });
-        let deadline = match word.len() {
-            2 if is("EX") => deadline(TimeUnit::Seconds, false),
-            2 if is("PX") => deadline(TimeUnit::Milliseconds, false),
-            4 if is("EXAT") => deadline(TimeUnit::Seconds, true),
-            4 if is("PXAT") => deadline(TimeUnit::Milliseconds, true),
-            _ => None,
-        };
-        if let Some(deadline) = deadline {
-            let may_stand = match self.expiry {
+        if let Some((unit, absolute)) = TimeUnit::of_option(word) {
+            let deadline = Deadline { unit, absolute, amount: value };
+            let is_allowed = match self.expiry {
                 ExpiryOption::None => true,
                 ExpiryOption::At(before) => (before.unit, before.absolute) == (deadline.unit, deadline.absolute),
                 ExpiryOption::Keep | ExpiryOption::Persist => false,
             };
             self.expiry = ExpiryOption::At(deadline);
-            return may_stand;
+            return is_allowed;
         }
         match Comparison::parse(word, value) {
             Some(comparison) if known == Known::Set && self.condition == Condition::None => {
@@ -288,7 +275,7 @@ impl<'a> Options<'a> {
 }
 
 impl ExpiryOption<'_> {
-    /// What it means for a key that is set.
+    /// The change of the expiry of a key that is set.
     fn change(self, now_ms: i64, command: &str) -> Result<ExpiryChange, CommandError> {
         Ok(match self {
             ExpiryOption::None | ExpiryOption::Persist => ExpiryChange::Clear,
@@ -332,7 +319,7 @@ fn set(cx: &mut KeyedWrite<'_>) -> Run {
     let options = Options::parse(cx.args, 3, Known::Set)?;
     let expiry = options.expiry.change(cx.now_ms, cx.command.spec.name)?;
     if options.returns_old {
-        reply_present_string(cx, key)?;
+        reply_old_string(cx, key)?;
     }
     let is_set = set_if(cx, key, value, options.condition, expiry)?;
     match (options.returns_old, is_set) {
@@ -362,12 +349,12 @@ fn set_for(cx: &mut KeyedWrite<'_>, unit: TimeUnit) -> Run {
 
 fn getset(cx: &mut KeyedWrite<'_>) -> Run {
     let (key, value) = (cx.key(1), cx.args.get(2));
-    reply_present_string(cx, key)?;
+    reply_old_string(cx, key)?;
     set_if(cx, key, value, Condition::None, ExpiryChange::Clear)?;
     Ok(Outcome::Done)
 }
 
-/// Sets a key where the condition holds, and makes it known. Returns whether it was set.
+/// Sets a key if the condition holds, and announces it. Returns whether it was set.
 fn set_if<'a>(
     cx: &mut KeyedWrite<'a>,
     key: HashedKey<'a>,
@@ -393,7 +380,7 @@ fn set_if<'a>(
     Ok(true)
 }
 
-/// The effect of a SET, without its condition and from which moment it counted.
+/// Records a SET without its condition, and with an absolute expiry.
 fn journal_set<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, value: &'a [u8], expiry: ExpiryChange) {
     cx.journal(|| {
         let mut words = vec![b"SET".into(), key.bytes.into(), value.into()];
@@ -409,7 +396,7 @@ fn journal_set<'a>(cx: &mut KeyedWrite<'a>, key: HashedKey<'a>, value: &'a [u8],
 fn getex(cx: &mut KeyedWrite<'_>) -> Run {
     let options = if cx.args.len() > 2 { Some(Options::parse(cx.args, 2, Known::GetEx)?) } else { None };
     let (key, database) = (cx.key(1), cx.db());
-    if !reply_present_string(cx, key)? {
+    if !reply_old_string(cx, key)? {
         return Ok(Outcome::Done);
     }
     match options.map(|options| options.expiry) {
@@ -438,7 +425,7 @@ fn getex(cx: &mut KeyedWrite<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Refuses keys without a value.
+/// Refuses a last key without a value.
 fn check_pairs(cx: &KeyedWrite<'_>) -> Result<(), CommandError> {
     if cx.args.len() % 2 == 1 { Ok(()) } else { Err(CommandError::wrong_arity(cx.command.spec.name)) }
 }
