@@ -2,7 +2,12 @@
 
 use crate::events::NotifyClass;
 
-use super::{Reason, Rule, WRONG_NUMBER_OF_ARGUMENTS, number::parse_integer, one_word};
+use super::{
+    Reason, Rule, WRONG_NUMBER_OF_ARGUMENTS,
+    number::parse_integer,
+    one_word,
+    words::{quote, quote_if_needed},
+};
 
 /// `bind`: addresses to listen on. `-` in front of an address means that it may be missing on this machine; `*` is every address.
 pub struct Addresses;
@@ -23,6 +28,11 @@ impl Rule for Addresses {
     fn show(&self, value: &Vec<String>) -> Vec<u8> {
         value.join(" ").into_bytes()
     }
+
+    fn lines(&self, value: &Vec<String>) -> Vec<Vec<u8>> {
+        let words: Vec<Vec<u8>> = value.iter().map(|address| quote_if_needed(address.as_bytes())).collect();
+        vec![if words.is_empty() { quote(b"") } else { words.join(&b' ') }]
+    }
 }
 
 /// `notify-keyspace-events`: a letter for each class of events.
@@ -41,7 +51,7 @@ impl Rule for NotifyClasses {
 
     fn lines(&self, value: &NotifyClass) -> Vec<Vec<u8>> {
         // As in Redis, CONFIG GET hides some letters beside A. A file must keep them.
-        vec![super::words::quote(value.letters_in_full().as_bytes())]
+        vec![quote(value.letters_in_full().as_bytes())]
     }
 }
 
@@ -95,6 +105,14 @@ impl Rule for OomScores {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_quoted_in_a_file_where_it_needs_it() {
+        let lines = |addresses: &[&str]| Addresses.lines(&addresses.iter().map(|&it| it.to_owned()).collect());
+        assert_eq!(lines(&["127.0.0.1", "-::1"]), [b"127.0.0.1 -::1"]);
+        assert_eq!(lines(&["a\"b", "c"]), [br#""a\"b" c"#]);
+        assert_eq!(lines(&[]), [br#""""#]);
+    }
 
     #[test]
     fn notify_letters_are_shown_in_redis_order() {
