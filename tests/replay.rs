@@ -291,6 +291,42 @@ fn writes_to_hidden_fields_replay_to_the_same_data() {
     recording.assert_replays("hidden fields");
 }
 
+/// The reply of TIME in milliseconds.
+fn milliseconds(time: &Reply) -> u64 {
+    let parts: Vec<u64> = time.items().into_iter().map(|part| part.to_text().parse().expect("a number")).collect();
+    parts[0] * 1000 + parts[1] / 1000
+}
+
+/// Few expired fields are removed by the lookup that finds them, also by one that then leaves its batch; and a key that expires while its
+/// transaction runs is removed before waiters are served.
+#[test]
+fn removals_outside_of_a_command_replay_to_the_same_data() {
+    let recording = Recording::start();
+    let mut client = recording.local.client();
+    client.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    let pairs: String = (0..3000).map(|number| format!(" f{number} {number:064}")).collect();
+    client.run(&format!("HSET large{pairs}"));
+    client.run("HPEXPIRE large 1 FIELDS 3 f1 f2 f3");
+    poll::eventually("the fields expire", || client.run("HEXISTS large f1") == Reply::Integer(0));
+    // One more, which HGETALL finds.
+    client.run("HPEXPIRE large 1 FIELDS 1 f4");
+    let set = client.run("TIME");
+    poll::eventually("it expires", || milliseconds(&client.run("TIME")) > milliseconds(&set) + 1);
+    assert_eq!(client.run("HGETALL large").items().len(), 2 * 2996);
+
+    let mut waiter = recording.local.client();
+    waiter.send(&["BLPOP", "list", "0"]).expect("it is sent");
+    poll::eventually("it waits", || client.run("INFO clients").to_text().contains("blocked_clients:1\r"));
+    for line in ["MULTI", "RPUSH list x", "PEXPIRE list 20", "DEBUG SLEEP 0.05", "EXEC"] {
+        assert!(!client.run(line).is_error());
+    }
+    let records = recording.records();
+    let last = records.last().expect("there are records");
+    assert_eq!(last.iter().map(|it| quote_command(&it.words)).collect::<Vec<_>>(), ["DEL list"]);
+    assert!(client.run("INFO stats").to_text().contains("expired_keys:1\r"));
+    recording.assert_replays("removals outside of a command");
+}
+
 /// What a waiter takes is a record of its own, behind that of the write that served it; an EXEC is one record.
 #[test]
 fn transactions_and_served_waiters_are_recorded_in_their_order() {

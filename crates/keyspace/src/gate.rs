@@ -15,7 +15,8 @@
 //!
 //! While a long command is inside, a closer does not make the other cores wait: the gate is not shut yet, and brief visits still enter.
 //! Only further lasting visits queue behind the closer, so that its turn comes. When the gate is shut, the closer waits for the brief visits
-//! that are inside, for a bounded time. If one takes longer, because its thread was interrupted, the gate opens again, and the closer retries.
+//! that are inside, for a bounded time. If one takes longer, the gate opens again, and the closer tries again once that visit has ended, with
+//! more patience.
 //!
 //! Nobody starves. A visit or a closer that has to wait takes a [`Place`] in a queue, in order of arrival. The closer at the front waits
 //! only for visits that are inside. These are finitely many, since no further lasting visit enters before it. A brief visit in the queue
@@ -40,8 +41,10 @@ const CLAIMED: u8 = 1;
 /// No visit may enter.
 const SHUT: u8 = 2;
 
-/// How often a closer checks whether the brief visits have left before it opens the gate again. This takes some tens of microseconds.
-const SHUT_TURNS_MAX: u32 = 2000;
+/// How often a closer checks whether the brief visits have left before it opens the gate again: at first for some tens of microseconds,
+/// and twice as often at each further try, up to a millisecond or two. No brief visit takes longer, unless its thread is interrupted.
+const SHUT_TURNS_FIRST: u32 = 2000;
+const SHUT_TURNS_MAX: u32 = SHUT_TURNS_FIRST << 5;
 
 /// The entrance of the keyspace. See the module.
 pub struct Gate {
@@ -57,7 +60,8 @@ pub struct Gate {
 /// The visits of one core, on a cache line of their own.
 #[repr(align(128))]
 struct Inside {
-    /// 1 during a brief visit. A core makes one at a time, and no other core writes the word.
+    /// The brief visits that have begun and those that have ended: odd during one. A core makes one at a time, and no other core writes the
+    /// word.
     brief: AtomicU32,
     /// The number of lasting visits. There may be several, since one can be suspended while the core does other work.
     lasting: AtomicU32,
@@ -121,8 +125,10 @@ struct Waiting {
     wants: Wants,
     /// None until the task waits.
     waker: Option<Waker>,
-    /// The gate was shut for this closer, but had to be opened again. Its task yields once before the next try.
-    is_retry: bool,
+    /// How often the gate was shut for this closer, but had to be opened again.
+    failed_tries: u32,
+    /// The brief visit that did not end in time at the last of these: its core, and the core's word. There is no further try before it ends.
+    waits_for: Option<(usize, u32)>,
 }
 
 impl Gate {
@@ -144,10 +150,10 @@ impl Gate {
     pub fn enter(&self, core: usize, visit: Visit, place: &mut Option<Place>) -> Option<Entered<'_>> {
         let inside = &self.inside[core];
         let (before, state_max, holder) = match visit {
-            Visit::Brief => (inside.brief.swap(1, Ordering::SeqCst), CLAIMED, core as Holder + 1),
+            Visit::Brief => (inside.brief.fetch_add(1, Ordering::SeqCst), CLAIMED, core as Holder + 1),
             Visit::Lasting => (inside.lasting.fetch_add(1, Ordering::SeqCst), OPEN, self.lasting_holder(core)),
         };
-        debug_assert!(visit == Visit::Lasting || before == 0, "a core makes one brief visit at a time");
+        debug_assert!(visit == Visit::Lasting || before & 1 == 0, "a core makes one brief visit at a time");
         order_write_before_read();
         let entered = Entered { gate: self, core, visit, holder, stays: PhantomData };
         if self.state.load(Ordering::SeqCst) <= state_max && place.is_none() {
@@ -212,32 +218,43 @@ impl Gate {
             }
             return None;
         }
+        let failed_tries = number.and_then(|number| queue.places.get(&number)).map_or(0, |it| it.failed_tries);
+        let turns_max = (SHUT_TURNS_FIRST << failed_tries.min(16)).min(SHUT_TURNS_MAX);
         queue.is_shut = true;
         self.state.store(SHUT, Ordering::SeqCst);
         drop(queue);
         order_write_before_read();
         let closed = Closed { gate: self };
+        let Some(visit) = self.wait_for_brief_visits(turns_max) else {
+            *place = None;
+            return Some(closed);
+        };
+        let mut queue = self.queue.lock();
+        let place = place.get_or_insert_with(|| self.join(&mut queue, Wants::Close));
+        if let Some(waiting) = queue.places.get_mut(&place.number) {
+            waiting.failed_tries += 1;
+            waiting.waits_for = Some(visit);
+        }
+        drop(queue);
+        drop(closed);
+        None
+    }
+
+    /// Waits until no brief visit is inside. If one does not end in time, returns its core and the core's word.
+    fn wait_for_brief_visits(&self, turns_max: u32) -> Option<(usize, u32)> {
         let mut turns = 0;
-        for inside in &self.inside {
-            while inside.brief.load(Ordering::SeqCst) != 0 {
-                if !spin(&mut turns, SHUT_TURNS_MAX) {
-                    let mut queue = self.queue.lock();
-                    if number.is_none() {
-                        *place = Some(self.join(&mut queue, Wants::Close));
-                    }
-                    let number = place.as_ref().map(|place| place.number);
-                    number
-                        .and_then(|number| queue.places.get_mut(&number))
-                        .into_iter()
-                        .for_each(|it| it.is_retry = true);
-                    drop(queue);
-                    drop(closed);
-                    return None;
+        for (core, inside) in self.inside.iter().enumerate() {
+            loop {
+                let word = inside.brief.load(Ordering::SeqCst);
+                if word & 1 == 0 {
+                    break;
+                }
+                if !spin(&mut turns, turns_max) {
+                    return Some((core, word));
                 }
             }
         }
-        *place = None;
-        Some(closed)
+        None
     }
 
     /// Returns the number of a place, and changes what the place is for: a visit that failed to lock its shards may become a closer.
@@ -283,9 +300,12 @@ impl Gate {
         };
         let Some(waiting) = queue.places.get_mut(&place.number) else { return Poll::Ready(()) };
         if is_turn {
-            if !std::mem::take(&mut waiting.is_retry) {
+            let is_inside = |(core, word): (usize, u32)| self.inside[core].brief.load(Ordering::SeqCst) == word;
+            if !waiting.waits_for.is_some_and(is_inside) {
+                waiting.waits_for = None;
                 return Poll::Ready(());
             }
+            // Brief visits wake nobody when they end, so the task asks again after the core's other tasks.
             context.waker().wake_by_ref();
         }
         waiting.waker = Some(context.waker().clone());
@@ -325,7 +345,7 @@ impl Queue {
     fn join(&mut self, wants: Wants) -> u64 {
         self.last_number += 1;
         self.closers += usize::from(wants == Wants::Close);
-        self.places.insert(self.last_number, Waiting { wants, waker: None, is_retry: false });
+        self.places.insert(self.last_number, Waiting { wants, waker: None, failed_tries: 0, waits_for: None });
         self.last_number
     }
 
@@ -411,7 +431,10 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         let inside = &self.gate.inside[self.core];
         match self.visit {
-            Visit::Brief => inside.brief.store(0, Ordering::Release),
+            Visit::Brief => {
+                let word = inside.brief.load(Ordering::Relaxed);
+                inside.brief.store(word.wrapping_add(1), Ordering::Release);
+            }
             Visit::Lasting => {
                 inside.lasting.fetch_sub(1, Ordering::SeqCst);
                 order_write_before_read();
@@ -503,10 +526,14 @@ mod tests {
         let mut closer = None;
         assert!(gate.close(&mut closer).is_none());
         assert!(gate.enter(0, Visit::Brief, &mut None).is_some(), "the gate was opened again");
-        assert!(!is_turn(&gate, &closer), "the task yields first");
-        assert!(is_turn(&gate, &closer));
+        assert!(!is_turn(&gate, &closer), "the gate is not shut again while the same visit is inside");
+        assert!(!is_turn(&gate, &closer));
         drop(brief);
-        assert!(gate.close(&mut closer).is_some());
+        let _other = gate.enter(1, Visit::Brief, &mut None).expect("the gate is open");
+        assert!(is_turn(&gate, &closer), "another visit is another matter");
+        assert!(gate.close(&mut closer).is_none());
+        drop(_other);
+        assert!(is_turn(&gate, &closer) && gate.close(&mut closer).is_some());
     }
 
     #[test]

@@ -16,18 +16,35 @@ use crate::{
 pub struct Locked<'c> {
     core: &'c Core,
     set: LockSet<'c>,
+    /// Whether the set has a buffer for records.
+    keeps_records: bool,
 }
 
 impl<'c> Locked<'c> {
     /// Reads the clock for a set that was just locked, and has its records gathered where a journal is kept.
     pub fn new(core: &'c Core, config: &Config, set: LockSet<'c>) -> Locked<'c> {
-        let mut locked = Locked { core, set };
+        let keeps_records = core.server.journal.is_kept();
+        let mut locked = Locked { core, set, keeps_records };
         locked.read_clock(config);
         locked.set.set_removes_expired(!core.server.pause.stops_expiry());
-        if core.server.journal.is_kept() {
+        if keeps_records {
             *locked.set.records() = Some(core.take_record_buffer());
         }
         locked
+    }
+
+    /// Where the next record begins, for [`Locked::end_record`].
+    #[inline]
+    pub fn record_mark(&self) -> usize {
+        if self.keeps_records { frame::mark(&self.set.records()) } else { 0 }
+    }
+
+    /// Ends the record that was begun after a mark, if one was.
+    #[inline]
+    pub fn end_record(&self, mark: usize) {
+        if self.keeps_records {
+            frame::end_record(&mut self.set.records(), mark);
+        }
     }
 
     /// Reads the clock, which stands still until this is called again.
@@ -66,7 +83,17 @@ impl<'c> DerefMut for Locked<'c> {
 }
 
 impl Drop for Locked<'_> {
+    #[inline]
     fn drop(&mut self) {
+        debug_assert!(!self.set.has_expired(), "what was found expired is made known before the locks are given back");
+        if self.keeps_records {
+            self.hand_records_over();
+        }
+    }
+}
+
+impl Locked<'_> {
+    fn hand_records_over(&mut self) {
         let records = self.set.records().take();
         if let Some(records) = records {
             if !records.is_empty() {

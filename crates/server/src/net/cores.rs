@@ -14,7 +14,6 @@ use crate::{
     clock, commands,
     config::ConfigStore,
     core::Core,
-    journal::frame,
     mailroom::{Arrival, Mailroom},
     request::{
         chores, connection, effects,
@@ -23,7 +22,7 @@ use crate::{
         worker::Worker,
     },
     server::Server,
-    session::{Client, Session},
+    session::{Client, LockAttempt, Session},
     sockets::{listening::Listening, stream::Stream},
 };
 
@@ -123,13 +122,37 @@ async fn expire(core: Rc<Core>, earlier: Arc<Notify>) {
         due.clear();
         let next_ms = server.keyspace.due_shards(core.index, clock::now_ms(), &mut due);
         let mut turn_began = clock::ticks();
+        // A shard that another visit has locked for long does not hold the others up.
+        let mut busy = None;
         for &shard in &due {
-            while !expire_some(&core, shard).await {
+            let mut attempt = None;
+            loop {
+                match expire_some(&core, shard, &mut attempt) {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(unavailable @ Unavailable::Shard(_)) => {
+                        busy = Some(unavailable);
+                        break;
+                    }
+                    Err(unavailable) => {
+                        poll_fn(|cx| locks::poll_available(&core, attempt.as_deref(), unavailable, cx)).await;
+                    }
+                }
                 if clock::ticks() - turn_began > clock::ticks_of(EXPIRY_TURN) {
                     tokio::task::yield_now().await;
                     turn_began = clock::ticks();
                 }
             }
+        }
+        if let Some(unavailable) = busy {
+            // Either that shard is free, or another one is due.
+            let free = poll_fn(|cx| locks::poll_available(&core, None, unavailable, cx));
+            tokio::select! {
+                () = free => {}
+                () = earlier.notified() => {}
+                () = tokio::time::sleep(HOUSEKEEPING) => {}
+            }
+            continue;
         }
         if !due.is_empty() {
             tokio::task::yield_now().await;
@@ -141,39 +164,28 @@ async fn expire(core: Rc<Core>, earlier: Arc<Notify>) {
     }
 }
 
-/// Expires a few keys of a shard. Returns whether no key is left that is due.
-async fn expire_some(core: &Core, shard: usize) -> bool {
-    let mut attempt = None;
-    loop {
-        // `notify-keyspace-events` may have changed, and a core without requests has no other occasion to notice.
-        core.refresh_config();
-        // Expiry may have been stopped since the due shards were listed.
-        let is_stopped = || core.server.pause.stops_expiry() || !core.server.expires_actively();
-        if is_stopped() {
-            return true;
-        }
-        let demand = Demand {
-            shards: ShardList::from_slice(&[shard as u16]),
-            everything: false,
-            visit: Visit::Brief,
-            visit_written: &|_| {},
-            is_paused: &is_stopped,
-        };
-        match locks::lock(core, &core.config(), &mut attempt, demand) {
-            Ok(mut locked) => {
-                let mark = frame::mark(&locked.records());
-                let finished = (0..EXPIRED_PER_LOCK).any(|_| !locked.writer().expire_one(shard));
-                effects::publish_expired(core, &locked);
-                frame::end_record(&mut locked.records(), mark);
-                serving::serve(core, &mut locked);
-                return finished;
-            }
-            Err(Unavailable::Pause) => return true,
-            Err(unavailable) => {
-                poll_fn(|cx| locks::poll_available(core, attempt.as_deref(), unavailable, cx)).await;
-            }
-        }
-    }
+/// Expires a few keys of a shard. Returns whether none is left that is due, or what the shard has to be waited for with.
+fn expire_some(core: &Core, shard: usize, attempt: &mut Option<Box<LockAttempt>>) -> Result<bool, Unavailable> {
+    // `notify-keyspace-events` may have changed, and a core without requests has no other occasion to notice.
+    core.refresh_config();
+    // Expiry may have been stopped since the due shards were listed.
+    let is_stopped = || core.server.pause.stops_expiry() || !core.server.expires_actively();
+    let demand = Demand {
+        shards: ShardList::from_slice(&[shard as u16]),
+        everything: false,
+        visit: Visit::Brief,
+        visit_written: &|_| {},
+        is_paused: &is_stopped,
+    };
+    let mut locked = match locks::lock(core, &core.config(), attempt, demand) {
+        Ok(locked) => locked,
+        Err(Unavailable::Pause) => return Ok(true),
+        Err(unavailable) => return Err(unavailable),
+    };
+    let is_finished = (0..EXPIRED_PER_LOCK).any(|_| !locked.writer().expire_one(shard));
+    effects::publish_expired_alone(core, &locked);
+    serving::serve(core, &mut locked);
+    Ok(is_finished)
 }
 
 /// Checks regularly what no event reports: clients that are idle for too long, output buffers that stay above their soft limit, and the

@@ -71,6 +71,9 @@ impl Turn<'_> {
                     BatchRun::Single { command, start, end, spans } => {
                         let next = self.run_single(command, input, spans);
                         self.work.put_back(self.parser, input);
+                        if let Some(attempt) = &mut self.session.attempt {
+                            attempt.has_left_batch = true;
+                        }
                         return match next {
                             Some(next @ Next::Unavailable(_)) => (start.unwrap_or(done), next),
                             next => (end, next.unwrap_or(Next::Yield)),

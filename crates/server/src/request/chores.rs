@@ -3,7 +3,13 @@
 //! A connection that ends is taken off the keys that it watches or waits for, and a waiter that its writer could not serve is served. All
 //! of it is tried on the spot first; what fails is left to the core's own task, so that nothing else waits for it.
 
-use std::{future::poll_fn, rc::Rc};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
 use ochre_keyspace::{HashedKey, ShardList, Visit};
 
@@ -28,17 +34,53 @@ pub fn run_or_leave(core: &Core, chore: Chore) {
 pub async fn serve(core: Rc<Core>) {
     loop {
         core.chore_left.notified().await;
-        while let Some(chore) = core.next_chore() {
+        let mut waiting: VecDeque<Waiting> = VecDeque::new();
+        loop {
             core.refresh_config();
-            let mut attempt = None;
-            let mut todo = Some(chore);
-            while let Some(chore) = todo.take() {
-                let Err((chore, unavailable)) = run(&core, chore, &mut attempt) else { break };
-                todo = Some(chore);
-                poll_fn(|cx| locks::poll_available(&core, attempt.as_deref(), unavailable, cx)).await;
+            let new = std::iter::from_fn(|| core.next_chore());
+            waiting.extend(new.map(|chore| Waiting { chore, attempt: None, unavailable: None }));
+            if waiting.is_empty() {
+                break;
+            }
+            let mut chore_left = pin!(core.chore_left.notified());
+            poll_fn(|cx| match poll_any(&core, &mut waiting, cx) {
+                Poll::Pending => chore_left.as_mut().poll(cx),
+                ready => ready,
+            })
+            .await;
+        }
+    }
+}
+
+/// A chore that could not be done yet.
+struct Waiting {
+    chore: Chore,
+    attempt: Option<Box<LockAttempt>>,
+    /// What it waits for; none before the first try.
+    unavailable: Option<Unavailable>,
+}
+
+/// Tries each chore whose locks may be available, so that none waits for another. Ready when one was done.
+fn poll_any(core: &Core, waiting: &mut VecDeque<Waiting>, cx: &mut Context<'_>) -> Poll<()> {
+    let mut is_progress = false;
+    for _ in 0..waiting.len() {
+        let Some(Waiting { mut chore, mut attempt, mut unavailable }) = waiting.pop_front() else { break };
+        loop {
+            let is_available = |reason| locks::poll_available(core, attempt.as_deref(), reason, cx).is_ready();
+            if !unavailable.is_none_or(is_available) {
+                waiting.push_back(Waiting { chore, attempt, unavailable });
+                break;
+            }
+            match run(core, chore, &mut attempt) {
+                Ok(()) => {
+                    is_progress = true;
+                    break;
+                }
+                Err((again, reason)) => (chore, unavailable) = (again, Some(reason)),
             }
         }
     }
+    if is_progress { Poll::Ready(()) } else { Poll::Pending }
 }
 
 fn run(core: &Core, chore: Chore, attempt: &mut Option<Box<LockAttempt>>) -> Result<(), (Chore, Unavailable)> {

@@ -198,9 +198,9 @@ impl Connection {
             Next::Yield => true,
             Next::Unavailable(unavailable) => {
                 self.held = Some(*unavailable);
-                if *unavailable == Unavailable::Pause {
-                    self.session.client.set_flag(ClientFlags::PAUSED, true);
-                }
+                let is_pause = *unavailable == Unavailable::Pause;
+                let flag = if is_pause { ClientFlags::PAUSED } else { ClientFlags::WAITS_FOR_LOCKS };
+                self.session.client.set_flag(flag, true);
                 true
             }
             Next::Blocked => true,
@@ -431,7 +431,7 @@ impl Connection {
         let Some(unavailable) = self.held else { return };
         if locks::poll_available(core, self.session.attempt.as_deref(), unavailable, cx).is_ready() {
             self.held = None;
-            self.session.client.set_flag(ClientFlags::PAUSED, false);
+            self.session.client.set_flag(ClientFlags::PAUSED | ClientFlags::WAITS_FOR_LOCKS, false);
         }
     }
 

@@ -62,6 +62,8 @@ impl Turn<'_> {
         let aliases = if limits.plain { PLAIN_ALIASES } else { &[] };
         let is_plain = session.is_plain();
         let flags_to_check = check::flags_to_check(core, config, session);
+        // Only the request that is tried again, the first one, has an attempt.
+        let has_left_batch = session.attempt.as_ref().is_some_and(|attempt| attempt.has_left_batch);
         // The previous command and its name. The same command often follows, which saves the lookup.
         let mut before: Option<(Span, &'static Command)> = None;
         let mut at = start;
@@ -99,7 +101,8 @@ impl Turn<'_> {
             let (command, refusal) = match found {
                 Lookup::Command(command) => {
                     let flags = command.spec.flags;
-                    if !(command.spec.may_share_batch(args.len()) && is_plain && args.len() <= BATCH_ARGS_MAX) {
+                    let shares_batch = command.spec.may_share_batch(args.len()) && !has_left_batch;
+                    if !(shares_batch && is_plain && args.len() <= BATCH_ARGS_MAX) {
                         return stopped(Stop::Single { command, end });
                     }
                     before = Some((work.spans[first_span], command));

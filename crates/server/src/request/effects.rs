@@ -9,7 +9,10 @@ use crate::{
     commands::effects::{Concerned, Effects},
     core::Core,
     events::NotifyClass,
-    journal::{Position, frame::FrameWriter},
+    journal::{
+        Position,
+        frame::{self, FrameWriter},
+    },
     notify,
 };
 
@@ -60,6 +63,15 @@ fn record(core: &Core, set: &LockSet<'_>, effects: &mut Effects<'_>, database: u
             }
             frame.position()
         }
+    }
+}
+
+/// As [`publish_expired`], for what is found outside of a command: its removal is a record of its own.
+pub fn publish_expired_alone(core: &Core, set: &LockSet<'_>) {
+    if set.has_expired() {
+        let mark = frame::mark(&set.records());
+        publish_each_expired(core, set);
+        frame::end_record(&mut set.records(), mark);
     }
 }
 

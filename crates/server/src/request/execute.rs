@@ -12,7 +12,6 @@ use crate::{
         effects::Effects,
     },
     core::Core,
-    journal::frame,
     locked::Locked,
     session::Session,
 };
@@ -77,23 +76,24 @@ impl<'c> Access<'_, 'c> {
 #[inline]
 pub fn run(core: &Core, session: &mut Session, mut access: Access<'_, '_>, call: Call<'_>, out: &mut Vec<u8>) -> Ended {
     let mark = out.len();
-    let record = access.locked().map_or(0, |locked| frame::mark(&locked.records()));
+    let record = access.locked().map_or(0, |locked| locked.record_mark());
     let result = dispatch(core, session, access.reborrow(), call, out);
-    if let Ok(Outcome::Alone) = result {
-        return Ended::Alone;
-    }
-    core.counters.commands_processed.add(1);
     if !call.nested
         && let Some(locked) = access.locked()
     {
-        frame::end_record(&mut locked.records(), record);
+        // Also of a command that leaves its batch: it may have found something expired.
+        locked.end_record(record);
         serving::serve(core, locked);
     }
+    // A command that will be entered again is counted then.
+    if !matches!(result, Ok(Outcome::Alone | Outcome::Suspended(_))) {
+        core.counters.commands_processed.add(1);
+    }
     match result {
+        Ok(Outcome::Alone) => Ended::Alone,
         Ok(Outcome::Done) => Ended::Done,
         Ok(Outcome::Close) => Ended::Close,
         Ok(Outcome::Suspended(suspended)) => Ended::Suspended(suspended),
-        Ok(Outcome::Alone) => unreachable!("it was looked at above"),
         Ok(Outcome::Block(block)) => {
             if call.nested {
                 // Nothing waits inside of another command: it ends as if its time were over.

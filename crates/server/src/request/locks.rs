@@ -6,7 +6,7 @@
 
 use std::task::{Context, Poll};
 
-use ochre_keyspace::{Busy, LockSet, Place, ShardList, Visit, Walk};
+use ochre_keyspace::{Busy, LockSet, ShardList, Visit, Walk};
 
 use super::widening::{self, Visitor};
 use crate::{clock, config::Config, core::Core, locked::Locked, session::LockAttempt};
@@ -15,7 +15,7 @@ use crate::{clock, config::Config, core::Core, locked::Locked, session::LockAtte
 const WIDENINGS_MAX: usize = 4;
 
 /// How often the shards of a request may be busy before it takes the whole keyspace instead.
-const FAILURES_MAX: u8 = 8;
+pub const FAILURES_MAX: u8 = 8;
 
 /// What a request is to lock.
 pub struct Demand<'d> {
@@ -44,34 +44,35 @@ pub enum Unavailable {
 }
 
 /// Locks what a request demands. `attempt` is kept from one try to the next.
+#[inline]
 pub fn lock<'c>(
     core: &'c Core,
     config: &Config,
     attempt: &mut Option<Box<LockAttempt>>,
-    demand: Demand<'_>,
+    mut demand: Demand<'_>,
 ) -> Result<Locked<'c>, Unavailable> {
-    let LockAttempt { mut place, mut failures } = attempt.take().map_or_else(LockAttempt::default, |attempt| *attempt);
-    let set = try_lock(core, &mut place, &mut failures, &demand);
+    let mut tried = attempt.take().map_or_else(LockAttempt::default, |attempt| *attempt);
+    let set = try_lock(core, &mut tried, &mut demand);
     let set = set.and_then(|set| if (demand.is_paused)() { Err(Unavailable::Pause) } else { Ok(set) });
     match set {
         Ok(set) => Ok(Locked::new(core, config, set)),
         Err(unavailable) => {
-            *attempt = Some(Box::new(LockAttempt { place, failures }));
+            *attempt = Some(Box::new(tried));
             Err(unavailable)
         }
     }
 }
 
+#[inline]
 fn try_lock<'c>(
     core: &'c Core,
-    place: &mut Option<Place>,
-    failures: &mut u8,
-    demand: &Demand<'_>,
+    LockAttempt { place, failures, .. }: &mut LockAttempt,
+    demand: &mut Demand<'_>,
 ) -> Result<LockSet<'c>, Unavailable> {
     let keyspace = &core.server.keyspace;
     let gate = keyspace.gate();
     if !demand.everything && *failures < FAILURES_MAX {
-        let mut shards = demand.shards.clone();
+        let mut shards = std::mem::take(&mut demand.shards);
         for _ in 0..=WIDENINGS_MAX {
             let entered = gate.enter(core.index, demand.visit, place).ok_or(Unavailable::Gate)?;
             let set = LockSet::try_lock(keyspace, entered, shards).map_err(|Busy { shard }| {
@@ -102,12 +103,12 @@ pub fn begin_walk<'c>(
     is_paused: impl Fn() -> bool,
 ) -> Result<Walk<'c>, Unavailable> {
     let keyspace = &core.server.keyspace;
-    let mut place = attempt.take().and_then(|attempt| attempt.place);
-    match keyspace.gate().enter(core.index, Visit::Brief, &mut place) {
+    let mut tried = attempt.take().map_or_else(LockAttempt::default, |attempt| *attempt);
+    match keyspace.gate().enter(core.index, Visit::Brief, &mut tried.place) {
         Some(_) if is_paused() => Err(Unavailable::Pause),
         Some(entered) => Ok(Walk::new(keyspace, entered, clock::now_ms())),
         None => {
-            *attempt = Some(Box::new(LockAttempt { place, failures: 0 }));
+            *attempt = Some(Box::new(tried));
             Err(Unavailable::Gate)
         }
     }

@@ -13,7 +13,7 @@ use super::{
     keys,
     locks::{self, Demand},
     lookup::{Lookup, lookup},
-    single,
+    serving, single,
 };
 use crate::{
     commands::{self, Command},
@@ -80,6 +80,8 @@ impl<'c> Replay<'c> {
             }
         };
         locked.set_removes_expired(false);
+        let mark = locked.record_mark();
+        let mut error = None;
         for Found { time_ms, database, command, queued } in &found {
             locked.set_clock(*time_ms, AccessClock::lru(*time_ms));
             self.session.select(*database);
@@ -88,10 +90,14 @@ impl<'c> Replay<'c> {
             let mut out = Vec::new();
             let ended = execute::run(self.core, &mut self.session, Access::Keys(&mut locked), call, &mut out);
             if !matches!(ended, Ended::Done) || out.starts_with(b"-") {
-                return Err(ReplayError { text: format!("{} was answered {}", shown(args), out.escape_ascii()) });
+                error = Some(ReplayError { text: format!("{} was answered {}", shown(args), out.escape_ascii()) });
+                break;
             }
         }
-        Ok(())
+        // This server may keep a journal of its own, and have blocked clients.
+        locked.end_record(mark);
+        serving::serve(self.core, &mut locked);
+        error.map_or(Ok(()), Err)
     }
 }
 

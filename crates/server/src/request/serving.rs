@@ -6,13 +6,13 @@ use std::time::Instant;
 use ochre_keyspace::HashedKey;
 
 use super::{
+    effects,
     execute::{self, Access, Call},
     parking,
 };
 use crate::{
     commands::{self, context::Outcome},
     core::{Chore, Core, Ready},
-    journal::frame,
     locked::Locked,
     session::{ClientFlags, Session, wait::Parked},
 };
@@ -64,6 +64,7 @@ fn serve_key(core: &Core, locked: &mut Locked<'_>, ready: &Ready) -> bool {
     while let Some((ticket, waiter)) = locked.next_waiter(ready.database, key, last) {
         last = ticket;
         let value_type = locked.reader().peek(ready.database, key).map(|entry| entry.value_type());
+        effects::publish_expired_alone(core, locked);
         if value_type.is_none() && !locked.is_removal_awaited(ready.database, key) {
             break;
         }
@@ -95,9 +96,9 @@ fn serve_waiter(core: &Core, locked: &mut Locked<'_>, parked: &Parked) {
         nested: false,
         shares_batch: false,
     };
-    let mark = frame::mark(&locked.records());
+    let mark = locked.record_mark();
     let result = execute::dispatch(core, &mut session, Access::Keys(locked), call, &mut out);
-    frame::end_record(&mut locked.records(), mark);
+    locked.end_record(mark);
     match result {
         Ok(Outcome::Block(_)) => {
             parked.wait.give_back();

@@ -19,7 +19,7 @@ use crate::{
     commands::{self, Command, CommandError, Flags, Handler, context::Suspended},
     config::Config,
     core::Core,
-    session::{ReplyMode, Session, transaction::Queued},
+    session::{LockAttempt, ReplyMode, Session, transaction::Queued},
 };
 
 /// How long the requests of one connection that run alone, or the slice of a walk, may take before others have their turn.
@@ -35,12 +35,14 @@ impl Turn<'_> {
             match check::check(core, config, session, command, args) {
                 Verdict::Run => {}
                 Verdict::Queued => {
+                    session.attempt = None;
                     apply_reply_mode(session, out, |session, out| {
                         ReplyWriter::new(out, session.protocol).simple("QUEUED");
                     });
                     return None;
                 }
                 Verdict::Refused(error) => {
+                    session.attempt = None;
                     core.counters.of(command).rejected.add(1);
                     answer_error(core, session, out, &error);
                     return None;
@@ -96,13 +98,16 @@ fn lock_and_run(
     let keyspace = &core.server.keyspace;
     let mut hashed = Vec::new();
     let mut attempt = session.attempt.take();
-    let is_paused = |session: &Session| core.server.pause.holds(command.spec.flags, session);
+    // A walk that goes on was checked when it began.
+    let goes_on = session.walk.is_some();
+    let is_paused = |session: &Session| !goes_on && core.server.pause.holds(command.spec.flags, session);
     let (mut locked, mut walk) = (None, None);
+    // A walk that has met locked shards again and again has a slice with the keyspace to itself.
+    let walk_failures = attempt.as_ref().map_or(0, |attempt| attempt.failures);
     match command.spec.handler {
         Handler::Session(_) | Handler::Container => {}
-        Handler::Walk(_) => {
-            let goes_on = session.walk.is_some();
-            match locks::begin_walk(core, &mut attempt, || !goes_on && is_paused(session)) {
+        Handler::Walk(_) if walk_failures < locks::FAILURES_MAX => {
+            match locks::begin_walk(core, &mut attempt, || is_paused(session)) {
                 Ok(begun) => walk = Some(begun),
                 Err(unavailable) => {
                     session.attempt = attempt;
@@ -110,7 +115,7 @@ fn lock_and_run(
                 }
             }
         }
-        handler @ (Handler::Read(_) | Handler::Write(_) | Handler::Whole(_) | Handler::Compound(_)) => {
+        handler => {
             keys::hash_into(keyspace, command.spec, args, &mut hashed);
             let queued: &[Queued] = match handler {
                 Handler::Compound(compound) => (compound.queued)(session),
@@ -132,7 +137,9 @@ fn lock_and_run(
             };
             let demand = Demand {
                 shards,
-                everything: command.spec.needs_everything(args) || queued.iter().any(needs_everything),
+                everything: matches!(handler, Handler::Walk(_))
+                    || command.spec.needs_everything(args)
+                    || queued.iter().any(needs_everything),
                 visit: Visit::Lasting,
                 visit_written: &visit_written,
                 is_paused: &|| is_paused(session),
@@ -159,10 +166,17 @@ fn lock_and_run(
     let start = clock::ticks();
     let call = Call { command, args, hashed: &hashed, now_ms, nested: false, shares_batch: false };
     let ended = execute::run(core, session, access, call, out);
-    core.counters.ran(command, 1, clock::ticks() - start);
-    session.client.ran(command, 1, now_ms);
+    // A walk that goes on later is counted when it has ended.
+    let count = u64::from(!matches!(ended, Ended::Suspended(_)));
+    core.counters.ran(command, count, clock::ticks() - start);
+    session.client.ran(command, count, now_ms);
+    if let Ended::Suspended(Suspended::Busy(_)) = ended {
+        session.attempt = Some(Box::new(LockAttempt { failures: walk_failures + 1, ..LockAttempt::default() }));
+    }
     if let Some(locked) = locked {
         locked.release(session);
+    } else if walk.is_some() {
+        session.depends_on(core.server.journal.last_position());
     }
     Ok(ended)
 }

@@ -42,6 +42,8 @@ bitflags! {
         const PAUSED = 1 << 9;
         /// Blocked with a timeout. Has no letter.
         const HAS_DEADLINE = 1 << 10;
+        /// Its request waits for the gate or for a shard.
+        const WAITS_FOR_LOCKS = 1 << 11;
     }
 }
 
@@ -270,11 +272,13 @@ impl Client {
         self.figures.output_bytes.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether it has neither sent nor received anything for more than `timeout_ms`. Blocked clients, clients held by a pause, and
-    /// subscribers are never idle (Redis: `clientsCronHandleTimeout`).
+    /// Whether it has neither sent nor received anything for more than `timeout_ms`. Blocked clients, clients whose request waits for a pause
+    /// or for locks, and subscribers are never idle (Redis: `clientsCronHandleTimeout`).
     pub fn is_idle_for(&self, timeout_ms: i64, now_ms: i64) -> bool {
         now_ms - self.last_active_ms() > timeout_ms
-            && !self.flags().intersects(ClientFlags::BLOCKED | ClientFlags::PAUSED | ClientFlags::PUBSUB)
+            && !self.flags().intersects(
+                ClientFlags::BLOCKED | ClientFlags::PAUSED | ClientFlags::WAITS_FOR_LOCKS | ClientFlags::PUBSUB,
+            )
     }
 
     /// Whether it is connected through a Unix socket or from a loopback address.
@@ -298,7 +302,7 @@ mod tests {
         // Noting again without new activity changes nothing.
         client.note_activity(13_001);
         assert!(client.is_idle_for(1000, 13_001));
-        for flag in [ClientFlags::BLOCKED, ClientFlags::PAUSED, ClientFlags::PUBSUB] {
+        for flag in [ClientFlags::BLOCKED, ClientFlags::PAUSED, ClientFlags::WAITS_FOR_LOCKS, ClientFlags::PUBSUB] {
             client.set_flag(flag, true);
             assert!(!client.is_idle_for(1000, 99_000));
             client.set_flag(flag, false);

@@ -73,6 +73,8 @@ pub struct LockAttempt {
     pub place: Option<Place>,
     /// The number of tries that found its shards busy.
     pub failures: u8,
+    /// Whether the request has left its batch, so that it is not tried in one again.
+    pub has_left_batch: bool,
 }
 
 /// Whether replies are sent (CLIENT REPLY).
