@@ -412,6 +412,13 @@ fn whatever_is_sent_carries_its_position() {
     subscriber.session.take_mail(&mut mail);
     assert!(mail.starts_with(b"*3\r\n$7\r\nmessage\r\n"), "{}", mail.escape_ascii());
     assert_eq!(subscriber.position(), 2);
+    // A message of a client depends on what the client has done before, also inside of a transaction.
+    let mut listener = Direct::new(&server);
+    listener.run("SUBSCRIBE news");
+    writer.run("MULTI\r\nSET c 1\r\nPUBLISH news hot\r\nEXEC");
+    let mut mail = Vec::new();
+    listener.session.take_mail(&mut mail);
+    assert_eq!((writer.position(), listener.position()), (3, 3));
     match waiter.session.blocked.expect("it waits").wait.end() {
         Some(WaitEnd::Served(reply, position)) => {
             assert_eq!((reply.as_slice(), position.number()), (&b"*2\r\n$4\r\nlist\r\n$1\r\nx\r\n"[..], 2));

@@ -137,16 +137,31 @@ impl Sizes {
         databases.map(|database| self.of_database(database)).collect()
     }
 
-    /// Returns the size of a database; see [`Sizes::get`].
-    pub(crate) fn of_database(&self, database: usize) -> DatabaseSize {
+    /// Adds up the cores' counts of a database, in the order of [`Counts::all`].
+    fn sums(&self, database: usize) -> [i64; 4] {
         let mut sums = [0_i64; 4];
         for counts in self.of_all(database) {
             for (sum, count) in sums.iter_mut().zip(counts.all()) {
                 *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
             }
         }
+        sums
+    }
+
+    /// Returns the size of a database; see [`Sizes::get`].
+    pub(crate) fn of_database(&self, database: usize) -> DatabaseSize {
+        /// The most tries to read counts that no core changes meanwhile.
+        const TRIES_MAX: usize = 8;
+        let mut sums = self.sums(database);
+        for _ in 0..TRIES_MAX {
+            let again = self.sums(database);
+            if again == sums {
+                break;
+            }
+            sums = again;
+        }
         let [keys, expires, with_expiring_fields, expiry_sum] = sums;
-        let size = |count: i64| count.max(0) as usize;
+        let size = |count: i64| count.clamp(0, keys.max(0)) as usize;
         let mean = expiry_sum.checked_div(expires.max(0)).map_or(0, |mean| {
             // Expiries in a far future can overflow the sum. Then only the mean is wrong.
             (mean << EXPIRY_UNIT_BITS).wrapping_add(EXPIRY_ORIGIN_MS)
@@ -206,6 +221,7 @@ mod tests {
     #[test]
     fn the_latest_expiries_overflow_without_a_panic() {
         let sizes = Sizes::new(1, 1);
+        sizes.of(0, 0).add_keys(40);
         for expires in 1..40 {
             sizes.of(0, 0).change_expiry(None, Some(i64::MAX));
             assert_eq!(sizes.of_database(0).expires, expires);

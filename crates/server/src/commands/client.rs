@@ -549,7 +549,7 @@ fn client_help(cx: &mut SessionOnly<'_>) -> Run {
             "NO-TOUCH (ON|OFF)",
             "    Say whether commands of this connection leave the access clocks of keys alone.",
             "PAUSE <timeout> [WRITE|ALL]",
-            "    Hold up all commands, or those that write, for so many milliseconds.",
+            "    Hold up all commands, or those that write, for a number of milliseconds.",
             "REPLY (ON|OFF|SKIP)",
             "    Say whether commands of this connection are answered.",
             "SETINFO <option> <value>",

@@ -8,7 +8,7 @@ use super::{
     context::{KeyedRead, KeyedWrite, Outcome, Run, Suspended, Walk},
     table::{Category, Group, KeyFlags, KeySpec},
 };
-use crate::{events::NotifyClass, session::DATABASES};
+use crate::events::NotifyClass;
 
 /// The rows of commands on keys of any type.
 pub const ROWS: &[CommandSpec] = &[
@@ -260,7 +260,7 @@ fn database_index(cx: &KeyedWrite<'_>, index: usize) -> Result<usize, CommandErr
         return Err(CommandError::text("ERR value is out of range, value must between -2147483648 and 2147483647"));
     }
     match usize::try_from(number) {
-        Ok(database) if database < DATABASES => Ok(database),
+        Ok(database) if database < cx.core.config().databases => Ok(database),
         _ => Err(CommandError::text("ERR DB index is out of range")),
     }
 }

@@ -6,7 +6,7 @@ use super::{
     help,
     table::{Group, KeyFlags, KeySpec},
 };
-use crate::{config::Config, core::Core, journal::Position, pubsub::Kind, session::delivery::Sending};
+use crate::{config::Config, pubsub::Kind, session::delivery::Sending};
 
 /// The flags of the commands that change subscriptions. They reply with pushed messages, which CLIENT REPLY does not suppress.
 const LISTENING: Flags = Flags::PUBSUB
@@ -268,21 +268,21 @@ fn confirm(cx: &mut SessionOnly<'_>, kind: Kind, verb: &str, name: Option<&[u8]>
     cx.reply.integer(count as i64);
 }
 
-/// How a client's message is sent. It depends on no position in the journal.
-fn sending<'s>(core: &'s Core, config: &'s Config) -> Sending<'s> {
-    Sending { config, counters: &core.counters, position: Position::default() }
+/// How a client's message is sent. It depends on what the client has done or read before.
+fn sending<'s>(cx: &'s SessionOnly<'_>, config: &'s Config) -> Sending<'s> {
+    Sending { config, counters: &cx.core.counters, position: cx.session.position }
 }
 
 fn publish(cx: &mut SessionOnly<'_>) -> Run {
     let config = cx.core.config();
-    let receivers = cx.core.server.pubsub.publish(sending(cx.core, &config), cx.args.get(1), cx.args.get(2));
+    let receivers = cx.core.server.pubsub.publish(sending(cx, &config), cx.args.get(1), cx.args.get(2));
     cx.reply.integer(receivers as i64);
     Ok(Outcome::Done)
 }
 
 fn spublish(cx: &mut SessionOnly<'_>) -> Run {
     let config = cx.core.config();
-    let receivers = cx.core.server.pubsub.publish_to_shard(sending(cx.core, &config), cx.args.get(1), cx.args.get(2));
+    let receivers = cx.core.server.pubsub.publish_to_shard(sending(cx, &config), cx.args.get(1), cx.args.get(2));
     cx.reply.integer(receivers as i64);
     Ok(Outcome::Done)
 }

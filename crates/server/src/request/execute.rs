@@ -121,6 +121,8 @@ fn run_inner(
     out: &mut Vec<u8>,
 ) -> bool {
     let start = clock::ticks();
+    // A message that it publishes depends on what the commands before it did.
+    session.depends_on(locked.position());
     let call = Call { command, args, hashed, now_ms: locked.now_ms(), nested: true, shares_batch: false };
     let ended = run(core, session, Access::Keys(locked), call, out);
     core.counters.ran(command, 1, clock::ticks() - start);

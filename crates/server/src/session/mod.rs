@@ -33,9 +33,6 @@ pub use client::{Client, ClientFlags};
 pub use transaction::{Transaction, Watch};
 pub use wait::{AwaitedKeys, Block};
 
-/// The number of databases.
-pub const DATABASES: usize = 16;
-
 /// The state of one connection.
 pub struct Session {
     /// The part that other connections see.
