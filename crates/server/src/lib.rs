@@ -7,13 +7,15 @@
 //! request                                        the path of a request, from the socket and back to it
 //! commands, observe                              the commands; INFO
 //! commands::{table, context, registry, …}        what a command is
-//! server, core, mailroom, notify                 the state that all cores share, and the state of each core
+//! server, core, locked, mailroom, notify         the state that all cores share, and the state of each core
 //! session, pubsub                                the state of a connection; messages between clients
 //! config, log, process, sockets, counters, …     what does not depend on clients
-//! clock, random, memory, events, label           what depends on nothing else
+//! clock, random, memory, sys, events, label      what depends on nothing else
 //! ```
 //!
 //! Keys and values are in crates of their own, `ochre_keyspace` and `ochre_datatypes`.
+
+#![warn(missing_docs)]
 
 pub mod clock;
 pub mod commands;

@@ -76,6 +76,7 @@ pub(crate) fn position(buffer: &[u8]) -> Option<Position> {
 /// A frame, as a sink is given it.
 #[derive(Clone, Copy)]
 pub struct Frame<'b> {
+    /// The position of the frame in the journal.
     pub position: Position,
     items: &'b [u8],
 }
@@ -113,6 +114,7 @@ impl<'b> Frame<'b> {
 pub struct RecordedCommand<'b> {
     /// The clock by which it ran, in milliseconds since 1970.
     pub time_ms: i64,
+    /// The database that it ran in.
     pub database: usize,
     /// The command's name and its arguments.
     pub words: Vec<&'b [u8]>,

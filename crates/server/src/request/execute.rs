@@ -33,7 +33,9 @@ pub enum Ended {
 /// One request to run.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
+    /// The command; of a container the subcommand.
     pub command: &'static Command,
+    /// The request, with the command's name.
     pub args: Args<'a>,
     /// Its keys: index among the arguments, and hash.
     pub hashed: &'a [(u32, u64)],

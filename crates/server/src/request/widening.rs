@@ -34,6 +34,7 @@ use crate::{
 /// A key that is about to be written, and what of it may be for waiters.
 #[derive(Clone, Copy, Debug)]
 pub struct Written<'a> {
+    /// The key.
     pub key: HashedKey<'a>,
     /// The most elements that the write adds: none, where it only takes elements away.
     pub elements: usize,

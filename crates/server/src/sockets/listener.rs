@@ -11,7 +11,9 @@ use socket2::{Domain, Socket, Type};
 
 /// A bound socket.
 pub enum Listener {
+    /// On a TCP address.
     Tcp(StdTcpListener),
+    /// On a Unix socket.
     Unix(std::os::unix::net::UnixListener),
 }
 
