@@ -127,7 +127,13 @@ async fn expire(core: Rc<Core>, earlier: Arc<Notify>) {
         for &shard in &due {
             let mut attempt = None;
             loop {
-                match expire_some(&core, shard, &mut attempt) {
+                let result = expire_some(&core, shard, &mut attempt);
+                // Every try counts, also one that ends with its shard: there may be thousands of shards with a key each, or locked ones.
+                if clock::ticks().saturating_sub(turn_began) > clock::ticks_of(EXPIRY_TURN) {
+                    tokio::task::yield_now().await;
+                    turn_began = clock::ticks();
+                }
+                match result {
                     Ok(true) => break,
                     Ok(false) => {}
                     Err(unavailable @ Unavailable::Shard(_)) => {
@@ -138,33 +144,35 @@ async fn expire(core: Rc<Core>, earlier: Arc<Notify>) {
                         poll_fn(|cx| locks::poll_available(&core, attempt.as_deref(), unavailable, cx)).await;
                     }
                 }
-                if clock::ticks() - turn_began > clock::ticks_of(EXPIRY_TURN) {
-                    tokio::task::yield_now().await;
-                    turn_began = clock::ticks();
-                }
             }
         }
+        // A key is expired from the millisecond after its deadline on.
+        let wait_ms = next_ms.saturating_sub(clock::now_ms()).saturating_add(1).clamp(1, 60_000);
+        let wait = Duration::from_millis(wait_ms as u64);
         if let Some(unavailable) = busy {
-            // Either that shard is free, or another one is due.
+            // The wait ends when that shard is free or when another one is due. It is bounded, since several shards may be locked.
             let free = poll_fn(|cx| locks::poll_available(&core, None, unavailable, cx));
             tokio::select! {
                 () = free => {}
                 () = earlier.notified() => {}
-                () = tokio::time::sleep(HOUSEKEEPING) => {}
+                () = tokio::time::sleep(wait.min(HOUSEKEEPING)) => {}
             }
+            // The shard may have been free before the wait began.
+            tokio::task::yield_now().await;
             continue;
         }
         if !due.is_empty() {
             tokio::task::yield_now().await;
             continue;
         }
-        // A key is expired from the millisecond after its deadline on.
-        let wait_ms = next_ms.saturating_sub(clock::now_ms()).saturating_add(1).clamp(1, 60_000);
-        let _ = timeout_at(Instant::now() + Duration::from_millis(wait_ms as u64), earlier.notified()).await;
+        let _ = timeout_at(Instant::now() + wait, earlier.notified()).await;
     }
 }
 
-/// Expires a few keys of a shard. Returns whether none is left that is due, or what the shard has to be waited for with.
+/// Expires a few keys of a shard. Returns whether no key is left that is due.
+///
+/// # Errors
+/// What to wait for, if the shard cannot be locked now.
 fn expire_some(core: &Core, shard: usize, attempt: &mut Option<Box<LockAttempt>>) -> Result<bool, Unavailable> {
     // `notify-keyspace-events` may have changed, and a core without requests has no other occasion to notice.
     core.refresh_config();
