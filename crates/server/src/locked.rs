@@ -1,4 +1,4 @@
-//! The locks of a request while it runs, its clock, and the records of what it does.
+//! The locks of a request while it runs, with its clock and with the journal records of what it does.
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,7 +12,7 @@ use crate::{
     session::Session,
 };
 
-/// See the module. The records go to the journal before the locks are given back.
+/// The locks of a request. When this is dropped, the records go to the journal, and then the locks are released.
 pub struct Locked<'c> {
     core: &'c Core,
     set: LockSet<'c>,
@@ -21,7 +21,7 @@ pub struct Locked<'c> {
 }
 
 impl<'c> Locked<'c> {
-    /// Reads the clock for a set that was just locked, and has its records gathered where a journal is kept.
+    /// Reads the clock for a set that was just locked. If a journal is kept, the set is given a buffer for records.
     pub fn new(core: &'c Core, config: &Config, set: LockSet<'c>) -> Locked<'c> {
         let keeps_records = core.server.journal.is_kept();
         let mut locked = Locked { core, set, keeps_records };
@@ -33,13 +33,13 @@ impl<'c> Locked<'c> {
         locked
     }
 
-    /// Where the next record begins, for [`Locked::end_record`].
+    /// Returns where the next record begins, for [`Locked::end_record`].
     #[inline]
     pub fn record_mark(&self) -> usize {
         if self.keeps_records { frame::mark(&self.set.records()) } else { 0 }
     }
 
-    /// Ends the record that was begun after a mark, if one was.
+    /// Ends the record that began at `mark`, if anything was recorded since.
     #[inline]
     pub fn end_record(&self, mark: usize) {
         if self.keeps_records {
@@ -53,8 +53,8 @@ impl<'c> Locked<'c> {
         self.set.set_clock(now_ms, self.core.access_clock(config, now_ms));
     }
 
-    /// How far in the journal an answer depends on it that is made of what these locks guard: on what was recorded under them, else on
-    /// all that others recorded before, which it may have read.
+    /// Returns the position in the journal that a reply made under these locks depends on: the frame of these locks, if anything was recorded
+    /// in it, or else the last frame so far, whose effects the request may have read.
     pub fn position(&self) -> Position {
         match &*self.set.records() {
             None => Position::default(),
@@ -62,7 +62,7 @@ impl<'c> Locked<'c> {
         }
     }
 
-    /// Gives the locks back. What the session answers depends on what was done under them.
+    /// Releases the locks. The replies of the session depend on what was done under them.
     pub fn release(self, session: &mut Session) {
         session.depends_on(self.position());
     }
@@ -85,7 +85,7 @@ impl<'c> DerefMut for Locked<'c> {
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
-        debug_assert!(!self.set.has_expired(), "what was found expired is made known before the locks are given back");
+        debug_assert!(!self.set.has_expired(), "expired keys are made known before the locks are released");
         if self.keeps_records {
             self.hand_records_over();
         }
@@ -93,6 +93,7 @@ impl Drop for Locked<'_> {
 }
 
 impl Locked<'_> {
+    /// Passes the records to the journal.
     fn hand_records_over(&mut self) {
         let records = self.set.records().take();
         if let Some(records) = records {

@@ -1,30 +1,30 @@
-//! A frame: the records of what ran under one lock set.
+//! A frame: the records of the commands that ran under one lock set.
 //!
 //! ```text
 //! frame    number u64, counted from 1; item*
-//! item     0  command: time i64, database u32, words u32, for each word: length u32, bytes
-//!          1  the end of a record
+//! item     u8 0  command: time i64, database u32, number of words u32, for each word: length u32, bytes
+//!          u8 1  the end of a record
 //! ```
 //!
-//! All numbers are little-endian. A record is what must be applied as a whole: the commands of an EXEC, what one command did in several
-//! words, a key that was found expired. A frame holds at least one record, and ends with the end of one.
+//! All numbers are little-endian. A record is applied as a whole. It holds the commands of an EXEC, or the one or several commands that stand
+//! for a single request, or the removal of an expired key. A frame holds at least one record, and its last item is the end of a record.
 //!
-//! A command's time is the clock by which it ran, in milliseconds since 1970. It does what was done, when it is run by that clock and no
-//! key or field is removed because it has expired: each such removal is recorded as a DEL or HDEL of its own.
+//! The time of a command is the clock by which it ran, in milliseconds since 1970. A replay runs it by the same clock, and removes nothing
+//! because it has expired: each such removal is recorded as a DEL or HDEL. Then the command has the same effect again.
 
 use super::Position;
 
 const COMMAND: u8 = 0;
 const END_OF_RECORD: u8 = 1;
 
-/// The length of what comes before the first item.
+/// The length of the frame's number, which comes before the first item.
 const HEADER_LEN: usize = 8;
 
 /// Writes a frame into the buffer of a lock set.
 pub(crate) struct FrameWriter<'b>(&'b mut Vec<u8>);
 
 impl<'b> FrameWriter<'b> {
-    /// Goes on with the frame in a buffer; where that is empty, begins one, whose number is taken then.
+    /// Goes on with the frame in a buffer. If the buffer is empty, a frame is begun, and `number` is called for its position.
     pub(crate) fn resume(buffer: &'b mut Vec<u8>, number: impl FnOnce() -> Position) -> FrameWriter<'b> {
         if buffer.is_empty() {
             buffer.extend_from_slice(&number().number().to_le_bytes());
@@ -32,12 +32,12 @@ impl<'b> FrameWriter<'b> {
         FrameWriter(buffer)
     }
 
-    /// The position of the frame.
+    /// Returns the position of the frame.
     pub(crate) fn position(&self) -> Position {
         position(self.0).expect("the frame has begun")
     }
 
-    /// Adds a command to the record that is open, or opens one with it.
+    /// Adds a command to the record that has begun, or begins a record with it.
     pub(crate) fn command<'w>(&mut self, time_ms: i64, database: usize, words: impl Iterator<Item = &'w [u8]> + Clone) {
         self.0.push(COMMAND);
         self.0.extend_from_slice(&time_ms.to_le_bytes());
@@ -50,13 +50,13 @@ impl<'b> FrameWriter<'b> {
     }
 }
 
-/// Where the next record of a lock set begins, for [`end_record`].
+/// Returns where the next record in a buffer begins, for [`end_record`].
 #[inline]
 pub(crate) fn mark(buffer: &Option<Vec<u8>>) -> usize {
     buffer.as_ref().map_or(0, Vec::len)
 }
 
-/// Ends the record that was begun after a mark, if one was.
+/// Ends the record that began at `mark`, if anything was added since.
 #[inline]
 pub(crate) fn end_record(buffer: &mut Option<Vec<u8>>, mark: usize) {
     if let Some(buffer) = buffer
@@ -66,14 +66,14 @@ pub(crate) fn end_record(buffer: &mut Option<Vec<u8>>, mark: usize) {
     }
 }
 
-/// The position of the frame in a buffer; none where that is empty.
+/// Returns the position of the frame in a buffer, or `None` if the buffer is empty.
 #[inline]
 pub(crate) fn position(buffer: &[u8]) -> Option<Position> {
     let number = buffer.first_chunk()?;
     Some(Position::of_frame(u64::from_le_bytes(*number)))
 }
 
-/// A frame, as a sink is given it.
+/// A complete frame, as it is passed to a sink.
 #[derive(Clone, Copy)]
 pub struct Frame<'b> {
     /// The position of the frame in the journal.
@@ -82,17 +82,17 @@ pub struct Frame<'b> {
 }
 
 impl<'b> Frame<'b> {
-    /// The frame in a buffer.
+    /// Returns the frame in a buffer.
     ///
     /// # Panics
-    /// The buffer holds none.
+    /// If the buffer is empty, or its last item is not the end of a record.
     pub fn in_buffer(buffer: &'b [u8]) -> Frame<'b> {
         let (header, items) = buffer.split_at(HEADER_LEN);
         assert_eq!(items.last(), Some(&END_OF_RECORD), "a frame ends with the end of a record");
         Frame { position: position(header).expect("a header holds a number"), items }
     }
 
-    /// Its records, in order.
+    /// Returns the records, in order.
     pub fn records(self) -> impl Iterator<Item = Vec<RecordedCommand<'b>>> {
         let mut reader = Reader(self.items);
         std::iter::from_fn(move || {
@@ -101,7 +101,7 @@ impl<'b> Frame<'b> {
                 match reader.byte() {
                     COMMAND => commands.push(reader.command()),
                     END_OF_RECORD => return Some(commands),
-                    other => panic!("{other} is no item of a frame"),
+                    other => panic!("{other} is not an item of a frame"),
                 }
             }
             None
@@ -114,13 +114,13 @@ impl<'b> Frame<'b> {
 pub struct RecordedCommand<'b> {
     /// The clock by which it ran, in milliseconds since 1970.
     pub time_ms: i64,
-    /// The database that it ran in.
+    /// The database in which it ran.
     pub database: usize,
     /// The command's name and its arguments.
     pub words: Vec<&'b [u8]>,
 }
 
-/// Reads what [`FrameWriter`] wrote, in this process: anything else in the buffer is a fault of ours, and ends the process.
+/// Reads what [`FrameWriter`] wrote in this process. If the buffer holds anything else, that is a bug, and the reader panics.
 struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {

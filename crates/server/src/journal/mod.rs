@@ -1,8 +1,9 @@
-//! The journal: what was done to the data, in an order that explains it.
+//! The journal: all changes of the data, in an order in which they can be replayed.
 //!
-//! What runs under one lock set is gathered in one frame, in the set's own buffer, and handed to the sink when the locks are given back.
-//! The frame's number is taken while they are held, before its first record, so two frames that touch the same key are numbered in the
-//! order in which they ran. A sink that merges the frames of several cores waits for the number that follows the last one.
+//! The changes made under one lock set are gathered in one frame, in the set's own buffer. The sink is given the frame just before the locks
+//! are released. The number of a frame is taken under the locks, before its first record. So two frames that touch the same key are numbered
+//! in the order in which their commands ran. A sink that merges the frames of several cores appends them in the order of their numbers, and
+//! waits for a number that is missing.
 //!
 //! Without a sink nothing is gathered, and nothing is allocated.
 
@@ -20,33 +21,34 @@ use arc_swap::ArcSwapOption;
 
 pub use frame::{Frame, RecordedCommand};
 
-/// How far in the journal something depends on it: on the frame of this number, and on all before. The default depends on none.
+/// A position in the journal. A reply or a message with this position depends on the frame with its number and on all earlier frames. The
+/// default stands for no frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(u64);
 
 impl Position {
-    /// The position of the frame with this number.
+    /// Returns the position of the frame with this number.
     pub fn of_frame(number: u64) -> Position {
         Position(number)
     }
 
-    /// The number of the frame, counted from 1; 0 for none.
+    /// Returns the number of the frame, counted from 1, or 0 for no frame.
     pub fn number(self) -> u64 {
         self.0
     }
 }
 
-/// One effect in the words of a command that brings it about again.
+/// The words of a command that has the recorded effect when it is run again.
 pub type Record<'a> = Vec<Cow<'a, [u8]>>;
 
-/// Where frames go: a file, a replica.
+/// A destination of frames, such as a file or a replica.
 pub trait Sink: Send + Sync {
-    /// Takes a frame. The locks of its keys are still held, so it must be quick. Frames of different cores come in any order; their numbers
-    /// leave no gap.
+    /// Takes a frame. The locks of its keys are still held, so this must be quick. The frames of different cores come in any order. Their
+    /// numbers leave no gap.
     fn append(&self, frame: Frame<'_>);
 }
 
-/// See the module.
+/// The journal of a server. See the module.
 #[derive(Default)]
 pub struct Journal {
     last_number: AtomicU64,
@@ -55,29 +57,29 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Whether records are gathered. A lock set that began without does without, so this is asked once for each set.
+    /// Returns whether records are gathered. This is called once for each lock set, when the set is locked.
     #[inline]
     pub fn is_kept(&self) -> bool {
         self.is_kept.load(Ordering::Acquire)
     }
 
-    /// Begins to keep the journal. The caller has the keyspace to itself, or nobody is served yet.
+    /// Begins to keep the journal. The caller has the keyspace to itself, or no client is served yet.
     pub fn keep(&self, sink: Box<dyn Sink>) {
         self.sink.store(Some(Arc::new(sink)));
         self.is_kept.store(true, Ordering::Release);
     }
 
-    /// Takes the number of a frame. The caller holds the locks of what the frame tells of.
+    /// Takes the number of a frame. The caller holds the locks of the keys that the frame will record.
     pub(crate) fn take_number(&self) -> Position {
         Position(self.last_number.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// The position of the last frame that was begun.
+    /// Returns the position of the last frame that was begun.
     pub fn last_position(&self) -> Position {
         Position(self.last_number.load(Ordering::Relaxed))
     }
 
-    /// Hands a frame over. The locks of what it tells of are still held.
+    /// Passes a frame to the sink. The locks of its keys are still held.
     pub(crate) fn append(&self, frame: Frame<'_>) {
         let sink = self.sink.load();
         sink.as_ref().expect("records are gathered for a sink").append(frame);

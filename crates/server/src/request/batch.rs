@@ -1,8 +1,8 @@
-//! The loop over steps 2 to 8: serves the requests at the front of a read buffer, batch by batch.
+//! The loop over steps 2 to 10: serves the requests at the front of a read buffer, batch by batch.
 //!
-//! A batch is a run of requests that take bounded time and lock only their keys: all are parsed, their shards locked at once, the memory
-//! of all their keys asked for, and then they run in order; so a cache miss is waited for once a batch and not once a command. Any other
-//! request runs alone (`single.rs`).
+//! A batch is a sequence of requests that take bounded time and lock only their keys. All of them are parsed, their shards are locked
+//! together, the memory of all their keys is prefetched, and then they run in order. So the cache misses of a batch overlap, instead of
+//! each command waiting for its own. Any other request runs alone (`single.rs`).
 
 use std::ops::Range;
 
@@ -24,36 +24,40 @@ use crate::{
     session::{ReplyMode, Session},
 };
 
-/// How many keys' entries are asked for before they are needed: enough for one to arrive meanwhile, few enough that the processor has not
-/// forgotten it.
+/// The distance, in keys, between prefetching an entry and using it. It is long enough for the entry to arrive in the cache, and short
+/// enough for it to be still there.
 const ENTRIES_AHEAD: usize = 16;
-/// After this many bytes of replies a connection lets the others of its core run.
+/// The number of bytes of replies after which the other connections of the core have their turns.
 const YIELD_BYTES: usize = 64 * 1024;
-/// After this many bytes of replies a batch is broken off: 32 requests can be for 32 values of any size.
+/// The number of bytes of replies after which a batch is broken off. Its requests may read values of any size.
 const BATCH_REPLY_BYTES_MAX: usize = 4 * YIELD_BYTES;
 
 /// How far a batch was run.
 enum BatchRun {
+    /// All its requests were run.
     All,
-    /// Its replies are long: up to here in the input.
+    /// The batch was broken off since its replies are long. The requests before this position in the input were run.
     UpTo(usize),
-    /// Up to this request, which takes too long to share a batch. It begins where the one before ends, and its arguments are among the
-    /// spans.
+    /// A request takes too long to share a batch. The requests before it were run, and it is to be run alone.
     Single {
         command: &'static Command,
+        /// Where it begins in the input; `None` if it is the first request of the batch.
         start: Option<usize>,
+        /// Where it ends in the input.
         end: usize,
+        /// Its arguments among the spans.
         spans: Range<usize>,
     },
-    /// It could not have its locks, and nothing was run.
+    /// The locks are not available, and nothing was run.
     Unavailable(Unavailable),
 }
 
 impl Turn<'_> {
-    /// Serves the requests at the front of `input`. Returns how many bytes are done with; what follows them is to be offered again.
+    /// Serves the requests at the front of `input`. Returns the number of bytes that were served, and what the connection does next. The rest
+    /// of the input is to be passed again.
     pub fn serve(&mut self, input: &mut [u8]) -> (usize, Next) {
         let mut done = 0;
-        // When the first request began that ran alone.
+        // When the first request that runs alone began.
         let mut began = None;
         loop {
             if self.out.len() >= YIELD_BYTES {
@@ -181,7 +185,7 @@ impl Turn<'_> {
                             *hash = locked.prefetch_entry(session.database, *hash);
                         }
                         entries_asked = entries_asked.max(ahead);
-                        // Serving waiters may have moved it on.
+                        // The clock is read anew when waiters are served.
                         now_ms = locked.now_ms();
                     }
                     let args = Args::new(input, &work.spans[first_span..spans_end]);
@@ -225,12 +229,12 @@ impl Turn<'_> {
     }
 }
 
-/// Answers a request with an error, as far as CLIENT REPLY lets it.
+/// Answers a request with an error, unless CLIENT REPLY suppresses the reply.
 pub(super) fn answer_error(core: &Core, session: &mut Session, out: &mut Vec<u8>, error: &CommandError) {
     apply_reply_mode(session, out, |session, out| execute::write_error(core, session, error, out));
 }
 
-/// Asks for the elements that the requests of a batch name, which lie behind the entries of their keys.
+/// Prefetches the elements that the requests of a batch name. To find them, the entries of all keys are prefetched first.
 fn prefetch_elements(set: &mut LockSet<'_>, database: usize, input: &[u8], work: &mut Workspace) {
     for (_, hash) in work.hashed.iter_mut() {
         *hash = set.prefetch_entry(database, *hash);
@@ -247,14 +251,16 @@ fn prefetch_elements(set: &mut LockSet<'_>, database: usize, input: &[u8], work:
     set.prefetch_elements(database, elements);
 }
 
-/// How long the commands of a batch run: the clock is read when another command's turn comes, not after each request.
+/// The time that the commands of a batch take. The processor's time stamp is read when another command begins, not after each request.
 struct RunTime {
+    /// The time stamp that was read last.
     ticks: u64,
-    /// The command that is running, and how often it ran since the clock was read.
+    /// The command that is running, and how often it has run since `ticks`.
     of: Option<(&'static Command, u64)>,
 }
 
 impl RunTime {
+    /// Notes that a command begins.
     #[inline]
     fn begins(&mut self, core: &Core, command: &'static Command) {
         match &mut self.of {
@@ -266,14 +272,14 @@ impl RunTime {
         }
     }
 
-    /// The command that began last will begin again elsewhere.
+    /// Does not count the run that began last: the command is run again outside of the batch.
     fn take_back(&mut self) {
         if let Some((_, calls)) = &mut self.of {
             *calls -= 1;
         }
     }
 
-    /// Counts what ran since the clock was read.
+    /// Counts what has run since `ticks`.
     fn end(&mut self, core: &Core) {
         if let Some((command, calls)) = self.of.take() {
             let now = clock::ticks();
@@ -283,7 +289,7 @@ impl RunTime {
     }
 }
 
-/// Runs `answer`, and takes back what it wrote where CLIENT REPLY says so.
+/// Runs `answer`, and removes the reply that it wrote if CLIENT REPLY suppresses it.
 pub(super) fn apply_reply_mode<R>(
     session: &mut Session,
     out: &mut Vec<u8>,

@@ -1,7 +1,7 @@
-//! Chores: what a core still has to do to shards that were not free when it came up, in the order in which it came up.
+//! Chores: work of a core on shards that were locked when the work came up.
 //!
-//! A connection that ends is taken off the keys that it watches or waits for, and a waiter that its writer could not serve is served. All
-//! of it is tried on the spot first; what fails is left to the core's own task, so that nothing else waits for it.
+//! A connection that ends is removed from the keys that it watches or waits for. A waiter that its writer could not serve is served later.
+//! The core has a task of its own for such work, so no connection waits for it.
 
 use std::{
     collections::VecDeque,
@@ -23,14 +23,14 @@ use crate::{
     session::LockAttempt,
 };
 
-/// Does a chore now, or leaves it to the core's task.
+/// Does a chore now. If its shards are locked, it is left to the core's task.
 pub fn run_or_leave(core: &Core, chore: Chore) {
     if let Err((chore, _)) = run(core, chore, &mut None) {
         core.leave_chore(chore);
     }
 }
 
-/// Does what is left to a core, for as long as the core lives.
+/// Does the chores that are left to a core. It never ends.
 pub async fn serve(core: Rc<Core>) {
     loop {
         core.chore_left.notified().await;
@@ -56,11 +56,11 @@ pub async fn serve(core: Rc<Core>) {
 struct Waiting {
     chore: Chore,
     attempt: Option<Box<LockAttempt>>,
-    /// What it waits for; none before the first try.
+    /// What it waits for; `None` before the first try.
     unavailable: Option<Unavailable>,
 }
 
-/// Tries each chore whose locks may be available, so that none waits for another. Ready when one was done.
+/// Tries each chore whose locks may be available, so that no chore waits for another. Returns `Ready` if one was done.
 fn poll_any(core: &Core, waiting: &mut VecDeque<Waiting>, cx: &mut Context<'_>) -> Poll<()> {
     let mut is_progress = false;
     for _ in 0..waiting.len() {
@@ -83,6 +83,10 @@ fn poll_any(core: &Core, waiting: &mut VecDeque<Waiting>, cx: &mut Context<'_>) 
     if is_progress { Poll::Ready(()) } else { Poll::Pending }
 }
 
+/// Does a chore.
+///
+/// # Errors
+/// The chore, and what it has to wait for.
 fn run(core: &Core, chore: Chore, attempt: &mut Option<Box<LockAttempt>>) -> Result<(), (Chore, Unavailable)> {
     let keyspace = &core.server.keyspace;
     let shard_of = |hash: u64| keyspace.shard_of(hash) as u16;
@@ -97,7 +101,7 @@ fn run(core: &Core, chore: Chore, attempt: &mut Option<Box<LockAttempt>>) -> Res
             visit(Written { key, elements: usize::MAX, value_type: None });
         }
     };
-    // Only serving runs a command.
+    // The other chores change no data, so a pause does not hold them.
     let is_paused = || matches!(chore, Chore::Serve(_)) && core.server.pause.is_on();
     let demand = Demand {
         shards,

@@ -62,7 +62,7 @@ impl Turn<'_> {
         let aliases = if limits.plain { PLAIN_ALIASES } else { &[] };
         let is_plain = session.is_plain();
         let flags_to_check = check::flags_to_check(core, config, session);
-        // Only the request that is tried again, the first one, has an attempt.
+        // The attempt, if there is one, belongs to the first request, which is tried again.
         let has_left_batch = session.attempt.as_ref().is_some_and(|attempt| attempt.has_left_batch);
         // The previous command and its name. The same command often follows, which saves the lookup.
         let mut before: Option<(Span, &'static Command)> = None;

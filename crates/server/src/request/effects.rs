@@ -1,5 +1,5 @@
-//! Step 8: the one place that makes a write known. A handler says what it did; what follows from that happens here, under the locks:
-//! the count of changes, WATCH, blocked clients, notifications, the journal.
+//! Step 9: the one place that makes a write known. A handler only says what it did. Everything that follows from it happens here, under
+//! the locks: the count of changes, WATCH, blocked clients, notifications, the journal.
 
 use ochre_keyspace::{Expired, ExpiredFields, ExpiredWhat, HashedKey, LockSet};
 use ochre_resp::Args;
@@ -16,11 +16,11 @@ use crate::{
     notify,
 };
 
-/// Makes known what a command did. `args` are the request, which is its own record where the handler gave no other words.
+/// Makes known what a command did. The journal records `args`, the request itself, unless the handler gave other words.
 #[inline]
 pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: &mut Effects<'_>, database: usize, args: Args<'_>) {
     let Some(set) = set else {
-        debug_assert!(effects.is_empty(), "what touches no key has no effect on one");
+        debug_assert!(effects.is_empty(), "a command without keys has no effect on keys");
         return;
     };
     publish_expired(core, set);
@@ -28,7 +28,7 @@ pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: &mut Effects<'_>
         return;
     }
     core.counters.changes.add(effects.changes);
-    // The frame is begun before anybody hears of the change, so that whatever they hear can carry its number.
+    // The change is recorded before it is announced, so that the messages can carry its position.
     let position = if effects.changes > 0 { record(core, set, effects, database, args) } else { Position::default() };
     for event in &effects.events {
         let is_awaited = match event.concerned {
@@ -46,7 +46,7 @@ pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: &mut Effects<'_>
     }
 }
 
-/// Adds what a command did to the records of its lock set, where a journal is kept.
+/// Adds what a command did to the records of the lock set, if a journal is kept. Returns the position of the frame.
 #[inline]
 fn record(core: &Core, set: &LockSet<'_>, effects: &mut Effects<'_>, database: usize, args: Args<'_>) -> Position {
     match &mut *set.records() {
@@ -66,7 +66,7 @@ fn record(core: &Core, set: &LockSet<'_>, effects: &mut Effects<'_>, database: u
     }
 }
 
-/// As [`publish_expired`], for what is found outside of a command: its removal is a record of its own.
+/// As [`publish_expired`], but outside of a command: the removals are a record of their own.
 pub fn publish_expired_alone(core: &Core, set: &LockSet<'_>) {
     if set.has_expired() {
         let mark = frame::mark(&set.records());
@@ -75,7 +75,7 @@ pub fn publish_expired_alone(core: &Core, set: &LockSet<'_>) {
     }
 }
 
-/// Makes known which keys and fields were found expired and were removed.
+/// Makes known the keys and fields that were found expired and were removed.
 #[inline]
 pub fn publish_expired(core: &Core, set: &LockSet<'_>) {
     if set.has_expired() {
@@ -114,7 +114,7 @@ fn publish_expired_fields(core: &Core, set: &LockSet<'_>, database: usize, hash:
     }
 }
 
-/// Records the removal of something that had expired.
+/// Records the removal of an expired key, or of expired fields, if a journal is kept. Returns the position of the frame.
 fn record_removal<'w>(
     core: &Core,
     set: &LockSet<'_>,
@@ -131,7 +131,7 @@ fn record_removal<'w>(
     }
 }
 
-/// Has the waiters served that want to know that a key is gone.
+/// Notes that a key is gone, if waiters want to know it.
 fn note_removed(core: &Core, set: &LockSet<'_>, database: usize, key: HashedKey<'_>) {
     if core.server.keyspace.is_awaited() && set.is_removal_awaited(database, key) {
         serving::note_ready(core, database, key);

@@ -1,4 +1,4 @@
-//! Step 7: runs a command under its locks. The same entry serves single commands, batches and the commands inside of others.
+//! Step 8: runs a command under its locks. Single commands, the commands of a batch and commands inside of others all run through [`run`].
 
 use ochre_keyspace::Walk as WalkVisit;
 use ochre_resp::{Args, ReplyWriter};
@@ -22,43 +22,43 @@ pub enum Ended {
     Done,
     /// Its reply is written, and the connection closes after it.
     Close,
-    /// The session now waits (`session.blocked`).
+    /// The session is blocked (`session.blocked`).
     Blocked,
-    /// A walk goes on later.
+    /// The command goes on later.
     Suspended(Suspended),
-    /// Nothing is written: it takes too long to share a batch, and is to run again alone.
+    /// The command takes too long to share a batch. It has written nothing, and is to be run again alone.
     Alone,
 }
 
 /// One request to run.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    /// The command; of a container the subcommand.
+    /// The command, or the subcommand if the request names one.
     pub command: &'static Command,
-    /// The request, with the command's name.
+    /// The command's name and the arguments.
     pub args: Args<'a>,
-    /// Its keys: index among the arguments, and hash.
+    /// The keys: the index among `args`, and the hash.
     pub hashed: &'a [(u32, u64)],
-    /// Milliseconds since 1970.
+    /// The clock by which the command runs, in milliseconds since 1970.
     pub now_ms: i64,
-    /// Whether it runs inside of another command.
+    /// Whether the command runs inside of another one.
     pub nested: bool,
-    /// Whether it runs under the locks of a batch, which other requests share.
+    /// Whether the command runs under the locks of a batch, which other requests share.
     pub shares_batch: bool,
 }
 
-/// What a request has of the keyspace while it runs.
+/// The access to the keyspace that a command has while it runs.
 pub enum Access<'s, 'c> {
-    /// Nothing.
+    /// No access.
     None,
-    /// The locks of its keys, or everything.
+    /// The locks of its keys, or the whole keyspace.
     Keys(&'s mut Locked<'c>),
-    /// Shard after shard.
+    /// One shard after another.
     Walk(&'s WalkVisit<'c>),
 }
 
 impl<'c> Access<'_, 'c> {
-    /// The same access, for a part of the time.
+    /// Returns the same access for a shorter time.
     #[inline]
     fn reborrow(&mut self) -> Access<'_, 'c> {
         match self {
@@ -68,13 +68,14 @@ impl<'c> Access<'_, 'c> {
         }
     }
 
+    /// Returns the locks, if there are any.
     fn locked(&mut self) -> Option<&mut Locked<'c>> {
         if let Access::Keys(locked) = self { Some(locked) } else { None }
     }
 }
 
-/// Runs one command under locks that are held, makes known what it did, and serves the waiters on what it changed. The waiters of a
-/// nested command are served when the command around it has ended.
+/// Runs a command under locks that are held, makes known what it did, and serves the waiters on the keys that it changed. For a nested
+/// command, the waiters are served when the outer command has ended.
 #[inline]
 pub fn run(core: &Core, session: &mut Session, mut access: Access<'_, '_>, call: Call<'_>, out: &mut Vec<u8>) -> Ended {
     let mark = out.len();
@@ -83,11 +84,11 @@ pub fn run(core: &Core, session: &mut Session, mut access: Access<'_, '_>, call:
     if !call.nested
         && let Some(locked) = access.locked()
     {
-        // Also of a command that leaves its batch: it may have found something expired.
+        // A command that leaves its batch may have removed something that had expired, so its record is ended too.
         locked.end_record(record);
         serving::serve(core, locked);
     }
-    // A command that will be entered again is counted then.
+    // A command that will be run again is counted when it ends.
     if !matches!(result, Ok(Outcome::Alone | Outcome::Suspended(_))) {
         core.counters.commands_processed.add(1);
     }
@@ -98,7 +99,7 @@ pub fn run(core: &Core, session: &mut Session, mut access: Access<'_, '_>, call:
         Ok(Outcome::Suspended(suspended)) => Ended::Suspended(suspended),
         Ok(Outcome::Block(block)) => {
             if call.nested {
-                // Nothing waits inside of another command: it ends as if its time were over.
+                // A nested command cannot block. It ends as if its wait had timed out.
                 (block.on_timeout)(&mut ReplyWriter::new(out, session.protocol));
                 return Ended::Done;
             }
@@ -114,7 +115,7 @@ pub fn run(core: &Core, session: &mut Session, mut access: Access<'_, '_>, call:
     }
 }
 
-/// Runs a command inside of another one, under its locks; whether the connection closes after it.
+/// Runs a command inside of another one, under the locks of that one. Returns whether the connection closes afterwards.
 fn run_inner(
     core: &Core,
     session: &mut Session,
@@ -123,7 +124,7 @@ fn run_inner(
     out: &mut Vec<u8>,
 ) -> bool {
     let start = clock::ticks();
-    // A message that it publishes depends on what the commands before it did.
+    // A message that the command publishes depends on what the commands before it did.
     session.depends_on(locked.position());
     let call = Call { command, args, hashed, now_ms: locked.now_ms(), nested: true, shares_batch: false };
     let ended = run(core, session, Access::Keys(locked), call, out);
@@ -138,7 +139,7 @@ pub fn write_error(core: &Core, session: &Session, error: &CommandError, out: &m
     ReplyWriter::new(out, session.protocol).error(error.as_bytes());
 }
 
-/// Calls the handler with the rights that its row asks for, and makes known what it did.
+/// Calls the handler with the rights that its row requires, and makes known what it did.
 #[inline(always)]
 pub fn dispatch<'a>(
     core: &'a Core,
@@ -186,6 +187,6 @@ pub fn dispatch<'a>(
             call!(compound.run, Inner { locked, run: run_inner })
         }
         (Handler::Container, _) => Err(CommandError::wrong_arity(&call.command.full_name)),
-        (_, Access::None | Access::Walk(_)) => unreachable!("a handler is given what its row asks for"),
+        (_, Access::None | Access::Walk(_)) => unreachable!("a handler is given the access that its row requires"),
     }
 }

@@ -1,8 +1,8 @@
-//! Locking: the one function that gives a request its locks. Gate, shards, widening, pause and clock come in this order.
+//! Step 6: gives a request its locks. In this order: it enters the gate, locks the shards, widens the set for waiters, looks at the pause,
+//! and reads the clock.
 //!
-//! A core never sleeps here. Where a request cannot have its locks now, it is told what to wait for, and its connection is parked while
-//! the core serves others. A request that fails again and again asks for the gate instead of its shards: closers queue, so it gets
-//! its turn.
+//! A core never sleeps here. If the locks are not available now, the caller learns what to wait for, and the core serves other connections
+//! meanwhile. A request that fails again and again closes the gate instead of locking its shards. Closers queue, so it gets its turn.
 
 use std::task::{Context, Poll};
 
@@ -11,39 +11,42 @@ use ochre_keyspace::{Busy, LockSet, ShardList, Visit, Walk};
 use super::widening::{self, Visitor};
 use crate::{clock, config::Config, core::Core, locked::Locked, session::LockAttempt};
 
-/// How often a lock set is widened before the whole keyspace is taken instead.
+/// How often a lock set is widened before the request takes the whole keyspace instead.
 const WIDENINGS_MAX: usize = 4;
 
-/// How often the shards of a request may be busy before it takes the whole keyspace instead.
+/// How often a request may find its shards busy before it takes the whole keyspace instead.
 pub const FAILURES_MAX: u8 = 8;
 
-/// What a request is to lock.
+/// What a request needs to lock.
 pub struct Demand<'d> {
-    /// The shards of its keys; they may repeat.
+    /// The shards of its keys. A shard may occur several times.
     pub shards: ShardList,
     /// Whether it needs the whole keyspace to itself.
     pub everything: bool,
-    /// How long it may hold them.
+    /// How long it may hold the locks.
     pub visit: Visit,
-    /// Shows the keys that it writes.
+    /// Calls the visitor with each key that it may write.
     pub visit_written: &'d dyn Fn(&mut Visitor<'_>),
-    /// Whether a pause holds it up. Asked under the locks, since a pause that began after the request was checked began with the gate
-    /// closed.
+    /// Whether a pause holds it. It is called under the locks. A pause begins with the gate closed, so it cannot begin between this call and
+    /// the release of the locks.
     pub is_paused: &'d dyn Fn() -> bool,
 }
 
-/// What a request waits for that cannot have its locks now. Nothing is locked then.
+/// What a request waits for if its locks are not available. It holds no lock meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unavailable {
-    /// Its place at the gate, which its attempt holds.
+    /// Its turn at the gate. The attempt has its place in the queue.
     Gate,
-    /// A shard that another visit has locked for long.
+    /// A shard that another visit holds.
     Shard(u16),
     /// The end of CLIENT PAUSE.
     Pause,
 }
 
-/// Locks what a request demands. `attempt` is kept from one try to the next.
+/// Locks what a request needs. `attempt` is kept from one try to the next.
+///
+/// # Errors
+/// What to wait for, if the locks are not available now.
 #[inline]
 pub fn lock<'c>(
     core: &'c Core,
@@ -79,7 +82,7 @@ fn try_lock<'c>(
                 *failures += 1;
                 Unavailable::Shard(shard)
             })?;
-            // Waiters that are parked later come under the locks of their keys, so after this set.
+            // A waiter is parked under the locks of its keys, so none is added for these keys while the set is held.
             if !keyspace.is_awaited() {
                 return Ok(set);
             }
@@ -96,7 +99,10 @@ fn try_lock<'c>(
     Ok(LockSet::whole(keyspace, closed))
 }
 
-/// Begins or goes on with a walk, which locks one shard at a time by itself.
+/// Enters the gate for a walk, or for its next slice. The walk itself locks one shard at a time.
+///
+/// # Errors
+/// As for [`lock`].
 pub fn begin_walk<'c>(
     core: &'c Core,
     attempt: &mut Option<Box<LockAttempt>>,
@@ -114,7 +120,7 @@ pub fn begin_walk<'c>(
     }
 }
 
-/// Ready when it is worth trying again to lock what was unavailable; else the task is woken then.
+/// Returns `Ready` if it is worth trying to lock again. Otherwise the task is woken when that is so.
 pub fn poll_available(
     core: &Core,
     attempt: Option<&LockAttempt>,

@@ -7,15 +7,16 @@
 //! | 3 | `lookup.rs` | name → command |
 //! | 4 | `check.rs` | every refusal, in one ordered list |
 //! | 5 | `keys.rs` | key specs → hashes |
-//! | 6 | `locks.rs`, `widening.rs` | gate and locks, also for the blocked clients that a write may serve |
-//! | 7 | `execute.rs` | calls the handler under the locks |
-//! | 8 | `effects.rs` | makes a write known |
-//! | 9 | `serving.rs` | serves the blocked clients that wait for what was written |
-//! | 10 | `connection.rs` | the reply leaves |
+//! | 6 | `locks.rs` | gate, shards, pause and clock |
+//! | 7 | `widening.rs` | the further shards that a write needs to serve blocked clients |
+//! | 8 | `execute.rs` | calls the handler under the locks |
+//! | 9 | `effects.rs` | makes a write known |
+//! | 10 | `serving.rs` | serves the blocked clients that wait for what was written |
+//! | 11 | `connection.rs` | sends the replies |
 //!
-//! `batch.rs` is the loop over steps 2 to 9 for requests that share their locks, `single.rs` takes the others through them, and
-//! `turn.rs` is what both work with. `parking.rs` blocks a client, `chores.rs` does later what found its shards locked, `replay.rs`
-//! does again what the journal recorded, and `worker.rs` is a core with the memory that its connections share.
+//! `batch.rs` is the loop over steps 2 to 10 for requests that share their locks, `single.rs` takes the others through them, and
+//! `turn.rs` has what both work with. `parking.rs` blocks a client. `chores.rs` does later the work whose shards were locked. `replay.rs`
+//! runs again the commands that the journal recorded. `worker.rs` is a core with the memory that its connections share.
 
 pub mod batch;
 pub mod check;

@@ -1,6 +1,6 @@
-//! Blocked commands: parking one with the keys that it waits for, and taking it off them again.
+//! Parking: adds a blocked command to the waiters on its keys, and removes it again.
 //!
-//! It is parked under the locks of its keys, so the next writer of one of them finds it. `serving.rs` is what the writer does then.
+//! A command is parked under the locks of its keys, so the next writer of one of them finds it. What the writer does then is in `serving.rs`.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Blocks a session. If it waits for keys, the set holds them.
+/// Blocks a session. If the command waits for keys, the set holds their shards.
 pub fn park(core: &Core, session: &mut Session, set: Option<&LockSet<'_>>, block: Block, call: Call<'_>) {
     let wait = session.client.begin_wait();
     session.client.set_flag(ClientFlags::BLOCKED, true);
@@ -30,7 +30,7 @@ pub fn park(core: &Core, session: &mut Session, set: Option<&LockSet<'_>>, block
         };
         let awaited = call.hashed.iter().filter(|(at, _)| wanted.keys.contains(&(*at as usize))).copied().collect();
         let mut destination = None;
-        // The command was run, so its keys are as its row says.
+        // The command has run, so its arguments fit its row.
         let _ = positions(call.command.spec, call.args, |index, flags| {
             if flags.contains(KeyFlags::INSERT) {
                 destination = call.hashed.iter().find(|(at, _)| *at as usize == index).copied();
@@ -57,13 +57,13 @@ pub fn park(core: &Core, session: &mut Session, set: Option<&LockSet<'_>>, block
     session.blocked = Some(Box::new(Waiting { deadline: block.deadline, on_timeout: block.on_timeout, wait, parked }));
 }
 
-/// The keys that a blocked command waits for.
+/// Returns the keys that a blocked command waits for.
 pub fn awaited_keys(parked: &Parked) -> impl Iterator<Item = HashedKey<'_>> {
     let args = parked.request.args();
     parked.awaited.iter().map(move |&(at, hash)| HashedKey { bytes: args.get(at as usize), hash })
 }
 
-/// Takes a blocked command off its keys, which the set holds.
+/// Removes a blocked command from its keys, whose shards the set holds.
 pub fn unpark(set: &LockSet<'_>, parked: &Parked) {
     for key in awaited_keys(parked) {
         set.unpark(parked.database, key, parked.ticket, parked.or_gone);

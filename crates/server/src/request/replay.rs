@@ -1,7 +1,7 @@
-//! Replay: does again what a journal recorded, on a server that holds what the journal began with.
+//! Replay: runs the commands of a journal again, on a server that holds the data with which the journal began.
 //!
-//! A command runs by the clock by which it ran, and nothing is removed because it has expired, for each such removal is a record of its
-//! own. So the data comes out the same, whenever it is replayed.
+//! Each command runs by the clock by which it ran before. Nothing is removed because it has expired, since each such removal was recorded too.
+//! So the result is the same data, at whatever time the journal is replayed.
 
 use std::{fmt, future::poll_fn, sync::Arc};
 
@@ -22,17 +22,17 @@ use crate::{
     session::{Client, Session, transaction::Queued},
 };
 
-/// Applies records, one after the other.
+/// Applies records, one after another.
 pub struct Replay<'c> {
     core: &'c Core,
-    /// The session that the commands run in; it belongs to no connection.
+    /// The session in which the commands run. It belongs to no connection.
     session: Session,
 }
 
-/// A record that cannot be applied: the journal does not belong to this data, or to this server.
+/// A record cannot be applied, since the journal does not belong to this data or to this server.
 #[derive(Debug)]
 pub struct ReplayError {
-    /// The command, and what it was answered.
+    /// The command and the reply to it.
     text: String,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for ReplayError {
     }
 }
 
-/// A command of a record, found in the table.
+/// A recorded command that was found in the table.
 struct Found {
     time_ms: i64,
     database: usize,
@@ -51,13 +51,16 @@ struct Found {
 }
 
 impl<'c> Replay<'c> {
-    /// A replay by a core.
+    /// Begins a replay on a core.
     pub fn new(core: &'c Core) -> Replay<'c> {
         let client = Client::new(0, String::new(), String::new(), -1, core.index, 0);
         Replay { core, session: Session::new(Arc::new(client), Protocol::Resp2, true) }
     }
 
-    /// Applies a record as a whole. Waits where its keys are locked.
+    /// Applies a record as a whole. It waits while its keys are locked.
+    ///
+    /// # Errors
+    /// If a command does not exist, or its reply is an error. The commands before it have been applied.
     pub async fn apply(&mut self, record: &[RecordedCommand<'_>]) -> Result<(), ReplayError> {
         let keyspace = &self.core.server.keyspace;
         let found = record.iter().map(|recorded| find(self.core, recorded)).collect::<Result<Vec<_>, _>>()?;
@@ -101,6 +104,7 @@ impl<'c> Replay<'c> {
     }
 }
 
+/// Finds a recorded command in the table.
 fn find(core: &Core, recorded: &RecordedCommand<'_>) -> Result<Found, ReplayError> {
     let buffer = recorded.words.concat();
     let mut start = 0;
@@ -112,7 +116,7 @@ fn find(core: &Core, recorded: &RecordedCommand<'_>) -> Result<Found, ReplayErro
     let spans: Vec<Span> = recorded.words.iter().map(span).collect();
     let args = Args::new(&buffer, &spans);
     let Lookup::Command(command) = lookup(args, &[]) else {
-        return Err(ReplayError { text: format!("{} is no command", shown(args)) });
+        return Err(ReplayError { text: format!("{} is not a command", shown(args)) });
     };
     let mut hashed = Vec::new();
     keys::hash_into(&core.server.keyspace, command.spec, args, &mut hashed);
@@ -121,6 +125,7 @@ fn find(core: &Core, recorded: &RecordedCommand<'_>) -> Result<Found, ReplayErro
     Ok(Found { time_ms: recorded.time_ms, database: recorded.database, command, queued })
 }
 
+/// Returns the words of a command for an error message.
 fn shown(args: Args<'_>) -> String {
     args.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
 }

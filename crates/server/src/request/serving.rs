@@ -1,5 +1,6 @@
-//! Serving: a writer runs the blocked commands that wait for the keys it changed, under its own locks and before any other command sees
-//! these keys. The waiters are served in order of arrival; what their commands change is served in turn.
+//! Step 10: serves blocked clients. A writer runs the blocked commands that wait for the keys it changed, under its own locks and before any
+//! other command sees these keys. The waiters on a key are served in order of arrival. Their commands may change further keys, whose
+//! waiters are served next.
 
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::{
     session::{ClientFlags, Session, wait::Parked},
 };
 
-/// Notes that a key changed for which a waiter waits.
+/// Notes that a key with waiters has changed.
 pub fn note_ready(core: &Core, database: usize, key: HashedKey<'_>) {
     let mut ready = core.ready.borrow_mut();
     let is_noted = |it: &Ready| it.database == database && *it.key == *key.bytes;
@@ -26,14 +27,14 @@ pub fn note_ready(core: &Core, database: usize, key: HashedKey<'_>) {
     }
 }
 
-/// As [`note_ready`], for all keys of a database that have waiters.
+/// As [`note_ready`], for several keys of a database.
 pub fn note_all_ready(core: &Core, database: usize, keys: Vec<Box<[u8]>>) {
     let keyspace = &core.server.keyspace;
     let ready = keys.into_iter().map(|key| Ready { database, hash: keyspace.hash(&key).hash, key });
     core.ready.borrow_mut().extend(ready);
 }
 
-/// Serves the waiters on the keys that have changed since the last call.
+/// Serves the waiters on the keys that were noted since the last call.
 #[inline]
 pub fn serve(core: &Core, locked: &mut Locked<'_>) {
     if !core.ready.borrow().is_empty() {
@@ -53,7 +54,7 @@ fn serve_ready(core: &Core, locked: &mut Locked<'_>) {
     }
 }
 
-/// Serves the waiters on one key; `false` where that takes shards that are not locked.
+/// Serves the waiters on one key. Returns false if a shard that this needs is not locked.
 fn serve_key(core: &Core, locked: &mut Locked<'_>, ready: &Ready) -> bool {
     let keyspace = &core.server.keyspace;
     let key = HashedKey { bytes: &ready.key, hash: ready.hash };
@@ -82,7 +83,7 @@ fn serve_key(core: &Core, locked: &mut Locked<'_>, ready: &Ready) -> bool {
     true
 }
 
-/// Runs a blocked command again, as its client would.
+/// Runs a blocked command again, on behalf of its client.
 fn serve_waiter(core: &Core, locked: &mut Locked<'_>, parked: &Parked) {
     let mut session = Session::new(parked.client.clone(), parked.client.protocol(), true);
     session.database = parked.database;
@@ -102,7 +103,7 @@ fn serve_waiter(core: &Core, locked: &mut Locked<'_>, parked: &Parked) {
     match result {
         Ok(Outcome::Block(_)) => {
             parked.wait.give_back();
-            // Its time may have come while it was claimed.
+            // Its deadline may have passed while it was claimed. It could not time out then.
             if parked.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 parked.client.wake();
             }

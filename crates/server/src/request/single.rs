@@ -1,4 +1,4 @@
-//! A request that shares no batch: it is checked, takes the locks that its row asks for, and runs alone.
+//! Requests that share no batch. Each is checked, is given the locks that its row requires, and runs alone.
 
 use std::{ops::Range, time::Duration};
 
@@ -22,11 +22,12 @@ use crate::{
     session::{LockAttempt, ReplyMode, Session, transaction::Queued},
 };
 
-/// How long the requests of one connection that run alone, or the slice of a walk, may take before others have their turn.
+/// How long the single requests of one connection, or a slice of a walk, may take before other connections have their turns.
 pub const SLICE: Duration = Duration::from_micros(500);
 
 impl Turn<'_> {
-    /// Checks and runs a request; its arguments are among the spans. `None`: go on with the next one.
+    /// Checks and runs a request. `spans` are its arguments among the spans of the workspace. Returns what the connection does next, or `None`
+    /// if it goes on with the next request.
     pub(super) fn run_single(&mut self, command: &'static Command, input: &[u8], spans: Range<usize>) -> Option<Next> {
         let Turn { core, config, session, out, work, .. } = self;
         let args = Args::new(input, &work.spans[spans]);
@@ -56,7 +57,7 @@ impl Turn<'_> {
             execute::write_error(core, session, &CommandError::wrong_arity(&command.full_name), out);
             Ok(Ended::Done)
         } else if command.spec.flags.contains(Flags::PUSHES) {
-            // What it writes are pushed messages, which CLIENT REPLY does not hold back; only what is skipped is used up.
+            // It replies with pushed messages, which CLIENT REPLY does not suppress. A SKIP is used up all the same.
             let reply_mode = &mut session.reply_mode;
             if matches!(reply_mode, ReplyMode::SkipNext | ReplyMode::Skip) {
                 *reply_mode = ReplyMode::On;
@@ -65,12 +66,12 @@ impl Turn<'_> {
         } else {
             apply_reply_mode(session, out, run)
         };
-        // What it sent to itself follows its own reply.
+        // Messages that the client sent to itself follow the reply.
         session.take_mail(out);
         match ended {
-            // It will be run again, as if for the first time.
+            // The request will be run again as if for the first time.
             Err(_) | Ok(Ended::Suspended(_)) => session.reply_mode = reply_mode,
-            // What it will be answered is skipped too.
+            // The reply that the blocked client will get is skipped too.
             Ok(Ended::Blocked) if reply_mode == ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
             Ok(_) => {}
         }
@@ -80,13 +81,16 @@ impl Turn<'_> {
             Ok(Ended::Blocked) => Some(Next::Blocked),
             Ok(Ended::Suspended(Suspended::Slice)) => Some(Next::Yield),
             Ok(Ended::Suspended(Suspended::Busy(busy))) => Some(Next::Unavailable(Unavailable::Shard(busy.shard))),
-            Ok(Ended::Alone) => unreachable!("it is alone already"),
+            Ok(Ended::Alone) => unreachable!("the request runs alone already"),
             Err(unavailable) => Some(Next::Unavailable(unavailable)),
         }
     }
 }
 
-/// Takes the locks that a request's row asks for, and runs it.
+/// Takes the locks that the row of a request requires, and runs it.
+///
+/// # Errors
+/// What to wait for, if the locks are not available now. Nothing was run then.
 fn lock_and_run(
     core: &Core,
     config: &Config,
@@ -98,11 +102,11 @@ fn lock_and_run(
     let keyspace = &core.server.keyspace;
     let mut hashed = Vec::new();
     let mut attempt = session.attempt.take();
-    // A walk that goes on was checked when it began.
+    // A pause does not hold a walk that has begun.
     let goes_on = session.walk.is_some();
     let is_paused = |session: &Session| !goes_on && core.server.pause.holds(command.spec.flags, session);
     let (mut locked, mut walk) = (None, None);
-    // A walk that has met locked shards again and again has a slice with the keyspace to itself.
+    // A walk that has met locked shards again and again runs its next slice with the keyspace to itself.
     let walk_failures = attempt.as_ref().map_or(0, |attempt| attempt.failures);
     match command.spec.handler {
         Handler::Session(_) | Handler::Container => {}
@@ -166,7 +170,7 @@ fn lock_and_run(
     let start = clock::ticks();
     let call = Call { command, args, hashed: &hashed, now_ms, nested: false, shares_batch: false };
     let ended = execute::run(core, session, access, call, out);
-    // A walk that goes on later is counted when it has ended.
+    // A suspended walk is counted when it has ended.
     let count = u64::from(!matches!(ended, Ended::Suspended(_)));
     core.counters.ran(command, count, clock::ticks() - start);
     session.client.ran(command, count, now_ms);
@@ -181,7 +185,8 @@ fn lock_and_run(
     Ok(ended)
 }
 
-/// Whether a queued command needs the whole keyspace to itself. A walk does, inside of another command: it must see one state of the data.
+/// Returns whether a queued command needs the whole keyspace to itself. A walk inside of another command does, since it must see one state of
+/// the data.
 pub(super) fn needs_everything(queued: &Queued) -> bool {
     let spec = commands::table().of(queued.command).spec;
     matches!(spec.handler, Handler::Walk(_)) || spec.needs_everything(queued.args())

@@ -1,20 +1,21 @@
-//! Widening: which further shards a lock set needs, so that the waiters that its writes may serve can be served under it.
+//! Step 7, widening: finds the further shards that a lock set needs so that the waiters which its writes may serve can be served under it.
 //!
-//! A blocked command is run again by the writer, under the writer's locks, and it may touch keys that the writer's own command does not:
-//! BLMOVE pushes onto a second list, whose own waiters are served in turn. So before a write runs, its lock set is widened. What is
-//! computed is the smallest set of shards that satisfies these rules:
+//! The writer runs a blocked command again, under the writer's locks. The blocked command may touch keys that the writer's own command does
+//! not: BLMOVE pushes onto a second list, whose own waiters are served in turn. So the lock set is widened before the write runs. The result
+//! of the search is the smallest set of shards that satisfies these rules:
 //!
-//! - A write of `n` elements to a key may serve the first `n` waiters on the key that take the type which the key has afterwards; of
-//!   several writes to one key the elements add up and the types are joined. It may serve all waiters that read a stream, since each of
-//!   them gets what was added, and all that also want to know when the key is gone.
-//! - Which database the key will be written in is not looked at: MOVE writes in another one than its session's.
-//! - A waiter that may be served needs the shards of all keys of its request. If its request pushes onto another list, that is a write of
-//!   one element there.
-//! - A key whose shard is not in the set needs that shard. Its waiters cannot be looked at before the set has it, so the search is run
-//!   again then.
+//! - A write of `n` elements to a key may serve the first `n` waiters on the key that take a value of the type which the key then has. If
+//!   several writes go to one key, their elements are added up, and waiters of each of their types may be served.
+//! - Any write of elements to a stream may serve all waiters that read the stream, since each of them gets the new entries. Any write to a
+//!   key may serve all waiters that also want to know when the key is gone.
+//! - A write counts in all databases, because MOVE writes in another database than the session's.
+//! - A waiter that may be served needs the shards of all keys of its request. If its request pushes onto another list, this is a write of
+//!   one element to that list.
+//! - A key whose shard is not in the set needs that shard. Its waiters cannot be visited before the shard is locked. The search is repeated
+//!   with the wider set.
 //!
-//! Waiters are visited in order of arrival, each at most once for each type and key, so the search takes time in proportion to the
-//! waiters that it finds.
+//! Waiters are visited in order of arrival, each at most once for each type and key. So the time that the search takes is proportional to
+//! the number of waiters that it finds.
 
 use std::collections::{HashMap, HashSet};
 
@@ -31,22 +32,22 @@ use crate::{
     session::wait::Parked,
 };
 
-/// A key that is about to be written, and what of it may be for waiters.
+/// A key that is about to be written, and what the write may leave for waiters.
 #[derive(Clone, Copy, Debug)]
 pub struct Written<'a> {
     /// The key.
     pub key: HashedKey<'a>,
-    /// The most elements that the write adds: none, where it only takes elements away.
+    /// The most elements that the write adds; 0 if it only removes elements.
     pub elements: usize,
-    /// The type that the key has afterwards; any, where it is not known.
+    /// The type that the key has afterwards; `None` if it is not known.
     pub value_type: Option<ValueType>,
 }
 
-/// Is shown the keys that are about to be written.
+/// A function that is called with each key that is about to be written.
 pub type Visitor<'v> = dyn FnMut(Written<'_>) + 'v;
 
-/// Shows the keys that a request writes. A command of bounded time, or one that inserts, makes as many elements as it has arguments at
-/// most, another one any number; where its row says that it only takes elements away, it makes none.
+/// Calls `visit` with each key that a request writes. The row of the command bounds the number of elements: 0 if the command only removes
+/// elements; the number of arguments if it takes bounded time or inserts its arguments; otherwise any number.
 pub fn visit_written(command: &Command, args: Args<'_>, hashed: &[(u32, u64)], visit: &mut Visitor<'_>) {
     const ADDS: KeyFlags = KeyFlags::INSERT.union(KeyFlags::UPDATE).union(KeyFlags::OW);
     let CommandSpec { flags, group, .. } = *command.spec;
@@ -57,7 +58,7 @@ pub fn visit_written(command: &Command, args: Args<'_>, hashed: &[(u32, u64)], v
     let _ = positions(command.spec, args, |index, key_flags| {
         let Ok(found) = hashed.binary_search_by_key(&(index as u32), |&(at, _)| at) else { return };
         let key = HashedKey { bytes: args.get(index), hash: hashed[found].1 };
-        // A command that moves a key takes it away here and adds it in another database.
+        // A command that moves a key removes it here and adds it in another database.
         let moves = group == Group::Generic && key_flags.contains(KeyFlags::RW);
         let elements = match () {
             () if !key_flags.intersects(ADDS) && !moves => 0,
@@ -68,23 +69,23 @@ pub fn visit_written(command: &Command, args: Args<'_>, hashed: &[(u32, u64)], v
     });
 }
 
-/// The shards that a set lacks, so that the waiters which the writes may serve can be served under it.
+/// Returns the shards that a set lacks to serve the waiters that the writes may serve. `visit_written` visits the writes.
 pub fn missing_shards(keyspace: &Keyspace, set: &LockSet<'_>, visit_written: &dyn Fn(&mut Visitor<'_>)) -> ShardList {
     let mut search = Search { keyspace, set, keys: HashMap::new(), found: Found::default() };
     visit_written(&mut |written| search.written(written));
     while let Some((hash, bytes)) = search.found.pushes.pop() {
-        // Only from one list to another does a blocked command move anything.
+        // The blocked commands that push move an element from one list to another.
         let value_type = Some(ValueType::List);
         search.written(Written { key: HashedKey { bytes: &bytes, hash }, elements: 1, value_type });
     }
     search.found.missing
 }
 
-/// See the module.
+/// The search. See the module.
 struct Search<'s, 'k> {
     keyspace: &'s Keyspace,
     set: &'s LockSet<'k>,
-    /// How far the waiters on a key of a database were visited.
+    /// How far the waiters were visited, by database and key.
     keys: HashMap<(usize, Box<[u8]>), Reached>,
     found: Found,
 }
@@ -94,7 +95,7 @@ struct Found {
     missing: ShardList,
     /// The tickets of the waiters that may be served.
     served: HashSet<u64>,
-    /// The keys that these push onto, and whose own waiters are still to be visited.
+    /// The keys onto which these waiters push. Their own waiters are still to be visited.
     pushes: Vec<(u64, Box<[u8]>)>,
 }
 
@@ -103,9 +104,9 @@ struct Found {
 struct Reached {
     /// The elements of all writes to the key so far.
     elements: usize,
-    /// For each type that the key may have: how far the waiters that take it were visited.
+    /// For each type that the key may have, how far the waiters that take this type were visited.
     by_type: [Option<Cursor>; AWAITED_TYPES.len()],
-    /// Whether the waiters were visited that want to know when the key is gone.
+    /// Whether the waiters that want to know when the key is gone were visited.
     for_removal: bool,
 }
 
@@ -121,6 +122,7 @@ struct Cursor {
 const AWAITED_TYPES: [ValueType; 3] = [ValueType::List, ValueType::SortedSet, ValueType::Stream];
 
 impl Search<'_, '_> {
+    /// Adds what a write needs.
     fn written(&mut self, Written { key, elements, value_type }: Written<'_>) {
         let shard = self.keyspace.shard_of(key.hash);
         if !self.set.holds(shard) {
@@ -155,7 +157,7 @@ impl Search<'_, '_> {
 }
 
 impl Cursor {
-    /// Goes on to the waiters of its type that `elements` may serve.
+    /// Visits the further waiters of the type that may be served by `elements` elements in all.
     fn advance(
         &mut self,
         set: &LockSet<'_>,
@@ -213,7 +215,7 @@ mod tests {
     const KEYS: [&[u8]; 5] = [b"a", b"b", b"c", b"d", b"e"];
     const DATABASES: usize = 2;
 
-    /// A blocked command; keys are numbers among `KEYS`.
+    /// A blocked command. Keys are indices of `KEYS`.
     #[derive(Clone, Debug)]
     struct Waiter {
         database: usize,
@@ -239,7 +241,7 @@ mod tests {
                 database,
                 value_type,
                 awaited,
-                // Only lists are pushed onto, and only readers of streams want to know when a key is gone.
+                // Only waiters on lists push, and only readers of streams want to know when a key is gone.
                 destination: destination.filter(|_| value_type == ValueType::List),
                 or_gone: or_gone && value_type == ValueType::Stream,
             },
@@ -256,7 +258,7 @@ mod tests {
         })
     }
 
-    /// The rules of the module, applied again and again until no waiter is added.
+    /// Returns the missing shards. Applies the rules of the module until no waiter is added.
     fn missing_by_rules(
         shard_of: &dyn Fn(usize) -> usize,
         held: &BTreeSet<usize>,
