@@ -2,7 +2,7 @@
 //!
 //! WATCH, blocked clients, notifications and the journal all learn of a change through the same few calls of a handler. This test runs
 //! the write commands of the server's own table and compares the data before and after each. It fails if data changed without being
-//! announced: `rdb_changes_since_last_save` did not grow, or a client that watches the key can still EXEC.
+//! announced, that is, if `rdb_changes_since_last_save` did not grow or a client that watches the key can still EXEC.
 //!
 //! A write command that has not changed any data by the end fails the test too, so a new command cannot be forgotten. The generator of
 //! the differential test draws commands from their rows, and [`BY_HAND`] has those that the generator does not draw.
@@ -38,8 +38,8 @@ const SEQUENCES_MORE: u64 = 200;
 /// The most different failures to show.
 const FAILURES_MAX: usize = 10;
 
-/// Commands that the generator does not draw, or draws seldom in a form that changes data, with the commands that prepare for them. Any
-/// word that could be a key of database 0 is watched.
+/// Commands that the generator does not draw, or rarely draws in a form that changes data, each with the commands that prepare the data.
+/// Every word of them is watched as a key of database 0.
 const BY_HAND: &[ByHand] = &[
     by_hand(&["RPUSH a 1 2"], "BLPOP a 0"),
     by_hand(&["RPUSH a 1 2"], "BRPOP a 0"),
@@ -85,10 +85,13 @@ const BY_HAND: &[ByHand] = &[
 const PENDING: &[&str] =
     &["XADD s 1-1 f v", "XGROUP CREATE s g 0", "XREADGROUP GROUP g alice COUNT 1 STREAMS s >", "XADD s 2-1 f v"];
 
+/// A command of [`BY_HAND`].
 struct ByHand {
+    /// The commands that prepare the data.
     before: &'static [&'static str],
     /// A command that is blocked while the write runs.
     waiter: Option<&'static str>,
+    /// The command under test.
     write: &'static str,
 }
 
@@ -194,7 +197,7 @@ impl Data {
     }
 }
 
-/// A reply of XINFO STREAM without the times at which consumers were last seen, since reading changes those.
+/// Returns a reply of XINFO STREAM without the times at which consumers were last seen, since a read changes these.
 fn without_times(reply: &Reply) -> Reply {
     let is_time = |reply: &Reply| reply.as_bytes().is_some_and(|name| name == b"seen-time" || name == b"active-time");
     match reply {
@@ -214,7 +217,7 @@ fn without_times(reply: &Reply) -> Reply {
     }
 }
 
-/// Connections that watch one key each, so that a change that is announced for the wrong key does not pass.
+/// Connections that watch one key each, so that a change that is announced for another key is noticed.
 struct Watchers {
     clients: Vec<Client>,
 }
@@ -236,7 +239,7 @@ impl Watchers {
         }
     }
 
-    /// The places whose watchers learnt of a change.
+    /// Returns the places whose watchers were told of a change.
     fn told<'a>(&mut self, places: &'a [Place]) -> BTreeSet<&'a Place> {
         for (client, _) in self.clients.iter_mut().zip(places) {
             send_all(client, &[words("MULTI"), words("EXEC")]);
@@ -276,7 +279,7 @@ struct Run {
     before: Data,
     /// The commands that have changed data.
     changed: BTreeSet<String>,
-    /// The first failure of each kind, by command and kind.
+    /// The first failure of each kind, by the command and what went wrong.
     failures: BTreeMap<String, String>,
     steps: usize,
     announced_in_vain: BTreeMap<String, usize>,
@@ -310,8 +313,8 @@ impl Run {
         self.before = Data::read(&mut self.reader);
     }
 
-    /// Calls `act`, which runs the command `name`, and checks that its changes were announced. `named` are words that may be keys, in any
-    /// of `databases`. `context` is shown with a failure.
+    /// Calls `act`, which runs the command `name`, and checks that its changes were announced. `named` are words that may be keys in any of
+    /// the `databases`. `context` describes the run for the message of a failure.
     fn observe<R>(
         &mut self,
         name: &str,
@@ -440,12 +443,12 @@ impl Run {
         writes.map(|command| command.name.as_str()).collect()
     }
 
-    /// The write commands of the table that have not changed any data.
+    /// Returns the write commands of the table that have not changed any data.
     fn without_effect(&self) -> Vec<&str> {
         self.writes().into_iter().filter(|name| !self.changed.contains(*name)).collect()
     }
 
-    /// A generator that draws from these commands, or from all write commands if none of these can be drawn.
+    /// Returns a generator that draws from these commands, or from all write commands if none of these can be drawn.
     fn generator<'a>(&self, names: impl Iterator<Item = &'a str>) -> Generator {
         let only: Vec<String> = names.filter(|name| rules::not_drawn(name).is_none()).map(str::to_string).collect();
         let only = if only.is_empty() { self.writes().into_iter().map(str::to_string).collect() } else { only };

@@ -1,8 +1,8 @@
-//! What the journal records brings the same data about again.
+//! Proves that a replay of the journal gives the same data.
 //!
-//! A server in this process runs the generator's sequences with a journal that is kept in memory. A second, empty server replays it, and
-//! then both hold the same data: every value and every expiry. No key or field of the second expires on its own, so what had expired
-//! on the first is gone because its removal was recorded.
+//! A server in this process runs the generator's sequences and keeps its journal in memory. A second server, which is empty, replays the
+//! journal. Then both must hold the same data: every value and every expiry. Nothing expires on the second server. So a key that expired on
+//! the first is missing on the second only if its removal was recorded.
 
 #[path = "differential/dataset.rs"]
 #[allow(dead_code, reason = "this program has its own comparison")]
@@ -53,7 +53,7 @@ struct Recorded {
 
 type Records = Vec<Vec<Recorded>>;
 
-/// Keeps frames in memory, by their numbers.
+/// A sink that keeps the records of frames in memory, by the number of the frame.
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<BTreeMap<u64, Records>>>);
 
@@ -76,7 +76,7 @@ struct Local {
     port: u16,
 }
 
-/// A server that serves nobody yet.
+/// Returns a server that serves no client yet.
 fn prepared(threads: usize) -> (Arc<Server>, Prepared, Listener) {
     static COMMANDS: Once = Once::new();
     COMMANDS.call_once(|| commands::load(&[]).expect("the commands are loaded once"));
@@ -91,7 +91,7 @@ fn prepared(threads: usize) -> (Arc<Server>, Prepared, Listener) {
 }
 
 impl Local {
-    /// Serves from now on, until the process ends.
+    /// Starts to serve clients. It goes on until the process ends.
     fn start(server: Arc<Server>, cores: Prepared, listener: Listener) -> Local {
         let port = listener.tcp_address().expect("a TCP listener").port();
         cores.start(&server);
@@ -114,11 +114,11 @@ impl Local {
     }
 }
 
-/// The first server, and what it recorded.
+/// The first server and its journal.
 struct Recording {
     local: Local,
     memory: Memory,
-    /// The number of the last frame before the data was empty.
+    /// The number of the frame after which the data was empty and the records begin.
     start: u64,
 }
 
@@ -131,7 +131,7 @@ impl Recording {
         Recording { local, memory, start: 0 }
     }
 
-    /// The records in order. Nobody writes any more.
+    /// Returns the records in order. No client is writing.
     fn records(&self) -> Records {
         let frames = self.memory.0.lock().unwrap();
         let last = self.local.server.journal.last_position().number();
@@ -139,14 +139,14 @@ impl Recording {
         frames.values().flatten().cloned().collect()
     }
 
-    /// Begins anew, with no data and no records.
+    /// Removes all data and all records.
     fn restart(&mut self) {
         assert_eq!(self.local.client().run("FLUSHALL"), Reply::ok());
         self.start = self.local.server.journal.last_position().number();
         self.memory.0.lock().unwrap().clear();
     }
 
-    /// Replays what was recorded, and compares the data.
+    /// Replays the records, and compares the data of both servers.
     fn assert_replays(&self, context: &str) {
         let mut client = self.local.client();
         let recorded = dataset::read(&mut client).expect("the data can be read");
@@ -164,7 +164,7 @@ impl Recording {
                 .filter(|it| it.words.contains(&place.1) || it.words[0].eq_ignore_ascii_case(b"FLUSHALL"))
                 .map(shown)
                 .collect();
-            // The last commands about the key tell most.
+            // The last commands with the key are the most useful.
             let about = &about[about.len().saturating_sub(40)..];
             panic!(
                 "{context}: {place:?} differs\n  recorded: {:.600?}\n  replayed: {:.600?}\n{}",
@@ -176,19 +176,19 @@ impl Recording {
     }
 }
 
-/// What is the data of an entry: its encoding is not, since it also tells what the value once was.
+/// Returns the parts of an entry that must be the same. The encoding is not one of them, since it depends on earlier values too.
 fn data(entry: &Entry) -> [&Reply; 4] {
     [&entry.kind, &entry.expires, &entry.digest, &entry.value]
 }
 
-/// The data of an empty server after a replay.
+/// Replays records on an empty server, and returns its data.
 fn replay(records: &Records) -> Dataset {
     let (server, cores, listener) = prepared(1);
     server.set_active_expiry(false);
     {
         let core = Core::new(0, server.clone());
         let mut replay = Replay::new(&core);
-        let runtime = Builder::new_current_thread().build().expect("a runtime without input and output");
+        let runtime = Builder::new_current_thread().build().expect("a runtime can be built");
         for record in records {
             let borrowed: Vec<RecordedCommand<'_>> = record
                 .iter()
@@ -205,7 +205,7 @@ fn replay(records: &Records) -> Dataset {
     dataset::read(&mut local.client()).expect("the data can be read")
 }
 
-/// Takes the expiry off whatever would expire before it is compared.
+/// Removes the expiry of everything that could expire before it is compared.
 fn persist_soon(client: &mut Client) {
     const SOON_MS: i64 = 60_000;
     for database in 0..16 {
@@ -245,7 +245,7 @@ fn drawn_sequences_replay_to_the_same_data() {
         for step in generator.sequence(seed) {
             clients[step.client - 1].call(&step.arguments).expect("a reply");
         }
-        // Looked at now and then, so that a difference is found near its cause.
+        // The data is compared after every few sequences, so that a difference is found near its cause.
         if seed % 20 == 0 {
             persist_soon(&mut admin);
             recording.assert_replays(&format!("up to the sequence with the seed {seed}"));
@@ -258,7 +258,7 @@ fn drawn_sequences_replay_to_the_same_data() {
     assert!(transactions > 0, "no transaction was recorded as one");
 }
 
-/// More fields have expired than a lookup removes: they are hidden, and a write to one of them begins anew.
+/// A hash may have more expired fields than a lookup removes. Then they are hidden, and a write to one of them treats it as new.
 #[test]
 fn writes_to_hidden_fields_replay_to_the_same_data() {
     const FIELDS: usize = 200;
@@ -291,14 +291,14 @@ fn writes_to_hidden_fields_replay_to_the_same_data() {
     recording.assert_replays("hidden fields");
 }
 
-/// The reply of TIME in milliseconds.
+/// Converts a reply of TIME to milliseconds.
 fn milliseconds(time: &Reply) -> u64 {
     let parts: Vec<u64> = time.items().into_iter().map(|part| part.to_text().parse().expect("a number")).collect();
     parts[0] * 1000 + parts[1] / 1000
 }
 
-/// Few expired fields are removed by the lookup that finds them, also by one that then leaves its batch; and a key that expires while its
-/// transaction runs is removed before waiters are served.
+/// Some removals are made by no write command. A lookup that finds a few expired fields removes them, even if its command then leaves the
+/// batch. A key that expires while its transaction runs is removed before waiters are served.
 #[test]
 fn removals_outside_of_a_command_replay_to_the_same_data() {
     let recording = Recording::start();
@@ -308,7 +308,7 @@ fn removals_outside_of_a_command_replay_to_the_same_data() {
     client.run(&format!("HSET large{pairs}"));
     client.run("HPEXPIRE large 1 FIELDS 3 f1 f2 f3");
     poll::eventually("the fields expire", || client.run("HEXISTS large f1") == Reply::Integer(0));
-    // One more, which HGETALL finds.
+    // One more field, which is found expired by HGETALL.
     client.run("HPEXPIRE large 1 FIELDS 1 f4");
     let set = client.run("TIME");
     poll::eventually("it expires", || milliseconds(&client.run("TIME")) > milliseconds(&set) + 1);
@@ -327,7 +327,7 @@ fn removals_outside_of_a_command_replay_to_the_same_data() {
     recording.assert_replays("removals outside of a command");
 }
 
-/// What a waiter takes is a record of its own, behind that of the write that served it; an EXEC is one record.
+/// An EXEC is one record. The command of a waiter is a record of its own, after the record of the write that served the waiter.
 #[test]
 fn transactions_and_served_waiters_are_recorded_in_their_order() {
     let recording = Recording::start();
@@ -349,7 +349,7 @@ fn transactions_and_served_waiters_are_recorded_in_their_order() {
     recording.assert_replays("a served waiter");
 }
 
-/// A session of the test's own, served on this thread.
+/// A session that the test serves on its own thread.
 struct Direct {
     core: Core,
     session: Session,
@@ -362,7 +362,7 @@ impl Direct {
         Direct { core, session: Session::new(Arc::new(client), Protocol::Resp2, true) }
     }
 
-    /// Runs some lines; the replies to them.
+    /// Runs inline commands, and returns the replies.
     fn run(&mut self, lines: &str) -> String {
         let (mut out, mut input) = (Vec::new(), format!("{lines}\r\n").into_bytes());
         let mut turn = Turn {
@@ -382,7 +382,7 @@ impl Direct {
     }
 }
 
-/// A reply, a pushed message and the answer to a blocked client each say how far in the journal they depend on it.
+/// Replies, pushed messages and the replies to blocked clients carry the position in the journal that they depend on.
 #[test]
 fn whatever_is_sent_carries_its_position() {
     let (server, _cores, _listener) = prepared(1);
@@ -412,7 +412,7 @@ fn whatever_is_sent_carries_its_position() {
     subscriber.session.take_mail(&mut mail);
     assert!(mail.starts_with(b"*3\r\n$7\r\nmessage\r\n"), "{}", mail.escape_ascii());
     assert_eq!(subscriber.position(), 2);
-    // A message of a client depends on what the client has done before, also inside of a transaction.
+    // A message that a client publishes depends on what the client has done before, even within the same transaction.
     let mut listener = Direct::new(&server);
     listener.run("SUBSCRIBE news");
     writer.run("MULTI\r\nSET c 1\r\nPUBLISH news hot\r\nEXEC");

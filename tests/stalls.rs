@@ -2,8 +2,8 @@
 //!
 //! One core runs a long command. A client of the other core sends the command under test, which needs a lock that the long command holds,
 //! or the whole keyspace. A second client of that core, the bystander, goes on with commands on other keys. The order of the replies
-//! decides: the bystander must get its replies before the long command is answered. No test here measures time. If the long command ends
-//! too early to tell, it is made longer and the attempt is repeated.
+//! decides: the bystander must get its replies before the long command is answered. No test passes or fails by a measured time. If the long
+//! command ends before the bystander has its replies, the attempt is repeated with a longer one, so a slow machine fails no test.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -36,10 +36,10 @@ const ROUND_TRIPS: usize = 50;
 /// The processor time after which the long command is running for sure. Reading a request takes a thousandth of it.
 const UNDER_WAY: Duration = Duration::from_millis(20);
 
-/// Makes the tests of this program run one after the other, since each needs the processors for itself.
+/// Lets the tests of this program run one after another, since each of them needs all processors.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    // A failed test leaves nothing behind that would disturb the next.
+    // A failed test has no effect on the next one.
     ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
@@ -56,9 +56,10 @@ fn patient(client: Client) -> Client {
 
 // ---- The long commands
 
-/// A long command: the requests that are sent at once, given how often it names its keys.
+/// A long command. The function is given the number of times that the command names its key, and returns the requests to send at once.
 type Long = fn(usize) -> Vec<Words>;
 
+/// Returns a command that names the same key many times.
 fn naming(command: &str, key: &str, times: usize) -> Words {
     words(&format!("{command} {times}{}", format!(" {key}").repeat(times)))
 }
@@ -99,11 +100,14 @@ fn keys_fall_due(times: usize) -> Vec<Words> {
 /// A long command that is running.
 struct UnderWay<'a> {
     client: &'a mut Client,
+    /// The number of replies that have not come yet.
     missing: usize,
+    /// The last reply so far.
     last: Option<Reply>,
 }
 
 impl UnderWay<'_> {
+    /// Returns whether all replies have come.
     fn is_over(&mut self) -> bool {
         while self.missing > 0
             && let Some(reply) = self.client.read_reply_within(Duration::ZERO).expect("the long command's reply")
@@ -114,6 +118,7 @@ impl UnderWay<'_> {
         self.missing == 0
     }
 
+    /// Waits for the end, and returns the last reply.
     fn end(mut self) -> Reply {
         poll::eventually("the long command ends", || self.is_over());
         self.last.expect("a command has a reply")
@@ -125,7 +130,7 @@ impl UnderWay<'_> {
 /// When the command under test is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
-    /// Possibly after the long command. Its core must not wait.
+    /// It may be after the long command, but its core must serve other clients meanwhile.
     AtLast,
     /// Before the long command ends, since it takes no lock.
     Meanwhile,
@@ -139,6 +144,7 @@ struct Row {
     /// The number of times it is sent: once, unless it picks keys at random.
     times: usize,
     when: When,
+    /// Whether a reply to it is correct.
     is_right: fn(&Reply) -> bool,
 }
 
@@ -159,7 +165,7 @@ fn has_keys(reply: &Reply) -> bool {
     ["busy", "busy-set", "list", "elsewhere"].iter().all(|name| names.contains(name.as_bytes()))
 }
 
-/// A command with many keys, the busy one in the middle.
+/// Returns a command with many keys. The one in the middle is written by the long command.
 fn many(command: &str, count: usize, value: Option<&str>) -> Words {
     let mut request = vec![command.as_bytes().to_vec()];
     for number in 0..count {
@@ -218,8 +224,10 @@ fn rows() -> Vec<Row> {
 
 // ---- The stage
 
+/// A server with two cores, and the clients that all attempts use.
 struct Stage {
     server: Server,
+    /// Sends the long commands.
     long: Client,
     /// Writes the data while no command is under way.
     filler: Client,
@@ -237,8 +245,8 @@ impl Stage {
         stage
     }
 
-    /// Finds a key for the bystander that is not in a shard that long commands lock. This also shows that the bystander does not stall
-    /// without a command under test; if it did, the tests would blame the wrong command.
+    /// Finds a key for the bystander whose shard no long command locks. This also shows that the bystander does not stall without a command
+    /// under test. If it did, the tests would blame the wrong command.
     fn find_elsewhere(&mut self) {
         const LONGS: [Long; 2] = [transaction, set_union];
         for number in 0..8 {
@@ -277,7 +285,7 @@ impl Stage {
             .expect("the data can be filled in");
     }
 
-    /// The number of times a long command must name its keys to take about [`LONG`].
+    /// Returns how often a long command must name its key to take about [`LONG`].
     fn calibrate(&mut self, long: Long) -> usize {
         self.fill();
         let mut times = 2;
@@ -308,7 +316,10 @@ impl Stage {
         UnderWay { client: &mut self.long, missing: requests.len(), last: None }
     }
 
-    /// Checks that the other core serves its clients while a command waits for a long one. `Err` says what came too late in every attempt.
+    /// Checks that the other core serves its clients while a command waits for a long one.
+    ///
+    /// # Errors
+    /// What came too late in every attempt.
     fn observe(&mut self, long: Long, row: Option<&Row>) -> Result<(), String> {
         let times = self.calibrate(long);
         let mut result = Ok(());
@@ -321,6 +332,7 @@ impl Stage {
         result
     }
 
+    /// Makes one attempt of [`Stage::observe`].
     fn attempt(&mut self, long: Long, times: usize, row: Option<&Row>) -> Result<(), String> {
         self.fill();
         let mut subject = self.client_of_other_core();
@@ -399,7 +411,7 @@ fn no_command_stalls_its_core_while_another_core_runs_a_long_one() {
     assert_none(&failures);
 }
 
-/// The long command may also be a write of another type, a read, or a transaction.
+/// As above, with long commands of other kinds: a write of another type, a read, and a transaction.
 #[test]
 fn no_kind_of_long_command_stalls_another_core() {
     use When::{AtLast, Meanwhile};
@@ -545,7 +557,9 @@ fn meanwhile<R>(clients: Vec<Busy>, act: impl FnOnce(&[AtomicUsize]) -> R) -> R 
 /// A client that sends requests without a pause.
 struct Busy {
     client: Client,
+    /// Returns the next requests, which are sent at once.
     next: Box<dyn FnMut() -> Vec<Words> + Send>,
+    /// The number of requests in each sending whose replies are not read yet.
     unread: std::collections::VecDeque<usize>,
 }
 
@@ -659,6 +673,7 @@ fn other_commands_get_their_turn_between_overlapping_long_commands() {
     }
 }
 
+/// Runs a command, and checks that it is answered before each long command has run about ten times.
 fn finishes_within_ten_rounds(client: &mut Client, line: &str, counts: &[AtomicUsize], same_keys: bool) {
     let done = || counts.iter().map(|count| count.load(Ordering::Relaxed)).sum::<usize>();
     let before = done();

@@ -53,8 +53,8 @@ impl<'c> Locked<'c> {
         self.set.set_clock(now_ms, self.core.access_clock(config, now_ms));
     }
 
-    /// Returns the position in the journal that a reply made under these locks depends on: the frame of these locks, if anything was recorded
-    /// in it, or else the last frame so far, whose effects the request may have read.
+    /// Returns the position in the journal that a reply made under these locks depends on: the frame of these locks, if anything was
+    /// recorded in it, or else the last frame so far, whose effects the request may have read.
     pub fn position(&self) -> Position {
         match &*self.set.records() {
             None => Position::default(),

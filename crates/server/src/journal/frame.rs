@@ -6,8 +6,9 @@
 //!          u8 1  the end of a record
 //! ```
 //!
-//! All numbers are little-endian. A record is applied as a whole. It holds the commands of an EXEC, or the one or several commands that stand
-//! for a single request, or the removal of an expired key. A frame holds at least one record, and its last item is the end of a record.
+//! All numbers are little-endian. A record is applied as a whole. It holds the commands of an EXEC, or the one or several commands that
+//! stand for a single request, or the removal of an expired key. A frame holds at least one record, and its last item is the end of a
+//! record.
 //!
 //! The time of a command is the clock by which it ran, in milliseconds since 1970. A replay runs it by the same clock, and removes nothing
 //! because it has expired: each such removal is recorded as a DEL or HDEL. Then the command has the same effect again.

@@ -1,9 +1,9 @@
 //! The journal: all changes of the data, in an order in which they can be replayed.
 //!
-//! The changes made under one lock set are gathered in one frame, in the set's own buffer. The sink is given the frame just before the locks
-//! are released. The number of a frame is taken under the locks, before its first record. So two frames that touch the same key are numbered
-//! in the order in which their commands ran. A sink that merges the frames of several cores appends them in the order of their numbers, and
-//! waits for a number that is missing.
+//! The changes made under one lock set are gathered in one frame, in the set's own buffer. The sink is given the frame just before the
+//! locks are released. The number of a frame is taken under the locks, before its first record. So two frames that touch the same key are
+//! numbered in the order in which their commands ran. A sink that merges the frames of several cores appends them in the order of their
+//! numbers, and waits for a number that is missing.
 //!
 //! Without a sink nothing is gathered, and nothing is allocated.
 

@@ -53,8 +53,8 @@ enum BatchRun {
 }
 
 impl Turn<'_> {
-    /// Serves the requests at the front of `input`. Returns the number of bytes that were served, and what the connection does next. The rest
-    /// of the input is to be passed again.
+    /// Serves the requests at the front of `input`. Returns the number of bytes that were served, and what the connection does next. The
+    /// rest of the input is to be passed again.
     pub fn serve(&mut self, input: &mut [u8]) -> (usize, Next) {
         let mut done = 0;
         // When the first request that runs alone began.

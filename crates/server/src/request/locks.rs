@@ -27,8 +27,8 @@ pub struct Demand<'d> {
     pub visit: Visit,
     /// Calls the visitor with each key that it may write.
     pub visit_written: &'d dyn Fn(&mut Visitor<'_>),
-    /// Whether a pause holds it. It is called under the locks. A pause begins with the gate closed, so it cannot begin between this call and
-    /// the release of the locks.
+    /// Whether a pause holds it. It is called under the locks. A pause begins with the gate closed, so it cannot begin between this call
+    /// and the release of the locks.
     pub is_paused: &'d dyn Fn() -> bool,
 }
 

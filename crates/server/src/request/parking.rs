@@ -1,6 +1,7 @@
 //! Parking: adds a blocked command to the waiters on its keys, and removes it again.
 //!
-//! A command is parked under the locks of its keys, so the next writer of one of them finds it. What the writer does then is in `serving.rs`.
+//! A command is parked under the locks of its keys, so the next writer of one of them finds it. What the writer does then is in
+//! `serving.rs`.
 
 use std::sync::Arc;
 

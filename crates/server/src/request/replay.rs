@@ -1,7 +1,7 @@
 //! Replay: runs the commands of a journal again, on a server that holds the data with which the journal began.
 //!
-//! Each command runs by the clock by which it ran before. Nothing is removed because it has expired, since each such removal was recorded too.
-//! So the result is the same data, at whatever time the journal is replayed.
+//! Each command runs by the clock by which it ran before. Nothing is removed because it has expired, since each such removal was recorded
+//! too. So the result is the same data, at whatever time the journal is replayed.
 
 use std::{fmt, future::poll_fn, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! Step 10: serves blocked clients. A writer runs the blocked commands that wait for the keys it changed, under its own locks and before any
-//! other command sees these keys. The waiters on a key are served in order of arrival. Their commands may change further keys, whose
+//! Step 10: serves blocked clients. A writer runs the blocked commands that wait for the keys it changed, under its own locks and before
+//! any other command sees these keys. The waiters on a key are served in order of arrival. Their commands may change further keys, whose
 //! waiters are served next.
 
 use std::time::Instant;

@@ -26,8 +26,8 @@ use crate::{
 pub const SLICE: Duration = Duration::from_micros(500);
 
 impl Turn<'_> {
-    /// Checks and runs a request. `spans` are its arguments among the spans of the workspace. Returns what the connection does next, or `None`
-    /// if it goes on with the next request.
+    /// Checks and runs a request. `spans` are its arguments among the spans of the workspace. Returns what the connection does next, or
+    /// `None` if it goes on with the next request.
     pub(super) fn run_single(&mut self, command: &'static Command, input: &[u8], spans: Range<usize>) -> Option<Next> {
         let Turn { core, config, session, out, work, .. } = self;
         let args = Args::new(input, &work.spans[spans]);
@@ -185,8 +185,8 @@ fn lock_and_run(
     Ok(ended)
 }
 
-/// Returns whether a queued command needs the whole keyspace to itself. A walk inside of another command does, since it must see one state of
-/// the data.
+/// Returns whether a queued command needs the whole keyspace to itself. A walk inside of another command does, since it must see one state
+/// of the data.
 pub(super) fn needs_everything(queued: &Queued) -> bool {
     let spec = commands::table().of(queued.command).spec;
     matches!(spec.handler, Handler::Walk(_)) || spec.needs_everything(queued.args())

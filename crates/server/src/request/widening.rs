@@ -1,8 +1,8 @@
 //! Step 7, widening: finds the further shards that a lock set needs so that the waiters which its writes may serve can be served under it.
 //!
 //! The writer runs a blocked command again, under the writer's locks. The blocked command may touch keys that the writer's own command does
-//! not: BLMOVE pushes onto a second list, whose own waiters are served in turn. So the lock set is widened before the write runs. The result
-//! of the search is the smallest set of shards that satisfies these rules:
+//! not: BLMOVE pushes onto a second list, whose own waiters are served in turn. So the lock set is widened before the write runs. The
+//! result of the search is the smallest set of shards that satisfies these rules:
 //!
 //! - A write of `n` elements to a key may serve the first `n` waiters on the key that take a value of the type which the key then has. If
 //!   several writes go to one key, their elements are added up, and waiters of each of their types may be served.
