@@ -1,8 +1,8 @@
 //! How much each database holds: keys, keys that expire, hashes with fields that expire. Each core counts what it adds and removes, in
 //! memory of its own, so that counting is cheap. The size of a database is the sum over all cores. It is read without a lock.
 //!
-//! The counts of a core are written by the core's thread, while it is inside the gate. With the gate closed the closer may write the counts of
-//! every core. So no count ever has two writers at a time, and plain loads and stores suffice.
+//! The counts of a core are written by the core's thread, while it is inside the gate. With the gate closed the closer may write the counts
+//! of every core. So no count ever has two writers at a time, and plain loads and stores suffice.
 
 use std::{
     ops::Range,
@@ -131,8 +131,8 @@ impl Sizes {
         })
     }
 
-    /// Returns the sizes of these databases. The cores are read one after another, so a key that is being moved may be missed or counted
-    /// twice.
+    /// Returns the sizes of these databases. The counts of a database are read again if they change meanwhile, up to a number of times. If
+    /// they still change then, a key that is being moved may be missed or counted twice.
     pub(crate) fn get(&self, databases: Range<usize>) -> Vec<DatabaseSize> {
         databases.map(|database| self.of_database(database)).collect()
     }
@@ -150,7 +150,7 @@ impl Sizes {
 
     /// Returns the size of a database; see [`Sizes::get`].
     pub(crate) fn of_database(&self, database: usize) -> DatabaseSize {
-        /// The most tries to read counts that no core changes meanwhile.
+        /// The most times to read the counts again because a core has changed them meanwhile.
         const TRIES_MAX: usize = 8;
         let mut sums = self.sums(database);
         for _ in 0..TRIES_MAX {
