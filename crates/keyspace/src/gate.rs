@@ -52,6 +52,8 @@ pub struct Gate {
     state: AtomicU8,
     /// The visits that are inside, by core.
     inside: Box<[Inside]>,
+    /// The number of bits that a core's index takes.
+    core_bits: u32,
     /// The places, and the right to write `state`. A mutex is quick enough, since only closers, and visits that meet one, lock it. It is
     /// shared with the places, each of which removes itself when it is dropped.
     queue: Arc<Mutex<Queue>>,
@@ -138,6 +140,7 @@ impl Gate {
         Gate {
             state: AtomicU8::new(OPEN),
             inside: (0..cores).map(|_| inside()).collect(),
+            core_bits: cores.next_power_of_two().ilog2(),
             queue: Arc::new(Mutex::new(Queue::default())),
         }
     }
@@ -169,8 +172,7 @@ impl Gate {
         let numbered = &self.inside[core].numbered;
         let number = numbered.load(Ordering::Relaxed).wrapping_add(1);
         numbered.store(number, Ordering::Relaxed);
-        let cores = self.inside.len().next_power_of_two() as Holder;
-        LASTING + number % (LASTING / cores) * cores + core as Holder
+        LASTING | ((number << self.core_bits) & (LASTING - 1)) | core as Holder
     }
 
     /// Decides by the queue whether a visit may enter. If not, the visit joins the queue.

@@ -9,7 +9,6 @@ use crate::{
     config::Config,
     core::Core,
     journal::{Frame, Position, frame},
-    session::Session,
 };
 
 /// The locks of a request. When this is dropped, the records go to the journal, and then the locks are released.
@@ -22,6 +21,7 @@ pub struct Locked<'c> {
 
 impl<'c> Locked<'c> {
     /// Reads the clock for a set that was just locked. If a journal is kept, the set is given a buffer for records.
+    #[inline(always)]
     pub fn new(core: &'c Core, config: &Config, set: LockSet<'c>) -> Locked<'c> {
         let keeps_records = core.server.journal.is_kept();
         let mut locked = Locked { core, set, keeps_records };
@@ -60,11 +60,6 @@ impl<'c> Locked<'c> {
             None => Position::default(),
             Some(records) => frame::position(records).unwrap_or_else(|| self.core.server.journal.last_position()),
         }
-    }
-
-    /// Releases the locks. The replies of the session depend on what was done under them.
-    pub fn release(self, session: &mut Session) {
-        session.depends_on(self.position());
     }
 }
 

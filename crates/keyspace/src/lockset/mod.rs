@@ -44,7 +44,7 @@ use crate::{
 };
 
 /// The indexes of the shards of a batch's keys.
-pub type ShardList = SmallVec<[u16; 64]>;
+pub type ShardList = SmallVec<[u16; 32]>;
 
 /// A shard that another visit has locked for longer than the caller should spin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +167,7 @@ impl<'k> LockSet<'k> {
     ///
     /// # Panics
     /// If a shard is not below [`Keyspace::shards`].
+    #[inline]
     pub fn try_lock(keyspace: &'k Keyspace, entered: Entered<'k>, mut shards: ShardList) -> Result<LockSet<'k>, Busy> {
         debug_assert!(entered.is_of(&keyspace.gate), "the visit entered the gate of this keyspace");
         make_ascending(&mut shards, keyspace.shards.len());

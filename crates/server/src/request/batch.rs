@@ -215,9 +215,10 @@ impl Turn<'_> {
             }
         }
         time.end(core);
-        if let Some(locked) = locked {
-            locked.release(session);
+        if let Some(locked) = &locked {
+            session.depends_on(locked.position());
         }
+        drop(locked);
         if let Some(command) = last {
             session.client.ran(command, count, now_ms);
         }

@@ -47,7 +47,7 @@ pub enum Unavailable {
 ///
 /// # Errors
 /// What to wait for, if the locks are not available now.
-#[inline]
+#[inline(always)]
 pub fn lock<'c>(
     core: &'c Core,
     config: &Config,
@@ -55,9 +55,8 @@ pub fn lock<'c>(
     mut demand: Demand<'_>,
 ) -> Result<Locked<'c>, Unavailable> {
     let mut tried = attempt.take().map_or_else(LockAttempt::default, |attempt| *attempt);
-    let set = try_lock(core, &mut tried, &mut demand);
-    let set = set.and_then(|set| if (demand.is_paused)() { Err(Unavailable::Pause) } else { Ok(set) });
-    match set {
+    match try_lock(core, &mut tried, &mut demand) {
+        Ok(_) if (demand.is_paused)() => Err(Unavailable::Pause),
         Ok(set) => Ok(Locked::new(core, config, set)),
         Err(unavailable) => {
             *attempt = Some(Box::new(tried));
@@ -66,7 +65,8 @@ pub fn lock<'c>(
     }
 }
 
-#[inline]
+/// A lock set is some hundred bytes long, so it is made where it is used.
+#[inline(always)]
 fn try_lock<'c>(
     core: &'c Core,
     LockAttempt { place, failures, .. }: &mut LockAttempt,
@@ -78,10 +78,13 @@ fn try_lock<'c>(
         let mut shards = std::mem::take(&mut demand.shards);
         for _ in 0..=WIDENINGS_MAX {
             let entered = gate.enter(core.index, demand.visit, place).ok_or(Unavailable::Gate)?;
-            let set = LockSet::try_lock(keyspace, entered, shards).map_err(|Busy { shard }| {
-                *failures += 1;
-                Unavailable::Shard(shard)
-            })?;
+            let set = match LockSet::try_lock(keyspace, entered, shards) {
+                Ok(set) => set,
+                Err(Busy { shard }) => {
+                    *failures += 1;
+                    return Err(Unavailable::Shard(shard));
+                }
+            };
             // A waiter is parked under the locks of its keys, so none is added for these keys while the set is held.
             if !keyspace.is_awaited() {
                 return Ok(set);

@@ -100,26 +100,35 @@ fn lock_and_run(
     out: &mut Vec<u8>,
 ) -> Result<Ended, Unavailable> {
     let keyspace = &core.server.keyspace;
-    let mut hashed = Vec::new();
     let mut attempt = session.attempt.take();
     // A pause does not hold a walk that has begun.
     let goes_on = session.walk.is_some();
     let is_paused = |session: &Session| !goes_on && core.server.pause.holds(command.spec.flags, session);
-    let (mut locked, mut walk) = (None, None);
     // A walk that has met locked shards again and again runs its next slice with the keyspace to itself.
     let walk_failures = attempt.as_ref().map_or(0, |attempt| attempt.failures);
     match command.spec.handler {
-        Handler::Session(_) | Handler::Container => {}
+        Handler::Session(_) | Handler::Container => {
+            let call = Call { command, args, hashed: &[], now_ms: clock::now_ms(), nested: false, shares_batch: false };
+            Ok(run(core, session, Access::None, call, out))
+        }
         Handler::Walk(_) if walk_failures < locks::FAILURES_MAX => {
-            match locks::begin_walk(core, &mut attempt, || is_paused(session)) {
-                Ok(begun) => walk = Some(begun),
+            let walk = match locks::begin_walk(core, &mut attempt, || is_paused(session)) {
+                Ok(walk) => walk,
                 Err(unavailable) => {
                     session.attempt = attempt;
                     return Err(unavailable);
                 }
+            };
+            let call = Call { command, args, hashed: &[], now_ms: walk.now_ms(), nested: false, shares_batch: false };
+            let ended = run(core, session, Access::Walk(&walk), call, out);
+            if let Ended::Suspended(Suspended::Busy(_)) = ended {
+                session.attempt = Some(Box::new(LockAttempt { failures: walk_failures + 1, ..LockAttempt::default() }));
             }
+            session.depends_on(core.server.journal.last_position());
+            Ok(ended)
         }
         handler => {
+            let mut hashed = Vec::new();
             keys::hash_into(keyspace, command.spec, args, &mut hashed);
             let queued: &[Queued] = match handler {
                 Handler::Compound(compound) => (compound.queued)(session),
@@ -148,41 +157,31 @@ fn lock_and_run(
                 visit_written: &visit_written,
                 is_paused: &|| is_paused(session),
             };
-            match locks::lock(core, config, &mut attempt, demand) {
-                Ok(set) => locked = Some(set),
+            let mut locked = match locks::lock(core, config, &mut attempt, demand) {
+                Ok(locked) => locked,
                 Err(unavailable) => {
                     session.attempt = attempt;
                     return Err(unavailable);
                 }
-            }
+            };
+            let now_ms = locked.now_ms();
+            let call = Call { command, args, hashed: &hashed, now_ms, nested: false, shares_batch: false };
+            let ended = run(core, session, Access::Keys(&mut locked), call, out);
+            session.depends_on(locked.position());
+            Ok(ended)
         }
     }
-    let access = match (&mut locked, &walk) {
-        (Some(locked), _) => Access::Keys(locked),
-        (None, Some(walk)) => Access::Walk(walk),
-        (None, None) => Access::None,
-    };
-    let now_ms = match &access {
-        Access::Keys(locked) => locked.now_ms(),
-        Access::Walk(walk) => walk.now_ms(),
-        Access::None => clock::now_ms(),
-    };
+}
+
+/// Runs a request with its locks, and counts it.
+fn run(core: &Core, session: &mut Session, access: Access<'_, '_>, call: Call<'_>, out: &mut Vec<u8>) -> Ended {
     let start = clock::ticks();
-    let call = Call { command, args, hashed: &hashed, now_ms, nested: false, shares_batch: false };
     let ended = execute::run(core, session, access, call, out);
     // A suspended walk is counted when it has ended.
     let count = u64::from(!matches!(ended, Ended::Suspended(_)));
-    core.counters.ran(command, count, clock::ticks() - start);
-    session.client.ran(command, count, now_ms);
-    if let Ended::Suspended(Suspended::Busy(_)) = ended {
-        session.attempt = Some(Box::new(LockAttempt { failures: walk_failures + 1, ..LockAttempt::default() }));
-    }
-    if let Some(locked) = locked {
-        locked.release(session);
-    } else if walk.is_some() {
-        session.depends_on(core.server.journal.last_position());
-    }
-    Ok(ended)
+    core.counters.ran(call.command, count, clock::ticks() - start);
+    session.client.ran(call.command, count, call.now_ms);
+    ended
 }
 
 /// Returns whether a queued command needs the whole keyspace to itself. A walk inside of another command does, since it must see one state
