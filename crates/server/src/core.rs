@@ -40,6 +40,8 @@ pub struct Core {
     chores: RefCell<VecDeque<Chore>>,
     /// Notified when a chore is added.
     pub(crate) chore_left: Notify,
+    /// Whether chores wait for locks. Then a new one is not tried on the spot, since many may want the same shard.
+    pub(crate) chores_wait: Cell<bool>,
     /// The buffer for the records of the next lock set. Used only while a journal is kept.
     record_buffer: Cell<Vec<u8>>,
 }
@@ -80,6 +82,7 @@ impl Core {
             ready: RefCell::default(),
             chores: RefCell::default(),
             chore_left: Notify::new(),
+            chores_wait: Cell::new(false),
             record_buffer: Cell::default(),
             server,
         }

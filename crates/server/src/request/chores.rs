@@ -4,7 +4,7 @@
 //! The core has a task of its own for such work, so no connection waits for it.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     future::poll_fn,
     pin::pin,
     rc::Rc,
@@ -23,9 +23,12 @@ use crate::{
     session::LockAttempt,
 };
 
-/// Does a chore now. If its shards are locked, it is left to the core's task.
+/// Does a chore now. If its shards are locked, or if others wait already, it is left to the core's task.
 pub fn run_or_leave(core: &Core, chore: Chore) {
-    if let Err((chore, _)) = run(core, chore, &mut None) {
+    if core.chores_wait.get() {
+        core.leave_chore(chore);
+    } else if let Err((chore, _)) = run(core, chore, &mut None) {
+        core.chores_wait.set(true);
         core.leave_chore(chore);
     }
 }
@@ -39,6 +42,7 @@ pub async fn serve(core: Rc<Core>) {
             core.refresh_config();
             let new = std::iter::from_fn(|| core.next_chore());
             waiting.extend(new.map(|chore| Waiting { chore, attempt: None, unavailable: None }));
+            core.chores_wait.set(!waiting.is_empty());
             if waiting.is_empty() {
                 break;
             }
@@ -63,11 +67,23 @@ struct Waiting {
 /// Tries each chore whose locks may be available, so that no chore waits for another. Returns `Ready` if one was done.
 fn poll_any(core: &Core, waiting: &mut VecDeque<Waiting>, cx: &mut Context<'_>) -> Poll<()> {
     let mut is_progress = false;
+    // The shards that the task is parked on by now. No further chore tries them.
+    let mut busy = HashSet::new();
     for _ in 0..waiting.len() {
         let Some(Waiting { mut chore, mut attempt, mut unavailable }) = waiting.pop_front() else { break };
+        // A chore with a place at the gate goes on there, for others queue behind it.
+        if attempt.as_deref().is_none_or(|attempt: &LockAttempt| attempt.place.is_none())
+            && let Some(shard) = shards(core, &chore).into_iter().find(|shard| busy.contains(shard))
+        {
+            waiting.push_back(Waiting { chore, attempt, unavailable: Some(Unavailable::Shard(shard)) });
+            continue;
+        }
         loop {
             let is_available = |reason| locks::poll_available(core, attempt.as_deref(), reason, cx).is_ready();
             if !unavailable.is_none_or(is_available) {
+                if let Some(Unavailable::Shard(shard)) = unavailable {
+                    busy.insert(shard);
+                }
                 waiting.push_back(Waiting { chore, attempt, unavailable });
                 break;
             }
@@ -83,18 +99,23 @@ fn poll_any(core: &Core, waiting: &mut VecDeque<Waiting>, cx: &mut Context<'_>) 
     if is_progress { Poll::Ready(()) } else { Poll::Pending }
 }
 
+/// Returns the shards that a chore needs at least.
+fn shards(core: &Core, chore: &Chore) -> ShardList {
+    let keyspace = &core.server.keyspace;
+    let shard_of = |hash: u64| keyspace.shard_of(hash) as u16;
+    match chore {
+        Chore::Serve(ready) => ShardList::from_slice(&[shard_of(ready.hash)]),
+        Chore::Unpark(parked) => parked.awaited.iter().map(|&(_, hash)| shard_of(hash)).collect(),
+        Chore::Unwatch(watch) => watch.keys.iter().map(|(_, key)| shard_of(keyspace.hash(key).hash)).collect(),
+    }
+}
+
 /// Does a chore.
 ///
 /// # Errors
 /// The chore, and what it has to wait for.
 fn run(core: &Core, chore: Chore, attempt: &mut Option<Box<LockAttempt>>) -> Result<(), (Chore, Unavailable)> {
     let keyspace = &core.server.keyspace;
-    let shard_of = |hash: u64| keyspace.shard_of(hash) as u16;
-    let shards: ShardList = match &chore {
-        Chore::Serve(ready) => ShardList::from_slice(&[shard_of(ready.hash)]),
-        Chore::Unpark(parked) => parked.awaited.iter().map(|&(_, hash)| shard_of(hash)).collect(),
-        Chore::Unwatch(watch) => watch.keys.iter().map(|(_, key)| shard_of(keyspace.hash(key).hash)).collect(),
-    };
     let visit_written = |visit: &mut Visitor<'_>| {
         if let Chore::Serve(ready) = &chore {
             let key = HashedKey { bytes: &ready.key, hash: ready.hash };
@@ -104,7 +125,7 @@ fn run(core: &Core, chore: Chore, attempt: &mut Option<Box<LockAttempt>>) -> Res
     // The other chores change no data, so a pause does not hold them.
     let is_paused = || matches!(chore, Chore::Serve(_)) && core.server.pause.is_on();
     let demand = Demand {
-        shards,
+        shards: shards(core, &chore),
         everything: false,
         visit: Visit::Lasting,
         visit_written: &visit_written,
