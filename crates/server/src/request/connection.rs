@@ -187,7 +187,9 @@ impl Connection {
     /// Records what to do next after a turn. Returns whether other connections must have their turns first.
     fn follow(&mut self, next: Option<&Next>) -> bool {
         let Some(next) = next else { return false };
-        if !matches!(next, Next::Unavailable(Unavailable::Gate | Unavailable::Shard(_))) {
+        // A request that is tried again keeps its attempt, and so does a walk that goes on.
+        let is_retry = matches!(next, Next::Unavailable(Unavailable::Gate | Unavailable::Shard(_)));
+        if !is_retry && self.session.walk.is_none() {
             self.session.attempt = None;
         }
         self.unserved = match next {

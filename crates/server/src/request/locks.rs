@@ -15,7 +15,7 @@ use crate::{clock, config::Config, core::Core, locked::Locked, session::LockAtte
 const WIDENINGS_MAX: usize = 4;
 
 /// How often a request may find its shards busy before it takes the whole keyspace instead.
-pub const FAILURES_MAX: u8 = 8;
+pub const FAILURES_MAX: u8 = 4;
 
 /// What a request needs to lock.
 pub struct Demand<'d> {

@@ -121,8 +121,10 @@ fn lock_and_run(
             };
             let call = Call { command, args, hashed: &[], now_ms: walk.now_ms(), nested: false, shares_batch: false };
             let ended = run(core, session, Access::Walk(&walk), call, out);
-            if let Ended::Suspended(Suspended::Busy(_)) = ended {
-                session.attempt = Some(Box::new(LockAttempt { failures: walk_failures + 1, ..LockAttempt::default() }));
+            if let Ended::Suspended(suspended) = ended {
+                // The failures of all slices count together.
+                let failures = walk_failures + u8::from(suspended != Suspended::Slice);
+                session.attempt = Some(Box::new(LockAttempt { failures, ..LockAttempt::default() }));
             }
             session.depends_on(core.server.journal.last_position());
             Ok(ended)
