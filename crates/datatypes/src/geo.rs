@@ -124,16 +124,23 @@ impl Place {
     /// As [`Place::distance`], for a caller that may know the cosine of the place's own latitude already.
     #[inline]
     fn distance_with(self, other: Place, own_cosine: impl FnOnce() -> f64) -> f64 {
+        match self.haversine(other, own_cosine) {
+            Some(haversine) => 2.0 * EARTH_RADIUS_METERS * haversine.sqrt().asin(),
+            None => latitude_distance(self.latitude, other.latitude),
+        }
+    }
+
+    /// The haversine of the angle between two places, which grows with their distance; `None` if they are on one meridian.
+    #[inline]
+    fn haversine(self, other: Place, own_cosine: impl FnOnce() -> f64) -> Option<f64> {
         let (from, to) = (self.longitude * DEGREE, other.longitude * DEGREE);
         let v = ((to - from) / 2.0).sin();
-        // Both places are on one meridian.
         if v == 0.0 {
-            return latitude_distance(self.latitude, other.latitude);
+            return None;
         }
         let (from, to) = (self.latitude * DEGREE, other.latitude * DEGREE);
         let u = ((to - from) / 2.0).sin();
-        let a = u * u + own_cosine() * to.cos() * v * v;
-        2.0 * EARTH_RADIUS_METERS * a.sqrt().asin()
+        Some(u * u + own_cosine() * to.cos() * v * v)
     }
 }
 
@@ -145,6 +152,8 @@ pub struct Inside<'s> {
     cosine: f64,
     /// For a circle, how many degrees a place inside may be away from the middle; else infinity.
     reach: Place,
+    /// For a circle of less than half the globe, the haversine of its radius; else not a number.
+    haversine: f64,
 }
 
 impl<'s> Inside<'s> {
@@ -152,6 +161,7 @@ impl<'s> Inside<'s> {
     pub fn of(shape: &'s Shape) -> Inside<'s> {
         let (middle, cosine) = (shape.middle(), (shape.middle().latitude * DEGREE).cos());
         let mut reach = Place { longitude: f64::INFINITY, latitude: f64::INFINITY };
+        let mut haversine = f64::NAN;
         if let Shape::Circle { radius, .. } = *shape {
             // The radius is taken slightly too large, so that places near the edge are compared exactly.
             let radius = radius * (1.0 + 1e-9) + 1e-3;
@@ -160,21 +170,50 @@ impl<'s> Inside<'s> {
             // pole.
             let latitude_max = middle.latitude.abs() + reach.latitude;
             let half = (radius / EARTH_RADIUS_METERS / 2.0).sin();
-            let haversine = half * half / (cosine * (latitude_max * DEGREE).cos());
-            if latitude_max < 89.0 && haversine < 1.0 {
-                reach.longitude = 2.0 * haversine.sqrt().asin() / DEGREE;
+            let of_radius = half * half;
+            let of_longitudes = of_radius / (cosine * (latitude_max * DEGREE).cos());
+            if latitude_max < 89.0 && of_longitudes < 1.0 {
+                reach.longitude = 2.0 * of_longitudes.sqrt().asin() / DEGREE;
+                haversine = of_radius;
             }
         }
-        Inside { shape, middle, cosine, reach }
+        Inside { shape, middle, cosine, reach, haversine }
+    }
+
+    /// Returns whether a place may be inside: `false` for most places that are not, without a trigonometric function.
+    #[inline]
+    fn is_near(&self, place: Place) -> bool {
+        let apart = (place.longitude - self.middle.longitude).abs();
+        (place.latitude - self.middle.latitude).abs() <= self.reach.latitude
+            && apart.min(360.0 - apart) <= self.reach.longitude
+    }
+
+    /// Returns whether a place is inside the shape: whether it has a [distance](Inside::distance), which this function rarely computes.
+    #[inline]
+    pub fn contains(&self, place: Place) -> bool {
+        if !self.is_near(place) {
+            return false;
+        }
+        if matches!(self.shape, Shape::Circle { .. })
+            && let Some(haversine) = self.middle.haversine(place, || self.cosine)
+        {
+            // `self.haversine` is of a radius that is slightly too large. The haversine of the exact radius is less by at most this: the
+            // difference of the radii times the slope, which is below the square root of the haversine.
+            let doubt = self.haversine * 1e-8 + 2e-3 / EARTH_RADIUS_METERS * self.haversine.sqrt();
+            if haversine > self.haversine {
+                return false;
+            }
+            if haversine < self.haversine - doubt {
+                return true;
+            }
+        }
+        self.distance(place).is_some()
     }
 
     /// Returns the distance of a place from the middle in meters, if the place is inside the shape.
     #[inline]
     pub fn distance(&self, place: Place) -> Option<f64> {
-        let apart = (place.longitude - self.middle.longitude).abs();
-        if (place.latitude - self.middle.latitude).abs() > self.reach.latitude
-            || apart.min(360.0 - apart) > self.reach.longitude
-        {
+        if !self.is_near(place) {
             return None;
         }
         match *self.shape {
@@ -460,7 +499,13 @@ mod tests {
                 let distance = middle.distance(place);
                 let expected = (distance <= radius).then_some(distance);
                 assert_eq!(search.distance(place), expected, "{place:?} of {shape:?}");
+                assert_eq!(search.contains(place), expected.is_some(), "{place:?} in {shape:?}");
                 if expected.is_some() { inside += 1 } else { outside += 1 }
+                // A circle through the place, and one that just fails to reach it.
+                for radius in [distance, distance.next_down()] {
+                    let shape = Shape::Circle { middle, radius };
+                    assert_eq!(Inside::of(&shape).contains(place), distance <= radius, "{place:?} in {shape:?}");
+                }
             }
         }
         assert!(inside > 10_000 && outside > 10_000, "{inside} inside, {outside} outside");

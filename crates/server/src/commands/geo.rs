@@ -347,7 +347,7 @@ struct Found<'a> {
     member: Cow<'a, [u8]>,
     score: f64,
     place: Place,
-    /// The distance from the center, in meters.
+    /// The distance from the center, in meters; not a number if the search [needs no distances](Search::needs_distances).
     distance: f64,
 }
 
@@ -537,11 +537,21 @@ impl Search {
         Ok(())
     }
 
+    /// The order of the result: without one that is requested, COUNT means the nearest places.
+    fn effective_order(&self) -> Option<Order> {
+        self.order.or((self.count > 0 && !self.any).then_some(Order::Ascending))
+    }
+
+    /// Returns whether the result shows distances or is ordered by them. Otherwise it suffices to know which places are inside.
+    fn needs_distances(&self) -> bool {
+        self.with_distance || self.stores_distances || self.effective_order().is_some()
+    }
+
     /// The places inside the area, in the requested order and number.
     fn find<'s>(&self, set: SortedSetView<'s>) -> Vec<Found<'s>> {
         let Some(shape) = &self.shape else { return Vec::new() };
         let enough = if self.any { self.count } else { usize::MAX };
-        let inside = Inside::of(shape);
+        let (inside, needs_distances) = (Inside::of(shape), self.needs_distances());
         let mut found = Vec::new();
         for (min, max) in shape.score_ranges() {
             if found.len() >= enough {
@@ -550,15 +560,18 @@ impl Search {
             let range = ScoreRange { min, max, excludes_min: false, excludes_max: true };
             let _ = set.walk_scores(&range, |score, member| {
                 let place = Place::from_score(score);
-                if let Some(distance) = inside.distance(place) {
+                let distance = match needs_distances {
+                    true => inside.distance(place),
+                    false => inside.contains(place).then_some(f64::NAN),
+                };
+                if let Some(distance) = distance {
                     found.push(Found { member: member_bytes(member), score, place, distance });
                 }
                 if found.len() >= enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
         }
-        let by_default = (self.count > 0 && !self.any).then_some(Order::Ascending);
         let compare = |left: &Found<'_>, right: &Found<'_>| left.distance.total_cmp(&right.distance);
-        match self.order.or(by_default) {
+        match self.effective_order() {
             Some(Order::Ascending) => found.sort_by(compare),
             Some(Order::Descending) => found.sort_by(|left, right| compare(right, left)),
             None => {}
