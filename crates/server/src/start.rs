@@ -94,7 +94,7 @@ fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
 
 /// Starts the cores and the acceptors, and returns when the server is to stop.
 async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervisor) -> io::Result<()> {
-    let (listening, mut changes) = Listening::new(&listeners);
+    let (listening, mut changes) = Listening::new(&listeners)?;
     let (server, cores) = cores::prepare(config, listening);
     cores.start(&server);
     log::initialized();
