@@ -144,11 +144,6 @@ pub fn received_signal(name: &str) {
     tracing::warn!("Received {name} scheduling shutdown...");
 }
 
-/// Writes that the shutdown begins.
-pub fn shutting_down() {
-    tracing::info!("User requested shutdown...");
-}
-
 /// Writes the last line.
 pub fn bye() {
     tracing::warn!("Ochre is now ready to exit, bye bye...");
