@@ -85,7 +85,7 @@ fn prepared(threads: usize) -> (Arc<Server>, Prepared, Listener) {
     let Invocation::Serve(sources) = Invocation::parse(&words) else { panic!("these are directives") };
     let config = ConfigStore::load(&sources).expect("the directives are right");
     let listener = listener::bind_tcp(([127, 0, 0, 1], 0).into(), 511).expect("a port is free");
-    let (listening, _changes) = Listening::new(&[]);
+    let (listening, _changes) = Listening::new(&[]).expect("nothing is listened on");
     let (server, cores) = cores::prepare(config, listening);
     (server, cores, listener)
 }

@@ -23,6 +23,7 @@ use crate::{
     random,
     rates::{Figures, Rates},
     session::{pause::Pause, registry::Registry},
+    shutdown::Shutdown,
     sockets::listening::Listening,
 };
 
@@ -50,8 +51,8 @@ pub struct Server {
     pub started_ms: i64,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
-    /// Shuts the server down when notified.
-    pub stop: Notify,
+    /// Ends the process.
+    pub shutdown: Shutdown,
     /// The listeners, which CONFIG SET can change.
     pub listening: Listening,
     /// The rates per second that INFO shows.
@@ -103,7 +104,7 @@ impl Server {
             started: Instant::now(),
             started_ms: clock::now_ms(),
             run_id: random::hex(40),
-            stop: Notify::new(),
+            shutdown: Shutdown::default(),
             listening,
             rates: Rates::default(),
             replication_id: Mutex::new(random::hex(40)),

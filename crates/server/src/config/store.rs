@@ -110,8 +110,13 @@ impl ConfigStore {
         }
         let changed: Vec<_> =
             directives.into_iter().filter(|directive| directive.lines(&before) != directive.lines(&after)).collect();
-        apply(&before, &after, &changed)
-            .map_err(|refused| ConfigSetError::refused(refused.directive.as_bytes(), refused.reason))?;
+        apply(&before, &after, &changed).map_err(|refused| {
+            let name = refused.directive;
+            tracing::warn!(
+                "Failed applying new configuration. Possibly related to new {name} setting. Restoring previous settings."
+            );
+            ConfigSetError::refused(name.as_bytes(), refused.reason)
+        })?;
         self.replace(after);
         Ok(())
     }
