@@ -42,7 +42,7 @@ bitflags! {
         const PAUSED = 1 << 9;
         /// Blocked with a timeout. Has no letter.
         const HAS_DEADLINE = 1 << 10;
-        /// Its request waits for the gate or for a shard.
+        /// Its request waits for the gate, for a shard, or for memory that is being freed.
         const WAITS_FOR_LOCKS = 1 << 11;
     }
 }
