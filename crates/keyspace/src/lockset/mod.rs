@@ -141,6 +141,8 @@ pub struct LockSet<'k> {
     /// The time of everything that runs under these locks, in milliseconds since 1970.
     now_ms: i64,
     access: AccessClock,
+    /// Whether lookups count as accesses (CLIENT NO-TOUCH).
+    touches: bool,
     /// Whether lookups remove what has expired. Otherwise they only hide it, as while writes are paused.
     removes_expired: bool,
     /// See [`LockSet::take_expired`].
@@ -199,6 +201,7 @@ impl<'k> LockSet<'k> {
             holder,
             now_ms: 0,
             access: AccessClock::lru(0),
+            touches: true,
             removes_expired: true,
             expired: RefCell::new(Vec::new()),
             garbage: RefCell::new(Vec::new()),
@@ -217,6 +220,19 @@ impl<'k> LockSet<'k> {
     pub fn set_clock(&mut self, now_ms: i64, access: AccessClock) {
         self.now_ms = now_ms;
         self.access = access;
+    }
+
+    /// Sets whether lookups and changes of keys count as accesses. Otherwise they leave the access clock of a key as it is, and only a new key
+    /// gets one.
+    #[inline]
+    pub fn set_touches(&mut self, touches: bool) {
+        self.touches = touches;
+    }
+
+    /// Returns the access clock of an entry after a lookup; `old` is the one before.
+    #[inline]
+    fn touched(&self, old: u32) -> u32 {
+        if self.touches { self.access.touched(old) } else { old }
     }
 
     /// Sets whether lookups remove expired keys and fields, or only hide them. Lookups of a [`Writer`] that change a key always remove.

@@ -34,7 +34,7 @@ bitflags! {
         const PUBSUB = 1 << 5;
         /// e: excluded from client eviction (CLIENT NO-EVICT).
         const NO_EVICT = 1 << 6;
-        /// T: reads do not count as access to a key (CLIENT NO-TOUCH).
+        /// T: only TOUCH counts as an access to a key (CLIENT NO-TOUCH).
         const NO_TOUCH = 1 << 7;
         /// I: an import source (Valkey: CLIENT IMPORT-SOURCE).
         const IMPORT_SOURCE = 1 << 8;

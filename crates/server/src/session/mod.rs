@@ -43,7 +43,7 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether it has given the password, or needs none.
     pub authenticated: bool,
-    /// CLIENT NO-TOUCH: reads do not count as access to a key.
+    /// CLIENT NO-TOUCH: only TOUCH counts as an access to a key.
     pub no_touch: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
