@@ -209,15 +209,15 @@ impl Keyspace {
         self.shards[self.shard_of(hash)].prefetch_slot(tag_of(hash, self.shard_bits));
     }
 
-    /// Returns what each of these databases holds, from counters: no shard is locked. With the gate closed the figures are exact. Otherwise
-    /// a key that is being moved may be missed or counted twice.
-    pub fn sizes(&self, databases: Range<usize>) -> Vec<DatabaseSize> {
-        self.sizes.get(databases)
+    /// Returns what each of these databases holds, from counters: no shard is locked. The figures are those of one instant, between the
+    /// releases of lock sets. `core` is the caller's; if it holds a lock set, the changes made under it are included.
+    pub fn sizes(&self, core: usize, databases: Range<usize>) -> Vec<DatabaseSize> {
+        self.sizes.get(core, databases)
     }
 
-    /// Returns the number of keys of a database, as precise as [`Keyspace::sizes`].
-    pub fn len_of(&self, database: usize) -> usize {
-        self.sizes.of_database(database).keys
+    /// Returns the number of keys of a database, as [`Keyspace::sizes`] does.
+    pub fn len_of(&self, core: usize, database: usize) -> usize {
+        self.sizes(core, database..database + 1)[0].keys
     }
 
     /// Returns `Ready` if a shard that was [`Busy`] is free. Otherwise the task is parked on it, and is woken when the shard is unlocked.

@@ -157,8 +157,8 @@ pub struct LockSet<'k> {
 enum Held<'k> {
     /// These shards, in ascending order. The gate cannot be closed meanwhile.
     Shards(ShardList, Entered<'k>),
-    /// All shards, because the gate is closed.
-    Whole(#[allow(dead_code, reason = "dropping it opens the gate")] Closed<'k>),
+    /// All shards, because the gate is closed; and the core that closed it.
+    Whole(#[allow(dead_code, reason = "dropping it opens the gate")] Closed<'k>, usize),
 }
 
 impl<'k> LockSet<'k> {
@@ -185,13 +185,13 @@ impl<'k> LockSet<'k> {
         Ok(LockSet::new(keyspace, holder, Held::Shards(shards, entered)))
     }
 
-    /// Creates the lock set of the whole keyspace.
+    /// Creates the lock set of the whole keyspace, for a core.
     ///
     /// # Panics
     /// If the gate of another keyspace was closed.
-    pub fn whole(keyspace: &'k Keyspace, closed: Closed<'k>) -> LockSet<'k> {
+    pub fn whole(keyspace: &'k Keyspace, closed: Closed<'k>, core: usize) -> LockSet<'k> {
         assert!(closed.is_of(&keyspace.gate), "the gate of this keyspace is closed");
-        LockSet::new(keyspace, 0, Held::Whole(closed))
+        LockSet::new(keyspace, 0, Held::Whole(closed, core))
     }
 
     fn new(keyspace: &'k Keyspace, holder: Holder, held: Held<'k>) -> LockSet<'k> {
@@ -294,8 +294,8 @@ impl<'k> LockSet<'k> {
     /// # Panics
     /// If the set is not the whole keyspace.
     pub fn walker(&self) -> Walker<'_> {
-        assert!(matches!(self.held, Held::Whole(_)), "the gate is closed");
-        Walker::whole(self.keyspace, self.now_ms)
+        assert!(matches!(self.held, Held::Whole(..)), "the gate is closed");
+        Walker::whole(self.keyspace, self.core(), self.now_ms)
     }
 
     /// Returns the right to change all keys at once.
@@ -303,7 +303,7 @@ impl<'k> LockSet<'k> {
     /// # Panics
     /// If the set is not the whole keyspace.
     pub fn whole_keyspace(&mut self) -> WholeKeyspace<'_> {
-        assert!(matches!(self.held, Held::Whole(_)), "the gate is closed");
+        assert!(matches!(self.held, Held::Whole(..)), "the gate is closed");
         WholeKeyspace { set: self, alone: PhantomData }
     }
 
@@ -351,15 +351,19 @@ impl<'k> LockSet<'k> {
         visit(unsafe { shard.data() })
     }
 
+    /// Returns the core whose set it is.
+    #[inline]
+    fn core(&self) -> usize {
+        match &self.held {
+            Held::Shards(_, entered) => entered.core(),
+            Held::Whole(_, core) => *core,
+        }
+    }
+
     /// Returns the counts of a database that this set may write.
     #[inline]
-    fn counts(&self, database: usize) -> &'k Counts {
-        let core = match &self.held {
-            Held::Shards(_, entered) => entered.core(),
-            // With the gate closed no core is inside, so the counts of any core may be written.
-            Held::Whole(_) => 0,
-        };
-        self.keyspace.sizes.of(core, database)
+    fn counts(&self, database: usize) -> Counts<'k> {
+        self.keyspace.sizes.of(self.core(), database)
     }
 
     /// Publishes the earliest deadline of a shard.
@@ -408,7 +412,7 @@ impl<'k> LockSet<'k> {
         let view = shard.database(database)?.entry(position).hash_at(self.now_ms);
         let (is_empty, expired) = (view.is_empty(), view.at(i64::MIN).len() - view.len());
         if removes_expired && (is_empty || expired <= EXPIRED_FIELDS_MAX) {
-            let counts = self.counts(database);
+            let counts = &self.counts(database);
             let fields = shard.expire_fields(database, (tag, position), self.now_ms, EXPIRED_FIELDS_MAX, counts);
             self.note_expired_fields(database, hash, fields);
         }
@@ -424,7 +428,7 @@ impl<'k> LockSet<'k> {
     #[cold]
     fn expire(&self, shard: &mut ShardData, database: usize, key: HashedKey<'_>, position: Position) {
         let tag = tag_of(key.hash, self.keyspace.shard_bits);
-        let entry = shard.database_mut(database).remove(tag, position, self.counts(database));
+        let entry = shard.database_mut(database).remove(tag, position, &self.counts(database));
         shard.touch(database, key.bytes);
         self.expired.borrow_mut().push(Expired { database, hash: key.hash, what: ExpiredWhat::Key(entry) });
     }
@@ -462,9 +466,14 @@ impl<'k> LockSet<'k> {
 
 impl Drop for LockSet<'_> {
     fn drop(&mut self) {
-        if let Held::Shards(shards, _) = &self.held {
-            // SAFETY: the set locked them.
-            shards.iter().for_each(|&shard| unsafe { unlock_shard(self.keyspace, shard) });
+        // The sizes are published before the locks are released.
+        match &self.held {
+            Held::Shards(shards, entered) => {
+                self.keyspace.sizes.publish(entered.core());
+                // SAFETY: the set locked them.
+                shards.iter().for_each(|&shard| unsafe { unlock_shard(self.keyspace, shard) });
+            }
+            Held::Whole(..) => self.keyspace.sizes.publish_whole(),
         }
         let garbage = self.garbage.get_mut();
         if !garbage.is_empty() {

@@ -103,7 +103,7 @@ impl<'a> Writer<'a> {
                         // SAFETY: the set holds the shard.
                         unsafe { before.touch(set.touched(before.access())) };
                     })?;
-                    entries.update(tag, position, set.counts(database), |entry| {
+                    entries.update(tag, position, &set.counts(database), |entry| {
                         let before = entry.view();
                         let expiry_ms = match expiry {
                             ExpiryChange::Keep => before.expiry_ms(),
@@ -126,7 +126,7 @@ impl<'a> Writer<'a> {
                     let (value, expiry) = decide(None)?;
                     let expiry_ms = if let ExpiryChange::At(at_ms) = expiry { Some(at_ms) } else { None };
                     let entry = Entry::new(key.bytes, value, expiry_ms, set.access.initial());
-                    shard.database_mut(database).insert(tag, entry, set.counts(database));
+                    shard.database_mut(database).insert(tag, entry, &set.counts(database));
                     Ok(None)
                 }
             }
@@ -146,7 +146,7 @@ impl<'a> Writer<'a> {
     ) -> Option<R> {
         self.at(key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
-            Some(shard.database_mut(database).update(tag, position, set.counts(database), |entry| entry.modify(change)))
+            Some(shard.database_mut(database).update(tag, position, &set.counts(database), |entry| entry.modify(change)))
         })
     }
 
@@ -172,7 +172,7 @@ impl<'a> Writer<'a> {
                 if entry.value_type() != C::TYPE {
                     return Err(WrongType);
                 }
-                let counts = set.counts(database);
+                let counts = &set.counts(database);
                 let (result, goes) = entries.update(tag, position, counts, |entry| entry.edit(change));
                 if goes {
                     set.discard(entries.remove(tag, position, counts));
@@ -187,7 +187,7 @@ impl<'a> Writer<'a> {
             let created = !value.is_empty();
             if created {
                 let entry = Entry::with_collection(key.bytes, value, None, set.access.initial());
-                shard.database_mut(database).insert(tag, entry, set.counts(database));
+                shard.database_mut(database).insert(tag, entry, &set.counts(database));
             }
             Ok(Some(Edited { result, created, removed: false }))
         })
@@ -229,7 +229,7 @@ impl<'a> Writer<'a> {
             // SAFETY: the set holds the shard.
             unsafe { entry.touch(set.touched(entry.access())) };
             check(entry)?;
-            Ok(Some(entries.update(tag, position, set.counts(database), |entry| entry.modify(change))))
+            Ok(Some(entries.update(tag, position, &set.counts(database), |entry| entry.modify(change))))
         })
     }
 
@@ -265,7 +265,7 @@ impl<'a> Writer<'a> {
         });
         // SAFETY: the entry is not in a shard yet, so no other thread reaches it.
         unsafe { entry.view().touch(access) };
-        self.at(key, |set, shard, tag| shard.database_mut(database).insert(tag, entry, set.counts(database)));
+        self.at(key, |set, shard, tag| shard.database_mut(database).insert(tag, entry, &set.counts(database)));
         before
     }
 
@@ -273,7 +273,7 @@ impl<'a> Writer<'a> {
     pub fn take(&mut self, database: usize, key: HashedKey<'_>) -> Option<Entry> {
         self.at(key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
-            Some(shard.database_mut(database).remove(tag, position, set.counts(database)))
+            Some(shard.database_mut(database).remove(tag, position, &set.counts(database)))
         })
     }
 
@@ -293,7 +293,7 @@ impl<'a> Writer<'a> {
         self.at(key, |set, shard, tag| {
             let Some(position) = set.find(shard, database, key, true) else { return false };
             let set_expiry = |entry: &mut Entry| entry.set_expiry(expiry_ms);
-            shard.database_mut(database).update(tag, position, set.counts(database), set_expiry);
+            shard.database_mut(database).update(tag, position, &set.counts(database), set_expiry);
             true
         })
     }
@@ -313,7 +313,7 @@ impl<'a> Writer<'a> {
             let what = match due {
                 Due::Key(deadline_ms, tag) => {
                     let position = database.table.find_deadline(tag, |entry| is_due(deadline_ms, entry.expiry_ms()))?;
-                    let entry = database.remove(tag, position, set.counts(index));
+                    let entry = database.remove(tag, position, &set.counts(index));
                     data.touch(index, entry.view().key());
                     ExpiredWhat::Key(entry)
                 }
@@ -321,7 +321,7 @@ impl<'a> Writer<'a> {
                     let is_due = |entry: EntryRef<'_>| is_due(deadline_ms, entry.first_field_expiry_ms());
                     let position = database.table.find_deadline(tag, is_due)?;
                     let place = (tag, position);
-                    ExpiredWhat::Fields(data.expire_fields(index, place, now_ms, EXPIRED_FIELDS_MAX, set.counts(index)))
+                    ExpiredWhat::Fields(data.expire_fields(index, place, now_ms, EXPIRED_FIELDS_MAX, &set.counts(index)))
                 }
             };
             Some((index, what))

@@ -101,7 +101,7 @@ fn try_lock<'c>(
         *failures = FAILURES_MAX;
     }
     let closed = gate.close(place).ok_or(Unavailable::Gate)?;
-    Ok(LockSet::whole(keyspace, closed))
+    Ok(LockSet::whole(keyspace, closed, core.index))
 }
 
 /// Enters the gate for a walk, or for its next slice. The walk itself locks one shard at a time.
