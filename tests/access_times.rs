@@ -491,7 +491,8 @@ fn frequencies_are_as_on_redis() {
         let seen = subjects.each_mut().map(|subject| {
             subject.prepare(cases);
             for key in cases.iter().flat_map(|case| &case.keys) {
-                while subject.client.run(&format!("OBJECT FREQ {key}")).as_integer().is_some_and(|seen| seen < PREPARED) {
+                while subject.client.run(&format!("OBJECT FREQ {key}")).as_integer().is_some_and(|seen| seen < PREPARED)
+                {
                     subject.client.run(&format!("TOUCH {key}"));
                 }
             }

@@ -50,7 +50,8 @@ impl Guarded {
     /// Removes a key and adds another, under the locks of both.
     fn change(&self, core: usize, gone: Option<&[u8]>, new: Option<&[u8]>) {
         let entered = self.keyspace.gate().enter(core, Visit::Brief, &mut None).expect("the gate is open");
-        let mut set = LockSet::try_lock(&self.keyspace, entered, ShardList::from_slice(&[0, 1])).expect("they are free");
+        let mut set =
+            LockSet::try_lock(&self.keyspace, entered, ShardList::from_slice(&[0, 1])).expect("they are free");
         if let Some(gone) = gone {
             assert!(set.writer().remove(0, self.keyspace.hash(gone)));
         }

@@ -146,7 +146,9 @@ impl<'a> Writer<'a> {
     ) -> Option<R> {
         self.at(key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
-            Some(shard.database_mut(database).update(tag, position, &set.counts(database), |entry| entry.modify(change)))
+            Some(
+                shard.database_mut(database).update(tag, position, &set.counts(database), |entry| entry.modify(change)),
+            )
         })
     }
 
@@ -246,13 +248,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Sets a key to an entry. `inherits` says whether the access clock of the entry that is there goes on.
-    fn put_entry(
-        &mut self,
-        database: usize,
-        key: HashedKey<'_>,
-        entry: Entry,
-        inherits: bool,
-    ) -> Option<ValueType> {
+    fn put_entry(&mut self, database: usize, key: HashedKey<'_>, entry: Entry, inherits: bool) -> Option<ValueType> {
         debug_assert_eq!(entry.view().key(), key.bytes);
         let mut access = self.set.access.initial();
         let before = self.take(database, key).map(|before| {
@@ -321,7 +317,13 @@ impl<'a> Writer<'a> {
                     let is_due = |entry: EntryRef<'_>| is_due(deadline_ms, entry.first_field_expiry_ms());
                     let position = database.table.find_deadline(tag, is_due)?;
                     let place = (tag, position);
-                    ExpiredWhat::Fields(data.expire_fields(index, place, now_ms, EXPIRED_FIELDS_MAX, &set.counts(index)))
+                    ExpiredWhat::Fields(data.expire_fields(
+                        index,
+                        place,
+                        now_ms,
+                        EXPIRED_FIELDS_MAX,
+                        &set.counts(index),
+                    ))
                 }
             };
             Some((index, what))
