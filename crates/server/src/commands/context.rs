@@ -213,9 +213,6 @@ impl<'a> KeyedRead<'a> {
     /// a miss is announced to subscribers.
     #[inline]
     pub fn lookup(&mut self, key: HashedKey<'a>) -> Option<EntryRef<'a>> {
-        if self.session.no_touch {
-            return self.lookup_untouched(key);
-        }
         let found = self.keys.get(self.session.database, key);
         self.count_lookup(key, found)
     }

@@ -333,7 +333,7 @@ fn table_statistics(cx: &mut Whole<'_>) -> Run {
     let databases = cx.core.config().databases;
     let database = usize::try_from(database).ok().filter(|&database| database < databases);
     let database = database.ok_or(CommandError::text("ERR Out of range database"))?;
-    let size = cx.core.server.keyspace.sizes(database..database + 1)[0];
+    let size = cx.core.server.keyspace.sizes(cx.core.index, database..database + 1)[0];
     let slots = cx.keys.slots(database);
     let table = |title: &str, slots: usize, elements: usize| {
         if elements == 0 {
@@ -349,7 +349,9 @@ fn table_statistics(cx: &mut Whole<'_>) -> Run {
 }
 
 fn digest(cx: &mut Whole<'_>) -> Run {
-    let signature = Signature::of_data_set(&cx.core.server.keyspace, cx.keys.walker(), cx.core.config().databases);
+    let core = cx.core;
+    let signature =
+        Signature::of_data_set(&core.server.keyspace, core.index, cx.keys.walker(), core.config().databases);
     cx.reply.simple(&signature.to_hex());
     Ok(Outcome::Done)
 }

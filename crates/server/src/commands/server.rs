@@ -103,7 +103,7 @@ pub const ROWS: &[CommandSpec] = &[
 ];
 
 fn dbsize(cx: &mut Walk<'_>) -> Run {
-    cx.reply.integer(cx.core.server.keyspace.len_of(cx.db()) as i64);
+    cx.reply.integer(cx.core.server.keyspace.len_of(cx.core.index, cx.db()) as i64);
     Ok(Outcome::Done)
 }
 

@@ -145,7 +145,7 @@ impl Turn<'_> {
                 work.visit(input, |command, args, hashed| widening::visit_written(command, args, hashed, visit));
             };
             let mut attempt = session.attempt.take();
-            let is_held = |item: &Item| item.command.is_some_and(|it| core.server.pause.holds(it.spec.flags, session));
+            let is_held = |item: &Item| item.command.is_some_and(|it| core.server.pause.holds(it.spec.flags));
             let demand = Demand {
                 shards,
                 everything: false,

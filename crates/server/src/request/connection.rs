@@ -449,7 +449,7 @@ impl Connection {
     /// Reads on while nothing is served, to notice that the client is gone. Returns whether the connection must end.
     fn watch_for_end(&mut self, core: &Core, config: &Config, cx: &mut Context<'_>) -> bool {
         // A request that waits for its locks is still run if the input has ended after it.
-        if self.serves() || matches!(self.held, Some(Unavailable::Gate | Unavailable::Shard(_))) {
+        if self.serves() || self.held.is_some_and(|held| held != Unavailable::Pause) {
             return false;
         }
         // A blocked client is still read from, so that its disconnect is noticed before an element is handed to it. It may send as much as

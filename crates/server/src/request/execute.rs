@@ -144,11 +144,15 @@ pub fn write_error(core: &Core, session: &Session, error: &CommandError, out: &m
 pub fn dispatch<'a>(
     core: &'a Core,
     session: &'a mut Session,
-    access: Access<'a, '_>,
+    mut access: Access<'a, '_>,
     call: Call<'a>,
     out: &'a mut Vec<u8>,
 ) -> Run {
     let database = session.database;
+    if let Access::Keys(locked) = &mut access {
+        // A batch is of one session, but the commands that it serves, and CLIENT NO-TOUCH inside of EXEC, change this.
+        locked.set_touches(!session.no_touch);
+    }
     let reply = ReplyWriter::new(out, session.protocol);
     macro_rules! call {
         ($handler:expr, $keys:expr) => {{

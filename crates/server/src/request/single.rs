@@ -48,7 +48,7 @@ impl Turn<'_> {
                     answer_error(core, session, out, &error);
                     return None;
                 }
-                Verdict::Paused => return Some(Next::Unavailable(Unavailable::Pause)),
+                Verdict::Held(unavailable) => return Some(Next::Unavailable(unavailable)),
             }
         }
         let reply_mode = session.reply_mode;
@@ -103,7 +103,8 @@ fn lock_and_run(
     let mut attempt = session.attempt.take();
     // A pause does not hold a walk that has begun.
     let goes_on = session.walk.is_some();
-    let is_paused = |session: &Session| !goes_on && core.server.pause.holds(command.spec.flags, session);
+    let is_paused =
+        |session: &Session| !goes_on && core.server.pause.holds(session.flags_of_request(command.spec.flags));
     // A walk that has met locked shards again and again runs its next slice with the keyspace to itself.
     let walk_failures = attempt.as_ref().map_or(0, |attempt| attempt.failures);
     match command.spec.handler {

@@ -4,7 +4,7 @@ use ochre_resp::{Args, RequestParser, Span};
 
 use super::locks::Unavailable;
 use crate::{
-    commands::{Command, CommandError},
+    commands::{Command, CommandError, Flags},
     config::Config,
     core::Core,
     session::Session,
@@ -106,6 +106,12 @@ impl Workspace {
         self.hashed.clear();
         self.items.clear();
         self.quoted.clear();
+    }
+
+    /// Whether any request of the batch may write.
+    pub(super) fn may_write(&self) -> bool {
+        let may_write = |command: &Command| command.spec.flags.contains(Flags::WRITE);
+        self.items.iter().any(|item| item.refusal.is_none() && item.command.is_some_and(may_write))
     }
 
     /// Visits the requests of the batch that are commands, with their arguments and keys.

@@ -34,7 +34,7 @@ bitflags! {
         const PUBSUB = 1 << 5;
         /// e: excluded from client eviction (CLIENT NO-EVICT).
         const NO_EVICT = 1 << 6;
-        /// T: reads do not count as access to a key (CLIENT NO-TOUCH).
+        /// T: only TOUCH counts as an access to a key (CLIENT NO-TOUCH).
         const NO_TOUCH = 1 << 7;
         /// I: an import source (Valkey: CLIENT IMPORT-SOURCE).
         const IMPORT_SOURCE = 1 << 8;
@@ -42,7 +42,7 @@ bitflags! {
         const PAUSED = 1 << 9;
         /// Blocked with a timeout. Has no letter.
         const HAS_DEADLINE = 1 << 10;
-        /// Its request waits for the gate or for a shard.
+        /// Its request waits for the gate, for a shard, or for memory that is being freed.
         const WAITS_FOR_LOCKS = 1 << 11;
     }
 }

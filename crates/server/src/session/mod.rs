@@ -28,7 +28,7 @@ use ochre_resp::Protocol;
 
 use subscriptions::Subscriptions;
 
-use crate::journal::Position;
+use crate::{journal::Position, label::Flags};
 pub use client::{Client, ClientFlags};
 pub use transaction::{Transaction, Watch};
 pub use wait::{AwaitedKeys, Block};
@@ -43,7 +43,7 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether it has given the password, or needs none.
     pub authenticated: bool,
-    /// CLIENT NO-TOUCH: reads do not count as access to a key.
+    /// CLIENT NO-TOUCH: only TOUCH counts as an access to a key.
     pub no_touch: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
@@ -143,6 +143,16 @@ impl Session {
             && self.transaction.is_none()
             && self.subscriptions.is_none()
             && self.reply_mode == ReplyMode::On
+    }
+
+    /// Returns the flags by which a request is checked and held back. `flags` are those of its command; EXEC has, besides, those of the
+    /// commands that it will run.
+    #[inline]
+    pub fn flags_of_request(&self, flags: Flags) -> Flags {
+        match &self.transaction {
+            Some(transaction) if flags.contains(Flags::EXEC) => flags | transaction.flags(),
+            _ => flags,
+        }
     }
 
     /// Ends the transaction, and returns it with its queue.

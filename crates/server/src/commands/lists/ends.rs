@@ -381,9 +381,9 @@ fn blocking_move(cx: &mut KeyedWrite<'_>, from: End, to: End, deadline: Option<I
 /// Moves an element from the first key's list to the second key's list, and replies with it. Returns whether there was an element.
 fn move_element(cx: &mut KeyedWrite<'_>, from: End, to: End) -> Result<bool, CommandError> {
     let (source, destination, database, limits) = (cx.key(1), cx.key(2), cx.db(), limits(cx));
-    let Some(entry) = cx.keys.peek(database, source) else { return Ok(false) };
+    let Some(entry) = cx.keys.get(database, source) else { return Ok(false) };
     entry.collection::<List>()?;
-    if let Some(entry) = cx.keys.peek(database, destination) {
+    if let Some(entry) = cx.keys.get(database, destination) {
         entry.collection::<List>()?;
     }
     if source.bytes == destination.bytes {

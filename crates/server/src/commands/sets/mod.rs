@@ -171,6 +171,8 @@ fn srem(cx: &mut KeyedWrite<'_>) -> Run {
 fn smove(cx: &mut KeyedWrite<'_>) -> Run {
     let (source, target, member, database) = (cx.key(1), cx.key(2), cx.args.get(3), cx.db());
     let limits = limits(&cx.core.config());
+    // Both keys count as accessed, even if the command fails.
+    let target_is_other = cx.keys.get(database, target).is_some_and(|entry| entry.value_type() != ValueType::Set);
     let has_member = match cx.keys.get(database, source) {
         None => {
             cx.reply.integer(0);
@@ -178,7 +180,7 @@ fn smove(cx: &mut KeyedWrite<'_>) -> Run {
         }
         Some(entry) => entry.collection::<Set>()?.contains(member),
     };
-    if cx.keys.get(database, target).is_some_and(|entry| entry.value_type() != ValueType::Set) {
+    if target_is_other {
         return Err(CommandError::WRONG_TYPE);
     }
     if has_member && source.bytes != target.bytes {

@@ -215,7 +215,7 @@ fn wait_for_one(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     let deadline = deadline_s(cx, last)?;
     for index in 1..last {
         let key = cx.nth_key(index - 1, index);
-        let Some(entry) = cx.keys.peek(cx.db(), key) else { continue };
+        let Some(entry) = cx.keys.get(cx.db(), key) else { continue };
         let set = entry.collection::<SortedSet>()?;
         let rank = if end == End::Lowest { 0 } else { set.len() - 1 };
         let (score, member) = set.get(rank).expect("a sorted set has at least one element");
