@@ -1,7 +1,7 @@
 //! Properties of patterns and numbers, as functions of arbitrary bytes.
 
 use ochre_datatypes::{
-    glob,
+    glob::Pattern,
     number::{LongDouble, parse_f64, parse_i64},
 };
 
@@ -13,9 +13,34 @@ pub fn globs(data: &[u8]) {
     let (pattern, text) = (&pattern[..pattern.len().min(12)], &text[..text.len().min(10)]);
     for ignores_case in [false, true] {
         let expected = if text.is_empty() { pattern.is_empty() } else { model(pattern, text, ignores_case) };
-        let found = if ignores_case { glob::matches_ignore_case(pattern, text) } else { glob::matches(pattern, text) };
-        assert_eq!(found, expected, "{} and {}", pattern.escape_ascii(), text.escape_ascii());
+        for pattern in [pattern.to_vec(), with_long_classes(pattern)] {
+            let prepared = if ignores_case { Pattern::ignoring_case(&pattern) } else { Pattern::new(&pattern) };
+            assert_eq!(prepared.matches(text), expected, "{} and {}", pattern.escape_ascii(), text.escape_ascii());
+        }
     }
+}
+
+/// Returns a pattern that matches the same, with classes so long that they are prepared: each begins with an escaped byte that no text has.
+fn with_long_classes(pattern: &[u8]) -> Vec<u8> {
+    const ABSENT: &[u8] = b"\\\x01";
+    let (mut long, mut at) = (Vec::new(), 0);
+    while at < pattern.len() {
+        let len = match pattern[at] {
+            b'\\' => 2,
+            b'[' => 1 + usize::from(pattern.get(at + 1) == Some(&b'^')),
+            _ => 1,
+        };
+        long.extend(&pattern[at..pattern.len().min(at + len)]);
+        if pattern[at] == b'[' {
+            let (_, behind) = model_class(&pattern[at + 1..], false);
+            long.extend(ABSENT.repeat(20));
+            long.extend(&pattern[at + len..pattern.len() - behind.len()]);
+            at = pattern.len() - behind.len();
+        } else {
+            at += len;
+        }
+    }
+    long
 }
 
 fn model(pattern: &[u8], text: &[u8], ignores_case: bool) -> bool {
