@@ -165,7 +165,7 @@ fn pfcount(cx: &mut KeyedWrite<'_>) -> Run {
     if cx.args.len() > 2 {
         let mut registers = Registers::default();
         merge_keys(cx, &mut registers)?;
-        cx.reply.integer(registers.count() as i64);
+        cx.reply.integer(registers.count()? as i64);
         return Ok(Outcome::Done);
     }
     let (key, database) = (cx.key(1), cx.db());
