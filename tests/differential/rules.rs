@@ -213,6 +213,12 @@ struct Allowed {
 
 const ALLOWED: &[Allowed] = &[
     Allowed {
+        command: "bitcount",
+        from: Some(Kind::Redis),
+        when: |arguments, _, theirs| arguments.len() == 3 && theirs.is_error(),
+        why: "Ochre accepts a start without an end, as Valkey does",
+    },
+    Allowed {
         command: "client|setname",
         from: None,
         when: |arguments, ours, _| has_zero_byte(arguments) && ours.is_error(),

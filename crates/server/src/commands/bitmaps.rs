@@ -29,7 +29,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "2.6.0",
         complexity: "O(N) with N the length of the range",
         summary: "Counts the bits that are set in the string of a key, or in a range of it.",
-        syntax: "key [start:integer end:integer [BYTE|BIT]]",
+        syntax: "key [start:integer [end:integer [BYTE|BIT]]]",
         handler: Handler::Read(bitcount),
         ..BITMAP
     },
@@ -221,6 +221,8 @@ fn bit_range(len: usize, start: i64, end: i64, in_bits: bool) -> Range<u64> {
 fn bitcount(cx: &mut KeyedRead<'_>) -> Run {
     let (start, end, in_bits) = match cx.args.len() {
         2 => (0, -1, false),
+        // As in Valkey. Redis wants both ends or none.
+        3 => (cx.integer(2)?, -1, false),
         4 => (cx.integer(2)?, cx.integer(3)?, false),
         5 => (cx.integer(2)?, cx.integer(3)?, is_in_bits(cx.args.get(4))?),
         _ => return Err(CommandError::SYNTAX),
