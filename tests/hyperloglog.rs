@@ -158,7 +158,11 @@ fn an_infinite_estimate_is_an_error() {
     let string = [b"HYLL\0\0\0\0\0\0\0\0\0\0\0\x80".to_vec(), vec![0xff; 12_288]].concat();
     client.call(&[b"SET", &b"h"[..], &string]).expect("a reply");
     for command in ["PFCOUNT h", "PFCOUNT h missing"] {
-        assert_eq!(client.run(command), Reply::Error(b"INVALIDOBJ Corrupted HLL object detected".to_vec()), "{command}");
+        assert_eq!(
+            client.run(command),
+            Reply::Error(b"INVALIDOBJ Corrupted HLL object detected".to_vec()),
+            "{command}"
+        );
     }
     assert_eq!(client.call(&["GET", "h"]).expect("a reply").as_bytes(), Some(&string[..]));
 }

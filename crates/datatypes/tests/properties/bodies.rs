@@ -11,18 +11,19 @@ pub fn globs(data: &[u8]) {
     let (pattern, text) = rest.split_at(usize::from(*pattern_len).min(rest.len()));
     // The model tries all parts of the text for each star, so that long inputs would take too long.
     let (pattern, text) = (&pattern[..pattern.len().min(12)], &text[..text.len().min(10)]);
+    let absent = (0..=u8::MAX).find(|byte| !text.contains(byte)).expect("the text has fewer bytes than there are");
     for ignores_case in [false, true] {
         let expected = if text.is_empty() { pattern.is_empty() } else { model(pattern, text, ignores_case) };
-        for pattern in [pattern.to_vec(), with_long_classes(pattern)] {
+        for pattern in [pattern.to_vec(), with_long_classes(pattern, absent)] {
             let prepared = if ignores_case { Pattern::ignoring_case(&pattern) } else { Pattern::new(&pattern) };
             assert_eq!(prepared.matches(text), expected, "{} and {}", pattern.escape_ascii(), text.escape_ascii());
         }
     }
 }
 
-/// Returns a pattern that matches the same, with classes so long that they are prepared: each begins with an escaped byte that no text has.
-fn with_long_classes(pattern: &[u8]) -> Vec<u8> {
-    const ABSENT: &[u8] = b"\\\x01";
+/// Returns a pattern that matches the same, with classes so long that they are prepared: each begins with the escaped byte `absent`, which the
+/// text does not have.
+fn with_long_classes(pattern: &[u8], absent: u8) -> Vec<u8> {
     let (mut long, mut at) = (Vec::new(), 0);
     while at < pattern.len() {
         let len = match pattern[at] {
@@ -33,7 +34,7 @@ fn with_long_classes(pattern: &[u8]) -> Vec<u8> {
         long.extend(&pattern[at..pattern.len().min(at + len)]);
         if pattern[at] == b'[' {
             let (_, behind) = model_class(&pattern[at + 1..], false);
-            long.extend(ABSENT.repeat(20));
+            long.extend([b'\\', absent].repeat(20));
             long.extend(&pattern[at + len..pattern.len() - behind.len()]);
             at = pattern.len() - behind.len();
         } else {

@@ -10,7 +10,8 @@ use std::{
 };
 
 use ochre_datatypes::{
-    Encoding, ValueType, glob::Pattern,
+    Encoding, ValueType,
+    glob::Pattern,
     list::{List, ListView},
 };
 use ochre_keyspace::{AccessClock, ExpiryChange, NewValue, ValueRef};
