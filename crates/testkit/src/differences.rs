@@ -78,6 +78,20 @@ pub const DIFFERENCES: &[Difference] = &[
         seen: Seen::Elsewhere,
     },
     Difference {
+        commands: &["bitcount"],
+        from: Some(Kind::Redis),
+        what: "Accepts a start without an end, as Valkey 9.1 does.",
+        why: "Programs that were written for Valkey run unchanged.",
+        seen: Seen::InReplies(|arguments, _, theirs| arguments.len() == 3 && theirs.is_error()),
+    },
+    Difference {
+        commands: &["client|reply"],
+        from: Some(Kind::Redis),
+        what: "Refused inside MULTI, as in Valkey 9.1. Redis leaves replies out of EXEC's array.",
+        why: "A client would wait for elements that never come.",
+        seen: Seen::Elsewhere,
+    },
+    Difference {
         commands: &["hdel"],
         from: Some(Kind::Redis),
         what: "Does not count a field that has expired, even if nothing has removed it yet. Redis does.",

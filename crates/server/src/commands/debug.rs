@@ -10,7 +10,8 @@ use std::{
 };
 
 use ochre_datatypes::{
-    Encoding, ValueType, glob,
+    Encoding, ValueType,
+    glob::Pattern,
     list::{List, ListView},
 };
 use ochre_keyspace::{AccessClock, ExpiryChange, NewValue, ValueRef};
@@ -21,9 +22,10 @@ use super::{
     context::{Context, KeyedRead, Outcome, Run, SessionOnly, Whole},
     help,
     numbers::count_to_pop,
+    strings::TOO_LONG,
     table::{Group, KeyFlags, KeySpec},
 };
-use crate::session::Block;
+use crate::{observe::process_figures, session::Block};
 
 const DEBUG: CommandSpec = CommandSpec {
     flags: Flags::ADMIN
@@ -223,7 +225,7 @@ fn test_patterns(cx: &mut SessionOnly<'_>) -> Run {
             (0..len).map(|_| LETTERS[(cx.core.random() >> 32) as usize % LETTERS.len()]).collect()
         };
         let (pattern, text) = (random_text(), random_text());
-        glob::matches(&pattern, &text);
+        Pattern::new(&pattern).matches(&text);
     }
     cx.reply.simple("Apparently the server did not crash: test passed");
     Ok(Outcome::Done)
@@ -367,14 +369,24 @@ fn digest_value(cx: &mut KeyedRead<'_>) -> Run {
 }
 
 /// Creates the keys `key:0`, `key:1`, … with the values `value:0`, `value:1`, …, which are padded with zero bytes or cut to a size. Keys
-/// that exist stay as they are.
+/// that exist stay as they are. As on Redis, the keys do not count as changes.
 fn populate(cx: &mut Whole<'_>) -> Run {
+    /// A key with a short value takes at least this.
+    const KEY_BYTES_MIN: usize = 32;
     if cx.args.len() > 5 {
         return Err(too_many_arguments(cx));
     }
     let count = count_to_pop(cx, 2)?;
     let prefix = String::from_utf8_lossy(cx.args.try_get(3).unwrap_or(b"key")).into_owned();
     let size = if cx.args.len() > 4 { count_to_pop(cx, 4)? } else { 0 };
+    if size > cx.core.config().proto_max_bulk_len as usize {
+        return Err(TOO_LONG);
+    }
+    // It has the keyspace to itself until it ends, so it does not begin what cannot end well.
+    let bytes = count.saturating_mul(KEY_BYTES_MIN + size);
+    if bytes > process_figures::total_memory() as usize {
+        return Err(CommandError::text("ERR the keys would not fit into the memory of this machine"));
+    }
     let database = cx.db();
     for number in 0..count {
         let name = format!("{prefix}:{number}");

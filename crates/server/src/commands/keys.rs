@@ -247,6 +247,7 @@ fn rename_key(cx: &mut KeyedWrite<'_>, replaces: bool) -> Result<Renamed, Comman
     cx.announce(new, NotifyClass::NEW, "new");
     cx.changed(old, NotifyClass::GENERIC, "rename_from");
     cx.changed(new, NotifyClass::GENERIC, "rename_to");
+    cx.effects.count_as(1);
     if let Some(before) = before {
         cx.announce_overwritten(database, new, before, value_type);
     }
@@ -279,6 +280,7 @@ fn move_to_database(cx: &mut KeyedWrite<'_>) -> Run {
         cx.announce_in(target, key, NotifyClass::NEW, "new");
         cx.changed(key, NotifyClass::GENERIC, "move_from");
         cx.changed_in(target, key, NotifyClass::GENERIC, "move_to");
+        cx.effects.count_as(1);
     }
     cx.reply.integer(moves.into());
     Ok(Outcome::Done)

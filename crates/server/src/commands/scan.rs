@@ -1,7 +1,7 @@
 //! Walks: KEYS and SCAN over the keys of a database, in slices between which their core serves other clients; and what HSCAN, SSCAN and ZSCAN
 //! share.
 
-use ochre_datatypes::{Collection, ValueType, glob, listpack::Element};
+use ochre_datatypes::{Collection, ValueType, glob::Pattern, listpack::Element};
 use ochre_keyspace::{Busy, EntryRef, ScanPosition, Visited};
 use ochre_resp::ReplyWriter;
 
@@ -53,7 +53,7 @@ const JOINED_BYTES_MAX: usize = 512 * 1024;
 /// The options of SCAN, HSCAN, SSCAN and ZSCAN.
 pub struct ScanOptions<'a> {
     /// MATCH; `None` if everything matches.
-    pattern: Option<&'a [u8]>,
+    pattern: Option<Pattern<&'a [u8]>>,
     /// COUNT: about the number of elements to visit; at least 1.
     pub count: usize,
     /// TYPE; `Some(None)` if no type has the name, so that no key matches.
@@ -85,7 +85,7 @@ impl<'a> ScanOptions<'a> {
                 options.count = count as usize;
             } else if cx.is_word(index, "MATCH") && has_value {
                 let pattern = cx.args.get(index + 1);
-                options.pattern = (pattern != b"*").then_some(pattern);
+                options.pattern = pattern_of(pattern);
             } else if cx.is_word(index, "TYPE") && has_value && walked.is_none() {
                 options.value_type = Some(ValueType::from_name(cx.args.get(index + 1)));
             } else if cx.is_word(index, "NOVALUES") {
@@ -111,8 +111,13 @@ impl<'a> ScanOptions<'a> {
     /// Whether MATCH lets an element through, by its name: a field, a member.
     #[inline]
     pub fn admits(&self, name: Element<'_>) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, name.as_bytes(&mut itoa::Buffer::new())))
+        self.pattern.as_ref().is_none_or(|pattern| pattern.matches(name.as_bytes(&mut itoa::Buffer::new())))
     }
+}
+
+/// Prepares a pattern; `None` if it matches everything.
+fn pattern_of(pattern: &[u8]) -> Option<Pattern<&[u8]>> {
+    (pattern != b"*").then(|| Pattern::new(pattern))
 }
 
 /// Parses a cursor.
@@ -168,7 +173,7 @@ pub fn scan_collection<'a, C: Collection>(
 /// The keys that a walk returns.
 struct Filter<'a> {
     /// `None` if every key matches.
-    pattern: Option<&'a [u8]>,
+    pattern: Option<Pattern<&'a [u8]>>,
     /// `Some(None)` if no key matches.
     value_type: Option<Option<ValueType>>,
 }
@@ -176,7 +181,7 @@ struct Filter<'a> {
 impl Filter<'_> {
     fn admits(&self, entry: EntryRef<'_>) -> bool {
         self.value_type.is_none_or(|wanted| wanted == Some(entry.value_type()))
-            && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key()))
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(entry.key()))
     }
 }
 
@@ -271,8 +276,7 @@ fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &
 }
 
 fn keys(cx: &mut Walk<'_>) -> Run {
-    let pattern = cx.args.get(1);
-    let filter = Filter { pattern: (pattern != b"*").then_some(pattern), value_type: None };
+    let filter = Filter { pattern: pattern_of(cx.args.get(1)), value_type: None };
     walk(cx, ScanPosition::START, usize::MAX, &filter, |reply, _, count| reply.array(count))
 }
 

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use ochre_datatypes::glob;
+use ochre_datatypes::glob::Pattern;
 use parking_lot::Mutex;
 
 use super::{
@@ -87,8 +87,9 @@ impl ConfigStore {
                 }
                 continue;
             }
+            let pattern = Pattern::ignoring_case(pattern);
             for directive in directives().filter(|directive| !directive.flags.contains(Flags::HIDDEN)) {
-                for name in directive.names().filter(|name| glob::matches_ignore_case(pattern, name.as_bytes())) {
+                for name in directive.names().filter(|name| pattern.matches(name.as_bytes())) {
                     add(name.to_owned(), directive);
                 }
             }

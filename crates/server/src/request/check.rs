@@ -26,7 +26,6 @@ pub enum Verdict {
 const AUTH_REQUIRED: CommandError = CommandError::text("NOAUTH Authentication required.");
 const OUT_OF_MEMORY: CommandError = CommandError::text("OOM command not allowed when used memory > 'maxmemory'.");
 const NOT_ENOUGH_REPLICAS: CommandError = CommandError::text("NOREPLICAS Not enough good replicas to write.");
-const NOT_IN_TRANSACTION: CommandError = CommandError::text("ERR Command not allowed inside a transaction");
 const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
@@ -136,7 +135,7 @@ fn refusal(
         return Err(AUTH_REQUIRED.into());
     }
     if session.in_transaction() && flags.contains(Flags::NO_MULTI) {
-        return Err(NOT_IN_TRANSACTION.into());
+        return Err(not_in_transaction(command).into());
     }
     if flags.contains(Flags::DENYOOM) && config.maxmemory > 0 {
         match core.server.memory_state(config.maxmemory) {
@@ -156,6 +155,15 @@ fn refusal(
         .into());
     }
     Ok(())
+}
+
+/// Only Valkey refuses a subcommand, CLIENT REPLY, and its error has the name. Without the refusal, EXEC would have a reply too few.
+#[cold]
+fn not_in_transaction(command: &Command) -> CommandError {
+    if command.full_name.contains('|') {
+        return CommandError::composed(format!("ERR Command '{}' not allowed inside a transaction", command.full_name));
+    }
+    CommandError::text("ERR Command not allowed inside a transaction")
 }
 
 #[cold]

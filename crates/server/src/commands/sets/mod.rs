@@ -150,6 +150,7 @@ fn sadd(cx: &mut KeyedWrite<'_>) -> Run {
     let edited = edited.expect("a missing key is created");
     if edited.result > 0 {
         cx.edited(key, NotifyClass::SET, "sadd", &edited);
+        cx.effects.count_as(edited.result);
     }
     cx.reply.integer(edited.result as i64);
     Ok(Outcome::Done)
@@ -163,6 +164,7 @@ fn srem(cx: &mut KeyedWrite<'_>) -> Run {
     let removed = edited.as_ref().map_or(0, |edited| edited.result);
     if let Some(edited) = edited.filter(|edited| edited.result > 0) {
         cx.edited(key, NotifyClass::SET, "srem", &edited);
+        cx.effects.count_as(removed);
     }
     cx.reply.integer(removed as i64);
     Ok(Outcome::Done)

@@ -84,11 +84,13 @@ fn spop_many(cx: &mut KeyedWrite<'_>) -> Run {
         cx.reply.set(0);
         return Ok(Outcome::Done);
     };
-    if count >= set.len() {
-        cx.reply.set(set.len());
+    let len = set.len();
+    if count >= len {
+        cx.reply.set(len);
         set.iter().for_each(|member| reply_element(&mut cx.reply, member));
         cx.keys.remove(database, key);
         cx.changed(key, NotifyClass::SET, "spop");
+        cx.effects.count_as(len);
         cx.announce(key, NotifyClass::GENERIC, "del");
         cx.journal(|| vec![b"DEL".into(), key.bytes.into()]);
         return Ok(Outcome::Done);
@@ -105,6 +107,7 @@ fn spop_many(cx: &mut KeyedWrite<'_>) -> Run {
     cx.reply.set(count);
     members().for_each(|member| cx.reply.bulk(member));
     cx.edited(key, NotifyClass::SET, "spop", &edited.expect("the key was found under the same lock"));
+    cx.effects.count_as(count);
     cx.journal(|| {
         let removed = members().map(|member| member.to_vec().into());
         [b"SREM".into(), key.bytes.into()].into_iter().chain(removed).collect()

@@ -357,6 +357,7 @@ pub fn add(cx: &mut KeyedWrite<'_>, options: AddOptions, elements: &[(f64, &[u8]
         && new + changed > 0
     {
         cx.edited(key, NotifyClass::SORTED_SET, if options.increments { "zincr" } else { "zadd" }, &edited);
+        cx.effects.count_as((new + changed) as usize);
     }
     match last {
         (Added::Left, _) if options.increments => cx.reply.null(),
@@ -376,6 +377,7 @@ fn zrem(cx: &mut KeyedWrite<'_>) -> Run {
         && removed > 0
     {
         cx.edited(key, NotifyClass::SORTED_SET, "zrem", &edited);
+        cx.effects.count_as(removed);
     }
     cx.reply.integer(removed as i64);
     Ok(Outcome::Done)

@@ -141,11 +141,13 @@ fn take<'a>(
                 set.remove_range(len - count..len, |_, _| {});
             }
         }
+        count
     })?;
     let Some(edited) = edited else { return Ok(false) };
     if count > 0 {
         let event = if end == End::Lowest { "zpopmin" } else { "zpopmax" };
         cx.edited(key, NotifyClass::SORTED_SET, event, &edited);
+        cx.effects.count_as(edited.result);
         cx.journal(|| {
             let name: &[u8] = if end == End::Lowest { b"ZPOPMIN" } else { b"ZPOPMAX" };
             vec![name.into(), key.bytes.into(), count.to_string().into_bytes().into()]

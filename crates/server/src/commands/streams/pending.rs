@@ -369,7 +369,8 @@ fn claim(cx: &mut KeyedWrite<'_>) -> Run {
     })?;
     let (created, moved, last_id, entries_read) = edited.expect("the group was found above").result;
     if moved {
-        cx.effects.changed_many(1);
+        // As in Redis, the new last ID belongs to the claims, if there are any.
+        cx.effects.changed_many(u64::from(changes == 0));
         record_group(cx, key, group_name, last_id, entries_read);
     }
     publish_claims(cx, key, [group_name, consumer_name], created, changes, records, last_id);
