@@ -185,7 +185,8 @@ fn messages_stay_within_the_limit() {
         let mut client = limited.server.client();
         client.run("SUBSCRIBE news");
         let before = process::peak_memory(limited.server.pid()).unwrap();
-        let publish = ["PUBLISH", "news", &limited.value];
+        let value = limited.value.clone();
+        let publish = ["PUBLISH", "news", &value];
         let mut receivers = Vec::new();
         if is_transaction {
             limited.good.run("MULTI");
@@ -199,10 +200,27 @@ fn messages_stay_within_the_limit() {
         assert_eq!(receivers[0], Reply::Integer(1));
         eventually("the subscriber is gone", || figure(&mut limited.good, "connected_clients") == 1);
         assert_eq!(limited.closed(), 1);
+        assert_eq!(limited.good.call(&publish).unwrap(), Reply::Integer(0));
         // The messages of the transaction are queued as it runs, so its arguments take memory too.
         let grown = process::peak_memory(limited.server.pid()).unwrap() - before;
         assert!(grown < (if is_transaction { 128 << 20 } else { 48 << 20 }), "memory grew by {grown} bytes");
     }
+}
+
+/// The messages of a client to itself reach it after the reply of EXEC, of which nothing is sent then.
+#[test]
+fn messages_to_oneself_stay_within_the_limit() {
+    let mut limited = Limited::start();
+    let mut client = limited.server.client();
+    client.run("HELLO 3");
+    client.run("SUBSCRIBE news");
+    client.run("MULTI");
+    let publish = ["PUBLISH", "news", &limited.value];
+    (0..20).for_each(|_| assert_eq!(client.call(&publish).unwrap(), Reply::simple("QUEUED")));
+    assert_eq!(client.run("SET last 1"), Reply::simple("QUEUED"));
+    limited.check_from(client, &[request(&["EXEC"]), request(&["SET", "after", "1"])].concat());
+    assert_eq!(limited.good.run("EXISTS last"), Reply::Integer(1));
+    assert_eq!(limited.good.run("EXISTS after"), Reply::Integer(0));
 }
 
 /// A client that subscribes has the limits of subscribers at once.
@@ -232,6 +250,18 @@ fn a_reply_that_is_not_sent_does_not_count() {
     client.send_bytes(&[&reply("SKIP")[..], &long, &request(&["PING"])].concat()).unwrap();
     assert_eq!(client.read_reply().unwrap(), Reply::simple("PONG"));
     assert_eq!(limited.closed(), 0);
+}
+
+#[test]
+fn a_client_that_stays_above_the_soft_limit_is_closed() {
+    let limits = "normal 0 1mb 1";
+    let server = Launch::subject().threads(1).directive("client-output-buffer-limit", limits).start();
+    let (mut client, mut other) = (server.client(), server.client());
+    other.call(&["SET", "big", &"x".repeat(MB)]).unwrap();
+    // More than the sockets take.
+    client.send_bytes(&repeated(&["MGET"], "big", 40)).unwrap();
+    eventually("the client is closed", || figure(&mut other, "client_output_buffer_limit_disconnections") == 1);
+    assert!(client.read_to_end().unwrap().len() < 40 * MB);
 }
 
 /// As on Redis, whose clients have a buffer of their own for the first replies, which does not count.

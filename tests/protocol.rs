@@ -1,7 +1,6 @@
 //! Proves that Ochre answers unusual and broken input byte for byte as Redis does, and that no client can delay the others or make the
 //! memory exceed its limits.
 
-use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use ochre_testkit::client::encode;

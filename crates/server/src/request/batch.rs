@@ -60,7 +60,8 @@ impl Turn<'_> {
         // When the first request that runs alone began.
         let mut began = None;
         loop {
-            if self.out.reaches(YIELD_BYTES) {
+            // Nothing more is run for a client whose reply was too long, or that has got too many of its own messages.
+            if self.out.reaches(YIELD_BYTES) || self.session.client.is_killed() {
                 *self.parser = RequestParser::default();
                 return (done, Next::Yield);
             }

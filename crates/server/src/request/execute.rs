@@ -77,7 +77,13 @@ impl<'c> Access<'_, 'c> {
 /// Runs a command under locks that are held, makes known what it did, and serves the waiters on the keys that it changed. For a nested
 /// command, the waiters are served when the outer command has ended.
 #[inline]
-pub fn run(core: &Core, session: &mut Session, mut access: Access<'_, '_>, call: Call<'_>, out: &mut ReplyBuffer) -> Ended {
+pub fn run(
+    core: &Core,
+    session: &mut Session,
+    mut access: Access<'_, '_>,
+    call: Call<'_>,
+    out: &mut ReplyBuffer,
+) -> Ended {
     let mark = out.len();
     let record = access.locked().map_or(0, |locked| locked.record_mark());
     let result = dispatch(core, session, access.reborrow(), call, out);

@@ -52,7 +52,8 @@ impl Turn<'_> {
             }
         }
         let reply_mode = session.reply_mode;
-        let run = |session: &mut Session, out: &mut ReplyBuffer| lock_and_run(core, config, session, command, args, out);
+        let run =
+            |session: &mut Session, out: &mut ReplyBuffer| lock_and_run(core, config, session, command, args, out);
         let ended = if matches!(command.spec.handler, Handler::Container) {
             execute::write_error(core, session, &CommandError::wrong_arity(&command.full_name), out);
             Ok(Ended::Done)
