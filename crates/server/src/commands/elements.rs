@@ -57,7 +57,8 @@ impl RandomCount {
     }
 
     /// The number of elements to reply with, from a collection of `len` elements. Repeated elements make a reply as long as the client asks
-    /// for, however small the collection is, so memory for them is not reserved, and they end with [`Context::is_given_up`].
+    /// for, however small the collection is, so no memory is reserved for them, and the caller stops when the reply [is given
+    /// up](super::context::Context::is_given_up).
     pub fn len(self, len: usize) -> usize {
         match self {
             RandomCount::Repeated(count) => count as usize,
