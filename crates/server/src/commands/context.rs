@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use ochre_datatypes::{Collection, ValueType};
 use ochre_keyspace::{Busy, Edited, EntryRef, HashedKey, LockSet, Missing, Reader, Walker, WholeKeyspace, Writer};
-use ochre_resp::{Args, ReplyWriter};
+use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 
 use super::{effects::Effects, error::CommandError, registry::Command};
 use crate::{
@@ -69,7 +69,7 @@ pub struct Inner<'a, 'c> {
     /// The locks on all keys that these commands may touch.
     pub locked: &'a mut Locked<'c>,
     /// Runs one of these commands, as [`Context::run`] describes.
-    pub(crate) run: fn(&Core, &mut Session, &mut Locked<'_>, InnerCall<'_>, &mut Vec<u8>) -> bool,
+    pub(crate) run: fn(&Core, &mut Session, &mut Locked<'_>, InnerCall<'_>, &mut ReplyBuffer) -> bool,
 }
 
 /// A command that runs inside another one.
@@ -190,6 +190,13 @@ impl<'a, K> Context<'a, K> {
         if self.core.announced().intersects(class) {
             self.effects.announce(database, key, class, event);
         }
+    }
+
+    /// Whether the reply will not be sent, since it exceeds the client's output limit or the client was killed. A loop that only makes a long
+    /// reply may then end.
+    #[inline]
+    pub fn is_given_up(&self) -> bool {
+        self.reply.has_overflowed() || self.session.client.is_killed()
     }
 
     /// Records the effect as other words than the request's. The first call replaces the request in the journal; further calls add commands.

@@ -3,7 +3,7 @@
 
 use ochre_datatypes::{Collection, ValueType, glob::Pattern, listpack::Element};
 use ochre_keyspace::{Busy, EntryRef, ScanPosition, Visited};
-use ochre_resp::ReplyWriter;
+use ochre_resp::{ReplyBuffer, ReplyWriter};
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -156,8 +156,9 @@ pub fn scan_collection<'a, C: Collection>(
     let cursor = cursor(cx.args.get(2))?;
     let key = cx.key(1);
     // The reply begins with the next cursor, which is known last.
-    let mut text = Vec::new();
-    let mut found = Found { reply: ReplyWriter::new(&mut text, cx.reply.protocol()), len: 0 };
+    let protocol = cx.reply.protocol();
+    let mut text = cx.reply.out().part();
+    let mut found = Found { reply: ReplyWriter::new(&mut text, protocol), len: 0 };
     let next = match cx.read::<C>(key)? {
         Some(view) => scan(view, cursor, &ScanOptions::of(cx, 3, C::TYPE)?, &mut found),
         None => 0,
@@ -166,7 +167,7 @@ pub fn scan_collection<'a, C: Collection>(
     cx.reply.array(2);
     cx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
     cx.reply.array(len);
-    cx.reply.raw(&text);
+    cx.reply.raw_owned(text);
     Ok(Outcome::Done)
 }
 
@@ -198,12 +199,16 @@ fn walk(
     let mut state =
         cx.session.walk.take().unwrap_or_else(|| Box::new(WalkState { position: start, ..WalkState::default() }));
     let busy = if state.ended.is_none() { visit(cx, &mut state, visited_max, filter) } else { None };
+    if state.found.back().is_some_and(ReplyBuffer::has_overflowed) {
+        cx.reply.out().overflow();
+        return Ok(Outcome::Done);
+    }
     let Some(next) = state.ended else {
         cx.session.walk = Some(state);
         return Ok(Outcome::Suspended(busy.map_or(Suspended::Slice, Suspended::Busy)));
     };
     let count = state.count;
-    let total: usize = state.found.iter().map(Vec::len).sum();
+    let total = state.full_bytes + state.found.back().map_or(0, |piece| piece.len());
     if state.reply.is_none() && total <= JOINED_BYTES_MAX {
         header(&mut cx.reply, next, count);
         state.found.iter().for_each(|piece| cx.reply.raw(piece));
@@ -211,7 +216,7 @@ fn walk(
     }
     let protocol = cx.reply.protocol();
     let reply = state.reply.get_or_insert_with(|| {
-        let mut reply = Vec::with_capacity(total + 128);
+        let mut reply = ReplyBuffer::with_capacity(total + 128, usize::MAX);
         header(&mut ReplyWriter::new(&mut reply, protocol), next, count);
         reply
     });
@@ -233,9 +238,11 @@ fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &
     let mut shards = 0;
     let visited_before = state.visited;
     if state.found.back().is_none_or(|piece| piece.len() >= PIECE_BYTES) {
+        state.full_bytes += state.found.back().map_or(0, |piece| piece.len());
         // The first piece may stay small.
         let capacity = if state.found.is_empty() { 0 } else { 2 * PIECE_BYTES };
-        state.found.push_back(Vec::with_capacity(capacity));
+        let room = cx.reply.out().room_left().saturating_sub(state.full_bytes);
+        state.found.push_back(ReplyBuffer::with_capacity(capacity, room));
     }
     let piece = state.found.back_mut().expect("a piece was added above");
     loop {

@@ -100,7 +100,8 @@ settings! {
         timeout_s: u64, "timeout" = "0", Integer::between(0, I32_MAX);
         /// The longest argument of a command, and the longest string value.
         proto_max_bulk_len: u64, "proto-max-bulk-len" = "536870912", Memory::between(1 << 20, i64::MAX);
-        /// The most bytes of unfinished requests that are buffered for one client. Beyond it the client is disconnected.
+        /// The most bytes that are buffered for one client: an unfinished argument, what it sends while it is blocked, and commands queued since
+        /// MULTI. Beyond it the client is disconnected.
         client_query_buffer_limit: u64, "client-query-buffer-limit" = "1073741824", Memory::between(1 << 20, i64::MAX);
         /// The limits of replies that wait to be sent to one client, by class of client: `normal`, `slave` (a replica) or `pubsub`. A line
         /// has a class, a hard limit, a soft limit and seconds. A client is disconnected above the hard limit, or after that many

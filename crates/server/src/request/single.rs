@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use ochre_keyspace::{ShardList, Visit};
-use ochre_resp::{Args, ReplyWriter};
+use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 
 use super::{
     batch::{answer_error, apply_reply_mode},
@@ -52,7 +52,8 @@ impl Turn<'_> {
             }
         }
         let reply_mode = session.reply_mode;
-        let run = |session: &mut Session, out: &mut Vec<u8>| lock_and_run(core, config, session, command, args, out);
+        let run =
+            |session: &mut Session, out: &mut ReplyBuffer| lock_and_run(core, config, session, command, args, out);
         let ended = if matches!(command.spec.handler, Handler::Container) {
             execute::write_error(core, session, &CommandError::wrong_arity(&command.full_name), out);
             Ok(Ended::Done)
@@ -97,7 +98,7 @@ fn lock_and_run(
     session: &mut Session,
     command: &'static Command,
     args: Args<'_>,
-    out: &mut Vec<u8>,
+    out: &mut ReplyBuffer,
 ) -> Result<Ended, Unavailable> {
     let keyspace = &core.server.keyspace;
     let mut attempt = session.attempt.take();
@@ -177,7 +178,7 @@ fn lock_and_run(
 }
 
 /// Runs a request with its locks, and counts it.
-fn run(core: &Core, session: &mut Session, access: Access<'_, '_>, call: Call<'_>, out: &mut Vec<u8>) -> Ended {
+fn run(core: &Core, session: &mut Session, access: Access<'_, '_>, call: Call<'_>, out: &mut ReplyBuffer) -> Ended {
     let start = clock::ticks();
     let ended = execute::run(core, session, access, call, out);
     // A suspended walk is counted when it has ended.

@@ -1,6 +1,6 @@
 //! A turn: a core serves the requests of one connection until there are none left or another connection must have its turn.
 
-use ochre_resp::{Args, RequestParser, Span};
+use ochre_resp::{Args, ReplyBuffer, RequestParser, Span};
 
 use super::locks::Unavailable;
 use crate::{
@@ -21,7 +21,7 @@ pub struct Turn<'t> {
     /// The parser of the connection, which remembers how far an incomplete request was parsed.
     pub parser: &'t mut RequestParser,
     /// Replies are appended to it.
-    pub out: &'t mut Vec<u8>,
+    pub out: &'t mut ReplyBuffer,
     /// Memory for parsing.
     pub work: &'t mut Workspace,
 }
@@ -49,7 +49,7 @@ pub struct Scratch {
     /// Requests are read into it.
     pub input: Vec<u8>,
     /// Replies are written to it.
-    pub output: Vec<u8>,
+    pub output: ReplyBuffer,
     /// Memory for parsing.
     pub work: Workspace,
 }

@@ -235,10 +235,11 @@ impl Client {
     }
 
     /// Closes its connection at once, without sending the replies that are not yet sent. A client that kills itself is closed by
-    /// `Outcome::Close` instead, after its replies.
-    pub fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
+    /// `Outcome::Close` instead, after its replies. Returns false if it was killed before.
+    pub fn kill(&self) -> bool {
+        let was_killed = self.killed.swap(true, Ordering::AcqRel);
         self.waker.wake();
+        !was_killed
     }
 
     /// Whether it was killed. Its connection ends as soon as its core looks.

@@ -1,6 +1,8 @@
 //! Random members of a set: SPOP removes them, SRANDMEMBER only returns them.
 
-use ochre_datatypes::{listpack::Element, set::Set};
+use std::ops::ControlFlow;
+
+use ochre_datatypes::set::Set;
 use ochre_keyspace::Missing;
 use smallvec::SmallVec;
 
@@ -129,12 +131,16 @@ fn srandmember(cx: &mut KeyedRead<'_>) -> Run {
                 cx.reply.array(0);
                 return Ok(Outcome::Done);
             };
-            let len = count.len(set.len())?;
+            let len = count.len(set.len());
             cx.reply.array(len);
-            let show = |member: Element<'_>| reply_element(&mut cx.reply, member);
             match count {
-                RandomCount::Different(_) => set.sample(len, &mut random, show),
-                RandomCount::Repeated(_) => set.sample_repeated(len, &mut random, show),
+                RandomCount::Different(_) => {
+                    set.sample(len, &mut random, |member| reply_element(&mut cx.reply, member));
+                }
+                RandomCount::Repeated(_) => set.sample_repeated(len, &mut random, |member| {
+                    reply_element(&mut cx.reply, member);
+                    if cx.is_given_up() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                }),
             }
         }
         _ => return Err(CommandError::SYNTAX),

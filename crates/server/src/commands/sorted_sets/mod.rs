@@ -462,7 +462,7 @@ fn zrandmember(cx: &mut KeyedRead<'_>) -> Run {
         return Ok(Outcome::Done);
     };
     let (len, is_repeated) = (set.len(), matches!(count, RandomCount::Repeated(_)));
-    let count = count.len(len)?;
+    let count = count.len(len);
     let elements = Elements::new(with_scores, &cx.reply);
     elements.open(&mut cx.reply, count);
     let show = |cx: &mut KeyedRead<'_>, score, member| elements.add(&mut cx.reply, score, member);
@@ -470,6 +470,9 @@ fn zrandmember(cx: &mut KeyedRead<'_>) -> Run {
         for _ in 0..count {
             let (score, member) = set.get(below(len, cx.core.random())).expect("the rank is below the length");
             show(cx, score, member);
+            if cx.is_given_up() {
+                break;
+            }
         }
     } else if count == len {
         let _ = set.walk(0..len, true, |score, member| {
