@@ -107,6 +107,6 @@ fn keys_are_counted_right_if_another_core_removes_them() {
     assert!(whole.writer().remove(0, keyspace.hash(&keys[2])));
     set(&mut whole, keyspace.hash(&keys[3]));
     assert_eq!(keyspace.len_of(0), 2);
-    assert_eq!(whole.whole_keyspace().flush(0), 2);
+    assert_eq!(whole.whole_keyspace().flush(0..1), 2);
     assert_eq!(keyspace.sizes(0..1), [DatabaseSize::default()]);
 }
