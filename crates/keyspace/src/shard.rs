@@ -335,10 +335,10 @@ impl Flags {
 
 impl Observers {
     fn touch(&self, database: usize, key: &[u8]) -> bool {
-        if !self.watchers.is_empty() {
-            if let Some(flags) = self.watchers.get(&(database, key.into())) {
-                flags.set();
-            }
+        if !self.watchers.is_empty()
+            && let Some(flags) = self.watchers.get(&(database, key.into()))
+        {
+            flags.set();
         }
         !self.waiters.is_empty() && self.waiters.queue(database, key).is_some()
     }

@@ -28,14 +28,14 @@ use crate::events::NotifyClass;
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "sdiff",
-        complexity: "O(N * M) with N members of the first set and M sets",
+        complexity: "O(N) with N members of all sets",
         summary: "Returns the members of the first set that are in none of the others.",
         handler: Handler::Read(|cx| reply_combined(cx, difference)),
         ..COMBINED
     },
     CommandSpec {
         name: "sdiffstore",
-        complexity: "O(N * M) with N members of the first set and M sets",
+        complexity: "O(N) with N members of all sets",
         summary: "Stores the members of the first set that are in none of the others.",
         handler: Handler::Write(|cx| store_combined(cx, "sdiffstore", stored_difference)),
         ..STORED
@@ -73,7 +73,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "sunion",
-        complexity: "O(N * M) with N members of all M sets",
+        complexity: "O(N) with N members of all sets",
         summary: "Returns the members that are in any of the sets.",
         handler: Handler::Read(|cx| reply_combined(cx, union)),
         ..COMBINED
