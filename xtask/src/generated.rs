@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ochre_testkit::{Kind, workspace};
 
 use crate::bench::results;
-use crate::{compat, shell};
+use crate::{compat, growth, shell};
 
 /// A generated file.
 struct Generated {
@@ -15,10 +15,11 @@ struct Generated {
     generate: fn() -> Result<String, String>,
 }
 
-const FILES: [Generated; 3] = [
+const FILES: [Generated; 4] = [
     Generated { path: "COMPAT.md", generate: compat::generate },
     Generated { path: "ochre.conf", generate: default_config },
     Generated { path: "bench/README.md", generate: results::page },
+    Generated { path: "bench/growth.md", generate: growth::page },
 ];
 
 impl Generated {

@@ -6,6 +6,7 @@ mod compat;
 mod differential;
 mod fuzz;
 mod generated;
+mod growth;
 mod loom;
 mod shell;
 mod testing;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
   compat            write COMPAT.md only
   differential      run the differential test with other seeds or fewer commands; see --help
   bench             measure Ochre and the reference servers; see --help
+  growth            find commands whose cost grows faster than their work; see --help
   asan              test the crates with unsafe code under AddressSanitizer
   loom              test gate and lock sets in all orders of events
   fuzz [TARGET]     run a fuzz target; without a name, list them
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "compat" => generated::write_compat(),
         "differential" => differential::run(rest),
         "bench" => bench::run(rest),
+        "growth" => growth::run(rest),
         "asan" => asan::run(),
         "loom" => loom::run(),
         "fuzz" => fuzz::run(rest),

@@ -477,11 +477,35 @@ impl<'a> Probe<'a> {
             },
             SetView::Listpack(set) => set.find(self.member.as_bytes(&mut self.text), 0).is_some(),
             SetView::Table(table) => {
-                let bytes = self.member.as_bytes(&mut self.text);
-                let hash = *self.hash.get_or_insert_with(|| spine::hash(bytes));
-                table.contains_hashed(hash, bytes)
+                let (hash, text) = self.hashed();
+                table.contains_hashed(hash, text)
             }
         }
+    }
+
+    /// Returns the member's hash, which is computed once, and its text.
+    #[inline]
+    fn hashed(&mut self) -> (u64, &[u8]) {
+        let text = self.member.as_bytes(&mut self.text);
+        (*self.hash.get_or_insert_with(|| spine::hash(text)), text)
+    }
+}
+
+/// Members of several sets, each once.
+#[derive(Default)]
+pub struct Members(Hashtable);
+
+impl Members {
+    /// Adds a member. Returns whether it is new.
+    pub fn add(&mut self, member: &mut Probe<'_>) -> bool {
+        let (hash, text) = member.hashed();
+        self.0.insert_hashed(hash, text, b"")
+    }
+
+    /// Returns whether a member was added.
+    pub fn contains(&self, member: &mut Probe<'_>) -> bool {
+        let (hash, text) = member.hashed();
+        self.0.contains_hashed(hash, text)
     }
 }
 

@@ -70,6 +70,7 @@ pub use crate::{
     scan::ScanPosition,
     shard::ExpiredFields,
     sizes::DatabaseSize,
+    sync::WaitingTasks,
     waiters::{AwaitedKeys, Waiter},
 };
 use crate::{graveyard::Graveyard, shard::Shard, shard::tag_of, sip::SipHasher, sizes::Sizes, sync::ParkedTasks};

@@ -2,7 +2,8 @@
 
 use std::{
     cell::UnsafeCell,
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
@@ -66,11 +67,25 @@ unsafe impl Send for Shard {}
 /// What the lock of a shard guards.
 pub(crate) struct ShardData {
     first: Database,
-    /// The databases from 1 on, created when they are first used. The box keeps a shard on two cache lines.
-    #[allow(clippy::box_collection)]
-    others: Option<Box<Vec<Option<Box<Database>>>>>,
+    /// The databases from 1 on, once one of them was used. The box keeps a shard on two cache lines.
+    others: Option<Box<Others>>,
     /// None while no key of the shard is watched or waited for.
     pub(crate) observers: Option<Box<Observers>>,
+}
+
+/// The databases from 1 on. Each is created when it is first used, so that a server with thousands of databases is no larger for it.
+#[derive(Default)]
+struct Others {
+    databases: HashMap<usize, Box<Other>, foldhash::fast::RandomState>,
+    /// The earliest deadline of each database that has one, with the index of the database. So no write looks at all databases.
+    deadlines: BTreeSet<(i64, usize)>,
+}
+
+/// A database, and its deadline in [`Others::deadlines`].
+#[derive(Default)]
+struct Other {
+    entries: Database,
+    noted_ms: Option<i64>,
 }
 
 /// The clients that are told when a key changes.
@@ -82,8 +97,15 @@ pub(crate) struct Observers {
     pub(crate) waiters: Waiters,
 }
 
-/// The flags of the clients that watch a key, by database and key. A flag is set when the key changes.
-pub(crate) type Watchers = HashMap<(usize, Box<[u8]>), Vec<Arc<AtomicBool>>, foldhash::fast::RandomState>;
+/// The flags of the clients that watch a key, by database and key.
+pub(crate) type Watchers = HashMap<(usize, Box<[u8]>), Flags, foldhash::fast::RandomState>;
+
+/// The flags of the clients that watch one key. They are set when the key changes.
+#[derive(Default)]
+pub(crate) struct Flags {
+    /// In the order of their addresses.
+    flags: Vec<Arc<AtomicBool>>,
+}
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Shard>() == 128, "a shard takes two cache lines");
@@ -148,54 +170,81 @@ impl ShardData {
     /// Returns a database, if it was used.
     #[inline]
     pub(crate) fn database(&self, index: usize) -> Option<&Database> {
-        if index == 0 { Some(&self.first) } else { self.others.as_ref()?.get(index - 1)?.as_deref() }
+        if index == 0 { Some(&self.first) } else { Some(&self.others.as_ref()?.databases.get(&index)?.entries) }
     }
 
-    /// Returns a database, created if needed.
+    /// Returns a database, created if needed. The caller calls [`ShardData::note_deadline`] after it has changed it.
     #[inline]
     pub(crate) fn database_mut(&mut self, index: usize) -> &mut Database {
         if index == 0 {
             return &mut self.first;
         }
-        let others = self.others.get_or_insert_default();
-        if others.len() < index {
-            others.resize_with(index, || None);
-        }
-        others[index - 1].get_or_insert_default()
-    }
-
-    /// Returns a database, if it was used.
-    pub(crate) fn existing_mut(&mut self, index: usize) -> Option<&mut Database> {
-        if index == 0 { Some(&mut self.first) } else { self.others.as_mut()?.get_mut(index - 1)?.as_deref_mut() }
+        &mut self.others.get_or_insert_default().databases.entry(index).or_default().entries
     }
 
     /// Takes the contents of a database out.
     pub(crate) fn take_database(&mut self, index: usize) -> Database {
-        self.existing_mut(index).map(std::mem::take).unwrap_or_default()
+        if index == 0 {
+            return std::mem::take(&mut self.first);
+        }
+        let Some(others) = &mut self.others else { return Database::default() };
+        let Some(other) = others.databases.remove(&index) else { return Database::default() };
+        if let Some(noted_ms) = other.noted_ms {
+            others.deadlines.remove(&(noted_ms, index));
+        }
+        if others.databases.is_empty() {
+            self.others = None;
+        }
+        other.entries
     }
 
-    /// Exchanges the contents of two databases.
-    pub(crate) fn swap_databases(&mut self, a: usize, b: usize) {
-        let taken_a = self.take_database(a);
-        let taken_b = self.take_database(b);
-        if taken_b.table.len() > 0 {
-            *self.database_mut(a) = taken_b;
-        }
-        if taken_a.table.len() > 0 {
-            *self.database_mut(b) = taken_a;
+    /// Takes the contents of all these databases out that have keys. The time that it takes depends on the databases that were used.
+    pub(crate) fn take_databases(&mut self, indexes: Range<usize>) -> HashMap<usize, Database> {
+        let used = self.others.iter().flat_map(|others| others.databases.keys().copied());
+        let used: Vec<usize> = match indexes.len() {
+            1 => vec![indexes.start],
+            _ => std::iter::once(0).chain(used).filter(|index| indexes.contains(index)).collect(),
+        };
+        let taken = used.into_iter().map(|index| (index, self.take_database(index)));
+        taken.filter(|(_, database)| database.table.len() > 0).collect()
+    }
+
+    /// Puts the contents of a database in the place of an empty one.
+    pub(crate) fn put_database(&mut self, index: usize, contents: Database) {
+        if contents.table.len() > 0 {
+            *self.database_mut(index) = contents;
+            self.note_deadline(index);
         }
     }
 
-    /// Returns the databases that were used, with their indexes.
-    pub(crate) fn databases(&self) -> impl Iterator<Item = (usize, &Database)> {
-        let others = self.others.iter().flat_map(|others| others.iter().enumerate());
-        let others = others.filter_map(|(i, database)| Some((i + 1, database.as_deref()?)));
-        std::iter::once((0, &self.first)).chain(others)
+    /// Notes the earliest deadline of a database that was changed.
+    #[inline]
+    pub(crate) fn note_deadline(&mut self, index: usize) {
+        if index != 0
+            && let Some(others) = &mut self.others
+        {
+            others.note_deadline(index);
+        }
     }
 
     /// Returns the earliest deadline of all databases, in milliseconds since 1970.
+    #[inline]
     pub(crate) fn first_deadline_ms(&self) -> Option<i64> {
-        self.databases().filter_map(|(_, database)| database.first_deadline_ms()).min()
+        let first = self.first.first_deadline_ms();
+        match &self.others {
+            None => first,
+            Some(others) => first.into_iter().chain(others.deadlines.first().map(|&(at_ms, _)| at_ms)).min(),
+        }
+    }
+
+    /// Returns a deadline that has passed, with its database, if there is one.
+    pub(crate) fn first_due(&self, now_ms: i64) -> Option<(usize, Due)> {
+        if let Some(due) = self.first.first_due(now_ms) {
+            return Some((0, due));
+        }
+        // If the earliest deadline has not passed, none has.
+        let &(_, index) = self.others.as_ref()?.deadlines.first()?;
+        Some((index, self.database(index)?.first_due(now_ms)?))
     }
 
     /// Sets the flags of the clients that watch a key. Returns whether the key has a waiter.
@@ -220,29 +269,76 @@ impl ShardData {
     }
 }
 
+impl Others {
+    fn note_deadline(&mut self, index: usize) {
+        let Some(other) = self.databases.get_mut(&index) else { return };
+        let first_ms = other.entries.first_deadline_ms();
+        if first_ms == other.noted_ms {
+            return;
+        }
+        if let Some(before_ms) = other.noted_ms {
+            self.deadlines.remove(&(before_ms, index));
+        }
+        if let Some(after_ms) = first_ms {
+            self.deadlines.insert((after_ms, index));
+        }
+        other.noted_ms = first_ms;
+    }
+}
+
 impl ShardData {
-    /// Sets the flags of the clients that watch a key of the database `index`, if the key is in `contents`. FLUSHALL and SWAPDB call this with
-    /// the old and the new contents. (Redis: `touchAllWatchedKeysInDb`)
-    pub(crate) fn touch_existing_watchers(&self, index: usize, contents: &Database, keyspace: &Keyspace) {
+    /// Sets the flags of the clients that watch a key which one of the databases `contents_of` has; it is given the database of the watch.
+    /// FLUSHALL and SWAPDB call this with the old and the new contents. (Redis: `touchAllWatchedKeysInDb`)
+    pub(crate) fn touch_existing_watchers<'d>(
+        &self,
+        keyspace: &Keyspace,
+        contents_of: impl Fn(usize) -> [Option<&'d Database>; 2],
+    ) {
         let Some(observers) = &self.observers else { return };
         for ((database, key), flags) in &observers.watchers {
             let hash = keyspace.hash(key).hash;
-            let there = || contents.find(tag_of(hash, keyspace.shard_bits), hint_of(hash), key).is_some();
-            if *database == index && there() {
-                for flag in flags {
-                    flag.store(true, Ordering::Release);
-                }
+            let has =
+                |contents: &Database| contents.find(tag_of(hash, keyspace.shard_bits), hint_of(hash), key).is_some();
+            if contents_of(*database).into_iter().flatten().any(has) {
+                flags.set();
             }
         }
     }
 }
 
+impl Flags {
+    /// Adds a flag. Returns false if it is there already.
+    pub(crate) fn add(&mut self, flag: &Arc<AtomicBool>) -> bool {
+        let place = self.place(flag);
+        place.is_err_and(|index| {
+            self.flags.insert(index, flag.clone());
+            true
+        })
+    }
+
+    /// Removes a flag, if it is there. Returns whether no flag is left.
+    pub(crate) fn remove(&mut self, flag: &Arc<AtomicBool>) -> bool {
+        if let Ok(index) = self.place(flag) {
+            self.flags.remove(index);
+        }
+        self.flags.is_empty()
+    }
+
+    fn place(&self, flag: &Arc<AtomicBool>) -> Result<usize, usize> {
+        self.flags.binary_search_by_key(&Arc::as_ptr(flag), Arc::as_ptr)
+    }
+
+    fn set(&self) {
+        self.flags.iter().for_each(|flag| flag.store(true, Ordering::Release));
+    }
+}
+
 impl Observers {
     fn touch(&self, database: usize, key: &[u8]) -> bool {
-        if !self.watchers.is_empty() {
-            for flag in self.watchers.get(&(database, key.into())).into_iter().flatten() {
-                flag.store(true, Ordering::Release);
-            }
+        if !self.watchers.is_empty()
+            && let Some(flags) = self.watchers.get(&(database, key.into()))
+        {
+            flags.set();
         }
         !self.waiters.is_empty() && self.waiters.queue(database, key).is_some()
     }
@@ -272,6 +368,7 @@ impl ShardData {
             assert!(!goes, "a field is left that has not expired");
             ExpiredFields { key, names, count, emptied: None }
         };
+        self.note_deadline(database);
         self.touch(database, &expired.key);
         expired
     }

@@ -73,7 +73,10 @@ mod primitives {
 
 pub(crate) use primitives::*;
 
-use std::{collections::HashMap, task::Context, task::Poll, task::Waker};
+use std::{
+    collections::{HashMap, HashSet},
+    task::{Context, Poll, Waker},
+};
 
 /// The lock of a shard: a word with the number of its holder. No thread sleeps on it: a caller that cannot lock it parks a task on it.
 ///
@@ -134,7 +137,7 @@ impl ShardLock {
 
 /// The tasks that are parked on the locks of shards, by shard. One table serves all shards, since it is used only when a lock is held for long.
 #[derive(Default)]
-pub(crate) struct ParkedTasks(Mutex<HashMap<u16, Vec<Waker>, foldhash::fast::RandomState>>);
+pub(crate) struct ParkedTasks(Mutex<HashMap<u16, WaitingTasks, foldhash::fast::RandomState>>);
 
 impl ParkedTasks {
     /// Returns `Ready` if the lock is free. Otherwise the task is parked, and is woken when the lock is unlocked.
@@ -146,10 +149,7 @@ impl ParkedTasks {
         if !lock.note_parked() {
             return Poll::Ready(());
         }
-        let wakers = tasks.entry(shard).or_default();
-        if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            wakers.push(context.waker().clone());
-        }
+        tasks.entry(shard).or_default().add(context.waker());
         Poll::Pending
     }
 
@@ -157,7 +157,67 @@ impl ParkedTasks {
     /// that was just parked is woken too early, and parks again.
     #[cold]
     pub(crate) fn wake(&self, shard: u16) {
-        let wakers = self.0.lock().remove(&shard);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        let tasks = self.0.lock().remove(&shard);
+        if let Some(mut tasks) = tasks {
+            tasks.wake_all();
+        }
+    }
+}
+
+/// The tasks that wait for one thing, each once, in order of arrival.
+#[derive(Debug, Default)]
+pub struct WaitingTasks {
+    wakers: Vec<Waker>,
+    /// The addresses of each waker's data and functions, by which wakers of one task are alike. Thousands of tasks may wait.
+    known: HashSet<(usize, usize), foldhash::fast::RandomState>,
+}
+
+impl WaitingTasks {
+    /// Adds the task of a waker, unless it waits already.
+    pub fn add(&mut self, waker: &Waker) {
+        if self.known.insert((waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr())) {
+            self.wakers.push(waker.clone());
+        }
+    }
+
+    /// Wakes all tasks in order of arrival. Then no task waits.
+    pub fn wake_all(&mut self) {
+        self.known.clear();
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, Mutex},
+        task::Wake,
+    };
+
+    use super::*;
+
+    /// A task that notes in a list that it was woken.
+    struct Task(u32, Arc<Mutex<Vec<u32>>>);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Task>) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
+
+    #[test]
+    fn each_task_is_woken_once_in_order_of_arrival() {
+        let woken = Arc::new(Mutex::new(Vec::new()));
+        let wakers: Vec<Waker> = (0..3).map(|number| Arc::new(Task(number, woken.clone())).into()).collect();
+        let mut tasks = WaitingTasks::default();
+        for index in [2, 0, 2, 1, 0] {
+            tasks.add(&wakers[index].clone());
+        }
+        tasks.wake_all();
+        assert_eq!(*woken.lock().unwrap(), [2, 0, 1]);
+        tasks.wake_all();
+        tasks.add(&wakers[0]);
+        tasks.wake_all();
+        assert_eq!(*woken.lock().unwrap(), [2, 0, 1, 0]);
     }
 }

@@ -92,10 +92,9 @@ impl Waiters {
         self.queues(key).iter().find(|queue| queue.database == database)
     }
 
-    /// Returns the keys of a database that have waiters.
-    pub(crate) fn keys(&self, database: usize) -> impl Iterator<Item = &[u8]> {
-        let is_awaited = move |queues: &Vec<Queue>| queues.iter().any(|queue| queue.database == database);
-        self.by_key.iter().filter(move |(_, queues)| is_awaited(queues)).map(|(key, _)| &**key)
+    /// Returns the keys that have waiters, with their databases.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.by_key.iter().flat_map(|(key, queues)| queues.iter().map(|queue| (queue.database, &**key)))
     }
 }
 

@@ -109,7 +109,7 @@ fn keys_are_counted_right_if_another_core_removes_them() {
     assert!(whole.writer().remove(0, keyspace.hash(&keys[2])));
     set(&mut whole, keyspace.hash(&keys[3]));
     assert_eq!([0, 1].map(|core| keyspace.len_of(core, 0)), [3, 2]);
-    assert_eq!(whole.whole_keyspace().flush(0), 2);
+    assert_eq!(whole.whole_keyspace().flush(0..1), 2);
     assert_eq!([0, 1].map(|core| keyspace.len_of(core, 0)), [3, 0]);
     drop(whole);
     assert_eq!(keyspace.sizes(0, 0..1), [DatabaseSize::default()]);

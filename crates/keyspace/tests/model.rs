@@ -1,6 +1,6 @@
 //! The keyspace is compared with a model: ordered maps and a clock.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use ochre_datatypes::{
     Encoding,
@@ -42,7 +42,7 @@ enum Step {
     Remove { database: usize, key: u16 },
     Rename { database: usize, from: u16, to: u16 },
     Copy { from: (usize, u16), to: (usize, u16) },
-    Flush { database: usize },
+    Flush { databases: Range<usize> },
     Swap { a: usize, b: usize },
     Pass { milliseconds: i64 },
     ExpireDue,
@@ -79,7 +79,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (database.clone(), key.clone(), key.clone())
             .prop_map(|(database, from, to)| Step::Rename { database, from, to }),
         1 => ((database.clone(), key.clone()), (database.clone(), key)).prop_map(|(from, to)| Step::Copy { from, to }),
-        1 => database.clone().prop_map(|database| Step::Flush { database }),
+        1 => (database.clone(), database.clone())
+            .prop_map(|(a, b)| Step::Flush { databases: a.min(b)..a.max(b) + 1 }),
         1 => (database.clone(), database).prop_map(|(a, b)| Step::Swap { a, b }),
         2 => (0i64..100).prop_map(|milliseconds| Step::Pass { milliseconds }),
         2 => Just(Step::ExpireDue),
@@ -263,10 +264,10 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
                 model.insert(to, model[&from].clone());
             }
         }
-        Step::Flush { database } => {
-            let removed = set.whole_keyspace().flush(database);
+        Step::Flush { databases } => {
+            let removed = set.whole_keyspace().flush(databases.clone());
             let before = model.len();
-            model.retain(|(other, _), _| *other != database);
+            model.retain(|(database, _), _| !databases.contains(database));
             // The keyspace may have removed expired keys before, which the model still holds.
             assert!(removed <= before - model.len());
         }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     rc::Rc,
     sync::Arc,
 };
@@ -35,7 +35,7 @@ pub struct Core {
     /// The state of [`Core::random`]; never 0.
     random: Cell<u64>,
     /// The keys with waiters that the running command has changed.
-    pub(crate) ready: RefCell<VecDeque<Ready>>,
+    pub(crate) ready: RefCell<ReadyKeys>,
     /// Work that waits for its shards to be free.
     chores: RefCell<VecDeque<Chore>>,
     /// Notified when a chore is added.
@@ -63,7 +63,41 @@ pub struct Ready {
     /// The hash of `key`.
     pub hash: u64,
     /// The key.
-    pub key: Box<[u8]>,
+    pub key: Rc<[u8]>,
+}
+
+/// Keys that have changed and have waiters, each once, in the order in which they changed first.
+#[derive(Default)]
+pub(crate) struct ReadyKeys {
+    queue: VecDeque<Ready>,
+    /// The databases and keys in the queue. A transaction may change any number of keys, so the queue is not searched.
+    queued: HashSet<(usize, Rc<[u8]>)>,
+}
+
+impl ReadyKeys {
+    /// Adds a key to the end of the queue, unless it is in there.
+    pub(crate) fn add(&mut self, ready: Ready) {
+        if self.queued.insert((ready.database, ready.key.clone())) {
+            self.queue.push_back(ready);
+        }
+    }
+
+    /// Removes the first key from the queue.
+    pub(crate) fn pop(&mut self) -> Option<Ready> {
+        /// The largest capacity that is kept while the queue is empty.
+        const CAPACITY_MAX: usize = 1024;
+        let ready = self.queue.pop_front()?;
+        self.queued.remove(&(ready.database, ready.key.clone()));
+        if self.queue.is_empty() && self.queue.capacity() > CAPACITY_MAX {
+            *self = ReadyKeys::default();
+        }
+        Some(ready)
+    }
+
+    /// Whether there is no key.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
 }
 
 impl Core {
@@ -156,5 +190,26 @@ impl Core {
             }
             _ => AccessClock::lru(now_ms),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_queued_once_until_it_is_taken() {
+        let ready = |database, key: &str| Ready { database, hash: 0, key: key.as_bytes().into() };
+        let mut keys = ReadyKeys::default();
+        for (database, key) in [(0, "b"), (0, "a"), (1, "b"), (0, "b"), (0, "a")] {
+            keys.add(ready(database, key));
+        }
+        let pop = |keys: &mut ReadyKeys| keys.pop().map(|ready| (ready.database, ready.key.to_vec()));
+        assert_eq!(pop(&mut keys), Some((0, b"b".to_vec())));
+        // The one that was taken may become ready again while others are in the queue.
+        keys.add(ready(0, "b"));
+        let rest: Vec<_> = std::iter::from_fn(|| pop(&mut keys)).collect();
+        assert_eq!(rest, [(0, b"a".to_vec()), (1, b"b".to_vec()), (0, b"b".to_vec())]);
+        assert!(keys.is_empty());
     }
 }

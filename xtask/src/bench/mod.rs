@@ -127,7 +127,8 @@ fn begins(name: &str, beginning: &str) -> bool {
     name.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-fn kind(name: &str) -> Result<Kind, String> {
+/// Returns the server of a name.
+pub fn kind(name: &str) -> Result<Kind, String> {
     match name {
         "ochre" => Ok(Kind::Ochre),
         "valkey" => Ok(Kind::Valkey),

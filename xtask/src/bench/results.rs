@@ -242,7 +242,7 @@ TABLES
 ";
 
 /// Processor, number of cores and kernel of this machine.
-fn machine() -> String {
+pub fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
     let model = cpus

@@ -19,8 +19,10 @@ pub struct Group {
     /// How many of the entries that were ever added the group has read, if that is known.
     pub entries_read: Option<i64>,
     pending: BTreeMap<StreamId, Delivery>,
-    /// The consumers by number. The number of a removed consumer is used again.
+    /// The consumers by number.
     consumers: Vec<Option<Consumer>>,
+    /// The numbers of removed consumers, to be used again.
+    free: Vec<ConsumerNumber>,
     numbers: BTreeMap<Box<[u8]>, ConsumerNumber>,
 }
 
@@ -58,8 +60,8 @@ impl Group {
 
     /// Returns whether freeing the group takes long, so that a thread of its own should do it.
     pub fn is_heavy(&self) -> bool {
-        const PENDING_MIN: usize = 1000;
-        self.pending.len() >= PENDING_MIN
+        const ITEMS_MIN: usize = 1000;
+        self.pending.len() + self.numbers.len() >= ITEMS_MIN
     }
 
     /// Returns the number of the consumer of a name.
@@ -91,29 +93,20 @@ impl Group {
             return (number, false);
         }
         let consumer = Consumer { name: name.into(), seen_ms: now_ms, active_ms: None, pending: BTreeSet::new() };
-        let index = match self.consumers.iter().position(Option::is_none).filter(|_| self.has_free_number()) {
-            Some(free) => {
-                self.consumers[free] = Some(consumer);
-                free
-            }
-            None => {
-                self.consumers.push(Some(consumer));
-                self.consumers.len() - 1
-            }
-        };
-        let number = ConsumerNumber(index as u32);
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.consumers.push(None);
+            ConsumerNumber(self.consumers.len() as u32 - 1)
+        });
+        self.consumers[number.0 as usize] = Some(consumer);
         self.numbers.insert(name.into(), number);
         (number, true)
-    }
-
-    fn has_free_number(&self) -> bool {
-        self.numbers.len() < self.consumers.len()
     }
 
     /// Removes a consumer and its pending entries. Returns the number of these entries, or `None` if the consumer was not there.
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let number = self.numbers.remove(name)?;
         let consumer = self.consumers[number.0 as usize].take().expect("no consumer has this number");
+        self.free.push(number);
         for id in &consumer.pending {
             self.pending.remove(id);
         }

@@ -429,6 +429,7 @@ impl<'k> LockSet<'k> {
     fn expire(&self, shard: &mut ShardData, database: usize, key: HashedKey<'_>, position: Position) {
         let tag = tag_of(key.hash, self.keyspace.shard_bits);
         let entry = shard.database_mut(database).remove(tag, position, &self.counts(database));
+        shard.note_deadline(database);
         shard.touch(database, key.bytes);
         self.expired.borrow_mut().push(Expired { database, hash: key.hash, what: ExpiredWhat::Key(entry) });
     }

@@ -34,12 +34,11 @@ impl<'a> Reader<'a> {
         self.set.lookup(database, key, false)
     }
 
-    /// Watches a key (WATCH): from now on `flag` is set when the key changes.
-    pub fn watch(&self, database: usize, key: HashedKey<'_>, flag: &Arc<AtomicBool>) {
+    /// Watches a key (WATCH): from now on `flag` is set when the key changes. Returns false if the flag watches it already.
+    pub fn watch(&self, database: usize, key: HashedKey<'_>, flag: &Arc<AtomicBool>) -> bool {
         self.set.with_shard(self.set.keyspace.shard_of(key.hash), |shard| {
-            let flags = shard.observers_mut().watchers.entry((database, key.bytes.into())).or_default();
-            flags.push(flag.clone());
-        });
+            shard.observers_mut().watchers.entry((database, key.bytes.into())).or_default().add(flag)
+        })
     }
 
     /// Stops watching a key for this flag.
@@ -48,11 +47,8 @@ impl<'a> Reader<'a> {
             let Some(observers) = &mut shard.observers else { return };
             let watchers = &mut observers.watchers;
             let name = (database, key.bytes.into());
-            if let Some(flags) = watchers.get_mut(&name) {
-                flags.retain(|other| !Arc::ptr_eq(other, flag));
-                if flags.is_empty() {
-                    watchers.remove(&name);
-                }
+            if watchers.get_mut(&name).is_some_and(|flags| flags.remove(flag)) {
+                watchers.remove(&name);
             }
             shard.drop_empty_observers();
         });

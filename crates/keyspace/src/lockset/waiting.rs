@@ -82,18 +82,18 @@ impl LockSet<'_> {
         });
     }
 
-    /// Returns the keys of a database that have waiters.
+    /// Returns the keys that have waiters, with their databases, for the databases that `is_wanted` chooses.
     ///
     /// # Panics
     /// If any key has a waiter and the set is not the whole keyspace.
-    pub fn awaited_keys(&self, database: usize) -> Vec<Box<[u8]>> {
+    pub fn awaited_keys(&self, is_wanted: impl Fn(usize) -> bool) -> Vec<(usize, Box<[u8]>)> {
         let mut keys = Vec::new();
         if self.keyspace.is_awaited() {
             for index in 0..self.keyspace.shards.len() {
                 self.with_shard(index, |shard| {
-                    if let Some(observers) = &shard.observers {
-                        keys.extend(observers.waiters.keys(database).map(Box::from));
-                    }
+                    let awaited = shard.observers.iter().flat_map(|observers| observers.waiters.keys());
+                    let wanted = awaited.filter(|&(database, _)| is_wanted(database));
+                    keys.extend(wanted.map(|(database, key)| (database, key.into())));
                 });
             }
         }

@@ -1,6 +1,6 @@
 //! The right to change all keys at once.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::Range};
 
 use super::{LockSet, Walker, Writer};
 
@@ -27,23 +27,25 @@ impl<'a> WholeKeyspace<'a> {
         self.set.walker()
     }
 
-    /// Removes all keys of a database (FLUSHDB). Returns their number, expired ones among them. The graveyard's thread frees them.
-    pub fn flush(&mut self, database: usize) -> usize {
+    /// Removes all keys of some databases (FLUSHDB, FLUSHALL). Returns their number, expired ones among them. The graveyard's thread frees
+    /// them.
+    pub fn flush(&mut self, databases: Range<usize>) -> usize {
+        let keyspace = self.set.keyspace;
         let mut removed = Vec::new();
         let mut keys = 0;
-        for index in 0..self.set.keyspace.shards.len() {
+        for index in 0..keyspace.shards.len() {
             self.set.with_shard(index, |shard| {
-                let taken = shard.take_database(database);
-                if taken.table.len() > 0 {
-                    shard.touch_existing_watchers(database, &taken, self.set.keyspace);
-                    keys += taken.table.len();
-                    removed.push(taken);
+                let taken = shard.take_databases(databases.clone());
+                if !taken.is_empty() {
+                    shard.touch_existing_watchers(keyspace, |database| [taken.get(&database), None]);
+                    keys += taken.values().map(|database| database.table.len()).sum::<usize>();
+                    removed.extend(taken.into_values());
                 }
             });
             self.set.publish_deadline(index);
         }
-        self.set.keyspace.sizes.clear(self.set.core(), database);
-        self.set.keyspace.graveyard.bury(removed);
+        databases.for_each(|database| keyspace.sizes.clear(self.set.core(), database));
+        keyspace.graveyard.bury(removed);
         keys
     }
 
@@ -60,17 +62,13 @@ impl<'a> WholeKeyspace<'a> {
     pub fn swap(&mut self, a: usize, b: usize) {
         for index in 0..self.set.keyspace.shards.len() {
             self.set.with_shard(index, |shard| {
-                let keyspace = self.set.keyspace;
-                for database in [a, b] {
-                    for other in [a, b] {
-                        let taken = shard.take_database(other);
-                        shard.touch_existing_watchers(database, &taken, keyspace);
-                        if taken.table.len() > 0 {
-                            *shard.database_mut(other) = taken;
-                        }
-                    }
-                }
-                shard.swap_databases(a, b);
+                let (of_a, of_b) = (shard.take_database(a), shard.take_database(b));
+                // A watched key has changed if it was there or is there now.
+                shard.touch_existing_watchers(self.set.keyspace, |database| {
+                    if database == a || database == b { [Some(&of_a), Some(&of_b)] } else { [None, None] }
+                });
+                shard.put_database(a, of_b);
+                shard.put_database(b, of_a);
             });
         }
         self.set.keyspace.sizes.swap(self.set.core(), a, b);

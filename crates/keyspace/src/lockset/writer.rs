@@ -93,7 +93,7 @@ impl<'a> Writer<'a> {
         key: HashedKey<'_>,
         decide: impl FnOnce(Option<EntryRef<'_>>) -> Result<(NewValue<'v>, ExpiryChange), E>,
     ) -> Result<Option<ValueType>, E> {
-        self.at(key, |set, shard, tag| {
+        self.at(database, key, |set, shard, tag| {
             match set.find(shard, database, key, true) {
                 Some(position) => {
                     let entries = shard.database_mut(database);
@@ -144,7 +144,7 @@ impl<'a> Writer<'a> {
         key: HashedKey<'_>,
         change: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Option<R> {
-        self.at(key, |set, shard, tag| {
+        self.at(database, key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
             Some(
                 shard.database_mut(database).update(tag, position, &set.counts(database), |entry| entry.modify(change)),
@@ -165,7 +165,7 @@ impl<'a> Writer<'a> {
         missing: Missing,
         change: impl FnOnce(&mut C) -> R,
     ) -> Result<Option<Edited<R>>, WrongType> {
-        self.at(key, |set, shard, tag| {
+        self.at(database, key, |set, shard, tag| {
             if let Some(position) = set.find(shard, database, key, true) {
                 let entries = shard.database_mut(database);
                 let entry = entries.entry(position);
@@ -224,7 +224,7 @@ impl<'a> Writer<'a> {
         check: impl FnOnce(EntryRef<'_>) -> Result<(), E>,
         change: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Result<Option<R>, E> {
-        self.at(key, |set, shard, tag| {
+        self.at(database, key, |set, shard, tag| {
             let Some(position) = set.find(shard, database, key, true) else { return Ok(None) };
             let entries = shard.database_mut(database);
             let entry = entries.entry(position);
@@ -261,13 +261,13 @@ impl<'a> Writer<'a> {
         });
         // SAFETY: the entry is not in a shard yet, so no other thread reaches it.
         unsafe { entry.view().touch(access) };
-        self.at(key, |set, shard, tag| shard.database_mut(database).insert(tag, entry, &set.counts(database)));
+        self.at(database, key, |set, shard, tag| shard.database_mut(database).insert(tag, entry, &set.counts(database)));
         before
     }
 
     /// Removes a key, and returns its entry.
     pub fn take(&mut self, database: usize, key: HashedKey<'_>) -> Option<Entry> {
-        self.at(key, |set, shard, tag| {
+        self.at(database, key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
             Some(shard.database_mut(database).remove(tag, position, &set.counts(database)))
         })
@@ -286,7 +286,7 @@ impl<'a> Writer<'a> {
 
     /// Sets the expiry of a key, in milliseconds since 1970, or removes it. Returns whether the key was there.
     pub fn set_expiry(&mut self, database: usize, key: HashedKey<'_>, expiry_ms: Option<i64>) -> bool {
-        self.at(key, |set, shard, tag| {
+        self.at(database, key, |set, shard, tag| {
             let Some(position) = set.find(shard, database, key, true) else { return false };
             let set_expiry = |entry: &mut Entry| entry.set_expiry(expiry_ms);
             shard.database_mut(database).update(tag, position, &set.counts(database), set_expiry);
@@ -300,8 +300,7 @@ impl<'a> Writer<'a> {
         let set = self.set;
         let removed = set.with_shard(shard, |data| {
             let now_ms = set.now_ms;
-            let (index, due) =
-                data.databases().find_map(|(index, database)| Some((index, database.first_due(now_ms)?)))?;
+            let (index, due) = data.first_due(now_ms)?;
             let is_due = |deadline_ms: i64, expiry_ms: Option<i64>| {
                 expiry_ms.is_some_and(|at_ms| Deadlines::stands_for(deadline_ms, at_ms) && now_ms > at_ms)
             };
@@ -310,6 +309,7 @@ impl<'a> Writer<'a> {
                 Due::Key(deadline_ms, tag) => {
                     let position = database.table.find_deadline(tag, |entry| is_due(deadline_ms, entry.expiry_ms()))?;
                     let entry = database.remove(tag, position, &set.counts(index));
+                    data.note_deadline(index);
                     data.touch(index, entry.view().key());
                     ExpiredWhat::Key(entry)
                 }
@@ -344,14 +344,20 @@ impl<'a> Writer<'a> {
         true
     }
 
-    /// Runs `change` on the shard of a key, with the key's tag. Then it publishes the shard's earliest deadline.
+    /// Runs `change` on the shard of a key, with the key's tag; it changes this database only. Then it publishes the shard's earliest deadline.
     #[inline]
-    fn at<R>(&mut self, key: HashedKey<'_>, change: impl FnOnce(&LockSet<'_>, &mut ShardData, u32) -> R) -> R {
+    fn at<R>(
+        &mut self,
+        database: usize,
+        key: HashedKey<'_>,
+        change: impl FnOnce(&LockSet<'_>, &mut ShardData, u32) -> R,
+    ) -> R {
         let set = self.set;
         let index = set.keyspace.shard_of(key.hash);
         let tag = tag_of(key.hash, set.keyspace.shard_bits);
         set.with_shard(index, |shard| {
             let result = change(set, shard, tag);
+            shard.note_deadline(database);
             set.keyspace.deadline_changed(index, shard.first_deadline_ms());
             result
         })

@@ -1,5 +1,7 @@
 //! COMMAND: describes the commands to clients. All of it is derived from the rows.
 
+use std::collections::HashSet;
+
 use ochre_datatypes::glob::Pattern;
 use ochre_resp::{Args, ReplyWriter};
 
@@ -247,9 +249,9 @@ fn keys_of(request: Args<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
     if !command.allows_arity(request.len()) {
         return Err(SYNTAX_OF_COMMAND);
     }
-    let mut found = Vec::new();
+    let (mut found, mut indexes) = (Vec::new(), HashSet::new());
     let invalid = positions(command.spec, request, |index, flags| {
-        if found.iter().all(|&(other, _)| other != index) {
+        if indexes.insert(index) {
             found.push((index, flags));
         }
     })

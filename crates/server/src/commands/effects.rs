@@ -11,7 +11,7 @@ pub struct Effects<'a> {
     pub(crate) events: SmallVec<[Event<'a>; 2]>,
     /// The number of changes (for INFO's `rdb_changes_since_last_save`).
     pub(crate) changes: u64,
-    /// The databases that were emptied or swapped.
+    /// The databases that were emptied or swapped, in ascending order.
     pub(crate) replaced: Vec<usize>,
     /// The commands to record in place of the request. The common case, the request itself, costs one word.
     #[allow(clippy::box_collection)]
@@ -67,9 +67,10 @@ impl<'a> Effects<'a> {
         self.changes = changes as u64;
     }
 
-    /// Adds that a database was emptied or swapped: FLUSHALL, SWAPDB.
-    pub fn replaced(&mut self, database: usize) {
-        self.replaced.push(database);
+    /// Adds databases that were emptied or swapped: FLUSHALL, SWAPDB.
+    pub fn replaced(&mut self, databases: impl IntoIterator<Item = usize>) {
+        self.replaced.extend(databases);
+        self.replaced.sort_unstable();
     }
 
     /// Adds a command to record in place of the request.

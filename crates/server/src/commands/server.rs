@@ -125,11 +125,8 @@ fn flush(cx: &mut Whole<'_>, databases: std::ops::Range<usize>) -> Run {
         2 if cx.is_word(1, "ASYNC") => false,
         _ => return Err(CommandError::SYNTAX),
     };
-    let mut removed = 0;
-    for database in databases {
-        removed += cx.keys.flush(database);
-        cx.effects.replaced(database);
-    }
+    let removed = cx.keys.flush(databases.clone());
+    cx.effects.replaced(databases);
     cx.effects.changed_many(removed as u64);
     if synchronous && !cx.nested {
         let (client, wait) = (cx.session.client.clone(), cx.session.client.begin_wait());
@@ -158,8 +155,7 @@ fn swapdb(cx: &mut Whole<'_>) -> Run {
     };
     if first != second {
         cx.keys.swap(first, second);
-        cx.effects.replaced(first);
-        cx.effects.replaced(second);
+        cx.effects.replaced([first, second]);
     }
     cx.effects.changed_many(1);
     cx.reply.ok();

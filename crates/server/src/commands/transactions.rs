@@ -154,14 +154,12 @@ fn watch(cx: &mut KeyedRead<'_>) -> Run {
         if watch.is_changed() {
             break;
         }
-        if watch.contains(database, bytes) {
-            continue;
-        }
         let key = cx.core.server.keyspace.hash(bytes);
         // An expired key is removed now, so that its removal does not count as a change later.
         cx.keys.peek(database, key);
-        cx.keys.watch(database, key, &watch.changed);
-        watch.keys.push((database, bytes.into()));
+        if cx.keys.watch(database, key, &watch.changed) {
+            watch.keys.push((database, bytes.into()));
+        }
     }
     session.client.figures.watched_keys.store(watch.keys.len() as u32, std::sync::atomic::Ordering::Relaxed);
     cx.reply.ok();

@@ -137,7 +137,7 @@ fn run(core: &Core, chore: Chore, attempt: &mut Option<Box<LockAttempt>>) -> Res
     };
     match chore {
         Chore::Serve(ready) => {
-            core.ready.borrow_mut().push_back(ready);
+            core.ready.borrow_mut().add(ready);
             serving::serve(core, &mut locked);
         }
         Chore::Unpark(parked) => parking::unpark(&locked, &parked),

@@ -41,8 +41,9 @@ pub fn publish(core: &Core, set: Option<&LockSet<'_>>, effects: &mut Effects<'_>
         }
         notify::publish(core, position, event.class, event.name, event.database, event.key.bytes);
     }
-    for &database in &effects.replaced {
-        serving::note_all_ready(core, database, set.awaited_keys(database));
+    if !effects.replaced.is_empty() {
+        let awaited = set.awaited_keys(|database| effects.replaced.binary_search(&database).is_ok());
+        serving::note_all_ready(core, awaited);
     }
 }
 

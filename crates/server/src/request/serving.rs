@@ -21,18 +21,15 @@ use crate::{
 
 /// Notes that a key with waiters has changed.
 pub fn note_ready(core: &Core, database: usize, key: HashedKey<'_>) {
-    let mut ready = core.ready.borrow_mut();
-    let is_noted = |it: &Ready| it.database == database && *it.key == *key.bytes;
-    if !ready.iter().any(is_noted) {
-        ready.push_back(Ready { database, hash: key.hash, key: key.bytes.into() });
-    }
+    core.ready.borrow_mut().add(Ready { database, hash: key.hash, key: key.bytes.into() });
 }
 
-/// As [`note_ready`], for several keys of a database.
-pub fn note_all_ready(core: &Core, database: usize, keys: Vec<Box<[u8]>>) {
-    let keyspace = &core.server.keyspace;
-    let ready = keys.into_iter().map(|key| Ready { database, hash: keyspace.hash(&key).hash, key });
-    core.ready.borrow_mut().extend(ready);
+/// As [`note_ready`], for several keys with their databases.
+pub fn note_all_ready(core: &Core, keys: Vec<(usize, Box<[u8]>)>) {
+    let mut ready = core.ready.borrow_mut();
+    for (database, key) in keys {
+        ready.add(Ready { database, hash: core.server.keyspace.hash(&key).hash, key: key.into() });
+    }
 }
 
 /// Serves the waiters on the keys that were noted since the last call.
@@ -47,7 +44,7 @@ pub fn serve(core: &Core, locked: &mut Locked<'_>) {
 fn serve_ready(core: &Core, locked: &mut Locked<'_>) {
     // The command may have taken long. A key that has expired by now is not handed out.
     locked.read_clock(&core.config());
-    let pop = || core.ready.borrow_mut().pop_front();
+    let pop = || core.ready.borrow_mut().pop();
     while let Some(ready) = pop() {
         if !serve_key(core, locked, &ready) {
             core.leave_chore(Chore::Serve(ready));

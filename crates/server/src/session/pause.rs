@@ -2,9 +2,10 @@
 
 use std::{
     sync::atomic::{AtomicI64, AtomicU8, Ordering},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
+use ochre_keyspace::WaitingTasks;
 use parking_lot::Mutex;
 
 use crate::{clock, label::Flags};
@@ -28,7 +29,7 @@ pub struct Pause {
     /// When the pause ends, in milliseconds since 1970.
     until_ms: AtomicI64,
     /// The connections whose requests are held. A mutex, which also guards changes of the two fields above: pauses are rare.
-    held: Mutex<Vec<Waker>>,
+    held: Mutex<WaitingTasks>,
 }
 
 /// The flags of the commands that a pause of writes holds: commands that write or that Redis may replicate.
@@ -49,7 +50,7 @@ impl Pause {
     pub fn end(&self) {
         let mut held = self.held.lock();
         self.mode.store(PauseMode::None as u8, Ordering::Release);
-        held.drain(..).for_each(Waker::wake);
+        held.wake_all();
     }
 
     /// Ends the pause if its time is over. CLIENT PAUSE arranges for a call of this at the pause's end.
@@ -100,9 +101,7 @@ impl Pause {
         if self.mode(clock::now_ms()) == PauseMode::None {
             return Poll::Ready(());
         }
-        if !held.iter().any(|waker| waker.will_wake(cx.waker())) {
-            held.push(cx.waker().clone());
-        }
+        held.add(cx.waker());
         Poll::Pending
     }
 

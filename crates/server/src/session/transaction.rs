@@ -90,7 +90,7 @@ impl Queued {
 /// The keys of WATCH, and whether one of them has changed.
 #[derive(Default)]
 pub struct Watch {
-    /// Database and key.
+    /// Database and key, each once.
     pub keys: Vec<(usize, Box<[u8]>)>,
     /// Set by a writer that changes one of the keys.
     pub changed: Arc<AtomicBool>,
@@ -107,10 +107,5 @@ impl Watch {
     /// Whether one of the keys has changed since WATCH.
     pub fn is_changed(&self) -> bool {
         self.changed.load(Ordering::Acquire)
-    }
-
-    /// Whether a key is watched.
-    pub fn contains(&self, database: usize, key: &[u8]) -> bool {
-        self.keys.iter().any(|(other, name)| *other == database && **name == *key)
     }
 }

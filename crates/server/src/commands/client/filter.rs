@@ -1,6 +1,6 @@
 //! The filters of CLIENT LIST and CLIENT KILL: those of Redis and of Valkey, each with its opposite (NOT-…).
 
-use std::mem::discriminant;
+use std::{collections::HashSet, mem::discriminant};
 
 use ochre_datatypes::number;
 use ochre_resp::Args;
@@ -25,7 +25,7 @@ struct Condition<'a> {
 }
 
 enum Test<'a> {
-    Ids(Vec<i64>),
+    Ids(HashSet<i64>),
     Kind(ClientKind),
     Address(&'a [u8]),
     LocalAddress(&'a [u8]),
@@ -36,9 +36,10 @@ enum Test<'a> {
     LibraryName(&'a [u8]),
     LibraryVersion(&'a [u8]),
     Database(usize),
-    /// The client must have all of these flags.
-    Flags(&'a [u8]),
-    Capabilities(&'a [u8]),
+    /// The client must have all of these flags, each once.
+    Flags(Vec<u8>),
+    /// As for flags.
+    Capabilities(Vec<u8>),
     /// The least seconds since the client connected.
     AgeSeconds(i64),
     /// The least seconds since the client's last command.
@@ -136,13 +137,13 @@ fn is_known(name: &[u8], holds: bool) -> bool {
 }
 
 /// Parses IDs from `index` on. Returns them, and the index of the first argument that is no number.
-fn parse_ids(args: Args<'_>, mut index: usize, of: FilterOf) -> Result<(Vec<i64>, usize), CommandError> {
-    let mut ids = Vec::new();
+fn parse_ids(args: Args<'_>, mut index: usize, of: FilterOf) -> Result<(HashSet<i64>, usize), CommandError> {
+    let mut ids = HashSet::new();
     while let Some(id) = args.try_get(index).and_then(number::parse_i64) {
         if id < 1 && of == FilterOf::Kill {
             return Err(CommandError::text("ERR client-id should be greater than 0"));
         }
-        ids.push(id);
+        ids.insert(id);
         index += 1;
     }
     match (ids.is_empty(), of) {
@@ -169,7 +170,10 @@ impl<'a> Test<'a> {
                     "",
                 ));
             }
-            Ok(value)
+            let mut letters = value.to_vec();
+            letters.sort_unstable();
+            letters.dedup();
+            Ok(letters)
         };
         Ok(match name {
             b"TYPE" => Test::Kind(

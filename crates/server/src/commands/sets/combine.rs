@@ -1,13 +1,14 @@
 //! Intersections, unions and differences of sets: as a reply, stored, or counted.
 //!
-//! No set is copied. The members of one set are looked up in the others, and a member is hashed once for all of them.
+//! No set is copied. The members of one set are looked up in the others, and a member is hashed once for all of them. If there are many
+//! others, a table of members takes their place.
 
 use std::ops::ControlFlow;
 
 use ochre_datatypes::{
     Collection,
     listpack::Element,
-    set::{Probe, Set, SetLimits, SetView},
+    set::{Members, Probe, Set, SetLimits, SetView},
 };
 use smallvec::SmallVec;
 
@@ -27,14 +28,14 @@ use crate::events::NotifyClass;
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "sdiff",
-        complexity: "O(N * M) with N members of the first set and M sets",
+        complexity: "O(N) with N members of all sets",
         summary: "Returns the members of the first set that are in none of the others.",
         handler: Handler::Read(|cx| reply_combined(cx, difference)),
         ..COMBINED
     },
     CommandSpec {
         name: "sdiffstore",
-        complexity: "O(N * M) with N members of the first set and M sets",
+        complexity: "O(N) with N members of all sets",
         summary: "Stores the members of the first set that are in none of the others.",
         handler: Handler::Write(|cx| store_combined(cx, "sdiffstore", stored_difference)),
         ..STORED
@@ -72,7 +73,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "sunion",
-        complexity: "O(N * M) with N members of all M sets",
+        complexity: "O(N) with N members of all sets",
         summary: "Returns the members that are in any of the sets.",
         handler: Handler::Read(|cx| reply_combined(cx, union)),
         ..COMBINED
@@ -129,10 +130,17 @@ fn intersection<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
     };
 }
 
+/// From this number of sets on, a member is not looked up in all of them if that takes long: with 100,000 sets of a few members, it would
+/// take hours.
+const MANY_SETS: usize = 8;
+
 fn union<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
     let mut sets: SmallVec<[SetView<'s>; 8]> = sources.iter().copied().flatten().collect();
     // A member of a set is looked up in all sets before that one, so the small sets, with few members, come last.
     sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
+    if sets.len() >= MANY_SETS {
+        return union_of_many(&sets, visit);
+    }
     for (number, set) in sets.iter().enumerate() {
         let before = &sets[..number];
         let _ = set.iter().try_for_each(|member| {
@@ -142,15 +150,45 @@ fn union<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
     }
 }
 
+/// The union of sets of which the first is the largest. It looks each member up in that set, and in a table of the members that the other
+/// sets add.
+fn union_of_many<'s>(sets: &[SetView<'s>], visit: Visit<'_, 's>) {
+    let (largest, others) = (sets[0], &sets[1..]);
+    let mut added = Members::default();
+    let is_new = |member: &Element<'s>| {
+        let mut probe = Probe::new(*member);
+        !probe.is_in(largest) && added.add(&mut probe)
+    };
+    let new = others.iter().flat_map(|set| set.iter()).filter(is_new);
+    let _ = largest.iter().chain(new).try_for_each(visit);
+}
+
 fn difference<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
     let Some((Some(first), others)) = sources.split_first() else { return };
     let mut others: SmallVec<[SetView<'s>; 8]> = others.iter().copied().flatten().collect();
+    if others.len() >= MANY_SETS && removing_is_faster(*first, others.iter().copied()) {
+        let mut removed = Members::default();
+        for member in others.iter().flat_map(|set| set.iter()) {
+            let mut probe = Probe::new(member);
+            if probe.is_in(*first) {
+                removed.add(&mut probe);
+            }
+        }
+        let _ = first.iter().filter(|member| !removed.contains(&mut Probe::new(*member))).try_for_each(visit);
+        return;
+    }
     // A large set is the most likely to have a member, which ends the search.
     others.sort_by_key(|set| std::cmp::Reverse(set.len()));
     let _ = first.iter().try_for_each(|member| {
         let mut probe = Probe::new(member);
         if others.iter().any(|other| probe.is_in(*other)) { ControlFlow::Continue(()) } else { visit(member) }
     });
+}
+
+/// Redis's estimate of whether it is faster to remove the members of the others than to look each member up in the others.
+fn removing_is_faster<'s>(first: SetView<'s>, others: impl Iterator<Item = SetView<'s>>) -> bool {
+    let (count, members) = others.fold((0, 0), |(count, members), set| (count + 1, members + set.len()));
+    first.len() * (1 + count) / 2 > first.len() + members
 }
 
 /// The intersection in the encoding that Redis gives it: an intset if the smallest source is one or if all members are integers, else a
@@ -180,9 +218,7 @@ fn stored_difference(sources: &[Option<SetView<'_>>], limits: &SetLimits) -> Set
     let mut result = Set::default();
     let Some((Some(first), others)) = sources.split_first() else { return result };
     let existing = || others.iter().flatten();
-    let cost_of_lookups = first.len() * (1 + existing().count()) / 2;
-    let cost_of_removals = first.len() + existing().map(|set| set.len()).sum::<usize>();
-    if cost_of_lookups <= cost_of_removals {
+    if !removing_is_faster(*first, existing().copied()) {
         difference(sources, &mut |member| {
             result.add_element(member, limits);
             ControlFlow::Continue(())
@@ -266,4 +302,67 @@ fn sintercard(cx: &mut KeyedRead<'_>) -> Run {
     });
     cx.reply.integer(count as i64);
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Combine = for<'s> fn(&[Option<SetView<'s>>], Visit<'_, 's>);
+
+    const LIMITS: SetLimits =
+        SetLimits { intset_entries_max: 6, listpack_entries_max: 12, listpack_value_bytes_max: 64 };
+
+    fn combined(combine: Combine, sets: &[Option<Set>]) -> Vec<Vec<u8>> {
+        let sources: Vec<Option<SetView<'_>>> = sets.iter().map(|set| set.as_ref().map(Collection::view)).collect();
+        let mut members = Vec::new();
+        combine(&sources, &mut |member| {
+            members.push(member.as_bytes(&mut itoa::Buffer::new()).to_vec());
+            ControlFlow::Continue(())
+        });
+        members
+    }
+
+    /// Some of the members are integers, so that the sets have all encodings.
+    fn set() -> impl Strategy<Value = BTreeSet<Vec<u8>>> {
+        let number = prop_oneof![3 => 0u32..12, 1 => 0u32..60];
+        let member = (number, any::<bool>()).prop_map(|(number, is_integer)| match is_integer {
+            true => number.to_string().into_bytes(),
+            false => format!("m{number}").into_bytes(),
+        });
+        let integer = (0u32..9).prop_map(|number| number.to_string().into_bytes());
+        prop_oneof![
+            2 => prop::collection::btree_set(member, 1..40),
+            5 => prop::collection::btree_set(integer, 1..4),
+        ]
+    }
+
+    proptest! {
+        /// Few sets and many are combined in different ways.
+        #[test]
+        fn many_sets_are_combined_as_few_are(models in prop::collection::vec(prop::option::weighted(0.9, set()), 1..24)) {
+            let sets: Vec<Option<Set>> = models.iter().map(|model| model.as_ref().map(|members| {
+                let mut set = Set::default();
+                members.iter().for_each(|member| _ = set.add(member, &LIMITS));
+                set
+            })).collect();
+            let existing = || models.iter().flatten();
+
+            let all: BTreeSet<Vec<u8>> = existing().flatten().cloned().collect();
+            let found = combined(union, &sets);
+            prop_assert_eq!(found.len(), all.len(), "each member once");
+            prop_assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), all);
+
+            let (first, others) = models.split_first().expect("there is a set");
+            let stays = |member: &&Vec<u8>| !others.iter().flatten().any(|other| other.contains(*member));
+            let left: BTreeSet<Vec<u8>> = first.iter().flatten().filter(stays).cloned().collect();
+            let found = combined(difference, &sets);
+            prop_assert_eq!(found.len(), left.len(), "each member once");
+            prop_assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), left);
+        }
+    }
 }

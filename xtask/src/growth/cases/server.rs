@@ -1,0 +1,57 @@
+//! The server as a whole.
+
+use super::super::case::{Case, case};
+
+/// `n` strings.
+const STRINGS: &str = "MSET [k# v]";
+/// A key in each of `n` databases.
+const DATABASES: &str = "n times: SELECT @; SET k@ v";
+
+pub const CASES: &[Case] = &[
+    case("COMMAND", "requests", &[], &["n times: COMMAND"]).from(50),
+    case("COMMAND COUNT", "requests", &[], &["n times: COMMAND COUNT"]),
+    case("COMMAND DOCS", "names", &[], &["COMMAND DOCS [get]"]).from(1000),
+    case("COMMAND GETKEYS", "keys", &[], &["COMMAND GETKEYS MSET [k# v]"]),
+    case("COMMAND GETKEYS", "keys whose number is given", &[], &["COMMAND GETKEYS ZINTER {n} [k#]"]),
+    case("COMMAND GETKEYS", "keys of streams", &[], &["COMMAND GETKEYS XREAD STREAMS [k#] [0]"]),
+    case("COMMAND GETKEYSANDFLAGS", "keys", &[], &["COMMAND GETKEYSANDFLAGS DEL [k#]"]),
+    case("COMMAND INFO", "names", &[], &["COMMAND INFO [get]"]).from(2000),
+    case("COMMAND INFO", "unknown names", &[], &["COMMAND INFO [x#]"]),
+    case("COMMAND LIST", "bytes of the pattern", &[], &["COMMAND LIST FILTERBY PATTERN (x)n"]),
+    case("CONFIG GET", "names", &[], &["CONFIG GET [maxmemory]"]),
+    case("CONFIG GET", "patterns that do not match", &[], &["CONFIG GET [x#*]"]),
+    case("CONFIG GET", "patterns that match all", &[], &["CONFIG GET [*]"]).from(2000),
+    case("CONFIG SET", "bytes of a value", &[], &["100 times: CONFIG SET locale-collate C(x)n"]),
+    case("DBSIZE", "keys", &[STRINGS], &["1000 times: DBSIZE"]),
+    case("DEBUG", "keys of a digest", &[STRINGS], &["DEBUG DIGEST"]),
+    case("DEBUG", "keys of digests", &[STRINGS], &["DEBUG DIGEST-VALUE [k#]"]),
+    case("DEBUG", "keys to make", &[], &["DEBUG POPULATE {n}"]),
+    case("FLUSHALL", "keys", &[STRINGS], &["FLUSHALL"]),
+    case("FLUSHALL", "databases", &[DATABASES], &["FLUSHALL SYNC"]).from(1000).with("databases", "{n}0"),
+    case("FLUSHALL", "databases with a key in common", &["n times: SELECT @; SET k v EX 1000"], &["FLUSHALL SYNC"])
+        .from(1000)
+        .with("databases", "{n}0"),
+    case("FLUSHALL", "requests", &[], &["n times: FLUSHALL"]).from(10).with("databases", "10000"),
+    case(
+        "FLUSHALL",
+        "keys that one client waits for",
+        &["n times: XADD x@ 1-1 f v", "waiter: XREAD BLOCK 0 STREAMS [x#] [$]"],
+        &["FLUSHALL"],
+    ),
+    case("FLUSHALL", "watched keys of many databases", &["n times: SELECT @; SET k v; WATCH k"], &["FLUSHALL"])
+        .from(1000)
+        .with("databases", "{n}0"),
+    case("FLUSHALL", "awaited keys of many databases", &["waiters: SELECT 1; BLPOP k@ 0"], &["FLUSHALL"])
+        .from(500)
+        .with("databases", "{n}0"),
+    case("FLUSHDB", "keys", &[STRINGS], &["FLUSHDB"]),
+    case("FLUSHDB", "databases", &[DATABASES], &["100 times: SELECT @; FLUSHDB"]).from(1000).with("databases", "{n}0"),
+    case("INFO", "databases", &[DATABASES], &["INFO keyspace"]).from(1000).with("databases", "{n}0"),
+    case("INFO", "sections", &[], &["INFO [memory]"]),
+    case("INFO", "unknown sections", &[], &["INFO [x#]"]),
+    case("MEMORY STATS", "databases", &[DATABASES], &["MEMORY STATS"]).from(1000).with("databases", "{n}0"),
+    case("MEMORY USAGE", "fields of a hash", &["HSET h [f# v]"], &["10 times: MEMORY USAGE h SAMPLES 0"]),
+    case("SWAPDB", "keys", &[STRINGS], &["SWAPDB 0 1"]),
+    case("SWAPDB", "watched keys", &[STRINGS, "WATCH [k#]"], &["SWAPDB 0 1"]),
+    case("SWAPDB", "databases", &[DATABASES], &["100 times: SWAPDB @ @+"]).from(1000).with("databases", "{n}0"),
+];
