@@ -70,6 +70,23 @@ impl<'a> Packed<'a> {
         Some(if self.expires { self.expiry_ms(last) } else { None })
     }
 
+    /// Returns whether all expiries of a listpackex are times, the earliest first, and 0 last.
+    pub(super) fn is_ordered(self) -> bool {
+        let mut last_ms = 0;
+        self.run.iter().skip(2).step_by(3).all(|(_, element)| match element.as_int() {
+            Some(NEVER) => {
+                last_ms = i64::MAX;
+                true
+            }
+            Some(expiry_ms) => {
+                let is_ordered = last_ms <= expiry_ms && last_ms != i64::MAX;
+                last_ms = expiry_ms;
+                is_ordered
+            }
+            None => false,
+        })
+    }
+
     /// Returns the places and the names of all fields.
     pub(super) fn iter(self) -> impl Iterator<Item = (Located, Element<'a>)> {
         let mut offset = 0;

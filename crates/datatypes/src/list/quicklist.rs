@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{End, ListLimits, run::Run};
+use super::{End, ListLimits, NodeView, run::Run};
 use crate::listpack::{self, Element, Encoded, HEADER_AND_END};
 
 /// The bytes that Redis adds to the length of an element when it decides whether a node has room. (Redis: `SIZE_ESTIMATE_OVERHEAD`)
@@ -193,6 +193,13 @@ impl Quicklist {
     pub fn nodes(&self) -> (usize, usize) {
         let len = |node: &Node| node.run.len() + if node.is_plain { 0 } else { HEADER_AND_END };
         (self.nodes.len(), self.nodes.iter().map(len).sum())
+    }
+
+    /// Visits the nodes in order.
+    pub fn for_each_node<'a>(&'a self, mut visit: impl FnMut(NodeView<'a>)) {
+        for node in &self.nodes {
+            visit(if node.is_plain { NodeView::Plain(node.run.bytes()) } else { NodeView::Packed(node.run.listpack()) });
+        }
     }
 
     /// See [`Collection::is_heavy`](crate::Collection::is_heavy).
