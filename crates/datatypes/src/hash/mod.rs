@@ -64,6 +64,9 @@ pub enum Hash {
     Large(Box<LargeHash>),
 }
 
+/// The greatest expiry of a field that is loaded, in milliseconds since 1970. Commands set only lesser ones. (Redis: `EB_EXPIRE_TIME_MAX`)
+pub const LOADED_EXPIRY_MS_MAX: i64 = (1 << 48) - 2;
+
 /// The packed form of a listpack.
 const LISTPACK: u8 = 0;
 /// The packed form of a listpackex; see [`Collection::view_packed`].

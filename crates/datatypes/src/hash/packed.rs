@@ -1,6 +1,6 @@
 //! A small hash: a listpack, with or without expiries; see the picture in `mod.rs`.
 
-use super::Field;
+use super::{LOADED_EXPIRY_MS_MAX, Field};
 use crate::listpack::{self, Element, Listpack};
 
 /// The expiry in a listpackex of a field that does not expire.
@@ -79,7 +79,7 @@ impl<'a> Packed<'a> {
                 true
             }
             Some(expiry_ms) => {
-                let is_ordered = last_ms <= expiry_ms && last_ms != i64::MAX;
+                let is_ordered = last_ms <= expiry_ms && expiry_ms <= LOADED_EXPIRY_MS_MAX && last_ms != i64::MAX;
                 last_ms = expiry_ms;
                 is_ordered
             }

@@ -5,7 +5,7 @@ mod stream;
 
 use ochre_datatypes::{
     Collection,
-    hash::Hash,
+    hash::{LOADED_EXPIRY_MS_MAX, Hash},
     intset::Width,
     list::{List, ListBuilder},
     listpack,
@@ -192,7 +192,7 @@ fn hash(source: &mut impl Source, expiries: Expiries, limits: &Limits) -> Result
                 0 => None,
                 distance => {
                     let expiry_ms = i64::try_from(distance).ok().and_then(|distance| distance.checked_add(offset));
-                    Some(expiry_ms.filter(|expiry_ms| *expiry_ms > 0).ok_or(Fault::corrupt(at, INVALID_EXPIRY))?)
+                    Some(expiry_ms.filter(|expiry_ms| (1..=LOADED_EXPIRY_MS_MAX).contains(expiry_ms)).ok_or(Fault::corrupt(at, INVALID_EXPIRY))?)
                 }
             },
             Expiries::None | Expiries::AfterValue => None,
@@ -206,7 +206,7 @@ fn hash(source: &mut impl Source, expiries: Expiries, limits: &Limits) -> Result
                 let value = string(source)?;
                 expiry_ms = match time_ms(source)? {
                     -1 => None,
-                    expiry_ms @ 1.. => Some(expiry_ms),
+                    expiry_ms @ 1..=LOADED_EXPIRY_MS_MAX => Some(expiry_ms),
                     _ => return Err(Fault::corrupt(at, INVALID_EXPIRY)),
                 };
                 hash.load(&field, &value, expiry_ms, &limits.hash)
@@ -224,11 +224,10 @@ const INVALID_EXPIRY: &str = "the expiry of a field is not a time";
 
 /// Reads the first expiry of a hash's fields, which precedes the hash.
 fn first_expiry(source: &mut impl Source) -> Result<i64, Fault> {
-    /// The greatest expiry of a field. (Redis: `EB_EXPIRE_TIME_MAX`, and one more for none)
-    const EXPIRY_MAX: i64 = 1 << 48;
     let at = source.offset();
     let expiry_ms = time_ms(source)?;
-    if (0..=EXPIRY_MAX).contains(&expiry_ms) { Ok(expiry_ms) } else { Err(Fault::corrupt(at, INVALID_EXPIRY)) }
+    // One more means that no field has an expiry.
+    if (0..=LOADED_EXPIRY_MS_MAX + 1).contains(&expiry_ms) { Ok(expiry_ms) } else { Err(Fault::corrupt(at, INVALID_EXPIRY)) }
 }
 
 fn packed_hash(run: Vec<u8>, expires: bool, at: u64, limits: &Limits) -> Result<Hash, Fault> {
