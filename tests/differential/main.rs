@@ -18,6 +18,7 @@ mod explore;
 mod generator;
 mod pair;
 mod pubsub;
+mod restores;
 mod rules;
 mod shrink;
 mod values;

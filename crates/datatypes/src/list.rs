@@ -325,6 +325,25 @@ impl<'l> ListBuilder<'l> {
         self.list.push(End::Right, element, self.limits);
     }
 
+    /// Appends the elements of a listpack, as a node of their own unless they are more than any node has.
+    pub fn push_node(&mut self, run: Vec<u8>) {
+        /// The longest listpack that `list-max-listpack-size` allows.
+        const NODE_LEN_MAX: usize = 64 * 1024;
+        if run.len() <= NODE_LEN_MAX {
+            if !run.is_empty() {
+                self.list.push_node(Run::from(run));
+            }
+            return;
+        }
+        let mut text = itoa::Buffer::new();
+        Listpack(&run).iter().for_each(|(_, element)| self.push(element.as_bytes(&mut text)));
+    }
+
+    /// Appends an element as a node of its own.
+    pub fn push_plain(&mut self, element: &[u8]) {
+        self.list.push_plain(element);
+    }
+
     /// Returns the list.
     pub fn finish(self) -> List {
         let mut list = List::Quick(Box::new(self.list));

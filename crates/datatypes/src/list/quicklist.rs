@@ -286,6 +286,19 @@ impl Quicklist {
         }
     }
 
+    /// Appends a node of packed elements as it is.
+    pub fn push_node(&mut self, run: Run) {
+        let count = run.listpack().len();
+        self.len += count;
+        self.nodes.push_back(Node::packed(run, count));
+    }
+
+    /// Appends a node of one element, however short that is.
+    pub fn push_plain(&mut self, element: &[u8]) {
+        self.len += 1;
+        self.nodes.push_back(Node::new(element, true));
+    }
+
     /// Inserts an element before or after the one at an index, which must be there.
     pub fn insert(&mut self, index: usize, is_after: bool, value: &[u8], limits: &ListLimits) {
         let Some(Place { node: at, index }) = self.place(index) else { unreachable!("no element at index {index}") };

@@ -38,7 +38,8 @@ pub fn restore(payload: &[u8], limits: &Limits) -> Result<Value, PayloadError> {
     let read = source.take(1).map(|first| first[0]);
     let read = read.and_then(|value_type| read_value(&mut source, value_type, dialect, limits));
     match read {
-        Ok(Some(value)) if source.rest().is_empty() => Ok(value),
+        // As on Redis, bytes behind the value do not matter.
+        Ok(Some(value)) => Ok(value),
         _ => Err(PayloadError::Format),
     }
 }

@@ -188,11 +188,12 @@ fn restore(cx: &mut KeyedWrite<'_>) -> Run {
             words
         });
     }
-    match existing {
-        None => cx.announce(key, NotifyClass::NEW, "new"),
-        Some(before) => cx.announce_overwritten(database, key, before, value_type),
-    }
+    // As on Redis, a key that is replaced is new too.
+    cx.announce(key, NotifyClass::NEW, "new");
     cx.changed(key, NotifyClass::GENERIC, "restore");
+    if let Some(before) = existing {
+        cx.announce_overwritten(database, key, before, value_type);
+    }
     cx.reply.simple("OK");
     Ok(Outcome::Done)
 }

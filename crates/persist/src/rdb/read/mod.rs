@@ -93,29 +93,24 @@ fn packed(source: &mut impl Source) -> Result<Vec<u8>, Fault> {
 fn list(source: &mut impl Source, value_type: u8, limits: &Limits) -> Result<List, Fault> {
     let mut list = ListBuilder::new(&limits.list);
     if value_type == codes::LIST_ZIPLIST {
-        push_all(&mut list, &legacy::ziplist(source)?);
+        list.push_node(legacy::ziplist(source)?);
         return Ok(list.finish());
     }
     for _ in 0..len(source)? {
         match value_type {
             codes::LIST => with_string(source, |element| list.push(element))?,
-            codes::LIST_QUICKLIST => push_all(&mut list, &legacy::ziplist(source)?),
+            codes::LIST_QUICKLIST => list.push_node(legacy::ziplist(source)?),
             _ => {
                 let at = source.offset();
                 match len(source)? {
-                    codes::NODE_PLAIN => with_string(source, |element| list.push(element))?,
-                    codes::NODE_PACKED => push_all(&mut list, &packed(source)?),
+                    codes::NODE_PLAIN => with_string(source, |element| list.push_plain(element))?,
+                    codes::NODE_PACKED => list.push_node(packed(source)?),
                     _ => return Err(Fault::corrupt(at, "unknown kind of a list's node")),
                 }
             }
         }
     }
     Ok(list.finish())
-}
-
-fn push_all(list: &mut ListBuilder<'_>, run: &[u8]) {
-    let mut text = itoa::Buffer::new();
-    listpack::Listpack(run).iter().for_each(|(_, element)| list.push(element.as_bytes(&mut text)));
 }
 
 fn set(source: &mut impl Source, limits: &Limits) -> Result<Set, Fault> {
