@@ -119,3 +119,24 @@ fn keys_do_not_expire_in_the_middle_of_a_transaction() {
         assert!(seen.iter().all(|reply| *reply == seen[0]), "the key expired in the middle of a transaction");
     }
 }
+
+/// If keys expire only when they are accessed, the access that removes a key tells its watchers.
+#[test]
+fn an_access_that_removes_an_expired_key_touches_its_watchers() {
+    let server = Launch::subject().threads(2).directive("enable-debug-command", "yes").start();
+    let mut client = server.client();
+    let mut other = server.client();
+    other.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    for access in ["GET k", "EXISTS k", "TTL k", "DEL k", "TYPE k", "PERSIST k", "MGET k", "XLEN k", "RENAME k l"] {
+        other.run("SET k v PX 20");
+        client.run("WATCH k");
+        other.run("SET clock v PX 40");
+        eventually("the key has expired", || other.run("TTL clock") == Reply::Integer(-2));
+        assert_eq!(other.run("DBSIZE"), Reply::Integer(1), "nothing has removed the expired key");
+        other.run(access);
+        assert_eq!(other.run("DBSIZE"), Reply::Integer(0), "{access} has removed the expired key");
+        client.run("MULTI");
+        client.run("PING");
+        assert_eq!(client.run("EXEC"), Reply::NullArray, "{access}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Proves how the program starts, how it refuses to start, and how it ends.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -16,6 +17,80 @@ fn sigterm_and_sigint_shut_the_server_down() {
         let status = server.wait();
         assert!(status.success(), "signal {signal} ended it with {status}:\n{}", server.log());
     }
+}
+
+/// The lines that the test suites of Redis and Valkey look for in the log, in order.
+#[test]
+fn a_shutdown_is_logged() {
+    for (signal, name) in [(Some(libc::SIGTERM), "SIGTERM"), (Some(libc::SIGINT), "SIGINT"), (None, "")] {
+        let mut server = Launch::subject().threads(2).unix_socket().directive("pidfile", "server.pid").start();
+        let pid_file = server.dir().join("server.pid");
+        assert_eq!(fs::read_to_string(&pid_file).unwrap().trim(), server.pid().to_string());
+        match signal {
+            Some(signal) => server.signal(signal),
+            None => server.client().send(&["SHUTDOWN", "NOSAVE"]).unwrap(),
+        }
+        assert!(server.wait().success());
+        let received = format!("Received {name} scheduling shutdown...");
+        let expected = [
+            received.as_str(),
+            " * User requested shutdown...",
+            " * Removing the pid file.",
+            " * Removing the unix socket file.",
+            &format!(" # {} is now ready to exit, bye bye...", server.kind().name()),
+        ];
+        let log = server.log();
+        let mut rest = log.as_str();
+        for line in &expected[usize::from(signal.is_none())..] {
+            let at = rest.find(line).unwrap_or_else(|| panic!("{line} is not in the log, or not in its place:\n{log}"));
+            rest = &rest[at..];
+        }
+        assert!(signal.is_some() || !log.contains("Received"), "{log}");
+        assert!(!pid_file.exists() && !server.unix_socket().unwrap().exists());
+    }
+}
+
+#[test]
+fn shutdown_checks_its_options() {
+    let mut server = Launch::subject().threads(2).start();
+    let mut client = server.client();
+    for line in [
+        "SHUTDOWN SAVE NOSAVE",
+        "SHUTDOWN NOSAVE NOW FORCE SAVE",
+        "SHUTDOWN ABORT NOW",
+        "SHUTDOWN FORCE ABORT",
+        "SHUTDOWN ABORT NOSAVE",
+        "SHUTDOWN SAVE ABORT",
+        "SHUTDOWN NOW nonsense",
+        "SHUTDOWN \"\"",
+    ] {
+        assert_eq!(client.run(line).to_string(), "-ERR syntax error", "{line}");
+    }
+    for line in ["SHUTDOWN ABORT", "shutdown abort ABORT"] {
+        assert_eq!(client.run(line).to_string(), "-ERR No shutdown in progress.", "{line}");
+    }
+    assert_eq!(client.run("MULTI"), Reply::ok());
+    assert_eq!(client.run("SHUTDOWN NOSAVE").to_string(), "-ERR Command not allowed inside a transaction");
+    assert_eq!(client.run("DISCARD"), Reply::ok());
+    client.send(&["SHUTDOWN", "nosave", "NOW", "NOSAVE", "Force"]).unwrap();
+    assert_eq!(client.read_to_end().unwrap(), b"");
+    assert!(server.wait().success());
+}
+
+/// Redis refuses to shut down too when it cannot save as it was told to. Ochre never can in this version.
+#[test]
+fn a_shutdown_that_cannot_save_does_not_lose_the_data() {
+    let mut server = Launch::new(Kind::Ochre).threads(2).start();
+    let mut client = server.client();
+    assert_eq!(client.run("SET k v"), Reply::ok());
+    assert_eq!(client.run("SHUTDOWN SAVE").to_string(), "-ERR Errors trying to SHUTDOWN. Check logs.");
+    assert_eq!(client.run("SHUTDOWN SAVE NOW").to_string(), "-ERR Errors trying to SHUTDOWN. Check logs.");
+    assert_eq!(client.run("GET k"), Reply::bulk("v"));
+    assert!(server.log().contains(" # Error trying to save the DB, can't exit."), "{}", server.log());
+    client.send(&["SHUTDOWN", "SAVE", "FORCE"]).unwrap();
+    assert_eq!(client.read_to_end().unwrap(), b"");
+    assert!(server.wait().success());
+    assert!(server.log().contains(" # Error trying to save the DB. Exit anyway."), "{}", server.log());
 }
 
 #[test]
@@ -92,11 +167,69 @@ fn a_bad_argument_is_refused() {
 fn a_port_in_use_is_refused() {
     let server = Launch::subject().start();
     let folder = new_folder(Kind::Ochre);
-    let output = ochre(&folder, &["--port", &server.port().to_string()]);
+    let output = ochre(&folder, &["--port", &server.port().to_string(), "--bind", "127.0.0.1"]);
     let said = said(&output);
     assert!(!output.status.success(), "it started:\n{said}");
     assert!(said.contains("Failed listening on port"), "{said}");
     fs::remove_dir_all(folder).expect("the folder can be removed");
+}
+
+#[test]
+fn a_server_that_listens_nowhere_does_not_start() {
+    let folder = new_folder(Kind::Ochre);
+    let port = free_port().to_string();
+    // 192.0.2.77 belongs to no machine (RFC 5737).
+    for arguments in [
+        &["--port", "0"][..],
+        &["0"],
+        &["--port", &port, "--bind", ""],
+        &["--port", &port, "--bind", "-192.0.2.77"],
+        &["--port", "0", "--bind", "127.0.0.1", "--pidfile", "pid"],
+    ] {
+        let output = ochre(&folder, arguments);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}:\n{said}");
+        assert!(said.ends_with(" # Configured to not listen anywhere, exiting.\n"), "{arguments:?}:\n{said}");
+    }
+    assert!(!folder.join("pid").exists());
+    fs::remove_dir_all(folder).expect("the folder can be removed");
+}
+
+#[test]
+fn a_unix_socket_alone_is_enough_to_start() {
+    let folder = new_folder(Kind::Ochre);
+    let mut command = Command::new(Kind::Ochre.program());
+    command.args(["--port", "0", "--unixsocket", "socket"]).current_dir(&folder);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = process::spawn_bound(command).expect("the server starts");
+    let client = poll::until(poll::PATIENCE, || Client::connect_unix(&folder.join("socket")).ok());
+    assert_eq!(client.expect("the server listens").run("PING"), Reply::simple("PONG"));
+    child.kill().expect("a running child can be killed");
+    child.wait().expect("a killed child ends");
+    fs::remove_dir_all(folder).expect("the folder can be removed");
+}
+
+/// Files with every directive that a reference server knows: they start that server, which proves that they are true, and Ochre.
+#[test]
+fn a_file_of_a_reference_server_starts_ochre() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/server/src/config/references");
+    for (reference, name) in [(Kind::Redis, "redis-8.2.3.conf"), (Kind::Valkey, "valkey-9.1.2.conf")] {
+        let file = folder.join(name);
+        let text = fs::read_to_string(&file).unwrap();
+        let named: BTreeSet<&str> =
+            text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(' ').next()).collect();
+        let server = Launch::new(reference).file(&file).start();
+        let known = server.client().run("CONFIG GET *");
+        let mut unnamed: Vec<String> = known.items().iter().step_by(2).map(|name| name.to_text()).collect();
+        unnamed.retain(|name| !named.contains(name.as_str()));
+        unnamed.sort();
+        assert_eq!(unnamed, ["replicaof", "slaveof"], "{} knows other directives", reference.name());
+        let server = Launch::new(Kind::Ochre).file(&file).start();
+        let mut client = server.client();
+        for name in named {
+            assert_ne!(client.run(&format!("CONFIG GET {name}")).to_string(), "[]", "{name}");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Proves that Ochre answers unusual and broken input byte for byte as Redis does, and that no client can delay the others or make the
 //! memory exceed its limits.
 
-use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use ochre_testkit::client::encode;
@@ -275,31 +274,6 @@ fn commands_of_a_client_that_vanishes_are_run() {
 }
 
 #[test]
-fn a_client_that_never_reads_is_closed_and_memory_stays_bounded() {
-    let server = Launch::subject().threads(2).directive("client-output-buffer-limit", "normal 8mb 0 0").start();
-    let mut good = server.client();
-    good.call(&["SET", "big", &"x".repeat(1 << 20)]).unwrap();
-    let before = process::resident_memory(server.pid()).unwrap();
-    let mut greedy = server.client();
-    let get = request(&["GET", "big"]).repeat(20);
-    // It sends until the server, which has closed the connection, resets it.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        match greedy.send_bytes(&get) {
-            Ok(()) => assert!(Instant::now() < deadline, "a client that never reads is still served"),
-            Err(error) if error.kind() == ErrorKind::TimedOut || error.kind() == ErrorKind::WouldBlock => {
-                panic!("the server has stopped reading but keeps the connection")
-            }
-            Err(_) => break,
-        }
-        assert_eq!(good.run("PING"), Reply::simple("PONG"));
-        let now = process::resident_memory(server.pid()).unwrap();
-        assert!(now < before + (96 << 20), "memory grew from {before} to {now} bytes");
-    }
-    assert_eq!(good.run("STRLEN big"), Reply::Integer(1 << 20));
-}
-
-#[test]
 fn incomplete_requests_take_little_memory_and_delay_no_other_client() {
     let server = Launch::subject().threads(2).start();
     let mut good = server.client();
@@ -315,18 +289,6 @@ fn incomplete_requests_take_little_memory_and_delay_no_other_client() {
     assert!(after < before + (64 << 20), "200 incomplete requests took {} bytes", after - before);
     waiting.clear();
     eventually("the clients that have left are removed", || good.run("CLIENT LIST").to_text().lines().count() == 1);
-}
-
-#[test]
-fn the_query_buffer_has_a_limit() {
-    let server = Launch::subject().threads(2).directive("client-query-buffer-limit", "1mb").start();
-    let mut client = server.client();
-    let mut bytes = b"*2\r\n$4\r\nECHO\r\n$4000000\r\n".to_vec();
-    bytes.resize(3_000_000, b'x');
-    // The server may close before it has got all.
-    let _ = client.send_bytes(&bytes);
-    assert_eq!(client.read_to_end().unwrap(), b"");
-    assert_eq!(server.client().run("PING"), Reply::simple("PONG"));
 }
 
 #[test]
@@ -374,24 +336,6 @@ fn thousands_of_connections_live_side_by_side() {
     assert_eq!(numbers, (1..=800).collect::<Vec<i64>>());
 }
 
-/// Requests behind one with a big reply in the same batch must not be answered before there is room for their replies.
-#[test]
-fn many_big_replies_at_once_stay_within_the_limit() {
-    let server = Launch::subject().threads(1).directive("client-output-buffer-limit", "normal 32mb 0 0").start();
-    let mut good = server.client();
-    good.call(&["SET", "big", &"x".repeat(16 << 20)]).unwrap();
-    let before = process::resident_memory(server.pid()).unwrap();
-    let mut greedy = server.client();
-    // A single write, and so a single batch, with 512 MB of replies.
-    greedy.send_bytes(&request(&["GET", "big"]).repeat(32)).unwrap();
-    let mut most = before;
-    eventually("the client is closed", || {
-        most = most.max(process::resident_memory(server.pid()).unwrap());
-        good.run("CLIENT LIST").to_text().lines().count() == 1
-    });
-    assert!(most < before + (192 << 20), "memory grew from {before} to {most} bytes");
-}
-
 /// Redis drops the part of the replies that the socket does not take at once. Ochre sends it.
 #[test]
 fn a_client_that_has_closed_its_sending_direction_gets_its_replies() {
@@ -437,17 +381,6 @@ fn a_closing_client_that_never_reads_can_be_killed() {
     eventually("the client is closing", || other.run("CLIENT LIST").to_text().contains("cmd=quit"));
     assert_eq!(other.run(&format!("CLIENT KILL ID {id}")), Reply::Integer(1));
     eventually("the client is gone", || other.run("CLIENT LIST").to_text().lines().count() == 1);
-}
-
-/// Redis counts the commands queued since MULTI as part of the query buffer (`readQueryFromClient`).
-#[test]
-fn queued_commands_count_toward_the_query_buffer_limit() {
-    let server = Launch::subject().threads(2).directive("client-query-buffer-limit", "2mb").start();
-    let mut client = server.client();
-    assert_eq!(client.run("MULTI"), Reply::ok());
-    let value = "x".repeat(100_000);
-    let queued = (0..100).take_while(|_| client.call(&["SET", "k", &value]).is_ok()).count();
-    assert!(queued < 30, "{queued} requests of 100 KB were queued");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use std::thread;
 
 use dataset::{Dataset, Entry};
 use generator::Generator;
-use ochre_resp::{Protocol, RequestParser};
+use ochre_resp::{Protocol, ReplyBuffer, RequestParser};
 use ochre_server::commands;
 use ochre_server::config::{ConfigStore, Invocation};
 use ochre_server::core::Core;
@@ -85,7 +85,7 @@ fn prepared(threads: usize) -> (Arc<Server>, Prepared, Listener) {
     let Invocation::Serve(sources) = Invocation::parse(&words) else { panic!("these are directives") };
     let config = ConfigStore::load(&sources).expect("the directives are right");
     let listener = listener::bind_tcp(([127, 0, 0, 1], 0).into(), 511).expect("a port is free");
-    let (listening, _changes) = Listening::new(&[]);
+    let (listening, _changes) = Listening::new(&[]).expect("nothing is listened on");
     let (server, cores) = cores::prepare(config, listening);
     (server, cores, listener)
 }
@@ -364,7 +364,7 @@ impl Direct {
 
     /// Runs inline commands, and returns the replies.
     fn run(&mut self, lines: &str) -> String {
-        let (mut out, mut input) = (Vec::new(), format!("{lines}\r\n").into_bytes());
+        let (mut out, mut input) = (ReplyBuffer::default(), format!("{lines}\r\n").into_bytes());
         let mut turn = Turn {
             core: &self.core,
             config: &self.core.config(),
@@ -374,7 +374,7 @@ impl Direct {
             work: &mut Workspace::default(),
         };
         turn.serve(&mut input);
-        String::from_utf8(out).expect("replies of this test are text")
+        String::from_utf8(out.take()).expect("replies of this test are text")
     }
 
     fn position(&self) -> u64 {
@@ -408,7 +408,7 @@ fn whatever_is_sent_carries_its_position() {
     assert_eq!((waiter.position(), subscriber.position()), (1, 0));
     writer.run("MULTI\r\nRPUSH list x\r\nDEL a\r\nEXEC");
     assert_eq!(writer.position(), 2);
-    let mut mail = Vec::new();
+    let mut mail = ReplyBuffer::default();
     subscriber.session.take_mail(&mut mail);
     assert!(mail.starts_with(b"*3\r\n$7\r\nmessage\r\n"), "{}", mail.escape_ascii());
     assert_eq!(subscriber.position(), 2);
@@ -416,12 +416,12 @@ fn whatever_is_sent_carries_its_position() {
     let mut listener = Direct::new(&server);
     listener.run("SUBSCRIBE news");
     writer.run("MULTI\r\nSET c 1\r\nPUBLISH news hot\r\nEXEC");
-    let mut mail = Vec::new();
+    let mut mail = ReplyBuffer::default();
     listener.session.take_mail(&mut mail);
     assert_eq!((writer.position(), listener.position()), (3, 3));
     match waiter.session.blocked.expect("it waits").wait.end() {
         Some(WaitEnd::Served(reply, position)) => {
-            assert_eq!((reply.as_slice(), position.number()), (&b"*2\r\n$4\r\nlist\r\n$1\r\nx\r\n"[..], 2));
+            assert_eq!((&*reply, position.number()), (&b"*2\r\n$4\r\nlist\r\n$1\r\nx\r\n"[..], 2));
         }
         _ => panic!("the waiter was not served"),
     }

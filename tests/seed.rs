@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Barrier;
 use std::{fs, path, thread};
@@ -134,6 +135,21 @@ fn quit_and_stop_close_without_a_reply() {
         let mut client = server.client();
         client.send_bytes(format!("SET k {word}\n{word}\nGET k\n").as_bytes()).unwrap();
         assert_eq!(client.read_to_end().unwrap(), b"OK\n", "{word}");
+    }
+}
+
+/// As Redis without a configuration: `localhost` may mean either address, and other machines are refused by protected mode.
+#[test]
+fn it_listens_on_all_addresses_in_protected_mode() {
+    let server = Plain::start();
+    let mut client = server.client();
+    assert_eq!(client.run("CONFIG GET bind").to_string(), r#"["bind", "* -::*"]"#);
+    assert_eq!(client.run("CONFIG GET protected-mode").to_string(), r#"["protected-mode", "yes"]"#);
+    for address in ["127.0.0.2", "::1"] {
+        // A machine without IPv6 has no such address.
+        if TcpListener::bind((address, 0)).is_ok() {
+            TcpStream::connect((address, server.port)).unwrap_or_else(|error| panic!("{address}: {error}"));
+        }
     }
 }
 

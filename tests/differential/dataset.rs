@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use ochre_testkit::quoting::quote;
-use ochre_testkit::{Client, Kind, Reply};
+use ochre_testkit::{Client, Kind, Reply, differences};
 
 use crate::rules;
 
@@ -120,7 +120,7 @@ pub fn difference(ours: &Dataset, theirs: &Dataset, reference: Kind, with_digest
             ("value", ours.value == theirs.value, &ours.value, &theirs.value),
             (
                 "encoding",
-                rules::same_encoding(reference, &ours.encoding, &theirs.encoding),
+                differences::same_encoding(reference, &ours.encoding, &theirs.encoding),
                 &ours.encoding,
                 &theirs.encoding,
             ),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ochre_testkit::command_table::{Argument, Command, CommandTable};
 use ochre_testkit::quoting;
-use ochre_testkit::{Kind, Random};
+use ochre_testkit::{Kind, Random, differences};
 
 use crate::rules;
 use crate::values;
@@ -110,7 +110,7 @@ impl Generator {
             .filter_map(|words| {
                 let name = rules::name_of(subject, &words);
                 let group = subject.get(&name)?.docs.group.clone();
-                rules::request_is_drawn(&name, &words, kind).then_some(Preparation { words, group })
+                differences::can_be_drawn(&name, &words, kind).then_some(Preparation { words, group })
             })
             .collect();
         Generator { drawables, groups: groups.into_iter().collect(), preparations, reference: kind }
@@ -231,7 +231,7 @@ impl<'a> Draft<'a> {
         loop {
             let drawable = self.drawable();
             let words = self.words_of(drawable);
-            if rules::request_is_drawn(&drawable.command.name, &words, self.generator.reference) {
+            if differences::can_be_drawn(&drawable.command.name, &words, self.generator.reference) {
                 return words;
             }
         }

@@ -1,10 +1,8 @@
-//! The rules of the differential test: what it does not draw, what it compares loosely, and where Ochre differs on purpose. Each rule has a
-//! row with the reason. Everything without a row must be equal byte for byte.
+//! The rules of the differential test: what it does not draw, and what it compares loosely. Each rule has a row with the reason. Where Ochre
+//! means to differ is in `ochre_testkit::differences`. Everything else must be equal byte for byte.
 
 use ochre_testkit::command_table::CommandTable;
-use ochre_testkit::{Kind, Reply};
-
-use crate::values;
+use ochre_testkit::{Kind, Reply, differences};
 
 /// Commands that are never drawn. The name of a container stands for all its subcommands.
 const NOT_DRAWN: &[(&str, &str)] = &[
@@ -82,36 +80,6 @@ const TOKENS_NOT_DRAWN: &[(&str, &str, &str)] = &[
     ("xadd", "*", "the ID depends on the clock"),
     ("xread", "BLOCK", "waits; blocking has transcripts of its own"),
     ("xreadgroup", "BLOCK", "waits; blocking has transcripts of its own"),
-];
-
-/// Requests that are not drawn for comparison with the reference `beside`, or with either if that is `None`.
-struct NotDrawn {
-    command: &'static str,
-    beside: Option<Kind>,
-    when: fn(&[Vec<u8>]) -> bool,
-    #[allow(dead_code, reason = "the reason is for the reader of this table")]
-    why: &'static str,
-}
-
-const REQUESTS_NOT_DRAWN: &[NotDrawn] = &[
-    NotDrawn {
-        command: "geosearchstore",
-        beside: Some(Kind::Valkey),
-        when: has_hexadecimal,
-        why: "Valkey does not parse hexadecimal doubles, so it stores something else",
-    },
-    NotDrawn {
-        command: "hsetex",
-        beside: Some(Kind::Valkey),
-        when: |_| true,
-        why: "Valkey's errors and encodings differ from Redis's, with which it is compared",
-    },
-    NotDrawn {
-        command: "lset",
-        beside: None,
-        when: |arguments| arguments.get(2).is_some_and(|index| values::is_wider_than_32_bits(index)),
-        why: "the references truncate an index to 32 bits and set another element; Ochre answers that the index is out of range",
-    },
 ];
 
 /// Commands that are drawn but cannot succeed, so coverage does not require it.
@@ -198,123 +166,6 @@ const LOOSE: &[(&str, Looseness, &str)] = &[
     ("zscan", Looseness::Kind, "a table's order is its own; full iterations have a test of their own"),
 ];
 
-/// A reply that differs from a reference's on purpose, for example since Ochre follows the other reference.
-struct Allowed {
-    command: &'static str,
-    /// The reference that Ochre differs from. `None` means both.
-    from: Option<Kind>,
-    /// Whether the row applies, by the arguments, Ochre's reply and the reference's reply.
-    when: fn(&[Vec<u8>], &Reply, &Reply) -> bool,
-    /// The reason.
-    #[allow(dead_code, reason = "the reason is for the reader of this table")]
-    why: &'static str,
-}
-
-const ALLOWED: &[Allowed] = &[
-    Allowed {
-        command: "client|setname",
-        from: None,
-        when: |arguments, ours, _| has_zero_byte(arguments) && ours.is_error(),
-        why: "the references check a name only up to its first zero byte, and so accept names that break the format of CLIENT LIST",
-    },
-    Allowed {
-        command: "client|getname",
-        from: None,
-        when: |_, _, theirs| theirs.as_bytes().is_some_and(|name| name.contains(&0)),
-        why: "as for CLIENT SETNAME",
-    },
-    Allowed {
-        command: "hello",
-        from: None,
-        when: |arguments, ours, _| has_zero_byte(arguments) && ours.is_error(),
-        why: "as for CLIENT SETNAME",
-    },
-    Allowed {
-        command: "client|setinfo",
-        from: None,
-        when: |arguments, ours, _| has_zero_byte(arguments) && ours.is_error(),
-        why: "as for CLIENT SETNAME",
-    },
-    Allowed {
-        command: "client|kill",
-        from: Some(Kind::Valkey),
-        when: |_, ours, theirs| ours.is_error() && theirs.is_error(),
-        why: "Valkey's error for a wrong ID has another text; Ochre has Redis's",
-    },
-    Allowed {
-        command: "client|list",
-        from: Some(Kind::Valkey),
-        when: |_, ours, theirs| {
-            let names_client = |reply: &Reply| reply.is_error() && reply.to_text().contains("client");
-            ours.is_error() != theirs.is_error() || names_client(ours) || names_client(theirs)
-        },
-        why: "Redis accepts the ID 0 and refuses an empty list of IDs, Valkey the opposite; Ochre does as Redis",
-    },
-    Allowed {
-        command: "client|list",
-        from: Some(Kind::Valkey),
-        when: |arguments, ours, theirs| has_zero_byte(arguments) && ours.is_error() && theirs.is_error(),
-        why: "Valkey reads letters only up to the first zero byte",
-    },
-    Allowed {
-        command: "client|list",
-        from: Some(Kind::Redis),
-        when: |_, _, theirs| theirs.is_error(),
-        why: "Ochre accepts Valkey's filters, any number of them; Redis accepts one",
-    },
-    Allowed {
-        command: "geosearch",
-        from: Some(Kind::Valkey),
-        when: |arguments, ours, theirs| ours.is_error() && theirs.is_error() || has_hexadecimal(arguments),
-        why: "Valkey's errors have other texts here, and it does not parse hexadecimal doubles",
-    },
-    Allowed {
-        command: "geosearch",
-        from: Some(Kind::Valkey),
-        when: |arguments, _, _| arguments.iter().any(|argument| argument.eq_ignore_ascii_case(b"WITHCOORD")),
-        why: "Valkey truncates coordinates after seventeen decimals; Ochre does as Redis, with which they are compared",
-    },
-    Allowed {
-        command: "geosearchstore",
-        from: Some(Kind::Valkey),
-        when: |arguments, ours, theirs| ours.is_error() && theirs.is_error() || has_hexadecimal(arguments),
-        why: "as for GEOSEARCH",
-    },
-    Allowed {
-        command: "object|encoding",
-        from: Some(Kind::Valkey),
-        when: |_, ours, theirs| same_encoding(Kind::Valkey, ours, theirs),
-        why: "Valkey embeds strings of other lengths than Redis",
-    },
-];
-
-/// Whether a key may have these encodings on the two servers. Valkey embeds strings of other lengths than Redis does.
-pub fn same_encoding(reference: Kind, ours: &Reply, theirs: &Reply) -> bool {
-    let is_text = |encoding: &Reply| ["raw", "embstr"].contains(&encoding.to_text().as_str());
-    ours == theirs || (reference == Kind::Valkey && is_text(ours) && is_text(theirs))
-}
-
-fn has_hexadecimal(arguments: &[Vec<u8>]) -> bool {
-    arguments.iter().any(|argument| argument.starts_with(b"0x"))
-}
-
-fn has_zero_byte(arguments: &[Vec<u8>]) -> bool {
-    arguments.iter().any(|argument| argument.contains(&0))
-}
-
-/// Whether two errors differ only after a zero byte in an argument. The references copy arguments into errors as C strings, which end at
-/// the first zero byte. Ochre shows the whole argument.
-fn differs_after_zero_byte(arguments: &[Vec<u8>], ours: &Reply, theirs: &Reply) -> bool {
-    let (Reply::Error(ours), Reply::Error(theirs)) = (ours, theirs) else {
-        return false;
-    };
-    arguments.iter().filter(|argument| argument.contains(&0)).any(|argument| {
-        let length = argument.iter().take_while(|byte| **byte != 0).count();
-        let at = ours.windows(argument.len()).position(|window| window == argument);
-        at.is_some_and(|at| [&ours[..at + length], &ours[at + argument.len()..]].concat() == *theirs)
-    })
-}
-
 /// The reason if a command is not drawn.
 pub fn not_drawn(name: &str) -> Option<&'static str> {
     let container = name.split('|').next().unwrap_or(name);
@@ -325,13 +176,6 @@ pub fn not_drawn(name: &str) -> Option<&'static str> {
 /// Whether a token of a command is drawn.
 pub fn token_is_drawn(name: &str, token: &str) -> bool {
     !TOKENS_NOT_DRAWN.iter().any(|(command, row, _)| *command == name && row.eq_ignore_ascii_case(token))
-}
-
-/// Whether a request is drawn for comparison with a reference.
-pub fn request_is_drawn(name: &str, arguments: &[Vec<u8>], reference: Kind) -> bool {
-    !REQUESTS_NOT_DRAWN
-        .iter()
-        .any(|row| row.command == name && row.beside.is_none_or(|kind| kind == reference) && (row.when)(arguments))
 }
 
 /// The reason if coverage does not require that a command succeeds.
@@ -368,10 +212,7 @@ pub fn same(name: &str, arguments: &[Vec<u8>], reference: Kind, ours: &Reply, th
     {
         return true;
     }
-    differs_after_zero_byte(arguments, ours, theirs)
-        || ALLOWED.iter().any(|row| {
-            row.command == name && row.from.is_none_or(|kind| kind == reference) && (row.when)(arguments, ours, theirs)
-        })
+    differences::is_intended(name, arguments, reference, ours, theirs)
 }
 
 fn loosely_same(looseness: Looseness, ours: &Reply, theirs: &Reply) -> bool {

@@ -587,11 +587,6 @@ pub fn may_expire_soon(text: &[u8]) -> bool {
     as_number(text).is_some_and(|number| (1..=60_000).contains(&number))
 }
 
-/// Whether an argument is a 64-bit number that does not fit in 32 bits.
-pub fn is_wider_than_32_bits(text: &[u8]) -> bool {
-    as_number(text).is_some_and(|number| i32::try_from(number).is_err())
-}
-
 /// Whether an argument, read as a period or a time, does not pass during a test.
 pub fn is_far(text: &[u8]) -> bool {
     as_number(text).is_some_and(|number| number > 60_000)

@@ -19,6 +19,17 @@ pub const fn size_class(size: usize) -> usize {
     size.next_multiple_of(1 << ((size - 1).ilog2() - 2))
 }
 
+/// Makes room for `added` bytes behind those of a string. A short string doubles its room, so that appending takes O(1), amortised. A longer
+/// one gets a megabyte more than it needs, as in Redis (`SDS_MAX_PREALLOC`). The allocator copies it only when it outgrows its size class,
+/// which is a quarter larger each time at most, so appending stays O(1).
+pub fn reserve_to_append(string: &mut Vec<u8>, added: usize) {
+    const SPARE_BYTES_MAX: usize = 1 << 20;
+    let len = string.len() + added;
+    if len > string.capacity() {
+        string.reserve_exact(added + len.min(SPARE_BYTES_MAX));
+    }
+}
+
 /// The number of bytes, `len` or more, with which an `Arc<[u8]>` fills its size class.
 pub(crate) const fn arc_len(len: usize) -> usize {
     size_class(len + ARC_HEADER) - ARC_HEADER
@@ -27,6 +38,20 @@ pub(crate) const fn arc_len(len: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_string_has_a_megabyte_to_spare() {
+        let (mut string, mut moves) = (Vec::new(), 0);
+        while string.len() < 24 << 20 {
+            let capacity = string.capacity();
+            reserve_to_append(&mut string, 1_024);
+            moves += usize::from(string.capacity() != capacity);
+            string.resize(string.len() + 1_024, 0);
+            assert!(string.capacity() <= (2 * string.len()).min(string.len() + (1 << 20)), "{}", string.len());
+        }
+        // Ten times to a megabyte, then at each further one.
+        assert!(moves <= 11 + 24, "{moves}");
+    }
 
     #[test]
     fn size_classes_are_those_of_jemalloc() {

@@ -11,6 +11,8 @@
 
 use std::ops::Range;
 
+use crate::allocation::reserve_to_append;
+
 /// Returns whether a bit is set.
 #[inline]
 pub fn get(bytes: &[u8], offset: u64) -> bool {
@@ -44,7 +46,9 @@ pub fn grow(bytes: &mut Vec<u8>, len: usize) {
     if len <= bytes.len() {
         return;
     }
-    if len - bytes.len() < FRESH_MIN || len <= bytes.capacity() {
+    let added = len - bytes.len();
+    if added < FRESH_MIN || len <= bytes.capacity() {
+        reserve_to_append(bytes, added);
         bytes.resize(len, 0);
     } else {
         let mut grown = vec![0; len];

@@ -500,7 +500,11 @@ mod tests {
                 let expected = (distance <= radius).then_some(distance);
                 assert_eq!(search.distance(place), expected, "{place:?} of {shape:?}");
                 assert_eq!(search.contains(place), expected.is_some(), "{place:?} in {shape:?}");
-                if expected.is_some() { inside += 1 } else { outside += 1 }
+                if expected.is_some() {
+                    inside += 1
+                } else {
+                    outside += 1
+                }
                 // A circle through the place, and one that just fails to reach it.
                 for radius in [distance, distance.next_down()] {
                     let shape = Shape::Circle { middle, radius };

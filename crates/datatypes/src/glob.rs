@@ -14,23 +14,69 @@
 //! - The empty text is matched by the empty pattern only.
 //! - A pattern of more than 1,000 stars matches nothing.
 
+use std::ops::RangeInclusive;
+
 /// A pattern with more stars than this matches nothing. Neighbouring stars count as one, and stars at the end do not count.
 const STARS_MAX: usize = 1_000;
 
-/// Returns whether `pattern` matches the whole of `text`.
-pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    Glob { pattern, ignores_case: false }.matches(text)
+/// A class of at most this many bytes is read again for each byte that it is matched with. A longer one is read once, into a bitmap.
+const SHORT_CLASS_LEN_MAX: usize = 32;
+
+/// A pattern that is ready to be matched with many texts.
+#[derive(Clone, Debug)]
+pub struct Pattern<B> {
+    bytes: B,
+    ignores_case: bool,
+    /// The long classes, in order.
+    classes: Vec<LongClass>,
 }
 
-/// As [`matches()`], without regard to the case of ASCII letters.
-pub fn matches_ignore_case(pattern: &[u8], text: &[u8]) -> bool {
-    Glob { pattern, ignores_case: true }.matches(text)
+/// A class of more than [`SHORT_CLASS_LEN_MAX`] bytes.
+#[derive(Clone, Debug)]
+struct LongClass {
+    /// The position in the pattern behind the class's opening bracket.
+    start: usize,
+    /// The position in the pattern behind the class.
+    end: usize,
+    /// The bytes that the class matches.
+    members: ByteSet,
+}
+
+impl<B: AsRef<[u8]>> Pattern<B> {
+    /// Prepares a pattern.
+    pub fn new(pattern: B) -> Pattern<B> {
+        Pattern::prepare(pattern, false)
+    }
+
+    /// Prepares a pattern that disregards the case of ASCII letters.
+    pub fn ignoring_case(pattern: B) -> Pattern<B> {
+        Pattern::prepare(pattern, true)
+    }
+
+    fn prepare(bytes: B, ignores_case: bool) -> Pattern<B> {
+        let mut pattern = Pattern { bytes, ignores_case, classes: Vec::new() };
+        if pattern.bytes.as_ref().len() > SHORT_CLASS_LEN_MAX {
+            pattern.classes = pattern.glob().long_classes();
+        }
+        pattern
+    }
+
+    /// Returns whether the pattern matches the whole of `text`.
+    #[inline]
+    pub fn matches(&self, text: &[u8]) -> bool {
+        self.glob().matches(text)
+    }
+
+    fn glob(&self) -> Glob<'_> {
+        Glob { pattern: self.bytes.as_ref(), ignores_case: self.ignores_case, classes: &self.classes }
+    }
 }
 
 #[derive(Clone, Copy)]
 struct Glob<'a> {
     pattern: &'a [u8],
     ignores_case: bool,
+    classes: &'a [LongClass],
 }
 
 impl Glob<'_> {
@@ -97,35 +143,86 @@ impl Glob<'_> {
     }
 
     /// Matches one byte with a class; `at` is the position behind its bracket.
-    fn class(self, mut at: usize, byte: u8) -> Option<Step> {
+    fn class(self, at: usize, byte: u8) -> Option<Step> {
+        if !self.classes.is_empty()
+            && let Ok(found) = self.classes.binary_search_by_key(&at, |class| class.start)
+        {
+            let class = &self.classes[found];
+            return class.members.contains(byte).then_some(Step::Byte { next: class.end });
+        }
+        let mut found = false;
+        let (negated, next) = self.walk_class(at, |part| {
+            found |= match part {
+                Part::Exactly(escaped) => escaped == byte,
+                Part::Range(range) => range.contains(&(self.folded(byte) as i8)),
+            };
+        });
+        (found != negated).then_some(Step::Byte { next })
+    }
+
+    /// Visits the parts of a class; `at` is the position behind its bracket. Returns whether the class is negated, and the position behind it.
+    #[inline]
+    fn walk_class(self, mut at: usize, mut visit: impl FnMut(Part)) -> (bool, usize) {
         let negated = self.pattern.get(at) == Some(&b'^');
         at += usize::from(negated);
-        let mut found = false;
         loop {
             match self.pattern[at..] {
                 [b'\\', escaped, ..] => {
-                    found |= escaped == byte;
+                    visit(Part::Exactly(escaped));
                     at += 2;
                 }
-                [b']', ..] => {
-                    at += 1;
-                    break;
-                }
-                [] => break,
+                [b']', ..] => return (negated, at + 1),
+                [] => return (negated, at),
                 [start, b'-', end, ..] => {
                     // C's char is signed. As on Redis, the bounds are put in order before their case is folded.
                     let (start, end) = if start as i8 <= end as i8 { (start, end) } else { (end, start) };
-                    let range = self.folded(start) as i8..=self.folded(end) as i8;
-                    found |= range.contains(&(self.folded(byte) as i8));
+                    visit(Part::Range(self.folded(start) as i8..=self.folded(end) as i8));
                     at += 3;
                 }
                 [other, ..] => {
-                    found |= self.folded(other) == self.folded(byte);
+                    let other = self.folded(other) as i8;
+                    visit(Part::Range(other..=other));
                     at += 1;
                 }
             }
         }
-        (found != negated).then_some(Step::Byte { next: at })
+    }
+
+    /// Finds the long classes, by a walk over the pattern.
+    fn long_classes(self) -> Vec<LongClass> {
+        let mut classes = Vec::new();
+        let mut at = 0;
+        while at < self.pattern.len() {
+            at += match self.pattern[at] {
+                b'[' => {
+                    let start = at + 1;
+                    let (_, end) = self.walk_class(start, |_| {});
+                    if end - start > SHORT_CLASS_LEN_MAX {
+                        classes.push(LongClass { start, end, members: self.members(start) });
+                    }
+                    end - at
+                }
+                b'\\' => 2,
+                _ => 1,
+            };
+        }
+        classes
+    }
+
+    /// The bytes that a class matches; `at` is the position behind its bracket.
+    fn members(self, at: usize) -> ByteSet {
+        let (mut exactly, mut folded) = (ByteSet::default(), ByteSet::default());
+        let (negated, _) = self.walk_class(at, |part| match part {
+            Part::Exactly(byte) => exactly.insert(byte as i8..=byte as i8),
+            Part::Range(range) => folded.insert(range),
+        });
+        let mut members = ByteSet::default();
+        for byte in 0..=u8::MAX {
+            if (exactly.contains(byte) || folded.contains(self.folded(byte))) != negated {
+                members.insert(byte as i8..=byte as i8);
+            }
+        }
+        members
     }
 
     #[inline]
@@ -141,9 +238,56 @@ enum Step {
     Byte { next: usize },
 }
 
+/// A part of a class.
+enum Part {
+    /// An escaped byte, which is compared with case.
+    Exactly(u8),
+    /// The bytes whose folded form is in the range, as C's signed characters.
+    Range(RangeInclusive<i8>),
+}
+
+/// A set of bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct ByteSet([u128; 2]);
+
+impl ByteSet {
+    /// The place of a byte. Places are in the order of C's signed characters.
+    fn place(byte: i8) -> u8 {
+        byte as u8 ^ 0x80
+    }
+
+    #[inline]
+    fn contains(&self, byte: u8) -> bool {
+        let place = ByteSet::place(byte as i8);
+        self.0[usize::from(place >> 7)] >> (place & 127) & 1 == 1
+    }
+
+    /// Adds a range, which may be empty.
+    fn insert(&mut self, range: RangeInclusive<i8>) {
+        if range.is_empty() {
+            return;
+        }
+        let (start, end) = (ByteSet::place(*range.start()), ByteSet::place(*range.end()));
+        for (half, bits) in (0..).zip(&mut self.0) {
+            let (low, high) = (start.max(half * 128), end.min(half * 128 + 127));
+            if low <= high {
+                *bits |= u128::MAX >> (127 - (high - low)) << (low & 127);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn matches(pattern: &[u8], text: &[u8]) -> bool {
+        Pattern::new(pattern).matches(text)
+    }
+
+    fn matches_ignore_case(pattern: &[u8], text: &[u8]) -> bool {
+        Pattern::ignoring_case(pattern).matches(text)
+    }
 
     #[track_caller]
     fn check(pattern: &str, matching: &[&str], others: &[&str]) {
@@ -219,5 +363,19 @@ mod tests {
         assert!(matches(&[b"a*".repeat(1_000), b"a".to_vec()].concat(), &text));
         assert!(!matches(&[b"a*".repeat(1_001), b"a".to_vec()].concat(), &text));
         assert!(matches(&b"a*".repeat(1_001), &text));
+    }
+
+    #[test]
+    fn long_classes_are_read_once() {
+        // 200 classes of 10,000 bytes would take a billion steps if each byte of the text was compared with all of a class.
+        let class = [&b"["[..], &b"ab-c".repeat(2_500), b"]"].concat();
+        let text = [b'a'; 1_000];
+        assert!(!matches(&[&b"*"[..], &class.repeat(200), b"x"].concat(), &text));
+        assert!(matches(&[&b"*"[..], &class.repeat(200)].concat(), &text));
+        // The walk that finds them passes escaped brackets and brackets inside of classes.
+        let escaped = [br"\[[[\]", &b"x".repeat(40)[..], br"]\]"].concat();
+        for (text, expected) in [(&b"[x]"[..], true), (b"[[]", true), (b"[]]", true), (b"[y]", false)] {
+            assert_eq!(matches(&escaped, text), expected);
+        }
     }
 }

@@ -450,14 +450,21 @@ impl<'a> SetView<'a> {
     }
 
     /// Visits `count` random members, each drawn from all, so that one may be visited several times.
-    pub fn sample_repeated(self, count: usize, random: &mut impl FnMut() -> u64, mut visit: impl FnMut(Element<'a>)) {
+    pub fn sample_repeated(
+        self,
+        count: usize,
+        random: &mut impl FnMut() -> u64,
+        mut visit: impl FnMut(Element<'a>) -> ControlFlow<()>,
+    ) {
         match self {
             // An element of a listpack is found by walking over those before it. The walk is done once for all draws.
             SetView::Listpack(set) if count > 1 => {
                 let members: Vec<Element<'a>> = set.iter().map(|(_, member)| member).collect();
-                (0..count).for_each(|_| visit(members[spine::below(members.len(), random())]));
+                let _ = (0..count).try_for_each(|_| visit(members[spine::below(members.len(), random())]));
             }
-            _ => (0..count).filter_map(|_| self.random(random)).for_each(visit),
+            _ => {
+                let _ = (0..count).filter_map(|_| self.random(random)).try_for_each(visit);
+            }
         }
     }
 

@@ -3,9 +3,11 @@
 use std::{
     any::Any,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
         mpsc::{SendError, Sender, channel},
     },
+    task::{Context, Poll},
     thread,
 };
 
@@ -14,12 +16,20 @@ use std::{
 pub(crate) struct Graveyard {
     /// The queue of the thread. It is started when it is first needed, and ends with the keyspace.
     sender: OnceLock<Sender<Work>>,
+    /// The number of burials so far.
+    buried: AtomicU64,
+    /// The number of burials whose values are freed. It is shared with the thread.
+    freed: Arc<AtomicU64>,
 }
+
+/// Values that are being freed: the number of their burial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burial(u64);
 
 /// A job for the thread.
 enum Work {
-    /// Frees these values.
-    Free(Box<dyn Any + Send>),
+    /// Frees these values, and counts it.
+    Free(Box<dyn Any + Send>, Arc<AtomicU64>),
     /// Calls this.
     Call(Box<dyn FnOnce() + Send>),
 }
@@ -27,7 +37,10 @@ enum Work {
 impl Work {
     fn run(self) {
         match self {
-            Work::Free(values) => drop(values),
+            Work::Free(values, freed) => {
+                drop(values);
+                freed.fetch_add(1, Ordering::Release);
+            }
             Work::Call(then) => then(),
         }
     }
@@ -37,13 +50,37 @@ impl Graveyard {
     /// Hands values over to be freed.
     pub(crate) fn bury<T: Send + 'static>(&self, values: Vec<T>) {
         if !values.is_empty() {
-            self.send(Work::Free(Box::new(values)));
+            self.buried.fetch_add(1, Ordering::Relaxed);
+            self.send(Work::Free(Box::new(values), self.freed.clone()));
         }
     }
 
     /// Calls `then`, on the thread, when everything that was handed over before is freed (FLUSHALL SYNC).
     pub(crate) fn when_done(&self, then: Box<dyn FnOnce() + Send>) {
         self.send(Work::Call(then));
+    }
+
+    /// Returns the last burial, if values of it or of an earlier one are still being freed.
+    pub(crate) fn unfinished(&self) -> Option<Burial> {
+        // The order of the two loads matters: a burial that ends in between counts as unfinished.
+        let freed = self.freed.load(Ordering::Acquire);
+        let buried = self.buried.load(Ordering::Relaxed);
+        (freed < buried).then_some(Burial(buried))
+    }
+
+    /// Returns the number of burials whose values are freed.
+    pub(crate) fn freed(&self) -> u64 {
+        self.freed.load(Ordering::Acquire)
+    }
+
+    /// Returns `Ready` if as many burials have ended as had begun with this one. Otherwise the task is woken when that is so.
+    pub(crate) fn poll_freed(&self, Burial(number): Burial, context: &mut Context<'_>) -> Poll<()> {
+        if self.freed() >= number {
+            return Poll::Ready(());
+        }
+        let waker = context.waker().clone();
+        self.when_done(Box::new(move || waker.wake()));
+        Poll::Pending
     }
 
     fn send(&self, work: Work) {

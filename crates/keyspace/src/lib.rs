@@ -62,6 +62,7 @@ pub use crate::{
     access::AccessClock,
     entry::{Entry, EntryRef, NewValue, ValueRef},
     gate::{Closed, Entered, Gate, Place, Visit},
+    graveyard::Burial,
     lockset::{
         Busy, Edited, Expired, ExpiredWhat, ExpiryChange, LockSet, Missing, Reader, ShardList, Visited, Walk, Walker,
         WholeKeyspace, Writer,
@@ -208,15 +209,15 @@ impl Keyspace {
         self.shards[self.shard_of(hash)].prefetch_slot(tag_of(hash, self.shard_bits));
     }
 
-    /// Returns what each of these databases holds, from counters: no shard is locked. With the gate closed the figures are exact. Otherwise
-    /// a key that is being moved may be missed or counted twice.
-    pub fn sizes(&self, databases: Range<usize>) -> Vec<DatabaseSize> {
-        self.sizes.get(databases)
+    /// Returns what each of these databases holds, from counters: no shard is locked. The figures are those of one instant, between the
+    /// releases of lock sets. `core` is the caller's; if it holds a lock set, the changes made under it are included.
+    pub fn sizes(&self, core: usize, databases: Range<usize>) -> Vec<DatabaseSize> {
+        self.sizes.get(core, databases)
     }
 
-    /// Returns the number of keys of a database, as precise as [`Keyspace::sizes`].
-    pub fn len_of(&self, database: usize) -> usize {
-        self.sizes.of_database(database).keys
+    /// Returns the number of keys of a database, as [`Keyspace::sizes`] does.
+    pub fn len_of(&self, core: usize, database: usize) -> usize {
+        self.sizes(core, database..database + 1)[0].keys
     }
 
     /// Returns `Ready` if a shard that was [`Busy`] is free. Otherwise the task is parked on it, and is woken when the shard is unlocked.
@@ -227,6 +228,21 @@ impl Keyspace {
     /// Calls `then` when everything that was handed over for freeing before is freed. It runs on the thread that frees (FLUSHALL SYNC).
     pub fn when_freed(&self, then: impl FnOnce() + Send + 'static) {
         self.graveyard.when_done(Box::new(then));
+    }
+
+    /// Returns the last burial if values are still being freed: they have been removed, but their memory is in use yet.
+    pub fn unfinished_burial(&self) -> Option<Burial> {
+        self.graveyard.unfinished()
+    }
+
+    /// Returns how often values that were handed over for freeing have been freed. When the number changes, memory has become free.
+    pub fn burials_ended(&self) -> u64 {
+        self.graveyard.freed()
+    }
+
+    /// Returns `Ready` if the values of a burial are freed. Otherwise the task is woken when they are.
+    pub fn poll_freed(&self, burial: Burial, context: &mut Context<'_>) -> Poll<()> {
+        self.graveyard.poll_freed(burial, context)
     }
 
     /// Returns whether any key is waited for. A caller that holds a shard's lock sees all waiters that were parked on that shard before.

@@ -256,7 +256,7 @@ impl ShardData {
         (tag, position): (u32, Position),
         now_ms: i64,
         max: usize,
-        counts: &Counts,
+        counts: &Counts<'_>,
     ) -> ExpiredFields {
         let entries = self.database_mut(database);
         let entry = entries.entry(position);
@@ -304,7 +304,7 @@ impl Database {
     }
 
     /// Adds an entry, whose key must not be there yet, with its deadlines.
-    pub(crate) fn insert(&mut self, tag: u32, entry: Entry, counts: &Counts) {
+    pub(crate) fn insert(&mut self, tag: u32, entry: Entry, counts: &Counts<'_>) {
         counts.add_keys(1);
         self.move_deadline(tag, None, entry.view().expiry_ms(), counts);
         self.move_field_deadline(tag, None, entry.view().first_field_expiry_ms(), counts);
@@ -312,7 +312,7 @@ impl Database {
     }
 
     /// Removes the entry at a position, with its deadlines.
-    pub(crate) fn remove(&mut self, tag: u32, position: Position, counts: &Counts) -> Entry {
+    pub(crate) fn remove(&mut self, tag: u32, position: Position, counts: &Counts<'_>) -> Entry {
         let entry = self.table.remove(position);
         counts.add_keys(-1);
         self.move_deadline(tag, entry.view().expiry_ms(), None, counts);
@@ -322,7 +322,7 @@ impl Database {
 
     /// Moves the deadline of an entry from one expiry of the key to another.
     #[inline]
-    fn move_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, counts: &Counts) {
+    fn move_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, counts: &Counts<'_>) {
         if before == after {
             return;
         }
@@ -337,7 +337,7 @@ impl Database {
 
     /// Moves the field deadline of an entry from one earliest expiry of a field to another.
     #[inline]
-    fn move_field_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, counts: &Counts) {
+    fn move_field_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, counts: &Counts<'_>) {
         if before == after {
             return;
         }
@@ -378,7 +378,7 @@ impl Database {
         &mut self,
         tag: u32,
         position: Position,
-        counts: &Counts,
+        counts: &Counts<'_>,
         change: impl FnOnce(&mut Entry) -> R,
     ) -> R {
         let entry = self.table.entry(position);

@@ -2,7 +2,10 @@
 
 #[cfg(not(loom))]
 mod primitives {
-    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+    pub(crate) use std::sync::{
+        OnceLock,
+        atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
+    };
 
     pub(crate) use parking_lot::Mutex;
 
@@ -17,11 +20,23 @@ mod primitives {
         std::hint::spin_loop();
         *turns <= turns_max
     }
+
+    /// Waits for another thread to make a few stores. If that takes long, the other thread was interrupted, and is given the processor.
+    #[inline]
+    pub(crate) fn wait_a_moment(turns: &mut u32) {
+        const TURNS_MAX: u32 = 100;
+        if !spin(turns, TURNS_MAX) {
+            std::thread::yield_now();
+        }
+    }
 }
 
 #[cfg(loom)]
 mod primitives {
-    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+    /// Loom has none. The tests use one database, which needs none.
+    pub(crate) use std::sync::OnceLock;
+
+    pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
     /// Loom's mutex with the methods of parking_lot's.
     #[derive(Default)]
@@ -48,6 +63,11 @@ mod primitives {
         *turns += 1;
         loom::thread::yield_now();
         *turns <= 1
+    }
+
+    /// As above.
+    pub(crate) fn wait_a_moment(_turns: &mut u32) {
+        loom::thread::yield_now();
     }
 }
 

@@ -85,7 +85,7 @@ fn enter(keyspace: &Keyspace) -> Entered<'_> {
 }
 
 fn whole(keyspace: &Keyspace, now_ms: i64) -> LockSet<'_> {
-    let mut set = LockSet::whole(keyspace, keyspace.gate().close(&mut None).expect("there is no other visit"));
+    let mut set = LockSet::whole(keyspace, keyspace.gate().close(&mut None).expect("there is no other visit"), 0);
     set.set_clock(now_ms, AccessClock::lru(now_ms));
     set
 }
@@ -256,7 +256,7 @@ proptest! {
         forget(&mut model, now_ms);
         expire_due(&keyspace, &model, now_ms);
         assert_same(&keyspace, &model, now_ms);
-        let size = keyspace.sizes(0..1)[0];
+        let size = keyspace.sizes(0, 0..1)[0];
         prop_assert_eq!((size.keys, size.with_expiring_fields), (model.len(), 0));
     }
 }

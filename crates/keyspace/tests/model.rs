@@ -100,7 +100,7 @@ fn enter(keyspace: &Keyspace) -> Entered<'_> {
 }
 
 fn whole(keyspace: &Keyspace, now_ms: i64) -> LockSet<'_> {
-    let mut set = LockSet::whole(keyspace, keyspace.gate().close(&mut None).expect("there is no other visit"));
+    let mut set = LockSet::whole(keyspace, keyspace.gate().close(&mut None).expect("there is no other visit"), 0);
     set.set_clock(now_ms, AccessClock::lru(now_ms));
     set
 }
@@ -321,7 +321,7 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
 
 /// Checks the counters against the model, which must not contain expired keys.
 fn assert_sizes(keyspace: &Keyspace, model: &Model) {
-    for (database, size) in keyspace.sizes(0..DATABASES).into_iter().enumerate() {
+    for (database, size) in keyspace.sizes(0, 0..DATABASES).into_iter().enumerate() {
         let entries = || model.iter().filter(|((other, _), _)| *other == database).map(|(_, entry)| entry);
         let expiries: Vec<i64> = entries().filter_map(|entry| entry.expiry_ms).collect();
         let mean_ms = expiries.iter().sum::<i64>().checked_div(expiries.len() as i64).unwrap_or(0);
@@ -389,7 +389,7 @@ fn grows_and_shrinks_without_losing_a_key() {
             let value = set.reader().get(0, keyspace.hash(key)).map(value_of);
             assert_eq!(value, Some(ModelValue::String(i.to_string().into_bytes())));
         }
-        assert_eq!(keyspace.len_of(0), left.len());
+        assert_eq!(keyspace.len_of(0, 0), left.len());
         // Remove every second key, then half of the rest, and so on.
         let (gone, stays): (Vec<_>, Vec<_>) =
             left.iter().partition(|(i, _)| (i / (KEYS as usize / 100 + 1) + i).is_multiple_of(2));
@@ -399,7 +399,7 @@ fn grows_and_shrinks_without_losing_a_key() {
         }
         left = if gone.len() == left.len() { Vec::new() } else { stays };
     }
-    assert_eq!(keyspace.sizes(0..1), [DatabaseSize::default()]);
+    assert_eq!(keyspace.sizes(0, 0..1), [DatabaseSize::default()]);
     let slots = set.whole_keyspace().slots(0);
     assert!(slots < 4096 * 8, "an empty table frees its slots, but {slots} are left");
 }

@@ -3,15 +3,17 @@
 
 use std::ptr;
 
+use crate::ReplyBuffer;
+
 /// The most bytes of a bulk string's header: `$`, 20 digits and the line end.
 const HEAD_MAX: usize = 23;
 /// The end of a line in RESP.
 const LINE_END: [u8; 2] = *b"\r\n";
 
-/// Appends a bulk string: `$`, the length, the bytes and both line ends.
+/// Appends a bulk string: `$`, the length, the bytes and both line ends. It is dropped if the buffer overflows.
 #[inline]
-pub(crate) fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.reserve(HEAD_MAX + bytes.len() + LINE_END.len());
+pub(crate) fn bulk(out: &mut ReplyBuffer, bytes: &[u8]) {
+    let Some(out) = out.room(HEAD_MAX + bytes.len() + LINE_END.len()) else { return };
     let len = bytes.len();
     // SAFETY: the buffer was just given room for everything that is written here. The pieces are written one behind the other from the
     // buffer's end on, and the length is set to the end of the last one. `bytes` is a borrowed slice, so that it does not overlap the room.
@@ -73,7 +75,7 @@ unsafe fn copy(bytes: &[u8], to: *mut u8) {
 
 #[cfg(test)]
 mod tests {
-    use super::bulk;
+    use super::{ReplyBuffer, bulk};
 
     #[test]
     fn appends_strings_of_any_length() {
@@ -82,11 +84,12 @@ mod tests {
             for before in [&b""[..], b"+OK\r\n"] {
                 // With no room to spare and with some.
                 for spare in [0, 1, 100] {
-                    let mut out = Vec::with_capacity(before.len() + spare);
-                    out.extend_from_slice(before);
+                    let mut bytes_before = Vec::with_capacity(before.len() + spare);
+                    bytes_before.extend_from_slice(before);
+                    let mut out = ReplyBuffer::from(bytes_before);
                     bulk(&mut out, &bytes);
                     let expected = [before, format!("${len}\r\n").as_bytes(), &bytes, b"\r\n"].concat();
-                    assert!(out == expected, "{len} bytes");
+                    assert!(*out == expected, "{len} bytes");
                 }
             }
         }

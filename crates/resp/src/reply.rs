@@ -13,7 +13,7 @@
 //! boolean        :1\r\n             #t\r\n             1\n
 //! ```
 
-use crate::{append, double};
+use crate::{ReplyBuffer, append, double};
 
 /// The protocol of a client. (Redis: the RESP specification)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +26,11 @@ pub enum Protocol {
     Plain,
 }
 
-/// Appends replies to a byte buffer. The caller must write exactly as many elements as it announced for an aggregate.
+/// Appends replies to a buffer. The caller must write exactly as many elements as it announced for an aggregate, unless the buffer has
+/// overflowed: what is written then is dropped.
 #[derive(Debug)]
 pub struct ReplyWriter<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut ReplyBuffer,
     protocol: Protocol,
     errors: u32,
 }
@@ -48,7 +49,7 @@ const LATER_LEN: usize = 4;
 impl<'a> ReplyWriter<'a> {
     /// Makes a writer that appends to `out`.
     #[inline]
-    pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> ReplyWriter<'a> {
+    pub fn new(out: &'a mut ReplyBuffer, protocol: Protocol) -> ReplyWriter<'a> {
         ReplyWriter { out, protocol, errors: 0 }
     }
 
@@ -78,13 +79,16 @@ impl<'a> ReplyWriter<'a> {
     /// Removes everything that was written since `position`. The count of errors stays as it is.
     #[inline]
     pub fn rewind(&mut self, position: usize) {
-        debug_assert!(position <= self.out.len(), "the position lies behind the end of the buffer");
+        debug_assert!(
+            position <= self.out.len() || self.out.has_overflowed(),
+            "the position lies behind the end of the buffer"
+        );
         self.out.truncate(position);
     }
 
     /// Returns the buffer, for replies that another writer makes.
     #[inline]
-    pub fn out(&mut self) -> &mut Vec<u8> {
+    pub fn out(&mut self) -> &mut ReplyBuffer {
         self.out
     }
 
@@ -94,13 +98,15 @@ impl<'a> ReplyWriter<'a> {
         self.out.extend_from_slice(reply);
     }
 
-    /// As [`ReplyWriter::raw`]. A reply that is too long for an empty buffer replaces the buffer, and is not copied.
-    pub fn raw_owned(&mut self, reply: Vec<u8>) {
-        if self.out.is_empty() && reply.len() > self.out.capacity() {
-            *self.out = reply;
-        } else {
-            self.raw(&reply);
-        }
+    /// As [`ReplyWriter::raw`], for a reply in a buffer of its own. If that buffer has overflowed, so has this one.
+    pub fn raw_owned(&mut self, reply: ReplyBuffer) {
+        self.out.append(reply);
+    }
+
+    /// Whether the buffer has overflowed, so that the reply will not be sent. A command that only reads may then stop.
+    #[inline]
+    pub fn has_overflowed(&self) -> bool {
+        self.out.has_overflowed()
     }
 
     /// Writes `OK`.
@@ -125,9 +131,11 @@ impl<'a> ReplyWriter<'a> {
         let end = text.iter().rposition(|byte| !is_line_end(byte)).map_or(start, |last| last + 1);
         self.errors += 1;
         if self.protocol != Protocol::Plain {
-            self.out.push(b'-');
+            self.out.extend_from_slice(b"-");
         }
-        self.out.extend(text[start..end].iter().map(|byte| if is_line_end(byte) { b' ' } else { *byte }));
+        if let Some(out) = self.out.room(end - start) {
+            out.extend(text[start..end].iter().map(|byte| if is_line_end(byte) { b' ' } else { *byte }));
+        }
         self.end_line();
     }
 
@@ -147,7 +155,7 @@ impl<'a> ReplyWriter<'a> {
     pub fn bulk(&mut self, bytes: &[u8]) {
         if self.protocol == Protocol::Plain {
             self.out.extend_from_slice(bytes);
-            self.out.push(b'\n');
+            self.end_line();
             return;
         }
         append::bulk(self.out, bytes);
@@ -217,20 +225,23 @@ impl<'a> ReplyWriter<'a> {
 
     /// Writes a double, with the digits of [`double::write`].
     pub fn double(&mut self, value: f64) {
+        /// More bytes than a double takes, with its marks.
+        const ROOM: usize = 64;
+        let Some(out) = self.out.room(ROOM) else { return };
         if self.protocol == Protocol::Resp3 {
-            self.out.push(b',');
+            out.push(b',');
         }
-        let start = self.out.len();
-        double::write(self.out, value);
+        let start = out.len();
+        double::write(out, value);
         if self.protocol == Protocol::Resp2 {
             // Now that the length is known, the digits are moved to make room for the header.
-            let len = self.out.len() - start;
+            let len = out.len() - start;
             let header = [b'$', b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, b'\r', b'\n'];
             let header_len = if len < 10 { 4 } else { 5 };
-            self.out.extend_from_slice(&[0; 5][..header_len]);
-            self.out.copy_within(start..start + len, start + header_len);
-            self.out[start] = header[0];
-            self.out[start + 1..start + header_len].copy_from_slice(&header[6 - header_len..]);
+            out.extend_from_slice(&[0; 5][..header_len]);
+            out.copy_within(start..start + len, start + header_len);
+            out[start] = header[0];
+            out[start + 1..start + header_len].copy_from_slice(&header[6 - header_len..]);
         }
         self.end_line();
     }
@@ -266,7 +277,7 @@ impl<'a> ReplyWriter<'a> {
             Protocol::Resp3 => {
                 self.header(b'=', text.len() + 4);
                 self.out.extend_from_slice(extension.as_bytes());
-                self.out.push(b':');
+                self.out.extend_from_slice(b":");
                 self.out.extend_from_slice(text);
                 self.end_line();
             }
@@ -302,13 +313,17 @@ impl<'a> ReplyWriter<'a> {
     }
 
     fn close(&mut self, mark: LaterMark, write_header: impl FnOnce(&mut ReplyWriter<'_>)) {
-        let mut header = Vec::with_capacity(24);
+        /// More bytes than a header takes.
+        const ROOM: usize = 32;
+        let mut header = ReplyBuffer::default();
         write_header(&mut ReplyWriter::new(&mut header, self.protocol));
-        let room = mark.position..mark.position + LATER_LEN;
+        let Some(out) = self.out.room(ROOM) else { return };
+        // The mark of a buffer that has overflowed leads nowhere.
+        let Some(room) = out.get_mut(mark.position..mark.position + LATER_LEN) else { return };
         if header.len() == LATER_LEN {
-            self.out[room].copy_from_slice(&header);
+            room.copy_from_slice(&header);
         } else {
-            self.out.splice(room, header);
+            out.splice(mark.position..mark.position + LATER_LEN, header.iter().copied());
         }
     }
 
@@ -316,8 +331,7 @@ impl<'a> ReplyWriter<'a> {
     #[inline(always)]
     fn header(&mut self, mark: u8, len: usize) {
         if self.protocol == Protocol::Plain {
-            self.out.extend_from_slice(itoa::Buffer::new().format(len).as_bytes());
-            self.out.push(b'\n');
+            self.line(b"", itoa::Buffer::new().format(len).as_bytes());
         } else if len < 10 {
             self.out.extend_from_slice(&[mark, b'0' + len as u8, b'\r', b'\n']);
         } else if len < 100 {
@@ -330,14 +344,14 @@ impl<'a> ReplyWriter<'a> {
 
     #[inline]
     fn line(&mut self, mark: &[u8], text: &[u8]) {
+        let Some(out) = self.out.room(text.len() + 3) else { return };
         if self.protocol == Protocol::Plain {
-            self.out.extend_from_slice(text);
-            self.out.push(b'\n');
+            out.extend_from_slice(text);
+            out.push(b'\n');
         } else {
-            self.out.reserve(text.len() + 3);
-            self.out.extend_from_slice(mark);
-            self.out.extend_from_slice(text);
-            self.out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(mark);
+            out.extend_from_slice(text);
+            out.extend_from_slice(b"\r\n");
         }
     }
 
@@ -356,7 +370,7 @@ mod tests {
     fn check(write: impl Fn(&mut ReplyWriter<'_>), expected: [&str; 3]) {
         for (protocol, expected) in [Protocol::Resp2, Protocol::Resp3, Protocol::Plain].into_iter().zip(expected) {
             // A reply is appended to other bytes, which must stay as they are.
-            let mut out = b"before".to_vec();
+            let mut out = ReplyBuffer::from(b"before".to_vec());
             write(&mut ReplyWriter::new(&mut out, protocol));
             assert_eq!(out.escape_ascii().to_string(), format!("before{}", expected.escape_debug()), "{protocol:?}");
         }
@@ -399,9 +413,9 @@ mod tests {
         check(|w| w.map(2), ["*4\r\n", "%2\r\n", "4\n"]);
         check(|w| w.set(12), ["*12\r\n", "~12\r\n", "12\n"]);
         check(|w| w.push(3), ["*3\r\n", ">3\r\n", "3\n"]);
-        let mut out = Vec::new();
+        let mut out = ReplyBuffer::default();
         ReplyWriter::new(&mut out, Protocol::Resp3).attribute(1);
-        assert_eq!(out, b"|1\r\n");
+        assert_eq!(*out, *b"|1\r\n");
     }
 
     #[test]
@@ -409,14 +423,14 @@ mod tests {
         check_marked(|w| w.error("ERR no"), "-ERR no\r\n", "ERR no\n");
         check_marked(|w| w.error("\r\nERR a\r\nb\n"), "-ERR a  b\r\n", "ERR a  b\n");
         check_marked(|w| w.error(b"\n"), "-\r\n", "\n");
-        let mut out = Vec::new();
+        let mut out = ReplyBuffer::default();
         let mut writer = ReplyWriter::new(&mut out, Protocol::Resp2);
         let start = writer.position();
         writer.array(3);
         writer.rewind(start);
         writer.error("ERR no");
         assert_eq!(writer.errors(), 1);
-        assert_eq!(out, b"-ERR no\r\n");
+        assert_eq!(*out, *b"-ERR no\r\n");
     }
 
     #[test]

@@ -175,6 +175,12 @@ impl RequestParser {
         self.half_sent.is_some()
     }
 
+    /// Returns the number of bytes of an incomplete request that are parsed: up to the end of its last complete argument and the header of the
+    /// next one.
+    pub fn parsed_len(&self) -> usize {
+        self.half_sent.as_ref().map_or(0, |half_sent| half_sent.progress.at)
+    }
+
     /// Cuts the next request off `buffer[offset..]`. The spans of its arguments, which count from the start of `buffer`, are pushed onto
     /// `spans`: a batch of requests shares the vector. A complete inline command is unescaped in place.
     ///
@@ -605,6 +611,7 @@ mod tests {
         let mut parser = RequestParser::new();
         let cut = parser.cut(&mut buffer, 0, &Limits::default(), &mut Vec::new());
         assert_eq!(cut, Ok(Cut::Incomplete { wanted: 23 + 1_000_000 + 2 }));
+        assert_eq!(&buffer[parser.parsed_len()..], b"ab");
         assert!(parser.is_half_sent());
         assert_eq!(size_of::<RequestParser>(), 8);
     }

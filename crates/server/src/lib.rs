@@ -9,7 +9,7 @@
 //! commands::{table, context, registry, …}        what a command is
 //! server, core, locked, mailroom, notify         the state that all cores share, and the state of each core
 //! session, pubsub                                the state of a connection; messages between clients
-//! config, log, process, sockets, counters, …     what does not depend on clients
+//! config, log, process, shutdown, sockets, …     what does not depend on clients
 //! clock, random, memory, sys, events, label      what depends on nothing else
 //! ```
 //!
@@ -39,6 +39,7 @@ pub mod rates;
 pub mod request;
 pub mod server;
 pub mod session;
+pub mod shutdown;
 pub mod sockets;
 pub mod start;
 mod sys;

@@ -116,6 +116,19 @@ pub fn cannot_bind(address: &str, port: u16, error: &io::Error) {
     tracing::warn!("Warning: Could not create server TCP listening socket {address}:{port}: bind: {reason}");
 }
 
+/// Writes that an address of `bind` is a name that has no address.
+pub fn cannot_resolve(name: &str, port: u16, error: &io::Error) {
+    let reason = system_text(error);
+    // The standard library puts this in front of the system's text.
+    let reason = reason.trim_start_matches("failed to lookup address information: ");
+    tracing::warn!("Warning: Could not create server TCP listening socket {name}:{port}: {reason}");
+}
+
+/// Writes that the server does not start because it has no address to listen on.
+pub fn listens_nowhere() {
+    tracing::warn!("Configured to not listen anywhere, exiting.");
+}
+
 /// Writes that the server does not start because an address cannot be listened on.
 pub fn cannot_listen(port: u16) {
     tracing::warn!("Failed listening on port {port} (tcp), aborting.");
@@ -129,11 +142,6 @@ pub fn cannot_open_unix_socket(path: &Path, error: &io::Error) {
 /// Writes which signal ends the server.
 pub fn received_signal(name: &str) {
     tracing::warn!("Received {name} scheduling shutdown...");
-}
-
-/// Writes that the shutdown begins.
-pub fn shutting_down() {
-    tracing::info!("User requested shutdown...");
 }
 
 /// Writes the last line.

@@ -5,10 +5,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use ochre_keyspace::Keyspace;
+use ochre_keyspace::{Burial, Keyspace};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -23,6 +23,7 @@ use crate::{
     random,
     rates::{Figures, Rates},
     session::{pause::Pause, registry::Registry},
+    shutdown::Shutdown,
     sockets::listening::Listening,
 };
 
@@ -50,8 +51,8 @@ pub struct Server {
     pub started_ms: i64,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
-    /// Shuts the server down when notified.
-    pub stop: Notify,
+    /// Ends the process.
+    pub shutdown: Shutdown,
     /// The listeners, which CONFIG SET can change.
     pub listening: Listening,
     /// The rates per second that INFO shows.
@@ -70,6 +71,10 @@ pub struct Server {
 struct MemoryFigure {
     measured_ms: AtomicI64,
     bytes: AtomicUsize,
+    /// What [`Server::memory_releases`] was before the measurement.
+    releases: AtomicU64,
+    /// Held by the core that measures. A measurement takes some microseconds, and the allocator makes one at a time.
+    measuring: Mutex<()>,
     /// The memory in use right after the start.
     initial_bytes: usize,
     /// The most that was measured.
@@ -78,8 +83,19 @@ struct MemoryFigure {
     peak_time_s: AtomicI64,
 }
 
+/// Whether a command that needs memory may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryState {
+    /// No more than `maxmemory` is in use.
+    Free,
+    /// More is in use, but removed values are being freed. It should be asked again when that is done.
+    Freeing(Burial),
+    /// More is in use.
+    Full,
+}
+
 /// The age from which the figure is measured again.
-const MEMORY_AGE_MAX: Duration = Duration::from_millis(5);
+const MEMORY_AGE_MAX_MS: i64 = 5;
 
 impl Server {
     /// A server with one core for each mailroom. `commands` is the number of commands and subcommands, for their counters.
@@ -103,7 +119,7 @@ impl Server {
             started: Instant::now(),
             started_ms: clock::now_ms(),
             run_id: random::hex(40),
-            stop: Notify::new(),
+            shutdown: Shutdown::default(),
             listening,
             rates: Rates::default(),
             replication_id: Mutex::new(random::hex(40)),
@@ -165,14 +181,28 @@ impl Server {
 
     /// The memory in use, in bytes. The figure may be a few milliseconds old.
     pub fn used_memory(&self) -> usize {
-        let now_ms = clock::now_ms();
-        let measured_ms = self.memory.measured_ms.load(Ordering::Relaxed);
-        if now_ms - measured_ms < MEMORY_AGE_MAX.as_millis() as i64 {
+        let is_recent = || clock::now_ms() - self.memory.measured_ms.load(Ordering::Relaxed) < MEMORY_AGE_MAX_MS;
+        self.measured_memory(is_recent)
+    }
+
+    /// The memory in use, in bytes. It is measured, unless the figure is as new as the caller needs.
+    fn measured_memory(&self, is_new_enough: impl Fn() -> bool) -> usize {
+        if is_new_enough() {
             return self.memory.bytes.load(Ordering::Relaxed);
         }
+        let measuring = self.memory.measuring.lock();
+        // Another core may have measured it meanwhile.
+        if is_new_enough() {
+            return self.memory.bytes.load(Ordering::Relaxed);
+        }
+        // What is released during the measurement may be missing from it.
+        let releases = self.memory_releases();
         let bytes = memory::allocated();
+        let now_ms = clock::now_ms();
         self.memory.bytes.store(bytes, Ordering::Relaxed);
+        self.memory.releases.store(releases, Ordering::Relaxed);
         self.memory.measured_ms.store(now_ms, Ordering::Relaxed);
+        drop(measuring);
         if self.memory.peak_bytes.fetch_max(bytes, Ordering::Relaxed) < bytes {
             self.memory.peak_time_s.store(now_ms / 1000, Ordering::Relaxed);
         }
@@ -189,9 +219,27 @@ impl Server {
         self.memory.initial_bytes
     }
 
-    /// Whether more than `maxmemory` bytes are in use.
-    pub fn is_out_of_memory(&self, maxmemory: u64) -> bool {
-        self.used_memory() as u64 > maxmemory
+    /// Whether `maxmemory` bytes are in use.
+    ///
+    /// The cached figure lets a command pass, but does not refuse one if anything has been removed since it was measured. Values that are
+    /// removed but not freed yet do not refuse a command either. (Redis waits for them in `performEvictions`.)
+    pub fn memory_state(&self, maxmemory: u64) -> MemoryState {
+        if self.used_memory() as u64 <= maxmemory {
+            return MemoryState::Free;
+        }
+        // A burial that ends during the measurement counts as unfinished, since the measurement may have missed its end.
+        let burial = self.keyspace.unfinished_burial();
+        let has_all_releases = || self.memory.releases.load(Ordering::Relaxed) == self.memory_releases();
+        if self.measured_memory(has_all_releases) as u64 <= maxmemory {
+            return MemoryState::Free;
+        }
+        burial.map_or(MemoryState::Full, MemoryState::Freeing)
+    }
+
+    /// A number that changes when memory of the data may have become free.
+    fn memory_releases(&self) -> u64 {
+        let of_core = |counters: &Counters| counters.changes.get() + counters.expired_keys.get();
+        self.sum(of_core) + self.keyspace.burials_ended()
     }
 
     /// Sets the counters and rates of INFO back to zero (CONFIG RESETSTAT).
@@ -233,6 +281,8 @@ impl MemoryFigure {
         MemoryFigure {
             measured_ms: AtomicI64::new(0),
             bytes: AtomicUsize::new(0),
+            releases: AtomicU64::new(0),
+            measuring: Mutex::new(()),
             initial_bytes: memory::allocated(),
             peak_bytes: AtomicUsize::new(0),
             peak_time_s: AtomicI64::new(0),

@@ -13,6 +13,8 @@ use crate::{
     log,
     net::{acceptor::Acceptors, cores},
     process::{self, PidFile, Supervisor},
+    server::Server,
+    shutdown::ShutdownOptions,
     sockets::{
         listener::Listener,
         listening::{self, Listening},
@@ -70,12 +72,12 @@ fn serve(sources: &Sources) -> ExitCode {
         tracing::error!("{error}");
         return ExitCode::FAILURE;
     }
+    drop(pid_file);
     if let Some(path) = &settings.unixsocket {
         tracing::info!("Removing the unix socket file.");
         // An error is harmless: the file may be gone already.
         let _ = std::fs::remove_file(path);
     }
-    drop(pid_file);
     log::bye();
     ExitCode::SUCCESS
 }
@@ -94,7 +96,7 @@ fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
 
 /// Starts the cores and the acceptors, and returns when the server is to stop.
 async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervisor) -> io::Result<()> {
-    let (listening, mut changes) = Listening::new(&listeners);
+    let (listening, mut changes) = Listening::new(&listeners)?;
     let (server, cores) = cores::prepare(config, listening);
     cores.start(&server);
     log::initialized();
@@ -109,13 +111,19 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
     supervisor.ready();
     loop {
         tokio::select! {
-            _ = terminate.recv() => break log::received_signal("SIGTERM"),
-            _ = interrupt.recv() => break log::received_signal("SIGINT"),
-            () = server.stop.notified() => break,
+            _ = terminate.recv() => shut_down(&server, "SIGTERM"),
+            _ = interrupt.recv() => shut_down(&server, "SIGINT"),
+            () = server.shutdown.begun() => break,
             Some(change) = changes.recv() => acceptors.change(&server, change),
         }
     }
-    log::shutting_down();
     supervisor.stopping();
     Ok(())
+}
+
+/// Begins the shutdown that a signal asks for.
+fn shut_down(server: &Server, signal: &str) {
+    log::received_signal(signal);
+    // Without SAVE nothing can fail: `shutdown-on-sigterm` and `shutdown-on-sigint` do not accept it.
+    let _ = server.shutdown.begin(ShutdownOptions::empty());
 }

@@ -229,7 +229,9 @@ pub fn glob(pattern: &Path) -> Vec<PathBuf> {
 
 /// Whether a socket failed because this machine does not speak its protocol, such as IPv6.
 pub fn is_unsupported_protocol(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT))
+    let Some(number) = error.raw_os_error() else { return false };
+    [libc::EAFNOSUPPORT, libc::EPFNOSUPPORT, libc::ESOCKTNOSUPPORT, libc::EPROTONOSUPPORT, libc::ENOPROTOOPT]
+        .contains(&number)
 }
 
 /// The error of a call that returned -1.

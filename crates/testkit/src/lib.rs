@@ -7,6 +7,7 @@
 //! | [`client`], [`reply`] | a client that keeps a reply exactly as it was on the wire |
 //! | [`transcript`], [`quoting`] | tests as text: commands and the expected replies |
 //! | [`command_table`] | the commands of a server, as COMMAND and COMMAND DOCS describe them |
+//! | [`differences`] | where Ochre means to differ from the reference servers |
 //! | [`linearizability`], [`keyspace_model`] | checking histories of concurrent commands against a sequential model |
 //! | [`random`] | random numbers that depend on a seed alone |
 //! | [`poll`] | waiting for a condition |
@@ -19,6 +20,7 @@
 
 pub mod client;
 pub mod command_table;
+pub mod differences;
 pub mod keyspace_model;
 pub mod linearizability;
 pub mod poll;

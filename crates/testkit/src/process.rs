@@ -112,10 +112,19 @@ pub fn cpu_time(_: u32) -> io::Result<Duration> {
 
 /// Returns the resident memory of a process in bytes.
 pub fn resident_memory(pid: u32) -> io::Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+/// Returns the most resident memory that a process has had so far, in bytes.
+pub fn peak_memory(pid: u32) -> io::Result<u64> {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, field: &str) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kilobytes = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(field))
         .and_then(|line| line.split_whitespace().next())
         .and_then(|number| number.parse::<u64>().ok());
     kilobytes.map(|kilobytes| kilobytes * 1024).ok_or_else(|| io::Error::other("the process has ended"))

@@ -88,6 +88,7 @@ fn build_ochre() -> PathBuf {
 pub struct Launch {
     kind: Kind,
     program: Option<PathBuf>,
+    file: Option<PathBuf>,
     directives: Vec<(String, String)>,
     threads: Option<usize>,
     unix_socket: bool,
@@ -97,7 +98,15 @@ pub struct Launch {
 impl Launch {
     /// Starts a server with its defaults.
     pub fn new(kind: Kind) -> Launch {
-        Launch { kind, program: None, directives: Vec::new(), threads: None, unix_socket: false, cores: Vec::new() }
+        Launch {
+            kind,
+            program: None,
+            file: None,
+            directives: Vec::new(),
+            threads: None,
+            unix_socket: false,
+            cores: Vec::new(),
+        }
     }
 
     /// Starts the server under test; see [`Kind::subject`].
@@ -108,6 +117,12 @@ impl Launch {
     /// Starts another program in the place of [`Kind::program`].
     pub fn program(mut self, path: &Path) -> Launch {
         self.program = Some(path.to_path_buf());
+        self
+    }
+
+    /// Has the server read a configuration file. Port, address and folder are still those of the test.
+    pub fn file(mut self, path: &Path) -> Launch {
+        self.file = Some(path.to_path_buf());
         self
     }
 
@@ -160,6 +175,7 @@ impl Launch {
         let log = File::create(&log_path).unwrap_or_else(|error| panic!("{}: {error}", log_path.display()));
         let program = self.program.clone().unwrap_or_else(|| self.kind.program());
         let mut command = Command::new(&program);
+        command.args(&self.file);
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(&dir);
         command.args(["--save", "", "--appendonly", "no"]);
         if let (Some(threads), Kind::Ochre) = (self.threads, self.kind) {

@@ -57,7 +57,7 @@ const VAL_LEN_MAX: usize = 4;
 /// The most registers of a ZERO opcode.
 const ZERO_LEN_MAX: usize = 64;
 
-/// The opcodes of a sparse string do not have 16,384 registers.
+/// The opcodes of a sparse string do not have 16,384 registers, or the registers have values of which no elements can be the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupted;
 
@@ -120,11 +120,11 @@ impl<'a> HyperLogLog<'a> {
     /// Estimates the number of distinct elements, without regard to the cached count.
     pub fn count(self) -> Result<u64, Corrupted> {
         if self.is_dense() {
-            return Ok(self.registers()?.count());
+            return self.registers()?.count();
         }
         let mut histogram = [0; 64];
         self.walk(|registers, value| histogram[usize::from(value)] += registers.len() as u32)?;
-        Ok(estimate(&histogram))
+        estimate(&histogram)
     }
 
     /// Returns the registers.
@@ -256,7 +256,7 @@ impl Registers {
     }
 
     /// Estimates the number of distinct elements.
-    pub fn count(&self) -> u64 {
+    pub fn count(&self) -> Result<u64, Corrupted> {
         estimate(&self.histogram())
     }
 }
@@ -464,7 +464,10 @@ fn join_values(bytes: &mut Vec<u8>, mut at: usize) {
 
 /// Estimates the number of distinct elements. `histogram` has the number of registers with each value. (Otmar Ertl, "New cardinality
 /// estimation algorithms for HyperLogLog sketches", arXiv:1702.01284)
-fn estimate(histogram: &[u32; 64]) -> u64 {
+///
+/// In a damaged string most registers may be greater than any rank. The estimate is then infinite, or no 63-bit number, for which Redis replies
+/// with the least negative number.
+fn estimate(histogram: &[u32; 64]) -> Result<u64, Corrupted> {
     const ALPHA: f64 = 0.721_347_520_444_481_7;
     const RANKS: usize = RANK_BITS as usize;
     let of = |value: usize| f64::from(histogram[value]);
@@ -475,7 +478,9 @@ fn estimate(histogram: &[u32; 64]) -> u64 {
         z *= 0.5;
     }
     z += all * sigma(of(0) / all);
-    (ALPHA * all * all / z).round() as u64
+    let count = (ALPHA * all * all / z).round();
+    // The cached count has 63 bits, and so has the reply.
+    if count < i64::MAX as f64 { Ok(count as u64) } else { Err(Corrupted) }
 }
 
 /// Ertl's function τ.
@@ -552,7 +557,7 @@ mod tests {
         let view = HyperLogLog::new(&bytes).expect("a HyperLogLog");
         assert!(view.is_dense() || bytes.len() <= sparse_bytes_max.max(HEADER + 2));
         assert_eq!(view.registers().expect("the opcodes are valid").0, model.0);
-        assert_eq!(view.count(), Ok(model.count()));
+        assert_eq!(view.count(), model.count());
         bytes
     }
 
@@ -605,6 +610,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn registers_that_no_elements_can_cause_are_not_estimated() {
+        let filled = |value: u8, others: &[u8]| {
+            let mut registers = Registers([value; REGISTERS]);
+            registers.0[..others.len()].copy_from_slice(others);
+            let mut bytes = empty();
+            store(&mut bytes, &registers, true, SPARSE_MAX).expect("the string was empty");
+            let count = HyperLogLog::new(&bytes).expect("a HyperLogLog").count();
+            assert_eq!(count, registers.count());
+            count
+        };
+        assert_eq!(filled(63, &[]), Err(Corrupted));
+        assert_eq!(filled(52, &[]), Err(Corrupted));
+        // The estimate would have 66 bits.
+        assert_eq!(filled(63, &[38]), Err(Corrupted));
+        // These are what Redis replies.
+        assert_eq!(filled(63, &[1]), Ok(387_270_501));
+        assert_eq!(filled(63, &[0; 8]), Ok(24_192_594));
+    }
+
     fn elements() -> impl Strategy<Value = Vec<Element>> {
         // The elements have few different registers, so that runs are split and joined.
         let near = (0usize..40, 1u8..5);
@@ -642,7 +667,7 @@ mod tests {
             }
             let (merged, both) = (HyperLogLog::new(&a).expect("a HyperLogLog"), HyperLogLog::new(&both).expect("a HyperLogLog"));
             prop_assert!(merged.registers().expect("the opcodes are valid").0 == both.registers().expect("the opcodes are valid").0);
-            prop_assert_eq!(merged.count(), Ok(registers.count()));
+            prop_assert_eq!(merged.count(), registers.count());
         }
 
         #[test]

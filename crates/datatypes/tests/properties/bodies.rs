@@ -1,7 +1,7 @@
 //! Properties of patterns and numbers, as functions of arbitrary bytes.
 
 use ochre_datatypes::{
-    glob,
+    glob::Pattern,
     number::{LongDouble, parse_f64, parse_i64},
 };
 
@@ -11,11 +11,37 @@ pub fn globs(data: &[u8]) {
     let (pattern, text) = rest.split_at(usize::from(*pattern_len).min(rest.len()));
     // The model tries all parts of the text for each star, so that long inputs would take too long.
     let (pattern, text) = (&pattern[..pattern.len().min(12)], &text[..text.len().min(10)]);
+    let absent = (0..=u8::MAX).find(|byte| !text.contains(byte)).expect("the text has fewer bytes than there are");
     for ignores_case in [false, true] {
         let expected = if text.is_empty() { pattern.is_empty() } else { model(pattern, text, ignores_case) };
-        let found = if ignores_case { glob::matches_ignore_case(pattern, text) } else { glob::matches(pattern, text) };
-        assert_eq!(found, expected, "{} and {}", pattern.escape_ascii(), text.escape_ascii());
+        for pattern in [pattern.to_vec(), with_long_classes(pattern, absent)] {
+            let prepared = if ignores_case { Pattern::ignoring_case(&pattern) } else { Pattern::new(&pattern) };
+            assert_eq!(prepared.matches(text), expected, "{} and {}", pattern.escape_ascii(), text.escape_ascii());
+        }
     }
+}
+
+/// Returns a pattern that matches the same, with classes so long that they are prepared: each begins with the escaped byte `absent`, which the
+/// text does not have.
+fn with_long_classes(pattern: &[u8], absent: u8) -> Vec<u8> {
+    let (mut long, mut at) = (Vec::new(), 0);
+    while at < pattern.len() {
+        let len = match pattern[at] {
+            b'\\' => 2,
+            b'[' => 1 + usize::from(pattern.get(at + 1) == Some(&b'^')),
+            _ => 1,
+        };
+        long.extend(&pattern[at..pattern.len().min(at + len)]);
+        if pattern[at] == b'[' {
+            let (_, behind) = model_class(&pattern[at + 1..], false);
+            long.extend([b'\\', absent].repeat(20));
+            long.extend(&pattern[at + len..pattern.len() - behind.len()]);
+            at = pattern.len() - behind.len();
+        } else {
+            at += len;
+        }
+    }
+    long
 }
 
 fn model(pattern: &[u8], text: &[u8], ignores_case: bool) -> bool {

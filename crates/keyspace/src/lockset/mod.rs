@@ -141,6 +141,8 @@ pub struct LockSet<'k> {
     /// The time of everything that runs under these locks, in milliseconds since 1970.
     now_ms: i64,
     access: AccessClock,
+    /// Whether lookups count as accesses (CLIENT NO-TOUCH).
+    touches: bool,
     /// Whether lookups remove what has expired. Otherwise they only hide it, as while writes are paused.
     removes_expired: bool,
     /// See [`LockSet::take_expired`].
@@ -155,8 +157,8 @@ pub struct LockSet<'k> {
 enum Held<'k> {
     /// These shards, in ascending order. The gate cannot be closed meanwhile.
     Shards(ShardList, Entered<'k>),
-    /// All shards, because the gate is closed.
-    Whole(#[allow(dead_code, reason = "dropping it opens the gate")] Closed<'k>),
+    /// All shards, because the gate is closed; and the core that closed it.
+    Whole(#[allow(dead_code, reason = "dropping it opens the gate")] Closed<'k>, usize),
 }
 
 impl<'k> LockSet<'k> {
@@ -183,13 +185,13 @@ impl<'k> LockSet<'k> {
         Ok(LockSet::new(keyspace, holder, Held::Shards(shards, entered)))
     }
 
-    /// Creates the lock set of the whole keyspace.
+    /// Creates the lock set of the whole keyspace, for a core.
     ///
     /// # Panics
     /// If the gate of another keyspace was closed.
-    pub fn whole(keyspace: &'k Keyspace, closed: Closed<'k>) -> LockSet<'k> {
+    pub fn whole(keyspace: &'k Keyspace, closed: Closed<'k>, core: usize) -> LockSet<'k> {
         assert!(closed.is_of(&keyspace.gate), "the gate of this keyspace is closed");
-        LockSet::new(keyspace, 0, Held::Whole(closed))
+        LockSet::new(keyspace, 0, Held::Whole(closed, core))
     }
 
     fn new(keyspace: &'k Keyspace, holder: Holder, held: Held<'k>) -> LockSet<'k> {
@@ -199,6 +201,7 @@ impl<'k> LockSet<'k> {
             holder,
             now_ms: 0,
             access: AccessClock::lru(0),
+            touches: true,
             removes_expired: true,
             expired: RefCell::new(Vec::new()),
             garbage: RefCell::new(Vec::new()),
@@ -217,6 +220,19 @@ impl<'k> LockSet<'k> {
     pub fn set_clock(&mut self, now_ms: i64, access: AccessClock) {
         self.now_ms = now_ms;
         self.access = access;
+    }
+
+    /// Sets whether lookups and changes of keys count as accesses. Otherwise they leave the access clock of a key as it is, and only a new key
+    /// gets one.
+    #[inline]
+    pub fn set_touches(&mut self, touches: bool) {
+        self.touches = touches;
+    }
+
+    /// Returns the access clock of an entry after a lookup; `old` is the one before.
+    #[inline]
+    fn touched(&self, old: u32) -> u32 {
+        if self.touches { self.access.touched(old) } else { old }
     }
 
     /// Sets whether lookups remove expired keys and fields, or only hide them. Lookups of a [`Writer`] that change a key always remove.
@@ -278,8 +294,8 @@ impl<'k> LockSet<'k> {
     /// # Panics
     /// If the set is not the whole keyspace.
     pub fn walker(&self) -> Walker<'_> {
-        assert!(matches!(self.held, Held::Whole(_)), "the gate is closed");
-        Walker::whole(self.keyspace, self.now_ms)
+        assert!(matches!(self.held, Held::Whole(..)), "the gate is closed");
+        Walker::whole(self.keyspace, self.core(), self.now_ms)
     }
 
     /// Returns the right to change all keys at once.
@@ -287,7 +303,7 @@ impl<'k> LockSet<'k> {
     /// # Panics
     /// If the set is not the whole keyspace.
     pub fn whole_keyspace(&mut self) -> WholeKeyspace<'_> {
-        assert!(matches!(self.held, Held::Whole(_)), "the gate is closed");
+        assert!(matches!(self.held, Held::Whole(..)), "the gate is closed");
         WholeKeyspace { set: self, alone: PhantomData }
     }
 
@@ -335,15 +351,19 @@ impl<'k> LockSet<'k> {
         visit(unsafe { shard.data() })
     }
 
+    /// Returns the core whose set it is.
+    #[inline]
+    fn core(&self) -> usize {
+        match &self.held {
+            Held::Shards(_, entered) => entered.core(),
+            Held::Whole(_, core) => *core,
+        }
+    }
+
     /// Returns the counts of a database that this set may write.
     #[inline]
-    fn counts(&self, database: usize) -> &'k Counts {
-        let core = match &self.held {
-            Held::Shards(_, entered) => entered.core(),
-            // With the gate closed no core is inside, so the counts of any core may be written.
-            Held::Whole(_) => 0,
-        };
-        self.keyspace.sizes.of(core, database)
+    fn counts(&self, database: usize) -> Counts<'k> {
+        self.keyspace.sizes.of(self.core(), database)
     }
 
     /// Publishes the earliest deadline of a shard.
@@ -392,7 +412,7 @@ impl<'k> LockSet<'k> {
         let view = shard.database(database)?.entry(position).hash_at(self.now_ms);
         let (is_empty, expired) = (view.is_empty(), view.at(i64::MIN).len() - view.len());
         if removes_expired && (is_empty || expired <= EXPIRED_FIELDS_MAX) {
-            let counts = self.counts(database);
+            let counts = &self.counts(database);
             let fields = shard.expire_fields(database, (tag, position), self.now_ms, EXPIRED_FIELDS_MAX, counts);
             self.note_expired_fields(database, hash, fields);
         }
@@ -408,7 +428,7 @@ impl<'k> LockSet<'k> {
     #[cold]
     fn expire(&self, shard: &mut ShardData, database: usize, key: HashedKey<'_>, position: Position) {
         let tag = tag_of(key.hash, self.keyspace.shard_bits);
-        let entry = shard.database_mut(database).remove(tag, position, self.counts(database));
+        let entry = shard.database_mut(database).remove(tag, position, &self.counts(database));
         shard.touch(database, key.bytes);
         self.expired.borrow_mut().push(Expired { database, hash: key.hash, what: ExpiredWhat::Key(entry) });
     }
@@ -446,9 +466,14 @@ impl<'k> LockSet<'k> {
 
 impl Drop for LockSet<'_> {
     fn drop(&mut self) {
-        if let Held::Shards(shards, _) = &self.held {
-            // SAFETY: the set locked them.
-            shards.iter().for_each(|&shard| unsafe { unlock_shard(self.keyspace, shard) });
+        // The sizes are published before the locks are released.
+        match &self.held {
+            Held::Shards(shards, entered) => {
+                self.keyspace.sizes.publish(entered.core());
+                // SAFETY: the set locked them.
+                shards.iter().for_each(|&shard| unsafe { unlock_shard(self.keyspace, shard) });
+            }
+            Held::Whole(..) => self.keyspace.sizes.publish_whole(),
         }
         let garbage = self.garbage.get_mut();
         if !garbage.is_empty() {

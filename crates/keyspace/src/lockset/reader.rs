@@ -20,7 +20,12 @@ impl<'a> Reader<'a> {
     /// Returns the entry of a key. This counts as an access (OBJECT IDLETIME, OBJECT FREQ).
     #[inline]
     pub fn get(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'a>> {
-        self.set.lookup(database, key, true)
+        self.set.lookup(database, key, self.set.touches)
+    }
+
+    /// Counts an access to a key, even if lookups do not ([`LockSet::set_touches`]).
+    pub fn touch(&self, database: usize, key: HashedKey<'_>) {
+        self.set.lookup(database, key, true);
     }
 
     /// Returns the entry of a key. This does not count as an access.

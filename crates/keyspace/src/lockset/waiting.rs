@@ -11,7 +11,7 @@ impl LockSet<'_> {
     pub fn holds(&self, shard: usize) -> bool {
         match &self.held {
             super::Held::Shards(shards, _) => shards.binary_search(&(shard as u16)).is_ok(),
-            super::Held::Whole(_) => true,
+            super::Held::Whole(..) => true,
         }
     }
 
@@ -20,7 +20,7 @@ impl LockSet<'_> {
     pub fn release(mut self) -> ShardList {
         match &mut self.held {
             super::Held::Shards(shards, _) => shards.clone(),
-            super::Held::Whole(_) => ShardList::new(),
+            super::Held::Whole(..) => ShardList::new(),
         }
     }
 

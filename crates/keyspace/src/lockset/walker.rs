@@ -29,6 +29,7 @@ impl<'k> Walk<'k> {
         Walker {
             keyspace: self.keyspace,
             holder: Some(self.entered.holder()),
+            core: self.entered.core(),
             now_ms: self.now_ms,
             borrowed: PhantomData,
         }
@@ -41,6 +42,8 @@ pub struct Walker<'a> {
     keyspace: &'a Keyspace,
     /// The number under which a shard is locked while it is looked at; `None` with the gate closed, when no lock is needed.
     holder: Option<Holder>,
+    /// The core that walks.
+    core: usize,
     now_ms: i64,
     /// Keeps the walk alive, or the lock set of the whole keyspace.
     borrowed: PhantomData<&'a ()>,
@@ -58,8 +61,8 @@ pub enum Visited {
 }
 
 impl<'a> Walker<'a> {
-    pub(super) fn whole(keyspace: &'a Keyspace, now_ms: i64) -> Walker<'a> {
-        Walker { keyspace, holder: None, now_ms, borrowed: PhantomData }
+    pub(super) fn whole(keyspace: &'a Keyspace, core: usize, now_ms: i64) -> Walker<'a> {
+        Walker { keyspace, holder: None, core, now_ms, borrowed: PhantomData }
     }
 
     /// Returns `None`: a walk changes nothing that would have to be announced.
@@ -123,9 +126,13 @@ impl<'a> Walker<'a> {
     /// bits.
     ///
     /// # Errors
-    /// If no key was found, but a shard is locked, in which there may be one. Locked shards are passed over as long as others have keys.
+    /// If no key was found, but there may be one: in a shard that is locked, or because a key has moved from a shard that was not visited yet
+    /// to one that was, past this walk. Locked shards are passed over as long as others have keys.
     pub fn random_key(&self, database: usize, mut random: impl FnMut() -> u64) -> Result<Option<Vec<u8>>, Busy> {
         let (shards, mut turns) = (self.keyspace.shards.len(), 0);
+        if self.keyspace.len_of(self.core, database) == 0 {
+            return Ok(None);
+        }
         // A random slot of a random shard is fair, but it may be empty. In a small database most shards are.
         for _ in 0..4 * shards {
             let shard = (random() % shards as u64) as usize;
@@ -157,6 +164,13 @@ impl<'a> Walker<'a> {
             }
             busy = busy.or(look.err());
         }
-        busy.map_or(Ok(None), Err)
+        match busy {
+            Some(busy) => Err(busy),
+            // The walk has seen the shards one after the other. Only the size says whether they were all empty at one instant.
+            None if self.holder.is_some() && self.keyspace.len_of(self.core, database) > 0 => {
+                Err(Busy { shard: start as u16 })
+            }
+            None => Ok(None),
+        }
     }
 }

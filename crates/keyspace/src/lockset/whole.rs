@@ -42,7 +42,7 @@ impl<'a> WholeKeyspace<'a> {
             });
             self.set.publish_deadline(index);
         }
-        self.set.keyspace.sizes.clear(database);
+        self.set.keyspace.sizes.clear(self.set.core(), database);
         self.set.keyspace.graveyard.bury(removed);
         keys
     }
@@ -73,6 +73,6 @@ impl<'a> WholeKeyspace<'a> {
                 shard.swap_databases(a, b);
             });
         }
-        self.set.keyspace.sizes.swap(a, b);
+        self.set.keyspace.sizes.swap(self.set.core(), a, b);
     }
 }

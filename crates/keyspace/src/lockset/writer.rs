@@ -59,7 +59,7 @@ impl<'a> Writer<'a> {
     /// Returns the entry of a key. This counts as an access (OBJECT IDLETIME, OBJECT FREQ).
     #[inline]
     pub fn get(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'_>> {
-        self.set.lookup(database, key, true)
+        self.set.lookup(database, key, self.set.touches)
     }
 
     /// Returns the entry of a key. This does not count as an access.
@@ -85,7 +85,7 @@ impl<'a> Writer<'a> {
     /// Sets a key to a string that `decide` chooses; it is given the entry that is there. Returns the type of the value that was there before.
     ///
     /// # Errors
-    /// If `decide` returns an error. Then the key is not changed.
+    /// If `decide` returns an error. Then the key is not changed, though it was accessed.
     #[inline]
     pub fn replace<'v, E>(
         &mut self,
@@ -94,21 +94,23 @@ impl<'a> Writer<'a> {
         decide: impl FnOnce(Option<EntryRef<'_>>) -> Result<(NewValue<'v>, ExpiryChange), E>,
     ) -> Result<Option<ValueType>, E> {
         self.at(key, |set, shard, tag| {
-            let initial = set.access;
             match set.find(shard, database, key, true) {
                 Some(position) => {
                     let entries = shard.database_mut(database);
                     let before = entries.entry(position);
                     let value_type = before.value_type();
-                    let (value, expiry) = decide(Some(before))?;
-                    entries.update(tag, position, set.counts(database), |entry| {
+                    let (value, expiry) = decide(Some(before)).inspect_err(|_| {
+                        // SAFETY: the set holds the shard.
+                        unsafe { before.touch(set.touched(before.access())) };
+                    })?;
+                    entries.update(tag, position, &set.counts(database), |entry| {
                         let before = entry.view();
                         let expiry_ms = match expiry {
                             ExpiryChange::Keep => before.expiry_ms(),
                             ExpiryChange::Clear => None,
                             ExpiryChange::At(at_ms) => Some(at_ms),
                         };
-                        let access = initial.touched(before.access());
+                        let access = set.touched(before.access());
                         if entry.is_heavy() {
                             let new = Entry::new(before.key(), value, expiry_ms, access);
                             set.discard(std::mem::replace(entry, new));
@@ -123,8 +125,8 @@ impl<'a> Writer<'a> {
                 None => {
                     let (value, expiry) = decide(None)?;
                     let expiry_ms = if let ExpiryChange::At(at_ms) = expiry { Some(at_ms) } else { None };
-                    let entry = Entry::new(key.bytes, value, expiry_ms, initial.initial());
-                    shard.database_mut(database).insert(tag, entry, set.counts(database));
+                    let entry = Entry::new(key.bytes, value, expiry_ms, set.access.initial());
+                    shard.database_mut(database).insert(tag, entry, &set.counts(database));
                     Ok(None)
                 }
             }
@@ -144,7 +146,9 @@ impl<'a> Writer<'a> {
     ) -> Option<R> {
         self.at(key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
-            Some(shard.database_mut(database).update(tag, position, set.counts(database), |entry| entry.modify(change)))
+            Some(
+                shard.database_mut(database).update(tag, position, &set.counts(database), |entry| entry.modify(change)),
+            )
         })
     }
 
@@ -162,16 +166,15 @@ impl<'a> Writer<'a> {
         change: impl FnOnce(&mut C) -> R,
     ) -> Result<Option<Edited<R>>, WrongType> {
         self.at(key, |set, shard, tag| {
-            let access = set.access;
             if let Some(position) = set.find(shard, database, key, true) {
                 let entries = shard.database_mut(database);
                 let entry = entries.entry(position);
+                // SAFETY: the set holds the shard.
+                unsafe { entry.touch(set.touched(entry.access())) };
                 if entry.value_type() != C::TYPE {
                     return Err(WrongType);
                 }
-                // SAFETY: the set holds the shard.
-                unsafe { entry.touch(access.touched(entry.access())) };
-                let counts = set.counts(database);
+                let counts = &set.counts(database);
                 let (result, goes) = entries.update(tag, position, counts, |entry| entry.edit(change));
                 if goes {
                     set.discard(entries.remove(tag, position, counts));
@@ -185,8 +188,8 @@ impl<'a> Writer<'a> {
             let result = change(&mut value);
             let created = !value.is_empty();
             if created {
-                let entry = Entry::with_collection(key.bytes, value, None, access.initial());
-                shard.database_mut(database).insert(tag, entry, set.counts(database));
+                let entry = Entry::with_collection(key.bytes, value, None, set.access.initial());
+                shard.database_mut(database).insert(tag, entry, &set.counts(database));
             }
             Ok(Some(Edited { result, created, removed: false }))
         })
@@ -197,12 +200,12 @@ impl<'a> Writer<'a> {
         self.set.bury(value);
     }
 
-    /// Sets a key to a collection, without an expiry. Returns the type of the value that was there before. The collection is not empty,
+    /// Sets a key to a collection, without an expiry. This is an access to the key that was there. Returns the type of the value that was there before. The collection is not empty,
     /// unless its type has empty collections.
     pub fn store<C: Collection>(&mut self, database: usize, key: HashedKey<'_>, value: C) -> Option<ValueType> {
         debug_assert!(!C::GOES_WHEN_EMPTY || !value.is_empty(), "a key never holds an empty collection of this type");
         let entry = Entry::with_collection(key.bytes, value, None, self.set.access.initial());
-        self.put(database, key, entry)
+        self.put_entry(database, key, entry, true)
     }
 
     /// Modifies the string of a key by `change`, unless `check` refuses the entry that is there. Returns what `change` returns; `None` if the
@@ -226,27 +229,39 @@ impl<'a> Writer<'a> {
             let entries = shard.database_mut(database);
             let entry = entries.entry(position);
             // SAFETY: the set holds the shard.
-            unsafe { entry.touch(set.access.touched(entry.access())) };
+            unsafe { entry.touch(set.touched(entry.access())) };
             check(entry)?;
-            Ok(Some(entries.update(tag, position, set.counts(database), |entry| entry.modify(change))))
+            Ok(Some(entries.update(tag, position, &set.counts(database), |entry| entry.modify(change))))
         })
     }
 
-    /// Sets a key to a computed string, without an expiry (see [`Entry::with_vec`]). Returns the type of the value that was there before.
+    /// Sets a key to a computed string, without an expiry (see [`Entry::with_vec`]). This is an access to the key that was there. Returns the type of the value that was there before.
     pub fn set_vec(&mut self, database: usize, key: HashedKey<'_>, value: Vec<u8>) -> Option<ValueType> {
         let entry = Entry::with_vec(key.bytes, value, None, self.set.access.initial());
-        self.put(database, key, entry)
+        self.put_entry(database, key, entry, true)
     }
 
-    /// Sets a key to an entry, which has the same key. Returns the type of the value that was there before.
+    /// Sets a key to an entry, which has the same key. The key counts as new, whatever was there before. Returns the type of the value that
+    /// was there before.
     pub fn put(&mut self, database: usize, key: HashedKey<'_>, entry: Entry) -> Option<ValueType> {
+        self.put_entry(database, key, entry, false)
+    }
+
+    /// Sets a key to an entry. `inherits` says whether the access clock of the entry that is there goes on.
+    fn put_entry(&mut self, database: usize, key: HashedKey<'_>, entry: Entry, inherits: bool) -> Option<ValueType> {
         debug_assert_eq!(entry.view().key(), key.bytes);
+        let mut access = self.set.access.initial();
         let before = self.take(database, key).map(|before| {
+            if inherits {
+                access = self.set.touched(before.view().access());
+            }
             let value_type = before.view().value_type();
             self.set.discard(before);
             value_type
         });
-        self.at(key, |set, shard, tag| shard.database_mut(database).insert(tag, entry, set.counts(database)));
+        // SAFETY: the entry is not in a shard yet, so no other thread reaches it.
+        unsafe { entry.view().touch(access) };
+        self.at(key, |set, shard, tag| shard.database_mut(database).insert(tag, entry, &set.counts(database)));
         before
     }
 
@@ -254,7 +269,7 @@ impl<'a> Writer<'a> {
     pub fn take(&mut self, database: usize, key: HashedKey<'_>) -> Option<Entry> {
         self.at(key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
-            Some(shard.database_mut(database).remove(tag, position, set.counts(database)))
+            Some(shard.database_mut(database).remove(tag, position, &set.counts(database)))
         })
     }
 
@@ -274,7 +289,7 @@ impl<'a> Writer<'a> {
         self.at(key, |set, shard, tag| {
             let Some(position) = set.find(shard, database, key, true) else { return false };
             let set_expiry = |entry: &mut Entry| entry.set_expiry(expiry_ms);
-            shard.database_mut(database).update(tag, position, set.counts(database), set_expiry);
+            shard.database_mut(database).update(tag, position, &set.counts(database), set_expiry);
             true
         })
     }
@@ -294,7 +309,7 @@ impl<'a> Writer<'a> {
             let what = match due {
                 Due::Key(deadline_ms, tag) => {
                     let position = database.table.find_deadline(tag, |entry| is_due(deadline_ms, entry.expiry_ms()))?;
-                    let entry = database.remove(tag, position, set.counts(index));
+                    let entry = database.remove(tag, position, &set.counts(index));
                     data.touch(index, entry.view().key());
                     ExpiredWhat::Key(entry)
                 }
@@ -302,7 +317,13 @@ impl<'a> Writer<'a> {
                     let is_due = |entry: EntryRef<'_>| is_due(deadline_ms, entry.first_field_expiry_ms());
                     let position = database.table.find_deadline(tag, is_due)?;
                     let place = (tag, position);
-                    ExpiredWhat::Fields(data.expire_fields(index, place, now_ms, EXPIRED_FIELDS_MAX, set.counts(index)))
+                    ExpiredWhat::Fields(data.expire_fields(
+                        index,
+                        place,
+                        now_ms,
+                        EXPIRED_FIELDS_MAX,
+                        &set.counts(index),
+                    ))
                 }
             };
             Some((index, what))

@@ -1,6 +1,6 @@
 //! Properties of the parser and the writer, as functions of arbitrary bytes. The fuzzer calls the same functions.
 
-use ochre_resp::{Cut, LaterMark, Limits, Protocol, ProtocolError, ReplyWriter, RequestParser, double};
+use ochre_resp::{Cut, LaterMark, Limits, Protocol, ProtocolError, ReplyBuffer, ReplyWriter, RequestParser, double};
 
 /// However a stream is cut into reads, the parser finds the requests that a simple model finds in the whole stream. The first two bytes
 /// choose the limits and the reads; the others are the stream.
@@ -235,11 +235,18 @@ pub fn replies(data: &[u8]) {
     let mut rest = data;
     let reply = reply_from(&mut rest, 0);
     for (protocol, expected) in [(Protocol::Resp3, reply.clone()), (Protocol::Resp2, in_resp2(&reply))] {
-        let mut out = Vec::new();
+        let mut out = ReplyBuffer::default();
         write(&mut ReplyWriter::new(&mut out, protocol), &reply);
         let mut rest = &out[..];
         assert_eq!(read(&mut rest), expected);
         assert!(rest.is_empty());
+        // A buffer with a maximum holds the whole reply, or overflows.
+        for len_max in [0, 1, out.len() / 2, out.len().saturating_sub(1), out.len(), out.len() + 64] {
+            let mut limited = ReplyBuffer::new(len_max);
+            write(&mut ReplyWriter::new(&mut limited, protocol), &reply);
+            assert!(limited.has_overflowed() || (limited.len() <= len_max && *limited == *out), "{len_max} bytes");
+            assert!(!limited.has_overflowed() || len_max < out.len() + 64, "{len_max} bytes are enough");
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "2.6.0",
         complexity: "O(N) with N the length of the range",
         summary: "Counts the bits that are set in the string of a key, or in a range of it.",
-        syntax: "key [start:integer end:integer [BYTE|BIT]]",
+        syntax: "key [start:integer [end:integer [BYTE|BIT]]]",
         handler: Handler::Read(bitcount),
         ..BITMAP
     },
@@ -154,18 +154,18 @@ fn setbit(cx: &mut KeyedWrite<'_>) -> Run {
     };
     let written = write_bits(cx, offset + 1, |bytes, grew| {
         let before = bits::set(bytes, offset, on);
-        (before, grew || before != on)
+        (before, usize::from(grew || before != on))
     })?;
     cx.reply.integer(written.into());
     Ok(Outcome::Done)
 }
 
 /// Changes the string of a key, which first grows to `bits` bits if it is shorter. `change` is given the bytes and whether the string grew,
-/// and returns whether it changed anything.
+/// and returns the number of its changes.
 fn write_bits<R>(
     cx: &mut KeyedWrite<'_>,
     bits: u64,
-    change: impl Fn(&mut [u8], bool) -> (R, bool),
+    change: impl Fn(&mut [u8], bool) -> (R, usize),
 ) -> Result<R, CommandError> {
     let (key, database, len) = (cx.key(1), cx.db(), bits.div_ceil(8) as usize);
     let modified = cx.keys.modify_checked(
@@ -178,7 +178,7 @@ fn write_bits<R>(
             (change(value, grows), grows)
         },
     )?;
-    let ((result, changed), grew) = match modified {
+    let ((result, changes), grew) = match modified {
         Some(modified) => modified,
         None => {
             let mut value = vec![0; len];
@@ -188,8 +188,9 @@ fn write_bits<R>(
             (made, true)
         }
     };
-    if changed {
+    if changes > 0 {
         cx.changed(key, NotifyClass::STRING, "setbit");
+        cx.effects.count_as(changes);
     } else if grew {
         // The string is longer, which is a change without an event: nobody subscribes to an empty class.
         cx.changed(key, NotifyClass::empty(), "");
@@ -221,6 +222,8 @@ fn bit_range(len: usize, start: i64, end: i64, in_bits: bool) -> Range<u64> {
 fn bitcount(cx: &mut KeyedRead<'_>) -> Run {
     let (start, end, in_bits) = match cx.args.len() {
         2 => (0, -1, false),
+        // As in Valkey. Redis wants both ends or none.
+        3 => (cx.integer(2)?, -1, false),
         4 => (cx.integer(2)?, cx.integer(3)?, false),
         5 => (cx.integer(2)?, cx.integer(3)?, is_in_bits(cx.args.get(4))?),
         _ => return Err(CommandError::SYNTAX),
@@ -443,12 +446,12 @@ fn bitfield(cx: &mut KeyedWrite<'_>) -> Run {
         return Ok(Outcome::Done);
     };
     let replies: SmallVec<[Option<i64>; 4]> = write_bits(cx, bits, |bytes, grew| {
-        let mut changed = false;
+        let mut changed = 0;
         let replies = operations.list.iter().map(|operation| {
             let (reply, changes) = operation.run(bytes);
             // If the string grew, any write is a change.
             let stores = !matches!(operation.action, FieldAction::Get) && reply.is_some();
-            changed |= changes || grew && stores;
+            changed += usize::from(changes || grew && stores);
             reply
         });
         (replies.collect(), changed)

@@ -171,6 +171,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
         CommandSpec {
             name: "reply",
             arity: 3,
+            flags: SUBCOMMAND.flags.union(Flags::NO_MULTI),
             since: "3.2.0",
             summary: "Sets whether commands are replied to.",
             syntax: "(ON|OFF|SKIP)",

@@ -1,6 +1,6 @@
 //! COMMAND: describes the commands to clients. All of it is derived from the rows.
 
-use ochre_datatypes::glob;
+use ochre_datatypes::glob::Pattern;
 use ochre_resp::{Args, ReplyWriter};
 
 use super::{
@@ -160,8 +160,8 @@ fn list(cx: &mut SessionOnly<'_>) -> Run {
                 };
                 all.filter(|command| command.spec.categories().contains(category)).map(|c| &*c.full_name).collect()
             } else if cx.is_word(3, "PATTERN") {
-                let pattern = filter.to_ascii_lowercase();
-                all.map(|command| &*command.full_name).filter(|name| glob::matches(&pattern, name.as_bytes())).collect()
+                let pattern = Pattern::new(filter.to_ascii_lowercase());
+                all.map(|command| &*command.full_name).filter(|name| pattern.matches(name.as_bytes())).collect()
             } else {
                 return Err(CommandError::SYNTAX);
             }

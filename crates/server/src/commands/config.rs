@@ -108,18 +108,15 @@ fn set(cx: &mut SessionOnly<'_>) -> Run {
 /// Applies changed settings to the process and the server. Applies all of them or, on an error, none.
 fn apply(server: &Server, before: &Config, after: &Config, changed: &[&'static Directive]) -> Result<(), NotApplied> {
     process::apply(before, after, changed)?;
-    let Some(directive) = changed.iter().find(|directive| directive.hook == Some(Hook::Listen)) else {
-        return Ok(());
-    };
+    let listen = changed.iter().find_map(|directive| match directive.hook {
+        Some(Hook::Listen(error)) => Some((directive.name, error)),
+        _ => None,
+    });
+    let Some((directive, error)) = listen else { return Ok(()) };
     server.listening.change(after).map_err(|_| {
         // The old settings were in force a moment ago. If even they fail now, nothing better can be done.
         let _ = process::apply(after, before, changed);
-        let reason = if before.port == after.port {
-            "Failed to bind to specified addresses."
-        } else {
-            "Unable to listen on this port. Check server logs."
-        };
-        NotApplied { directive: directive.name, reason: reason.to_owned() }
+        NotApplied { directive, reason: error.to_owned() }
     })
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     observe::info::REDIS_VERSION,
-    session::{ClientFlags, ReplyMode},
+    session::{ClientFlags, ReplyMode, delivery},
 };
 
 /// The flags of the commands that a client may send before it is authenticated.
@@ -243,6 +243,7 @@ fn quit(cx: &mut SessionOnly<'_>) -> Run {
 
 fn reset(cx: &mut KeyedRead<'_>) -> Run {
     cx.core.server.pubsub.leave(cx.session);
+    cx.follow_class();
     cx.deliver_mail();
     cx.session.end_transaction();
     cx.session.release_watch(&cx.keys, &cx.core.server.keyspace);
@@ -279,5 +280,10 @@ impl<K> Context<'_, K> {
         if !self.nested {
             self.session.take_mail(self.reply.out());
         }
+    }
+
+    /// Gives the replies that follow the output limit of the client's class, which its subscriptions have just changed.
+    pub fn follow_class(&mut self) {
+        self.reply.out().set_len_max(delivery::room(&self.core.config(), &self.session.client));
     }
 }

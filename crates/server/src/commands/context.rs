@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use ochre_datatypes::{Collection, ValueType};
 use ochre_keyspace::{Busy, Edited, EntryRef, HashedKey, LockSet, Missing, Reader, Walker, WholeKeyspace, Writer};
-use ochre_resp::{Args, ReplyWriter};
+use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 
 use super::{effects::Effects, error::CommandError, registry::Command};
 use crate::{
@@ -69,7 +69,7 @@ pub struct Inner<'a, 'c> {
     /// The locks on all keys that these commands may touch.
     pub locked: &'a mut Locked<'c>,
     /// Runs one of these commands, as [`Context::run`] describes.
-    pub(crate) run: fn(&Core, &mut Session, &mut Locked<'_>, InnerCall<'_>, &mut Vec<u8>) -> bool,
+    pub(crate) run: fn(&Core, &mut Session, &mut Locked<'_>, InnerCall<'_>, &mut ReplyBuffer) -> bool,
 }
 
 /// A command that runs inside another one.
@@ -192,6 +192,13 @@ impl<'a, K> Context<'a, K> {
         }
     }
 
+    /// Whether the reply will not be sent, since it exceeds the client's output limit or the client was killed. A loop that only makes a long
+    /// reply may then end.
+    #[inline]
+    pub fn is_given_up(&self) -> bool {
+        self.reply.has_overflowed() || self.session.client.is_killed()
+    }
+
     /// Records the effect as other words than the request's. The first call replaces the request in the journal; further calls add commands.
     /// `words` is called only if a journal is kept.
     pub fn journal(&mut self, words: impl FnOnce() -> Vec<Cow<'a, [u8]>>) {
@@ -213,9 +220,6 @@ impl<'a> KeyedRead<'a> {
     /// a miss is announced to subscribers.
     #[inline]
     pub fn lookup(&mut self, key: HashedKey<'a>) -> Option<EntryRef<'a>> {
-        if self.session.no_touch {
-            return self.lookup_untouched(key);
-        }
         let found = self.keys.get(self.session.database, key);
         self.count_lookup(key, found)
     }

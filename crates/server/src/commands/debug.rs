@@ -10,7 +10,8 @@ use std::{
 };
 
 use ochre_datatypes::{
-    Encoding, ValueType, glob,
+    Encoding, ValueType,
+    glob::Pattern,
     list::{List, ListView},
 };
 use ochre_keyspace::{AccessClock, ExpiryChange, NewValue, ValueRef};
@@ -21,9 +22,10 @@ use super::{
     context::{Context, KeyedRead, Outcome, Run, SessionOnly, Whole},
     help,
     numbers::count_to_pop,
+    strings::TOO_LONG,
     table::{Group, KeyFlags, KeySpec},
 };
-use crate::session::Block;
+use crate::{observe::process_figures, session::Block};
 
 const DEBUG: CommandSpec = CommandSpec {
     flags: Flags::ADMIN
@@ -223,7 +225,7 @@ fn test_patterns(cx: &mut SessionOnly<'_>) -> Run {
             (0..len).map(|_| LETTERS[(cx.core.random() >> 32) as usize % LETTERS.len()]).collect()
         };
         let (pattern, text) = (random_text(), random_text());
-        glob::matches(&pattern, &text);
+        Pattern::new(&pattern).matches(&text);
     }
     cx.reply.simple("Apparently the server did not crash: test passed");
     Ok(Outcome::Done)
@@ -333,7 +335,7 @@ fn table_statistics(cx: &mut Whole<'_>) -> Run {
     let databases = cx.core.config().databases;
     let database = usize::try_from(database).ok().filter(|&database| database < databases);
     let database = database.ok_or(CommandError::text("ERR Out of range database"))?;
-    let size = cx.core.server.keyspace.sizes(database..database + 1)[0];
+    let size = cx.core.server.keyspace.sizes(cx.core.index, database..database + 1)[0];
     let slots = cx.keys.slots(database);
     let table = |title: &str, slots: usize, elements: usize| {
         if elements == 0 {
@@ -349,7 +351,9 @@ fn table_statistics(cx: &mut Whole<'_>) -> Run {
 }
 
 fn digest(cx: &mut Whole<'_>) -> Run {
-    let signature = Signature::of_data_set(&cx.core.server.keyspace, cx.keys.walker(), cx.core.config().databases);
+    let core = cx.core;
+    let signature =
+        Signature::of_data_set(&core.server.keyspace, core.index, cx.keys.walker(), core.config().databases);
     cx.reply.simple(&signature.to_hex());
     Ok(Outcome::Done)
 }
@@ -365,14 +369,24 @@ fn digest_value(cx: &mut KeyedRead<'_>) -> Run {
 }
 
 /// Creates the keys `key:0`, `key:1`, … with the values `value:0`, `value:1`, …, which are padded with zero bytes or cut to a size. Keys
-/// that exist stay as they are.
+/// that exist stay as they are. As on Redis, the keys do not count as changes.
 fn populate(cx: &mut Whole<'_>) -> Run {
+    /// A key with a short value takes at least this.
+    const KEY_BYTES_MIN: usize = 32;
     if cx.args.len() > 5 {
         return Err(too_many_arguments(cx));
     }
     let count = count_to_pop(cx, 2)?;
     let prefix = String::from_utf8_lossy(cx.args.try_get(3).unwrap_or(b"key")).into_owned();
     let size = if cx.args.len() > 4 { count_to_pop(cx, 4)? } else { 0 };
+    if size > cx.core.config().proto_max_bulk_len as usize {
+        return Err(TOO_LONG);
+    }
+    // It has the keyspace to itself until it ends, so it does not begin what cannot end well.
+    let bytes = count.saturating_mul(KEY_BYTES_MIN + size);
+    if bytes > process_figures::total_memory() as usize {
+        return Err(CommandError::text("ERR the keys would not fit into the memory of this machine"));
+    }
     let database = cx.db();
     for number in 0..count {
         let name = format!("{prefix}:{number}");

@@ -61,6 +61,12 @@ impl<'a> Effects<'a> {
         self.changes += changes;
     }
 
+    /// Sets the number of changes, if it is not the number of changed keys: RPUSH of several elements, or RENAME, which changes two keys.
+    #[inline]
+    pub fn count_as(&mut self, changes: usize) {
+        self.changes = changes as u64;
+    }
+
     /// Adds that a database was emptied or swapped: FLUSHALL, SWAPDB.
     pub fn replaced(&mut self, database: usize) {
         self.replaced.push(database);

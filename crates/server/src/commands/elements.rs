@@ -56,17 +56,13 @@ impl RandomCount {
         Ok((count, with_option))
     }
 
-    /// The number of elements to reply with, from a collection of `len` elements.
-    ///
-    /// # Errors
-    /// Repeated elements make a reply as long as the client asks for, however small the collection is. A count above 2^26 is refused,
-    /// where Redis would run out of memory.
-    pub fn len(self, len: usize) -> Result<usize, CommandError> {
-        const REPEATED_MAX: u64 = 1 << 26;
+    /// The number of elements to reply with, from a collection of `len` elements. Repeated elements make a reply as long as the client asks
+    /// for, however small the collection is, so no memory is reserved for them, and the caller stops when the reply [is given
+    /// up](super::context::Context::is_given_up).
+    pub fn len(self, len: usize) -> usize {
         match self {
-            RandomCount::Repeated(count) if count > REPEATED_MAX => Err(CommandError::OUT_OF_RANGE),
-            RandomCount::Repeated(count) => Ok(count as usize),
-            RandomCount::Different(count) => Ok(usize::try_from(count).map_or(len, |count| count.min(len))),
+            RandomCount::Repeated(count) => count as usize,
+            RandomCount::Different(count) => usize::try_from(count).map_or(len, |count| count.min(len)),
         }
     }
 }

@@ -636,6 +636,9 @@ fn search_or_store(cx: &mut KeyedWrite<'_>, key: usize, form: Form, event: &'sta
     let result = SortedSet::from_elements(elements, &limits);
     let destination = cx.key(destination);
     store_result(cx, destination, result, event);
+    if count > 0 {
+        cx.effects.count_as(count);
+    }
     cx.reply.integer(count as i64);
     Ok(Outcome::Done)
 }

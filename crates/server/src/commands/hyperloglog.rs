@@ -112,38 +112,39 @@ fn pfadd(cx: &mut KeyedWrite<'_>) -> Run {
     let sparse_bytes_max = cx.core.config().hll_sparse_max_bytes;
     let args = cx.args;
     let add = |value: &mut Vec<u8>| {
-        let mut changed = false;
+        let mut raised = 0;
         let mut result = Ok(());
         for element in args.iter().skip(2).map(Element::new) {
             match hyperloglog::add(value, element, sparse_bytes_max) {
-                Ok(raised) => changed |= raised,
+                Ok(is_raised) => raised += usize::from(is_raised),
                 Err(corrupted) => {
                     result = Err(corrupted);
                     break;
                 }
             }
         }
-        if changed {
+        if raised > 0 {
             hyperloglog::outdate(value);
         }
-        (changed, result)
+        (raised, result)
     };
-    let (changed, result) = match cx.keys.modify_checked(database, key, is_hyperloglog, add)? {
+    let (changes, result) = match cx.keys.modify_checked(database, key, is_hyperloglog, add)? {
         Some(added) => added,
         None => {
             let mut value = hyperloglog::empty();
-            let (_, result) = add(&mut value);
+            let (raised, result) = add(&mut value);
             hyperloglog::outdate(&mut value);
             cx.keys.set_vec(database, key, value);
             cx.announce(key, NotifyClass::NEW, "new");
-            (true, result)
+            (1 + raised, result)
         }
     };
-    if changed {
+    if changes > 0 {
         cx.changed(key, NotifyClass::STRING, "pfadd");
+        cx.effects.count_as(changes);
     }
     result?;
-    cx.reply.integer(changed.into());
+    cx.reply.integer((changes > 0).into());
     Ok(Outcome::Done)
 }
 
@@ -165,7 +166,7 @@ fn pfcount(cx: &mut KeyedWrite<'_>) -> Run {
     if cx.args.len() > 2 {
         let mut registers = Registers::default();
         merge_keys(cx, &mut registers)?;
-        cx.reply.integer(registers.count() as i64);
+        cx.reply.integer(registers.count()? as i64);
         return Ok(Outcome::Done);
     }
     let (key, database) = (cx.key(1), cx.db());

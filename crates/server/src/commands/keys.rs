@@ -173,7 +173,7 @@ fn touch(cx: &mut KeyedRead<'_>) -> Run {
         let key = cx.nth_key(index - 1, index);
         if cx.lookup_untouched(key).is_some() {
             // TOUCH is an access even under CLIENT NO-TOUCH.
-            cx.keys.get(database, key);
+            cx.keys.touch(database, key);
             existing += 1;
         }
     }
@@ -232,13 +232,13 @@ enum Renamed {
 
 fn rename_key(cx: &mut KeyedWrite<'_>, replaces: bool) -> Result<Renamed, CommandError> {
     let (old, new, database) = (cx.key(1), cx.key(2), cx.db());
-    if cx.keys.peek(database, old).is_none() {
+    if cx.keys.get(database, old).is_none() {
         return Err(CommandError::NO_SUCH_KEY);
     }
     if old.bytes == new.bytes {
         return Ok(Renamed::SameName);
     }
-    if !replaces && cx.keys.peek(database, new).is_some() {
+    if !replaces && cx.keys.get(database, new).is_some() {
         return Ok(Renamed::NameTaken);
     }
     let entry = cx.keys.take(database, old).expect("the key was found under the same lock");
@@ -247,6 +247,7 @@ fn rename_key(cx: &mut KeyedWrite<'_>, replaces: bool) -> Result<Renamed, Comman
     cx.announce(new, NotifyClass::NEW, "new");
     cx.changed(old, NotifyClass::GENERIC, "rename_from");
     cx.changed(new, NotifyClass::GENERIC, "rename_to");
+    cx.effects.count_as(1);
     if let Some(before) = before {
         cx.announce_overwritten(database, new, before, value_type);
     }
@@ -272,13 +273,14 @@ fn move_to_database(cx: &mut KeyedWrite<'_>) -> Run {
     if source == target {
         return Err(SAME_OBJECT);
     }
-    let moves = cx.keys.peek(source, key).is_some() && cx.keys.peek(target, key).is_none();
+    let moves = cx.keys.get(source, key).is_some() && cx.keys.get(target, key).is_none();
     if moves {
         let entry = cx.keys.take(source, key).expect("the key was found under the same lock");
         cx.keys.put(target, key, entry);
         cx.announce_in(target, key, NotifyClass::NEW, "new");
         cx.changed(key, NotifyClass::GENERIC, "move_from");
         cx.changed_in(target, key, NotifyClass::GENERIC, "move_to");
+        cx.effects.count_as(1);
     }
     cx.reply.integer(moves.into());
     Ok(Outcome::Done)
@@ -309,7 +311,7 @@ fn copy(cx: &mut KeyedWrite<'_>) -> Run {
         cx.reply.integer(0);
         return Ok(Outcome::Done);
     };
-    if !replaces && cx.keys.peek(target, to).is_some() {
+    if !replaces && cx.keys.get(target, to).is_some() {
         cx.reply.integer(0);
         return Ok(Outcome::Done);
     }

@@ -94,7 +94,7 @@ fn usage(cx: &mut KeyedRead<'_>) -> Run {
 
 fn stats(cx: &mut SessionOnly<'_>) -> Run {
     let server = &cx.core.server;
-    let sizes = server.keyspace.sizes(0..cx.core.config().databases);
+    let sizes = server.keyspace.sizes(cx.core.index, 0..cx.core.config().databases);
     let used = server.used_memory() as i64;
     let (peak, _) = server.peak_memory();
     let initial = server.initial_memory() as i64;

@@ -221,6 +221,7 @@ fn listen(cx: &mut SessionOnly<'_>, kind: Kind, verb: &str) -> Run {
         cx.core.server.pubsub.subscribe(cx.session, kind, name);
         confirm(cx, kind, verb, Some(name));
     }
+    cx.follow_class();
     Ok(Outcome::Done)
 }
 
@@ -253,6 +254,7 @@ fn leave(cx: &mut SessionOnly<'_>, kind: Kind, verb: &str) -> Run {
     if count == 0 {
         confirm(cx, kind, verb, None);
     }
+    cx.follow_class();
     Ok(Outcome::Done)
 }
 

@@ -1,9 +1,9 @@
 //! Walks: KEYS and SCAN over the keys of a database, in slices between which their core serves other clients; and what HSCAN, SSCAN and ZSCAN
 //! share.
 
-use ochre_datatypes::{Collection, ValueType, glob, listpack::Element};
+use ochre_datatypes::{Collection, ValueType, glob::Pattern, listpack::Element};
 use ochre_keyspace::{Busy, EntryRef, ScanPosition, Visited};
-use ochre_resp::ReplyWriter;
+use ochre_resp::{ReplyBuffer, ReplyWriter};
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -53,7 +53,7 @@ const JOINED_BYTES_MAX: usize = 512 * 1024;
 /// The options of SCAN, HSCAN, SSCAN and ZSCAN.
 pub struct ScanOptions<'a> {
     /// MATCH; `None` if everything matches.
-    pattern: Option<&'a [u8]>,
+    pattern: Option<Pattern<&'a [u8]>>,
     /// COUNT: about the number of elements to visit; at least 1.
     pub count: usize,
     /// TYPE; `Some(None)` if no type has the name, so that no key matches.
@@ -85,7 +85,7 @@ impl<'a> ScanOptions<'a> {
                 options.count = count as usize;
             } else if cx.is_word(index, "MATCH") && has_value {
                 let pattern = cx.args.get(index + 1);
-                options.pattern = (pattern != b"*").then_some(pattern);
+                options.pattern = pattern_of(pattern);
             } else if cx.is_word(index, "TYPE") && has_value && walked.is_none() {
                 options.value_type = Some(ValueType::from_name(cx.args.get(index + 1)));
             } else if cx.is_word(index, "NOVALUES") {
@@ -111,8 +111,13 @@ impl<'a> ScanOptions<'a> {
     /// Whether MATCH lets an element through, by its name: a field, a member.
     #[inline]
     pub fn admits(&self, name: Element<'_>) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, name.as_bytes(&mut itoa::Buffer::new())))
+        self.pattern.as_ref().is_none_or(|pattern| pattern.matches(name.as_bytes(&mut itoa::Buffer::new())))
     }
+}
+
+/// Prepares a pattern; `None` if it matches everything.
+fn pattern_of(pattern: &[u8]) -> Option<Pattern<&[u8]>> {
+    (pattern != b"*").then(|| Pattern::new(pattern))
 }
 
 /// Parses a cursor.
@@ -151,8 +156,9 @@ pub fn scan_collection<'a, C: Collection>(
     let cursor = cursor(cx.args.get(2))?;
     let key = cx.key(1);
     // The reply begins with the next cursor, which is known last.
-    let mut text = Vec::new();
-    let mut found = Found { reply: ReplyWriter::new(&mut text, cx.reply.protocol()), len: 0 };
+    let protocol = cx.reply.protocol();
+    let mut text = cx.reply.out().part();
+    let mut found = Found { reply: ReplyWriter::new(&mut text, protocol), len: 0 };
     let next = match cx.read::<C>(key)? {
         Some(view) => scan(view, cursor, &ScanOptions::of(cx, 3, C::TYPE)?, &mut found),
         None => 0,
@@ -161,14 +167,14 @@ pub fn scan_collection<'a, C: Collection>(
     cx.reply.array(2);
     cx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
     cx.reply.array(len);
-    cx.reply.raw(&text);
+    cx.reply.raw_owned(text);
     Ok(Outcome::Done)
 }
 
 /// The keys that a walk returns.
 struct Filter<'a> {
     /// `None` if every key matches.
-    pattern: Option<&'a [u8]>,
+    pattern: Option<Pattern<&'a [u8]>>,
     /// `Some(None)` if no key matches.
     value_type: Option<Option<ValueType>>,
 }
@@ -176,7 +182,7 @@ struct Filter<'a> {
 impl Filter<'_> {
     fn admits(&self, entry: EntryRef<'_>) -> bool {
         self.value_type.is_none_or(|wanted| wanted == Some(entry.value_type()))
-            && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key()))
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(entry.key()))
     }
 }
 
@@ -193,12 +199,16 @@ fn walk(
     let mut state =
         cx.session.walk.take().unwrap_or_else(|| Box::new(WalkState { position: start, ..WalkState::default() }));
     let busy = if state.ended.is_none() { visit(cx, &mut state, visited_max, filter) } else { None };
+    if state.found.back().is_some_and(ReplyBuffer::has_overflowed) {
+        cx.reply.out().overflow();
+        return Ok(Outcome::Done);
+    }
     let Some(next) = state.ended else {
         cx.session.walk = Some(state);
         return Ok(Outcome::Suspended(busy.map_or(Suspended::Slice, Suspended::Busy)));
     };
     let count = state.count;
-    let total: usize = state.found.iter().map(Vec::len).sum();
+    let total = state.full_bytes + state.found.back().map_or(0, |piece| piece.len());
     if state.reply.is_none() && total <= JOINED_BYTES_MAX {
         header(&mut cx.reply, next, count);
         state.found.iter().for_each(|piece| cx.reply.raw(piece));
@@ -206,7 +216,7 @@ fn walk(
     }
     let protocol = cx.reply.protocol();
     let reply = state.reply.get_or_insert_with(|| {
-        let mut reply = Vec::with_capacity(total + 128);
+        let mut reply = ReplyBuffer::with_capacity(total + 128, usize::MAX);
         header(&mut ReplyWriter::new(&mut reply, protocol), next, count);
         reply
     });
@@ -228,9 +238,11 @@ fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &
     let mut shards = 0;
     let visited_before = state.visited;
     if state.found.back().is_none_or(|piece| piece.len() >= PIECE_BYTES) {
+        state.full_bytes += state.found.back().map_or(0, |piece| piece.len());
         // The first piece may stay small.
         let capacity = if state.found.is_empty() { 0 } else { 2 * PIECE_BYTES };
-        state.found.push_back(Vec::with_capacity(capacity));
+        let room = cx.reply.out().room_left().saturating_sub(state.full_bytes);
+        state.found.push_back(ReplyBuffer::with_capacity(capacity, room));
     }
     let piece = state.found.back_mut().expect("a piece was added above");
     loop {
@@ -271,8 +283,7 @@ fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &
 }
 
 fn keys(cx: &mut Walk<'_>) -> Run {
-    let pattern = cx.args.get(1);
-    let filter = Filter { pattern: (pattern != b"*").then_some(pattern), value_type: None };
+    let filter = Filter { pattern: pattern_of(cx.args.get(1)), value_type: None };
     walk(cx, ScanPosition::START, usize::MAX, &filter, |reply, _, count| reply.array(count))
 }
 

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     clock,
     session::{Block, client::Unblock},
+    shutdown::{NotSaved, ShutdownOptions},
 };
 
 const SERVER: CommandSpec = CommandSpec { group: Group::Server, ..CommandSpec::DEFAULT };
@@ -102,7 +103,7 @@ pub const ROWS: &[CommandSpec] = &[
 ];
 
 fn dbsize(cx: &mut Walk<'_>) -> Run {
-    cx.reply.integer(cx.core.server.keyspace.len_of(cx.db()) as i64);
+    cx.reply.integer(cx.core.server.keyspace.len_of(cx.core.index, cx.db()) as i64);
     Ok(Outcome::Done)
 }
 
@@ -174,29 +175,42 @@ fn time(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn shutdown(cx: &mut SessionOnly<'_>) -> Run {
-    let (mut saves, mut saves_not, mut aborts, mut others) = (false, false, false, false);
+    /// The options of Valkey: to keep the slots of a cluster available, which this server has none of.
+    const WITHOUT_EFFECT: [&str; 2] = ["SAFE", "FAILOVER"];
+    let mut options = ShutdownOptions::empty();
+    let (mut aborts, mut has_options) = (false, false);
     for index in 1..cx.args.len() {
-        let flag = if cx.is_word(index, "SAVE") {
-            &mut saves
+        if cx.is_word(index, "ABORT") {
+            aborts = true;
+            continue;
+        }
+        has_options = true;
+        options |= if cx.is_word(index, "SAVE") {
+            ShutdownOptions::SAVE
         } else if cx.is_word(index, "NOSAVE") {
-            &mut saves_not
-        } else if cx.is_word(index, "ABORT") {
-            &mut aborts
-        } else if ["NOW", "FORCE", "SAFE", "FAILOVER"].iter().any(|word| cx.is_word(index, word)) {
-            &mut others
+            ShutdownOptions::NOSAVE
+        } else if cx.is_word(index, "NOW") {
+            ShutdownOptions::NOW
+        } else if cx.is_word(index, "FORCE") {
+            ShutdownOptions::FORCE
+        } else if WITHOUT_EFFECT.iter().any(|word| cx.is_word(index, word)) {
+            ShutdownOptions::empty()
         } else {
             return Err(CommandError::SYNTAX);
         };
-        *flag = true;
     }
-    if saves && saves_not || aborts && (saves || saves_not || others) {
+    if aborts && has_options || options.contains(ShutdownOptions::SAVE | ShutdownOptions::NOSAVE) {
         return Err(CommandError::SYNTAX);
     }
+    let shutdown = &cx.core.server.shutdown;
     if aborts {
-        // A shutdown never waits, so there is none to abort.
-        return Err(CommandError::text("ERR No shutdown in progress."));
+        if !shutdown.abort() {
+            return Err(CommandError::text("ERR No shutdown in progress."));
+        }
+        cx.reply.ok();
+        return Ok(Outcome::Done);
     }
-    cx.core.server.stop.notify_one();
+    shutdown.begin(options).map_err(|NotSaved| CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."))?;
     // There is no reply: the process ends.
     Ok(Outcome::Block(Block::until(None, |_| {})))
 }

@@ -438,5 +438,8 @@ fn store_list(cx: &mut KeyedWrite<'_>, index: usize, list: List) {
         });
     }
     cx.store_result(destination, list, NotifyClass::LIST, "sortstore");
+    if len > 0 {
+        cx.effects.count_as(len);
+    }
     cx.reply.integer(len as i64);
 }

@@ -122,7 +122,7 @@ pub fn usage() -> &'static str {
        ochre - (read config from stdin)
        ochre -v or --version
        ochre -h or --help
-       ochre --default-config (print ochre.conf: every directive with its default)
+       ochre --default-config (print ochre.conf, which has every directive)
 
 Examples:
        ochre (run the server with default conf)

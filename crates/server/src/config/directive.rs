@@ -21,6 +21,8 @@ pub struct Directive {
     pub doc: &'static str,
     /// Another value as a line of a file has it, for a directive whose default does not show what one looks like.
     pub example: Option<&'static str>,
+    /// The value that `ochre.conf` has, where that is not the default.
+    pub in_file: Option<&'static str>,
     /// The section of `ochre.conf` that it is in.
     pub section: Section,
     /// How it may be set and shown.
@@ -56,8 +58,8 @@ bitflags! {
 /// What CONFIG SET does when it changes a directive, beside storing the value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hook {
-    /// Listens on other addresses.
-    Listen,
+    /// Listens on other addresses. The text is the error if it cannot.
+    Listen(&'static str),
     /// Changes the log's file or level.
     Log,
     /// Raises the limit of open files to what the number of clients needs.
@@ -186,6 +188,7 @@ impl Directive {
             default: "",
             doc: "",
             example: None,
+            in_file: None,
             section,
             flags: Flags::empty(),
             hook: None,
@@ -239,6 +242,10 @@ impl Directive {
 
     pub(super) const fn example(self, example: &'static str) -> Directive {
         Directive { example: Some(example), ..self }
+    }
+
+    pub(super) const fn in_file(self, value: &'static str) -> Directive {
+        Directive { in_file: Some(value), ..self }
     }
 
     const fn flagged(self, flags: Flags) -> Directive {

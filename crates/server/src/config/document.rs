@@ -1,4 +1,4 @@
-//! The text of `ochre.conf`: every directive with its default and what it does, written from the rows.
+//! The text of `ochre.conf`: every directive with its value and what it does, written from the rows.
 //!
 //! `ochre --default-config` prints it, and `cargo xtask fix` keeps the file in the repository equal to it.
 
@@ -6,7 +6,8 @@ use super::{Config, Directive, Flags, Section, directives};
 
 /// The text before the first section, a paragraph each.
 const INTRODUCTION: [&str; 4] = [
-    "The configuration of Ochre: every directive with its default. `ochre --default-config` prints this file.",
+    "The configuration of Ochre: every directive with its default, except where a comment says otherwise. `ochre --default-config` prints \
+     this file.",
     "Start the server with `ochre /path/to/ochre.conf`. A line has a directive and its value; `ochre --port 7000` sets the same directive on \
      the command line. CONFIG SET changes a directive while the server runs, and CONFIG REWRITE writes the change to the file. \
      Directives marked \"At start only\" cannot be changed that way.",
@@ -57,12 +58,16 @@ fn push_directive(text: &mut String, directive: &Directive, defaults: &Config) {
     if !directive.aliases.is_empty() {
         comment.push_str(&format!(" Also called {}.", directive.aliases.join(", ")));
     }
+    if directive.in_file.is_some() {
+        comment.push_str(&format!(" Without this line: {}.", directive.default));
+    }
     text.push('\n');
     push_comment(text, &comment);
     if let Some(example) = directive.example {
         text.push_str(&format!("# Example: {} {example}\n", directive.name));
     }
-    for line in directive.lines(defaults) {
+    let lines = directive.in_file.map_or_else(|| directive.lines(defaults), |value| vec![value.as_bytes().to_vec()]);
+    for line in lines {
         text.push_str(&format!("{} {}\n", directive.name, String::from_utf8_lossy(&line)));
     }
 }

@@ -45,6 +45,8 @@ const ON_SIGNAL: Choices = Choices {
     names: &["default", "save", "nosave", "now", "force"],
     exclusive: ("save", "nosave"),
     both: "shutdown options SAVE and NOSAVE can't be used simultaneously",
+    refused: "save",
+    why: "this version keeps data in memory only and cannot save it: leave out 'save'",
 };
 
 /// Declares the rows of [`KEPT`]:
@@ -157,7 +159,7 @@ kept! {
     /// Load the primary's snapshot without writing it to disk.
     "repl-diskless-load" = "disabled", OneOf(&["disabled", "on-empty-db", "swapdb", "flush-before-load"]);
     /// Send the snapshot and new writes to a replica over two connections (Redis).
-    "repl-rdb-channel" = "no", Bool, hidden();
+    "repl-rdb-channel" = "yes", Bool, hidden();
     /// Send the snapshot and new writes to a replica over two connections (Valkey).
     "dual-channel-replication-enabled" = "no", Bool;
     /// Seconds between pings to replicas.
@@ -224,7 +226,9 @@ kept! {
     /// Milliseconds that CLUSTER FAILOVER may take (Valkey).
     "cluster-manual-failover-timeout" = "5000", integer(1, I32_MAX);
     /// Milliseconds between pings among nodes.
-    "cluster-ping-interval" = "1000", integer(0, I32_MAX), hidden();
+    "cluster-ping-interval" = "0", integer(0, i64::MAX), hidden();
+    /// The percentage of all nodes about which a message among nodes tells (Valkey).
+    "cluster-message-gossip-perc" = "10", integer(1, 100), hidden();
     /// The number of finished slot migrations that are remembered (Valkey).
     "cluster-slot-migration-log-max-len" = "1000", integer(0, i64::MAX);
     /// The most bytes left to send at which a migrating slot is handed over (Valkey).
@@ -257,7 +261,7 @@ kept! {
     /// Whether clients must present a certificate.
     "tls-auth-clients" = "yes", OneOf(&["no", "yes", "optional"]);
     /// The field of a client's certificate that names its user (Valkey).
-    "tls-auth-clients-user" = "off", OneOf(&["off", "cn", "uri"]);
+    "tls-auth-clients-user" = "off", OneOf(&["CN", "URI", "off"]);
     /// Seconds between checks for renewed certificates (Valkey).
     "tls-auto-reload-interval" = "0", integer(0, I32_MAX);
     /// The TLS versions to accept.
@@ -303,7 +307,7 @@ kept! {
     /// Defragment memory.
     "activedefrag" = "no", Bool;
     /// The least bytes of waste at which memory is defragmented.
-    "active-defrag-ignore-bytes" = "104857600", any_size();
+    "active-defrag-ignore-bytes" = "104857600", size(1);
     /// The least percentage of waste at which memory is defragmented.
     "active-defrag-threshold-lower" = "10", integer(0, 1000);
     /// The percentage of waste at which defragmentation uses the most time.
@@ -380,9 +384,9 @@ kept! {
     "proc-title-template" = "{title} {listen-addr} {server-mode}", Text;
     /// The locale that strings are sorted by.
     "locale-collate" = "", Text;
-    /// How SIGINT shuts the server down.
+    /// How SIGINT shuts the server down, in options of SHUTDOWN. This version cannot save, so it refuses `save`.
     "shutdown-on-sigint" = "default", ON_SIGNAL;
-    /// How SIGTERM shuts the server down.
+    /// How SIGTERM shuts the server down, in options of SHUTDOWN. This version cannot save, so it refuses `save`.
     "shutdown-on-sigterm" = "default", ON_SIGNAL;
     /// Adjust which process the kernel kills first when memory runs out.
     "oom-score-adj" = "no", OneOf(&["no", "yes", "relative", "absolute"]);
@@ -423,11 +427,11 @@ kept! {
     /// For tests: microseconds to wait before each key is loaded.
     "key-load-delay" = "0", integer(i32::MIN as i64, I32_MAX), hidden();
     /// For tests: the bytes to load between two looks at the network.
-    "loading-process-events-interval-bytes" = "2097152", integer(1024, I32_MAX), hidden();
+    "loading-process-events-interval-bytes" = "524288", integer(1024, I32_MAX), hidden();
     /// For tests: keep AOF files that are not needed any more.
     "aof-disable-auto-gc" = "no", Bool, hidden();
     /// Let scripts use deprecated functions (Redis).
-    "lua-enable-deprecated-api" = "no", Bool, hidden();
+    "lua-enable-deprecated-api" = "no", Bool, immutable(), hidden();
     /// Let scripts use functions that are insecure (Valkey).
     "lua-enable-insecure-api" = "no", Bool, hidden();
     /// For tests: the least bytes of a string that is sent without copying it (Valkey).
@@ -438,6 +442,10 @@ kept! {
     "min-io-threads-avoid-copy-reply" = "7", integer(0, I32_MAX), hidden();
     /// For tests: keep all threads awake (Valkey).
     "io-threads-always-active" = "no", Bool, hidden();
+    /// For tests: run further checks, and end the process if one fails (Valkey). Ochre's checks always run.
+    "enable-debug-assert" = "no", Bool, immutable(), hidden();
+    /// For tests: let commands remove expired keys beside those that they name, even in a transaction or a script (Redis).
+    "lazyexpire-nested-arbitrary-keys" = "yes", Bool, hidden();
     /// For tests: a text to include in a crash report (Valkey).
     "debug-context" = "", Text, hidden();
 }

@@ -74,10 +74,12 @@ macro_rules! settings {
 settings! {
     Network {
         /// The TCP port to listen on; 0 for none.
-        port: u16, "port" = "6379", Integer::between(0, 65535), hook(Hook::Listen);
+        port: u16, "port" = "6379", Integer::between(0, 65535),
+            hook(Hook::Listen("Unable to listen on this port. Check server logs."));
         /// The addresses to listen on. `*` is every IPv4 address and `::*` every IPv6 address; with `-` in front, an address may be missing on
-        /// this machine. By default only this machine can connect.
-        bind: Vec<String>, "bind" = "127.0.0.1 -::1", Addresses, hook(Hook::Listen), example("192.168.1.100 10.0.0.1");
+        /// this machine. As this file has it, only this machine can connect.
+        bind: Vec<String>, "bind" = "* -::*", Addresses,
+            hook(Hook::Listen("Failed to bind to specified addresses.")), in_file("127.0.0.1 -::1"), example("192.168.1.100 10.0.0.1");
         /// While no password is set, refuse clients of other machines, on whatever address they connect.
         protected_mode: bool, "protected-mode" = "yes", Bool;
         /// The path of a Unix socket to listen on; empty for none.
@@ -98,8 +100,9 @@ settings! {
         timeout_s: u64, "timeout" = "0", Integer::between(0, I32_MAX);
         /// The longest argument of a command, and the longest string value.
         proto_max_bulk_len: u64, "proto-max-bulk-len" = "536870912", Memory::between(1 << 20, i64::MAX);
-        /// The most bytes of unfinished requests that are buffered for one client. Beyond it the client is disconnected.
-        client_query_buffer_limit: u64, "client-query-buffer-limit" = "1073741824", Memory::any();
+        /// The most bytes that are buffered for one client: an unfinished argument, what it sends while it is blocked, and commands queued since
+        /// MULTI. Beyond it the client is disconnected.
+        client_query_buffer_limit: u64, "client-query-buffer-limit" = "1073741824", Memory::between(1 << 20, i64::MAX);
         /// The limits of replies that wait to be sent to one client, by class of client: `normal`, `slave` (a replica) or `pubsub`. A line
         /// has a class, a hard limit, a soft limit and seconds. A client is disconnected above the hard limit, or after that many
         /// seconds above the soft one. 0 is no limit.

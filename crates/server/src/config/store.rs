@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use ochre_datatypes::glob;
+use ochre_datatypes::glob::Pattern;
 use parking_lot::Mutex;
 
 use super::{
@@ -87,8 +87,9 @@ impl ConfigStore {
                 }
                 continue;
             }
+            let pattern = Pattern::ignoring_case(pattern);
             for directive in directives().filter(|directive| !directive.flags.contains(Flags::HIDDEN)) {
-                for name in directive.names().filter(|name| glob::matches_ignore_case(pattern, name.as_bytes())) {
+                for name in directive.names().filter(|name| pattern.matches(name.as_bytes())) {
                     add(name.to_owned(), directive);
                 }
             }
@@ -110,8 +111,13 @@ impl ConfigStore {
         }
         let changed: Vec<_> =
             directives.into_iter().filter(|directive| directive.lines(&before) != directive.lines(&after)).collect();
-        apply(&before, &after, &changed)
-            .map_err(|refused| ConfigSetError::refused(refused.directive.as_bytes(), refused.reason))?;
+        apply(&before, &after, &changed).map_err(|refused| {
+            let name = refused.directive;
+            tracing::warn!(
+                "Failed applying new configuration. Possibly related to new {name} setting. Restoring previous settings."
+            );
+            ConfigSetError::refused(name.as_bytes(), refused.reason)
+        })?;
         self.replace(after);
         Ok(())
     }

@@ -63,42 +63,82 @@ fn a_default_is_written_and_read_as_itself() {
     }
 }
 
+/// Every directive of a reference server, with its default.
+const REDIS: &str = include_str!("references/redis-8.2.3.conf");
+const VALKEY: &str = include_str!("references/valkey-9.1.2.conf");
+
+/// The directives of a reference's file: their names, and their defaults as CONFIG GET shows them.
+fn reference(file: &str) -> Vec<(String, String)> {
+    let text = |words: &[Vec<u8>]| String::from_utf8(words.join(&b' ')).unwrap();
+    lines(file.as_bytes()).map(|line| line.unwrap().words).map(|it| (text(&it[..1]), text(&it[1..]))).collect()
+}
+
 #[test]
 fn defaults_are_those_of_the_reference_servers() {
-    const REDIS: &str = include_str!("references/redis-8.2.3.txt");
-    const VALKEY: &str = include_str!("references/valkey-9.1.2.txt");
-    /// A data store that the network can reach is a decision; and our own name.
-    const OURS: [&str; 2] = ["bind", "syslog-ident"];
+    /// Ochre writes no snapshots, so it has no save points. The others are its own name and the working directory.
+    const OURS: [&str; 3] = ["save", "syslog-ident", "dir"];
     let defaults = defaults();
-    let split = |line: &'static str| line.split_once(' ').unwrap_or((line, ""));
-    for (name, value) in REDIS.lines().map(split).filter(|(name, _)| !OURS.contains(name)) {
-        assert_eq!(shown(&defaults, name), value, "{name}");
+    let (redis, valkey) = (reference(REDIS), reference(VALKEY));
+    for (name, value) in redis.iter().filter(|(name, _)| !OURS.contains(&name.as_str())) {
+        assert_eq!(shown(&defaults, name), *value, "{name}");
     }
     // Where the two differ, the default is that of Redis.
-    let in_redis = |name: &str| REDIS.lines().map(split).any(|(known, _)| known == name);
-    for (name, value) in VALKEY.lines().map(split) {
-        let ours = shown(&defaults, name);
-        assert!(in_redis(name) || ours == value, "{name}: {ours} and not {value}");
+    for (name, value) in valkey.iter().filter(|(name, _)| !redis.iter().any(|(known, _)| known == name)) {
+        assert_eq!(shown(&defaults, name), *value, "{name}");
     }
 }
 
-/// `ochre.conf` starts the server with all defaults: every directive is in it, is accepted, and has its default.
+/// A file that names every directive of a reference server starts Ochre too, and each line means what it means there.
 #[test]
-fn the_document_sets_every_directive_to_its_default() {
+fn every_directive_of_the_reference_servers_is_accepted() {
+    for file in [REDIS, VALKEY] {
+        let config = read(file).unwrap();
+        for (name, value) in reference(file) {
+            let value = if name == "dir" { defaults().dir.display().to_string() } else { value };
+            assert_eq!(shown(&config, &name), value, "{name}");
+        }
+    }
+}
+
+/// The file that the test suites of Redis and Valkey start their servers with.
+#[test]
+fn the_test_suites_of_the_reference_servers_can_configure_ochre() {
+    let text = "always-show-logo yes\nnotify-keyspace-events KEA\ndaemonize no\npidfile /var/run/redis.pid\nport 6379\n\
+        timeout 0\nloglevel verbose\nlogfile ''\ndatabases 16\nlatency-monitor-threshold 1\n\
+        repl-diskless-sync-delay 0\nsave 900 1\nsave 300 10\nsave 60000 10000\nrdbcompression yes\n\
+        dbfilename dump.rdb\ndir ./\nslave-serve-stale-data yes\nappendonly no\nappendfsync everysec\n\
+        no-appendfsync-on-rewrite no\nactiverehashing yes\nenable-protected-configs yes\nenable-debug-command yes\n\
+        enable-module-command yes\nenable-debug-assert yes\npropagation-error-behavior panic\n\
+        shutdown-on-sigterm force\nlatency-tracking yes\n";
+    let config = read(text).unwrap();
+    assert_eq!(shown(&config, "enable-debug-assert"), "yes");
+    assert_eq!(shown(&config, "shutdown-on-sigterm"), "force");
+    assert_eq!(shown(&config, "save"), "900 1 300 10 60000 10000");
+}
+
+/// `ochre.conf` has every directive, and starts the server with the defaults except where a row has another value for the file.
+#[test]
+fn the_document_sets_every_directive() {
     let text = document();
     let mut set = Vec::new();
+    let mut expected = defaults();
     for line in lines(text.as_bytes()) {
         let line = line.unwrap();
         let directive = lookup(&line.words[0]).unwrap();
         let name = String::from_utf8(line.words[0].clone()).unwrap();
         assert_eq!(directive.name, name, "a directive is written under its own name");
+        if let Some(value) = directive.in_file {
+            directive.set_at_run_time(&mut expected, value.as_bytes()).unwrap();
+            assert_ne!(directive.show(&expected), directive.show(&defaults()), "{name}");
+        }
         let read = read(&String::from_utf8_lossy(line.text)).unwrap();
-        assert_eq!(directive.show(&read), directive.show(&defaults()), "{name}");
+        assert_eq!(directive.show(&read), directive.show(&expected), "{name}");
         set.push(directive.name);
     }
     set.dedup();
     assert_eq!(set, directives().map(|directive| directive.name).collect::<Vec<_>>());
-    assert_eq!(read(&text).unwrap(), defaults());
+    assert_eq!(read(&text).unwrap(), expected);
+    assert_eq!(shown(&expected, "bind"), "127.0.0.1 -::1", "the network does not reach a server with the shipped file");
 }
 
 #[test]
@@ -170,6 +210,10 @@ fn a_wrong_line_is_told_with_its_place() {
     check("maxclients -1", "argument must be greater or equal to 0");
     check("maxmemory \"1 gb\"", "argument must be a memory value");
     check("maxmemory-clients 101%", "percentage argument must be less or equal to 100");
+    check("client-query-buffer-limit 1", "argument must be between 1048576 and 9223372036854775807 inclusive");
+    check("active-defrag-ignore-bytes 0", "argument must be between 1 and 9223372036854775807 inclusive");
+    check("cluster-message-gossip-perc 0", "argument must be between 1 and 100 inclusive");
+    check("tls-auth-clients-user x", "argument(s) must be one of the following: CN, URI, off");
     check("unixsocketperm 9", "argument couldn't be parsed as an octal number");
     check("unixsocketperm 1000", "argument must be between 0 and 777 inclusive");
     check("daemonize maybe", "argument must be 'yes' or 'no'");
@@ -195,6 +239,8 @@ fn a_wrong_line_is_told_with_its_place() {
         "user alice on +get",
         "user default off",
         "loadmodule /x.so",
+        "shutdown-on-sigterm save",
+        "shutdown-on-sigint force save",
     ] {
         let error = read(promise).unwrap_err().to_string();
         assert!(error.contains("this version") || error.contains("Ochre cannot"), "{error}");
@@ -285,10 +331,10 @@ fn config_set_takes_all_pairs_or_none() {
     assert_eq!(shown(&after, "notify-keyspace-events"), "AKE");
     // As Redis: both leave the others as they are, or clear them.
     set(&store, &[("client-output-buffer-limit", "NORMAL 5 5 5"), ("save", "")]).unwrap();
-    set(&store, &[("client-output-buffer-limit", ""), ("shutdown-on-sigint", "default SAVE")]).unwrap();
+    set(&store, &[("client-output-buffer-limit", ""), ("shutdown-on-sigint", "default NOSAVE now")]).unwrap();
     let after = store.current();
     assert_eq!(after.client_output_buffer_limit.normal.hard_bytes, 5);
-    assert_eq!((shown(&after, "save"), shown(&after, "shutdown-on-sigint")), (String::new(), "save".to_owned()));
+    assert_eq!((shown(&after, "save"), shown(&after, "shutdown-on-sigint")), (String::new(), "nosave now".to_owned()));
 }
 
 #[test]

@@ -52,7 +52,8 @@ impl Acceptors {
 /// The pause after a failed accept, so that the acceptor does not spin while the process is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Accepts connections until the task is aborted. Returns an error only if the listener cannot be registered with the runtime.
+/// Accepts connections until the task is aborted or its listener is stopped. Returns an error only if the listener cannot be registered with
+/// the runtime.
 pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {
     enum Registered {
         Tcp(TcpListener),
@@ -75,6 +76,8 @@ pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {
         };
         match accepted {
             Ok((stream, peer)) => accept_connection(&server, stream, peer),
+            // CONFIG SET has stopped the listener ([`crate::sockets::listening`]).
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
             Err(error) => {
                 tracing::warn!("Accepting client connection: {error}");
                 tokio::time::sleep(PAUSE).await;
@@ -86,7 +89,7 @@ pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {
 /// Creates a client for the connection and hands both to a core, or refuses the connection.
 fn accept_connection(server: &Arc<Server>, stream: Accepted, peer: Option<SocketAddr>) {
     let config = server.config.current();
-    if let Err(refusal) = admit(server, &config, peer) {
+    if let Err(refusal) = admit(&config, server.clients.len(), peer) {
         server.refused_connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         refuse(stream, refusal);
         return;
@@ -115,9 +118,9 @@ fn accept_connection(server: &Arc<Server>, stream: Accepted, peer: Option<Socket
     server.hand_over(core, Arrival { stream, client, protocol });
 }
 
-/// Checks whether a connection may be served. The error is the reply to send before closing it.
-fn admit(server: &Server, config: &Config, peer: Option<SocketAddr>) -> Result<(), &'static [u8]> {
-    if server.clients.len() >= config.maxclients as usize {
+/// Checks whether a connection may be served beside `clients` others. The error is the reply to send before closing it.
+fn admit(config: &Config, clients: usize, peer: Option<SocketAddr>) -> Result<(), &'static [u8]> {
+    if clients >= config.maxclients as usize {
         return Err(b"-ERR max number of clients reached\r\n");
     }
     let is_local = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
@@ -127,10 +130,16 @@ fn admit(server: &Server, config: &Config, peer: Option<SocketAddr>) -> Result<(
     Ok(())
 }
 
-const PROTECTED: &[u8] = b"-DENIED Ochre is running in protected mode because protected mode is enabled and no password is set \
-for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from \
-external computers, either set a password with the 'requirepass' directive, or, where nobody else can reach the port, disable \
-protected mode with 'CONFIG SET protected-mode no' from the loopback interface.\r\n";
+/// Redis's text, with the name of this server.
+const PROTECTED: &[u8] = b"-DENIED Ochre is running in protected mode because protected mode is enabled and no password is set for \
+the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers \
+to Ochre you may adopt one of the following solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' \
+from the loopback interface by connecting to Ochre from the same host the server is running, however MAKE SURE Ochre is not publicly \
+accessible from internet if you do so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the \
+protected mode by editing the Ochre configuration file, and setting the protected mode option to 'no', and then restarting the server. \
+3) If you started the server manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication \
+password for the default user. NOTE: You only need to do one of the above things in order for the server to start accepting connections \
+from the outside.\r\n";
 
 /// Sends the reason for the refusal, and closes the connection.
 fn refuse(stream: Accepted, text: &[u8]) {
@@ -151,4 +160,41 @@ fn keep_alive(stream: &std::net::TcpStream, idle_s: u64) {
     let probes =
         TcpKeepalive::new().with_time(idle).with_interval((idle / 3).max(Duration::from_secs(1))).with_retries(3);
     let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&probes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protected_mode_serves_this_machine_only() {
+        #[track_caller]
+        fn check(config: &Config, peer: Option<&str>, is_served: bool) {
+            let peer = peer.map(|peer| peer.parse().unwrap());
+            assert_eq!(admit(config, 0, peer), if is_served { Ok(()) } else { Err(PROTECTED) }, "{peer:?}");
+        }
+        let protected = Config::default();
+        for local in [None, Some("127.0.0.1:1"), Some("127.9.9.9:1"), Some("[::1]:1"), Some("[::ffff:127.0.0.1]:1")] {
+            check(&protected, local, true);
+        }
+        let (mut with_password, mut open) = (Config::default(), Config::default());
+        with_password.requirepass = Some(b"secret".to_vec());
+        open.protected_mode = false;
+        for remote in ["192.0.2.1:1", "10.0.0.1:1", "[2001:db8::1]:1", "[fe80::1]:1", "[::ffff:192.0.2.1]:1"] {
+            check(&protected, Some(remote), false);
+            check(&with_password, Some(remote), true);
+            check(&open, Some(remote), true);
+        }
+    }
+
+    #[test]
+    fn the_limit_of_clients_comes_first() {
+        let mut config = Config::default();
+        config.maxclients = 2;
+        let remote = Some("192.0.2.1:1".parse().unwrap());
+        assert_eq!(admit(&config, 1, None), Ok(()));
+        assert_eq!(admit(&config, 2, None), Err(&b"-ERR max number of clients reached\r\n"[..]));
+        assert_eq!(admit(&config, 2, remote), Err(&b"-ERR max number of clients reached\r\n"[..]));
+        assert_eq!(admit(&config, 1, remote), Err(PROTECTED));
+    }
 }

@@ -68,6 +68,7 @@ pub fn text(core: &Core, now_ms: i64, asked: &[&[u8]]) -> String {
     let config = core.config();
     let view = View {
         server: &core.server,
+        core: core.index,
         config: &config,
         now_ms,
         clients: core.server.clients.all(),
@@ -89,6 +90,8 @@ pub fn text(core: &Core, now_ms: i64, asked: &[&[u8]]) -> String {
 /// What the sections read their figures from.
 struct View<'a> {
     server: &'a Server,
+    /// The index of the core that answers.
+    core: usize,
     config: &'a Config,
     now_ms: i64,
     clients: Vec<Arc<Client>>,
@@ -112,7 +115,7 @@ impl View<'_> {
 
     /// The size of each database.
     fn sizes(&self) -> &[DatabaseSize] {
-        self.sizes.get_or_init(|| self.server.keyspace.sizes(0..self.config.databases))
+        self.sizes.get_or_init(|| self.server.keyspace.sizes(self.core, 0..self.config.databases))
     }
 
     /// Bytes of the keyspace's tables, and bytes of clients' buffers.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ochre_resp::{Protocol, ReplyWriter};
+use ochre_resp::{Protocol, ReplyBuffer, ReplyWriter};
 
 /// A message to the subscribers of a channel or pattern.
 pub struct Message<'a> {
@@ -27,11 +27,11 @@ impl<'a> Message<'a> {
         };
         self.rendered[slot]
             .get_or_insert_with(|| {
-                let mut out = Vec::new();
+                let mut out = ReplyBuffer::default();
                 let mut writer = ReplyWriter::new(&mut out, protocol);
                 writer.push(words.len());
                 words.iter().for_each(|word| writer.bulk(word));
-                out.into()
+                out.take().into()
             })
             .clone()
     }

@@ -24,7 +24,7 @@ use std::{
     },
 };
 
-use ochre_datatypes::glob;
+use ochre_datatypes::glob::Pattern;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
@@ -43,7 +43,7 @@ pub struct PubSub {
     channels: Channels,
     shard_channels: Channels,
     /// Sorted, so that a client with several matching patterns receives a message for each of them in a fixed order.
-    patterns: Mutex<BTreeMap<Name, Subscribers>>,
+    patterns: Mutex<BTreeMap<Name, PatternSubscribers>>,
     /// The number of patterns. While it is 0, publishing does not take the lock of the patterns.
     pattern_count: AtomicUsize,
 }
@@ -51,6 +51,12 @@ pub struct PubSub {
 /// The subscribers of a channel or pattern, sorted by id. A vector, since most channels have few.
 #[derive(Default)]
 struct Subscribers(Vec<Arc<Client>>);
+
+/// A pattern, and its subscribers.
+struct PatternSubscribers {
+    pattern: Pattern<Name>,
+    subscribers: Subscribers,
+}
 
 /// A name space of channels, divided into stripes with a lock each. The hash has a random key, since clients choose the names.
 struct Channels {
@@ -81,10 +87,10 @@ impl PubSub {
         if let Some(subscribers) = channels.get(channel) {
             receivers += subscribers.send(sending, Message::new(&[b"message", channel, message]), &mut to_wake);
         }
-        for (pattern, subscribers) in patterns.iter().flat_map(|patterns| patterns.iter()) {
-            if glob::matches(pattern, channel) {
-                let words: [&[u8]; 4] = [b"pmessage", pattern, channel, message];
-                receivers += subscribers.send(sending, Message::new(&words), &mut to_wake);
+        for (name, found) in patterns.iter().flat_map(|patterns| patterns.iter()) {
+            if found.pattern.matches(channel) {
+                let words: [&[u8]; 4] = [b"pmessage", name, channel, message];
+                receivers += found.subscribers.send(sending, Message::new(&words), &mut to_wake);
             }
         }
         drop(patterns);
@@ -119,7 +125,11 @@ impl PubSub {
             Kind::Pattern => {
                 let mut patterns = self.patterns.lock();
                 let name = patterns.get_key_value(name).map_or_else(|| name.into(), |(name, _)| name.clone());
-                patterns.entry(name.clone()).or_default().add(client);
+                let found = patterns.entry(name.clone()).or_insert_with(|| PatternSubscribers {
+                    pattern: Pattern::new(name.clone()),
+                    subscribers: Subscribers::default(),
+                });
+                found.subscribers.add(client);
                 self.pattern_count.store(patterns.len(), Ordering::Release);
                 name
             }
@@ -156,12 +166,12 @@ impl PubSub {
 
     /// The channels of a kind that have subscribers and match the pattern, if there is one, in no order. `kind` is not `Pattern`.
     pub fn active(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Name> {
+        let pattern = pattern.map(Pattern::new);
+        let admits = |name: &[u8]| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
         let mut names = Vec::new();
         for stripe in &self.channels_of(kind).stripes {
             let table = stripe.0.lock();
-            names.extend(
-                table.keys().filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name))).cloned(),
-            );
+            names.extend(table.keys().filter(|name| admits(name)).cloned());
         }
         names
     }
@@ -194,7 +204,7 @@ impl PubSub {
             return self.channels_of(kind).remove(name, client);
         }
         let mut patterns = self.patterns.lock();
-        if patterns.get_mut(name).is_some_and(|subscribers| subscribers.remove(client)) {
+        if patterns.get_mut(name).is_some_and(|found| found.subscribers.remove(client)) {
             patterns.remove(name);
         }
         self.pattern_count.store(patterns.len(), Ordering::Release);

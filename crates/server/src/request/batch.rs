@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use ochre_keyspace::{HashedKey, LockSet, ShardList, Visit};
-use ochre_resp::{Args, RequestParser};
+use ochre_resp::{Args, ReplyBuffer, RequestParser};
 
 use super::{
     cut::{SHARDS_AHEAD, Stop},
@@ -27,7 +27,7 @@ use crate::{
 /// The distance, in keys, between prefetching an entry and using it. It is long enough for the entry to arrive in the cache, and short
 /// enough for it to be still there.
 const ENTRIES_AHEAD: usize = 16;
-/// The number of bytes of replies after which the other connections of the core have their turns.
+/// The number of bytes of replies after which they are sent, and the other connections of the core have their turns.
 const YIELD_BYTES: usize = 64 * 1024;
 /// The number of bytes of replies after which a batch is broken off. Its requests may read values of any size.
 const BATCH_REPLY_BYTES_MAX: usize = 4 * YIELD_BYTES;
@@ -60,7 +60,8 @@ impl Turn<'_> {
         // When the first request that runs alone began.
         let mut began = None;
         loop {
-            if self.out.len() >= YIELD_BYTES {
+            // Nothing more is run for a client whose reply was too long, or that has got too many of its own messages.
+            if self.out.reaches(YIELD_BYTES) || self.session.client.is_killed() {
                 *self.parser = RequestParser::default();
                 return (done, Next::Yield);
             }
@@ -126,7 +127,7 @@ impl Turn<'_> {
                          instance. Connection from {} aborted.",
                         self.session.client.address
                     );
-                    self.out.clear();
+                    self.out.truncate(0);
                     return (input.len(), Next::Close);
                 }
             }
@@ -145,7 +146,7 @@ impl Turn<'_> {
                 work.visit(input, |command, args, hashed| widening::visit_written(command, args, hashed, visit));
             };
             let mut attempt = session.attempt.take();
-            let is_held = |item: &Item| item.command.is_some_and(|it| core.server.pause.holds(it.spec.flags, session));
+            let is_held = |item: &Item| item.command.is_some_and(|it| core.server.pause.holds(it.spec.flags));
             let demand = Demand {
                 shards,
                 everything: false,
@@ -209,7 +210,7 @@ impl Turn<'_> {
             }
             (first_span, first_key) = (spans_end, hashed_end);
             start = Some(item.end);
-            if out.len() >= BATCH_REPLY_BYTES_MAX {
+            if out.reaches(BATCH_REPLY_BYTES_MAX) {
                 ran = BatchRun::UpTo(item.end);
                 break;
             }
@@ -231,7 +232,7 @@ impl Turn<'_> {
 }
 
 /// Answers a request with an error, unless CLIENT REPLY suppresses the reply.
-pub(super) fn answer_error(core: &Core, session: &mut Session, out: &mut Vec<u8>, error: &CommandError) {
+pub(super) fn answer_error(core: &Core, session: &mut Session, out: &mut ReplyBuffer, error: &CommandError) {
     apply_reply_mode(session, out, |session, out| execute::write_error(core, session, error, out));
 }
 
@@ -290,25 +291,31 @@ impl RunTime {
     }
 }
 
-/// Runs `answer`, and removes the reply that it wrote if CLIENT REPLY suppresses it.
+/// Runs `answer`, and drops the reply that it wrote if CLIENT REPLY suppresses it.
 pub(super) fn apply_reply_mode<R>(
     session: &mut Session,
-    out: &mut Vec<u8>,
-    answer: impl FnOnce(&mut Session, &mut Vec<u8>) -> R,
+    out: &mut ReplyBuffer,
+    answer: impl FnOnce(&mut Session, &mut ReplyBuffer) -> R,
 ) -> R {
-    let mark = out.len();
     if session.reply_mode == ReplyMode::SkipNext {
         session.reply_mode = ReplyMode::Skip;
     }
-    let before = session.reply_mode;
-    let result = answer(session, out);
-    match (before, session.reply_mode) {
-        (_, ReplyMode::On) => {}
-        (ReplyMode::Skip, ReplyMode::Skip) => {
+    if session.reply_mode == ReplyMode::On {
+        let mark = out.len();
+        let result = answer(session, out);
+        if session.reply_mode != ReplyMode::On {
             out.truncate(mark);
-            session.reply_mode = ReplyMode::On;
         }
-        (_, ReplyMode::Off | ReplyMode::SkipNext | ReplyMode::Skip) => out.truncate(mark),
+        return result;
+    }
+    // A reply that is not sent must not count toward the output limit. It is sent only if the command turns replies on.
+    let skips_once = session.reply_mode == ReplyMode::Skip;
+    let mut reply = out.part();
+    let result = answer(session, &mut reply);
+    match session.reply_mode {
+        ReplyMode::On => out.append(reply),
+        ReplyMode::Skip if skips_once => session.reply_mode = ReplyMode::On,
+        ReplyMode::Off | ReplyMode::SkipNext | ReplyMode::Skip => {}
     }
     result
 }

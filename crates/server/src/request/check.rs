@@ -2,11 +2,12 @@
 
 use ochre_resp::{Args, Protocol};
 
-use super::{chores, keys};
+use super::{chores, keys, locks::Unavailable};
 use crate::{
     commands::{Command, CommandError, Flags},
     config::{Config, EnableCommand},
     core::{Chore, Core},
+    server::MemoryState,
     session::{Session, transaction::Queued},
 };
 
@@ -18,14 +19,13 @@ pub enum Verdict {
     Queued,
     /// It is answered with this error.
     Refused(CommandError),
-    /// CLIENT PAUSE holds it, and it is checked again afterwards.
-    Paused,
+    /// It waits for this, and is checked again afterwards.
+    Held(Unavailable),
 }
 
 const AUTH_REQUIRED: CommandError = CommandError::text("NOAUTH Authentication required.");
 const OUT_OF_MEMORY: CommandError = CommandError::text("OOM command not allowed when used memory > 'maxmemory'.");
 const NOT_ENOUGH_REPLICAS: CommandError = CommandError::text("NOREPLICAS Not enough good replicas to write.");
-const NOT_IN_TRANSACTION: CommandError = CommandError::text("ERR Command not allowed inside a transaction");
 const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
@@ -56,17 +56,21 @@ pub fn check(
     command: &'static Command,
     args: Args<'_>,
 ) -> Verdict {
-    if let Err(error) = refusal(core, config, session, command, args) {
-        if command.spec.flags.contains(Flags::EXEC) {
+    let flags = session.flags_of_request(command.spec.flags);
+    if let Err(refusal) = refusal(core, config, session, command, flags, args) {
+        let error = match refusal {
+            Refusal::Final(error) => error,
+            Refusal::Until(unavailable) => return Verdict::Held(unavailable),
+        };
+        if flags.contains(Flags::EXEC) {
             return Verdict::Refused(abort_transaction(core, session, &error));
         }
         refused(session);
         return Verdict::Refused(error);
     }
-    let flags = command.spec.flags;
     // A pause holds a write even if the write would only be queued.
-    if core.server.pause.holds(flags, session) {
-        return Verdict::Paused;
+    if core.server.pause.holds(flags) {
+        return Verdict::Held(Unavailable::Pause);
     }
     if session.in_transaction() && !flags.contains(Flags::IN_MULTI_AT_ONCE) {
         return queue(core, session, command, args);
@@ -92,41 +96,74 @@ pub fn refused(session: &mut Session) {
     }
 }
 
-/// The reasons to refuse a request, in order.
+/// Why a request does not run.
+enum Refusal {
+    /// It is answered with this error.
+    Final(CommandError),
+    /// It is checked again when this is available.
+    Until(Unavailable),
+}
+
+impl From<CommandError> for Refusal {
+    fn from(error: CommandError) -> Refusal {
+        Refusal::Final(error)
+    }
+}
+
+/// Whether a refusal is for the memory in use, which an earlier request may reduce.
+pub fn is_for_memory(error: &CommandError) -> bool {
+    error.as_bytes() == OUT_OF_MEMORY.as_bytes()
+}
+
+/// The reasons to refuse a request, in order. `flags` are those of [`Session::flags_of_request`].
 #[inline]
 fn refusal(
     core: &Core,
     config: &Config,
     session: &Session,
     command: &'static Command,
+    flags: Flags,
     args: Args<'_>,
-) -> Result<(), CommandError> {
-    let flags = command.spec.flags;
+) -> Result<(), Refusal> {
     if !command.allows_arity(args.len()) {
-        return Err(wrong_arity(session, command, args));
+        return Err(wrong_arity(session, command, args).into());
     }
     if flags.contains(Flags::DEBUG) && !debug_is_allowed(config, session) {
-        return Err(DEBUG_NOT_ALLOWED);
+        return Err(DEBUG_NOT_ALLOWED.into());
     }
     if !session.authenticated && config.requirepass.is_some() && !flags.contains(Flags::NO_AUTH) {
-        return Err(AUTH_REQUIRED);
+        return Err(AUTH_REQUIRED.into());
     }
     if session.in_transaction() && flags.contains(Flags::NO_MULTI) {
-        return Err(NOT_IN_TRANSACTION);
+        return Err(not_in_transaction(command).into());
     }
-    if flags.contains(Flags::DENYOOM) && config.maxmemory > 0 && core.server.is_out_of_memory(config.maxmemory) {
-        return Err(OUT_OF_MEMORY);
+    if flags.contains(Flags::DENYOOM) && config.maxmemory > 0 {
+        match core.server.memory_state(config.maxmemory) {
+            MemoryState::Free => {}
+            MemoryState::Freeing(burial) => return Err(Refusal::Until(Unavailable::Memory(burial))),
+            MemoryState::Full => return Err(OUT_OF_MEMORY.into()),
+        }
     }
     if flags.contains(Flags::WRITE) && config.min_replicas_to_write > 0 && config.min_replicas_max_lag_s > 0 {
-        return Err(NOT_ENOUGH_REPLICAS);
+        return Err(NOT_ENOUGH_REPLICAS.into());
     }
     if session.is_subscriber() && session.protocol == Protocol::Resp2 && !flags.contains(Flags::IN_SUBSCRIBE_MODE) {
         return Err(CommandError::composed(format!(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
             command.full_name,
-        )));
+        ))
+        .into());
     }
     Ok(())
+}
+
+/// Only Valkey refuses a subcommand, CLIENT REPLY, and its error has the name. Without the refusal, EXEC would have a reply too few.
+#[cold]
+fn not_in_transaction(command: &Command) -> CommandError {
+    if command.full_name.contains('|') {
+        return CommandError::composed(format!("ERR Command '{}' not allowed inside a transaction", command.full_name));
+    }
+    CommandError::text("ERR Command not allowed inside a transaction")
 }
 
 #[cold]
@@ -156,7 +193,7 @@ fn queue(core: &Core, session: &mut Session, command: &'static Command, args: Ar
     if !transaction.failed && !watch_failed {
         let mut hashed = Vec::new();
         keys::hash_into(&core.server.keyspace, command.spec, args, &mut hashed);
-        transaction.queued.push(Queued::new(command, args, &hashed));
+        transaction.queue(Queued::new(command, args, &hashed));
     } else {
         transaction.dropped += 1;
     }

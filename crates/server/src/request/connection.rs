@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-use ochre_resp::{ReplyWriter, RequestParser};
+use ochre_resp::{ReplyBuffer, ReplyWriter, RequestParser};
 use tokio::{io::AsyncReadExt, time::Sleep};
 
 use super::{
@@ -24,10 +24,11 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    config::{Config, OutputLimit},
+    clock,
+    config::{Config, words},
     core::{Chore, Core},
     journal::Position,
-    session::{ClientFlags, ReplyMode, Session, wait::WaitEnd},
+    session::{ClientFlags, ReplyMode, Session, delivery, wait::WaitEnd},
     sockets::stream::Stream,
 };
 
@@ -123,7 +124,7 @@ impl Connection {
             if self.session.client.is_killed() {
                 return Poll::Ready(Stop::End);
             }
-            output.clear();
+            output.restart(delivery::room(&config, &self.session.client));
             // Messages that arrived before its request come before the reply.
             self.session.take_mail(output);
             self.poll_blocked(core, cx, output);
@@ -228,7 +229,7 @@ impl Connection {
         config: &Config,
         cx: &mut Context<'_>,
         input: &mut Vec<u8>,
-        output: &mut Vec<u8>,
+        output: &mut ReplyBuffer,
         work: &mut Workspace,
     ) -> Poll<io::Result<(usize, Next)>> {
         let in_place = self.input.len() > MOVED_BYTES_MAX;
@@ -253,6 +254,11 @@ impl Connection {
             Poll::Ready(Ok(read)) => read,
         };
         debug_assert_eq!(buffer.len(), before + read);
+        // Arguments that have arrived as a whole do not count, nor does what follows the argument that is being sent.
+        let unparsed = self.parser.parsed_len()..buffer.len().min(self.wanted);
+        if is_above_input_limit(core, config, &self.session, buffer.get(unparsed).unwrap_or_default()) {
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        }
         core.counters.reads.add(1);
         core.counters.read_bytes.add(read as u64);
         let figures = &self.session.client.figures;
@@ -268,23 +274,7 @@ impl Connection {
             self.input.extend_from_slice(&input[done..]);
         }
         self.session.client.figures.input_bytes.store(self.input.len() as u64, Ordering::Relaxed);
-        if self.is_above_input_limit(core, config) {
-            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
-        }
         Poll::Ready(Ok((read, next)))
-    }
-
-    /// Whether the client has exceeded its query buffer limit.
-    fn is_above_input_limit(&self, core: &Core, config: &Config) -> bool {
-        // Commands queued since MULTI count too.
-        let queued = self.session.client.figures.queued_bytes.load(Ordering::Relaxed);
-        let limit = if self.session.authenticated { u64::MAX } else { UNAUTHENTICATED_INPUT_BYTES_MAX };
-        let is_above = self.input.len() as u64 + queued > config.client_query_buffer_limit.min(limit);
-        if is_above {
-            core.counters.query_limit_disconnections.add(1);
-            tracing::warn!("Closing client that reached max query buffer length: id={}", self.session.client.id);
-        }
-        is_above
     }
 
     /// The number of bytes kept to be sent.
@@ -292,14 +282,22 @@ impl Connection {
         self.output.len() - self.sent
     }
 
-    /// Sends what the socket accepts, keeps the rest, and checks its limits. An error means that the connection must end.
+    /// Sends what the socket accepts, and keeps the rest. Its hard limit is checked before, and its soft limit afterwards. An error means that
+    /// the connection must end.
     fn poll_write(
         &mut self,
         core: &Core,
         config: &Config,
         cx: &mut Context<'_>,
-        output: &mut Vec<u8>,
+        output: &mut ReplyBuffer,
     ) -> Result<(), ()> {
+        if self.is_above_hard_limit(config, output) {
+            delivery::kill_above_limit(&self.session.client, &core.counters);
+        }
+        // A client that is killed gets nothing more.
+        if self.session.client.is_killed() {
+            return Err(());
+        }
         let kept = self.unsent() > 0;
         if kept {
             self.output.extend_from_slice(output);
@@ -315,13 +313,13 @@ impl Connection {
                 self.sent = 0;
             }
         } else if output.len() - written > SHARED_OUTPUT_BYTES_MAX {
-            self.output = std::mem::take(output);
+            self.output = output.take();
             self.sent = written;
         } else {
             self.output.extend_from_slice(&output[written..]);
         }
         if output.capacity() > SHARED_OUTPUT_BYTES_MAX {
-            *output = Vec::new();
+            output.take();
         }
         let figures = &self.session.client.figures;
         if written > 0 {
@@ -338,35 +336,32 @@ impl Connection {
         if unsent != figures.output_bytes.load(Ordering::Relaxed) {
             figures.output_bytes.store(unsent, Ordering::Relaxed);
         }
-        if self.is_above_limits(core, config) { Err(()) } else { Ok(()) }
+        if self.is_above_soft_limit(config) {
+            delivery::kill_above_limit(&self.session.client, &core.counters);
+            return Err(());
+        }
+        Ok(())
     }
 
-    /// Whether the output exceeds the `client-output-buffer-limit` of the client's class.
-    fn is_above_limits(&mut self, core: &Core, config: &Config) -> bool {
+    /// Whether the output, with the replies that are to be sent next, exceeds the hard limit of the client's class.
+    fn is_above_hard_limit(&self, config: &Config, next: &ReplyBuffer) -> bool {
+        let waiting = self.unsent() + next.len() + self.session.client.mailbox.bytes();
+        next.has_overflowed()
+            || delivery::is_above(delivery::limit(config, &self.session.client).hard_bytes, waiting as u64)
+    }
+
+    /// Whether the output has exceeded the soft limit of the client's class for too long.
+    fn is_above_soft_limit(&mut self, config: &Config) -> bool {
         if self.unsent() == 0 {
             self.above_soft_limit_since = None;
             return false;
         }
-        let limit: &OutputLimit = if self.session.is_subscriber() {
-            &config.client_output_buffer_limit.pubsub
-        } else {
-            &config.client_output_buffer_limit.normal
-        };
-        let waiting = (self.unsent() + self.session.client.mailbox.bytes()) as u64;
-        let above_hard = limit.hard_bytes > 0 && waiting > limit.hard_bytes;
-        let above_soft = limit.soft_bytes > 0 && waiting > limit.soft_bytes;
-        let since = above_soft.then(|| self.above_soft_limit_since.unwrap_or_else(Instant::now));
+        let limit = delivery::limit(config, &self.session.client);
+        let waiting = self.unsent() + self.session.client.mailbox.bytes();
+        let is_above = delivery::is_above(limit.soft_bytes, waiting as u64);
+        let since = is_above.then(|| self.above_soft_limit_since.unwrap_or_else(Instant::now));
         self.above_soft_limit_since = since;
-        let too_long = since.is_some_and(|since| since.elapsed().as_secs() > limit.soft_seconds);
-        if above_hard || too_long {
-            core.counters.output_limit_disconnections.add(1);
-            tracing::warn!(
-                "Client id={} addr={} scheduled to be closed ASAP for overcoming of output buffer limits.",
-                self.session.client.id,
-                self.session.client.address
-            );
-        }
-        above_hard || too_long
+        since.is_some_and(|since| since.elapsed().as_secs() > limit.soft_seconds)
     }
 
     /// Frees buffers that are empty.
@@ -380,7 +375,7 @@ impl Connection {
     }
 
     /// If the session is blocked and its wait has ended or timed out, writes the reply and unblocks the session.
-    fn poll_blocked(&mut self, core: &Rc<Core>, cx: &mut Context<'_>, output: &mut Vec<u8>) {
+    fn poll_blocked(&mut self, core: &Rc<Core>, cx: &mut Context<'_>, output: &mut ReplyBuffer) {
         let Some(waiting) = &self.session.blocked else { return };
         let is_late = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
         if is_late {
@@ -388,27 +383,24 @@ impl Connection {
         }
         let Some(end) = waiting.wait.end() else { return };
         let is_served = matches!(end, WaitEnd::Served(..));
-        let mark = output.len();
         let mut served_at = Position::default();
-        let mut reply = ReplyWriter::new(output, self.session.protocol);
+        let mut reply = output.part();
+        let mut writer = ReplyWriter::new(&mut reply, self.session.protocol);
         match end {
-            WaitEnd::Served(reply, position) => {
-                output.extend_from_slice(&reply);
+            WaitEnd::Served(served, position) => {
+                reply = served;
                 served_at = position;
             }
-            WaitEnd::Timeout => (waiting.on_timeout)(&mut reply),
+            WaitEnd::Timeout => (waiting.on_timeout)(&mut writer),
             WaitEnd::UnblockedWithError => {
                 core.counters.error(b"UNBLOCKED");
-                reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+                writer.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
             }
         }
         match self.session.reply_mode {
-            ReplyMode::On => {}
-            ReplyMode::Skip => {
-                output.truncate(mark);
-                self.session.reply_mode = ReplyMode::On;
-            }
-            ReplyMode::Off | ReplyMode::SkipNext => output.truncate(mark),
+            ReplyMode::On => output.append(reply),
+            ReplyMode::Skip => self.session.reply_mode = ReplyMode::On,
+            ReplyMode::Off | ReplyMode::SkipNext => {}
         }
         if !is_served {
             self.stop_waiting(core);
@@ -449,7 +441,7 @@ impl Connection {
     /// Reads on while nothing is served, to notice that the client is gone. Returns whether the connection must end.
     fn watch_for_end(&mut self, core: &Core, config: &Config, cx: &mut Context<'_>) -> bool {
         // A request that waits for its locks is still run if the input has ended after it.
-        if self.serves() || matches!(self.held, Some(Unavailable::Gate | Unavailable::Shard(_))) {
+        if self.serves() || self.held.is_some_and(|held| held != Unavailable::Pause) {
             return false;
         }
         // A blocked client is still read from, so that its disconnect is noticed before an element is handed to it. It may send as much as
@@ -464,7 +456,7 @@ impl Connection {
                     return !self.closing;
                 }
                 Poll::Ready(Ok(_)) if self.closing => self.input.clear(),
-                Poll::Ready(Ok(_)) if self.is_above_input_limit(core, config) => return true,
+                Poll::Ready(Ok(_)) if is_above_input_limit(core, config, &self.session, &self.input) => return true,
                 Poll::Ready(Ok(_)) => self.unserved = true,
             }
         }
@@ -485,4 +477,25 @@ impl Connection {
         }
         core.server.clients.remove(&self.session.client);
     }
+}
+
+/// Whether a client has exceeded its query buffer limit. `unparsed` is what was read and not parsed. Commands queued since MULTI count too.
+/// (Redis: `readQueryFromClient`)
+fn is_above_input_limit(core: &Core, config: &Config, session: &Session, unparsed: &[u8]) -> bool {
+    let figures = &session.client.figures;
+    let limit = if session.authenticated { u64::MAX } else { UNAUTHENTICATED_INPUT_BYTES_MAX };
+    let queued = figures.queued_bytes.load(Ordering::Relaxed);
+    let is_above = unparsed.len() as u64 + queued > config.client_query_buffer_limit.min(limit);
+    if is_above {
+        /// As many of the bytes are logged.
+        const LOGGED_MAX: usize = 64;
+        core.counters.query_limit_disconnections.add(1);
+        figures.input_bytes.store(unparsed.len() as u64, Ordering::Relaxed);
+        tracing::warn!(
+            "Closing client that reached max query buffer length: {} (qbuf initial bytes: {})",
+            session.client.description(clock::now_ms()),
+            String::from_utf8_lossy(&words::quote(&unparsed[..unparsed.len().min(LOGGED_MAX)]))
+        );
+    }
+    is_above
 }

@@ -125,8 +125,12 @@ impl Turn<'_> {
                             }
                             (Some(command), None)
                         }
+                        // A request before it may free memory, so it is checked again after the batch.
+                        Verdict::Refused(error) if check::is_for_memory(&error) && work.may_write() => {
+                            return stopped(Stop::Single { command, end });
+                        }
                         Verdict::Refused(error) => (Some(command), Some(error)),
-                        Verdict::Paused | Verdict::Queued => return stopped(Stop::Single { command, end }),
+                        Verdict::Held(_) | Verdict::Queued => return stopped(Stop::Single { command, end }),
                     }
                 }
                 Lookup::Unknown(error) => {

@@ -1,7 +1,7 @@
 //! Step 8: runs a command under its locks. Single commands, the commands of a batch and commands inside of others all run through [`run`].
 
 use ochre_keyspace::Walk as WalkVisit;
-use ochre_resp::{Args, ReplyWriter};
+use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 
 use super::{effects, parking, serving};
 use crate::{
@@ -77,7 +77,13 @@ impl<'c> Access<'_, 'c> {
 /// Runs a command under locks that are held, makes known what it did, and serves the waiters on the keys that it changed. For a nested
 /// command, the waiters are served when the outer command has ended.
 #[inline]
-pub fn run(core: &Core, session: &mut Session, mut access: Access<'_, '_>, call: Call<'_>, out: &mut Vec<u8>) -> Ended {
+pub fn run(
+    core: &Core,
+    session: &mut Session,
+    mut access: Access<'_, '_>,
+    call: Call<'_>,
+    out: &mut ReplyBuffer,
+) -> Ended {
     let mark = out.len();
     let record = access.locked().map_or(0, |locked| locked.record_mark());
     let result = dispatch(core, session, access.reborrow(), call, out);
@@ -121,7 +127,7 @@ fn run_inner(
     session: &mut Session,
     locked: &mut Locked<'_>,
     InnerCall { command, args, hashed }: InnerCall<'_>,
-    out: &mut Vec<u8>,
+    out: &mut ReplyBuffer,
 ) -> bool {
     let start = clock::ticks();
     // A message that the command publishes depends on what the commands before it did.
@@ -134,7 +140,7 @@ fn run_inner(
 
 /// Writes an error reply, and counts it.
 #[cold]
-pub fn write_error(core: &Core, session: &Session, error: &CommandError, out: &mut Vec<u8>) {
+pub fn write_error(core: &Core, session: &Session, error: &CommandError, out: &mut ReplyBuffer) {
     core.counters.error(error.as_bytes());
     ReplyWriter::new(out, session.protocol).error(error.as_bytes());
 }
@@ -144,11 +150,15 @@ pub fn write_error(core: &Core, session: &Session, error: &CommandError, out: &m
 pub fn dispatch<'a>(
     core: &'a Core,
     session: &'a mut Session,
-    access: Access<'a, '_>,
+    mut access: Access<'a, '_>,
     call: Call<'a>,
-    out: &'a mut Vec<u8>,
+    out: &'a mut ReplyBuffer,
 ) -> Run {
     let database = session.database;
+    if let Access::Keys(locked) = &mut access {
+        // A batch is of one session, but the commands that it serves, and CLIENT NO-TOUCH inside of EXEC, change this.
+        locked.set_touches(!session.no_touch);
+    }
     let reply = ReplyWriter::new(out, session.protocol);
     macro_rules! call {
         ($handler:expr, $keys:expr) => {{

@@ -6,7 +6,7 @@
 
 use std::task::{Context, Poll};
 
-use ochre_keyspace::{Busy, LockSet, ShardList, Visit, Walk};
+use ochre_keyspace::{Burial, Busy, LockSet, ShardList, Visit, Walk};
 
 use super::widening::{self, Visitor};
 use crate::{clock, config::Config, core::Core, locked::Locked, session::LockAttempt};
@@ -32,7 +32,7 @@ pub struct Demand<'d> {
     pub is_paused: &'d dyn Fn() -> bool,
 }
 
-/// What a request waits for if its locks are not available. It holds no lock meanwhile.
+/// What a request waits for if its locks are not available, or if it may not run yet. It holds no lock meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unavailable {
     /// Its turn at the gate. The attempt has its place in the queue.
@@ -41,6 +41,8 @@ pub enum Unavailable {
     Shard(u16),
     /// The end of CLIENT PAUSE.
     Pause,
+    /// The memory of values that were removed and are being freed.
+    Memory(Burial),
 }
 
 /// Locks what a request needs. `attempt` is kept from one try to the next.
@@ -99,7 +101,7 @@ fn try_lock<'c>(
         *failures = FAILURES_MAX;
     }
     let closed = gate.close(place).ok_or(Unavailable::Gate)?;
-    Ok(LockSet::whole(keyspace, closed))
+    Ok(LockSet::whole(keyspace, closed, core.index))
 }
 
 /// Enters the gate for a walk, or for its next slice. The walk itself locks one shard at a time.
@@ -135,5 +137,6 @@ pub fn poll_available(
         Unavailable::Gate => keyspace.gate().poll_turn(attempt.and_then(|attempt| attempt.place.as_ref()), context),
         Unavailable::Shard(shard) => keyspace.poll_free(shard, context),
         Unavailable::Pause => core.server.pause.poll_end(context),
+        Unavailable::Memory(burial) => keyspace.poll_freed(burial, context),
     }
 }

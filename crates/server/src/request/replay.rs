@@ -90,7 +90,7 @@ impl<'c> Replay<'c> {
             self.session.select(*database);
             let (args, hashed) = (queued.args(), &queued.hashed);
             let call = Call { command, args, hashed, now_ms: *time_ms, nested: true, shares_batch: false };
-            let mut out = Vec::new();
+            let mut out = ochre_resp::ReplyBuffer::default();
             let ended = execute::run(self.core, &mut self.session, Access::Keys(&mut locked), call, &mut out);
             if !matches!(ended, Ended::Done) || out.starts_with(b"-") {
                 error = Some(ReplayError { text: format!("{} was answered {}", shown(args), out.escape_ascii()) });

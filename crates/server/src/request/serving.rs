@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use ochre_keyspace::HashedKey;
+use ochre_resp::ReplyBuffer;
 
 use super::{
     effects,
@@ -15,7 +16,7 @@ use crate::{
     commands::{self, context::Outcome},
     core::{Chore, Core, Ready},
     locked::Locked,
-    session::{ClientFlags, Session, wait::Parked},
+    session::{ClientFlags, Session, delivery, wait::Parked},
 };
 
 /// Notes that a key with waiters has changed.
@@ -88,7 +89,7 @@ fn serve_waiter(core: &Core, locked: &mut Locked<'_>, parked: &Parked) {
     let mut session = Session::new(parked.client.clone(), parked.client.protocol(), true);
     session.database = parked.database;
     session.no_touch = parked.no_touch;
-    let mut out = Vec::new();
+    let mut out = ReplyBuffer::new(delivery::room(&core.config(), &parked.client));
     let call = Call {
         command: commands::table().of(parked.request.command),
         args: parked.request.args(),
@@ -110,7 +111,7 @@ fn serve_waiter(core: &Core, locked: &mut Locked<'_>, parked: &Parked) {
         }
         result => {
             if let Err(error) = result {
-                out.clear();
+                out.truncate(0);
                 core.counters.of(call.command).failed.add(1);
                 execute::write_error(core, &session, &error, &mut out);
             }

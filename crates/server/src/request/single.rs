@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use ochre_keyspace::{ShardList, Visit};
-use ochre_resp::{Args, ReplyWriter};
+use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 
 use super::{
     batch::{answer_error, apply_reply_mode},
@@ -48,11 +48,12 @@ impl Turn<'_> {
                     answer_error(core, session, out, &error);
                     return None;
                 }
-                Verdict::Paused => return Some(Next::Unavailable(Unavailable::Pause)),
+                Verdict::Held(unavailable) => return Some(Next::Unavailable(unavailable)),
             }
         }
         let reply_mode = session.reply_mode;
-        let run = |session: &mut Session, out: &mut Vec<u8>| lock_and_run(core, config, session, command, args, out);
+        let run =
+            |session: &mut Session, out: &mut ReplyBuffer| lock_and_run(core, config, session, command, args, out);
         let ended = if matches!(command.spec.handler, Handler::Container) {
             execute::write_error(core, session, &CommandError::wrong_arity(&command.full_name), out);
             Ok(Ended::Done)
@@ -97,13 +98,14 @@ fn lock_and_run(
     session: &mut Session,
     command: &'static Command,
     args: Args<'_>,
-    out: &mut Vec<u8>,
+    out: &mut ReplyBuffer,
 ) -> Result<Ended, Unavailable> {
     let keyspace = &core.server.keyspace;
     let mut attempt = session.attempt.take();
     // A pause does not hold a walk that has begun.
     let goes_on = session.walk.is_some();
-    let is_paused = |session: &Session| !goes_on && core.server.pause.holds(command.spec.flags, session);
+    let is_paused =
+        |session: &Session| !goes_on && core.server.pause.holds(session.flags_of_request(command.spec.flags));
     // A walk that has met locked shards again and again runs its next slice with the keyspace to itself.
     let walk_failures = attempt.as_ref().map_or(0, |attempt| attempt.failures);
     match command.spec.handler {
@@ -176,7 +178,7 @@ fn lock_and_run(
 }
 
 /// Runs a request with its locks, and counts it.
-fn run(core: &Core, session: &mut Session, access: Access<'_, '_>, call: Call<'_>, out: &mut Vec<u8>) -> Ended {
+fn run(core: &Core, session: &mut Session, access: Access<'_, '_>, call: Call<'_>, out: &mut ReplyBuffer) -> Ended {
     let start = clock::ticks();
     let ended = execute::run(core, session, access, call, out);
     // A suspended walk is counted when it has ended.

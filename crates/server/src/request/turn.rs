@@ -1,10 +1,10 @@
 //! A turn: a core serves the requests of one connection until there are none left or another connection must have its turn.
 
-use ochre_resp::{Args, RequestParser, Span};
+use ochre_resp::{Args, ReplyBuffer, RequestParser, Span};
 
 use super::locks::Unavailable;
 use crate::{
-    commands::{Command, CommandError},
+    commands::{Command, CommandError, Flags},
     config::Config,
     core::Core,
     session::Session,
@@ -21,7 +21,7 @@ pub struct Turn<'t> {
     /// The parser of the connection, which remembers how far an incomplete request was parsed.
     pub parser: &'t mut RequestParser,
     /// Replies are appended to it.
-    pub out: &'t mut Vec<u8>,
+    pub out: &'t mut ReplyBuffer,
     /// Memory for parsing.
     pub work: &'t mut Workspace,
 }
@@ -49,7 +49,7 @@ pub struct Scratch {
     /// Requests are read into it.
     pub input: Vec<u8>,
     /// Replies are written to it.
-    pub output: Vec<u8>,
+    pub output: ReplyBuffer,
     /// Memory for parsing.
     pub work: Workspace,
 }
@@ -106,6 +106,12 @@ impl Workspace {
         self.hashed.clear();
         self.items.clear();
         self.quoted.clear();
+    }
+
+    /// Whether any request of the batch may write.
+    pub(super) fn may_write(&self) -> bool {
+        let may_write = |command: &Command| command.spec.flags.contains(Flags::WRITE);
+        self.items.iter().any(|item| item.refusal.is_none() && item.command.is_some_and(may_write))
     }
 
     /// Visits the requests of the batch that are commands, with their arguments and keys.

@@ -342,7 +342,7 @@ mod tests {
             let keyspace = Keyspace::with_shards(3, 1, DATABASES, (1, 2), |_| {});
             {
                 let closed = keyspace.gate().close(&mut None).expect("nobody else is there");
-                let set = LockSet::whole(&keyspace, closed);
+                let set = LockSet::whole(&keyspace, closed, 0);
                 for waiter in &waiters {
                     let parked = Arc::new(parked(&keyspace, waiter));
                     for &(at, hash) in &parked.awaited {

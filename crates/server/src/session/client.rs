@@ -34,7 +34,7 @@ bitflags! {
         const PUBSUB = 1 << 5;
         /// e: excluded from client eviction (CLIENT NO-EVICT).
         const NO_EVICT = 1 << 6;
-        /// T: reads do not count as access to a key (CLIENT NO-TOUCH).
+        /// T: only TOUCH counts as an access to a key (CLIENT NO-TOUCH).
         const NO_TOUCH = 1 << 7;
         /// I: an import source (Valkey: CLIENT IMPORT-SOURCE).
         const IMPORT_SOURCE = 1 << 8;
@@ -42,7 +42,7 @@ bitflags! {
         const PAUSED = 1 << 9;
         /// Blocked with a timeout. Has no letter.
         const HAS_DEADLINE = 1 << 10;
-        /// Its request waits for the gate or for a shard.
+        /// Its request waits for the gate, for a shard, or for memory that is being freed.
         const WAITS_FOR_LOCKS = 1 << 11;
     }
 }
@@ -235,10 +235,11 @@ impl Client {
     }
 
     /// Closes its connection at once, without sending the replies that are not yet sent. A client that kills itself is closed by
-    /// `Outcome::Close` instead, after its replies.
-    pub fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
+    /// `Outcome::Close` instead, after its replies. Returns false if it was killed before.
+    pub fn kill(&self) -> bool {
+        let was_killed = self.killed.swap(true, Ordering::AcqRel);
         self.waker.wake();
+        !was_killed
     }
 
     /// Whether it was killed. Its connection ends as soon as its core looks.

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use ochre_resp::ReplyBuffer;
 use parking_lot::Mutex;
 
 use crate::journal::Position;
@@ -54,7 +55,7 @@ impl Mailbox {
     }
 
     /// Moves its messages to the end of `out`. Returns the journal position that they depend on.
-    pub fn drain_into(&self, out: &mut Vec<u8>) -> Position {
+    pub fn drain_into(&self, out: &mut ReplyBuffer) -> Position {
         let mut mail = self.mail.lock();
         let Mail { messages, position } = &mut *mail;
         self.announced.store(false, Ordering::Release);

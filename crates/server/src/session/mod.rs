@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `client.rs`, `description.rs` | a client as other connections see it, and its line in CLIENT LIST |
 //! | `registry.rs` | all clients by id |
-//! | `mailbox.rs`, `delivery.rs` | messages from other connections to a client, and the limits on them |
+//! | `mailbox.rs`, `delivery.rs` | messages from other connections to a client, and the limits of a client's output |
 //! | `subscriptions.rs` | the channels and patterns that a session is subscribed to |
 //! | `transaction.rs` | the queue of MULTI and the keys of WATCH |
 //! | `wait.rs` | a blocked command, and how its wait ends |
@@ -24,11 +24,11 @@ pub mod wait;
 use std::sync::{Arc, atomic::Ordering};
 
 use ochre_keyspace::{Keyspace, Place, Reader, ScanPosition};
-use ochre_resp::Protocol;
+use ochre_resp::{Protocol, ReplyBuffer};
 
 use subscriptions::Subscriptions;
 
-use crate::journal::Position;
+use crate::{journal::Position, label::Flags};
 pub use client::{Client, ClientFlags};
 pub use transaction::{Transaction, Watch};
 pub use wait::{AwaitedKeys, Block};
@@ -43,7 +43,7 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether it has given the password, or needs none.
     pub authenticated: bool,
-    /// CLIENT NO-TOUCH: reads do not count as access to a key.
+    /// CLIENT NO-TOUCH: only TOUCH counts as an access to a key.
     pub no_touch: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
@@ -99,11 +99,13 @@ pub struct WalkState {
     pub count: usize,
     /// The elements found so far, as they will be sent. They are kept in pieces, since a single buffer would be copied as a whole each time
     /// it grows.
-    pub found: std::collections::VecDeque<Vec<u8>>,
+    pub found: std::collections::VecDeque<ReplyBuffer>,
+    /// The length of the pieces in `found` that are full.
+    pub full_bytes: usize,
     /// Set at the end of the walk: where the next SCAN goes on, or `None` inside if every entry was visited.
     pub ended: Option<Option<ScanPosition>>,
     /// The reply, while the pieces of `found` are being appended to it.
-    pub reply: Option<Vec<u8>>,
+    pub reply: Option<ReplyBuffer>,
 }
 
 impl Session {
@@ -145,6 +147,16 @@ impl Session {
             && self.reply_mode == ReplyMode::On
     }
 
+    /// Returns the flags by which a request is checked and held back. `flags` are those of its command; EXEC has, besides, those of the
+    /// commands that it will run.
+    #[inline]
+    pub fn flags_of_request(&self, flags: Flags) -> Flags {
+        match &self.transaction {
+            Some(transaction) if flags.contains(Flags::EXEC) => flags | transaction.flags(),
+            _ => flags,
+        }
+    }
+
     /// Ends the transaction, and returns it with its queue.
     pub fn end_transaction(&mut self) -> Option<Box<Transaction>> {
         self.client.set_flag(ClientFlags::MULTI, false);
@@ -184,7 +196,7 @@ impl Session {
 
     /// Moves the messages in its mailbox to the end of `out`.
     #[inline]
-    pub fn take_mail(&mut self, out: &mut Vec<u8>) {
+    pub fn take_mail(&mut self, out: &mut ReplyBuffer) {
         if self.client.mailbox.has_mail() {
             let position = self.client.mailbox.drain_into(out);
             self.depends_on(position);

@@ -7,7 +7,6 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::Session;
 use crate::{clock, label::Flags};
 
 /// Which requests are held.
@@ -68,24 +67,18 @@ impl Pause {
         (mode, rest_ms)
     }
 
-    /// Whether a session's request is held. `flags` are those of its command.
+    /// Whether a request with these flags is held (see [`super::Session::flags_of_request`]).
     #[inline]
-    pub fn holds(&self, flags: Flags, session: &Session) -> bool {
-        self.mode.load(Ordering::Acquire) != PauseMode::None as u8 && self.holds_now(flags, session)
+    pub fn holds(&self, flags: Flags) -> bool {
+        self.mode.load(Ordering::Acquire) != PauseMode::None as u8 && self.holds_now(flags)
     }
 
     #[cold]
-    fn holds_now(&self, flags: Flags, session: &Session) -> bool {
+    fn holds_now(&self, flags: Flags) -> bool {
         match self.mode(clock::now_ms()) {
             PauseMode::None => false,
             PauseMode::All => true,
-            PauseMode::Write => {
-                let queued_may_write = || {
-                    let mut queued = session.transaction.iter().flat_map(|transaction| &transaction.queued);
-                    queued.any(|queued| queued.command.flags.intersects(MAY_WRITE))
-                };
-                flags.intersects(MAY_WRITE) || (flags.contains(Flags::EXEC) && queued_may_write())
-            }
+            PauseMode::Write => flags.intersects(MAY_WRITE),
         }
     }
 

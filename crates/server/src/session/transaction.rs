@@ -8,10 +8,9 @@ use std::sync::{
 use ochre_keyspace::{Keyspace, Reader};
 use ochre_resp::{Args, Span};
 
-use crate::label::CommandLabel;
+use crate::label::{CommandLabel, Flags};
 
 /// The state of a session between MULTI and EXEC.
-#[derive(Default)]
 pub struct Transaction {
     /// The queued commands in order.
     pub queued: Vec<Queued>,
@@ -19,6 +18,31 @@ pub struct Transaction {
     pub dropped: usize,
     /// Whether a command was refused since MULTI, so that EXEC answers EXECABORT.
     pub failed: bool,
+    /// The flags of the queued commands by which EXEC is checked and held back, as if it were each of them.
+    flags: Flags,
+}
+
+/// See [`Transaction::flags`].
+const CHECKED_AT_EXEC: Flags = Flags::WRITE.union(Flags::MAY_REPLICATE).union(Flags::DENYOOM);
+
+impl Default for Transaction {
+    fn default() -> Transaction {
+        Transaction { queued: Vec::new(), dropped: 0, failed: false, flags: Flags::empty() }
+    }
+}
+
+impl Transaction {
+    /// Adds a command to the queue.
+    pub fn queue(&mut self, queued: Queued) {
+        self.flags |= queued.command.flags & CHECKED_AT_EXEC;
+        self.queued.push(queued);
+    }
+
+    /// The flags that EXEC has because of what it will run: those of the queued commands that decide whether they are refused or held back.
+    #[inline]
+    pub fn flags(&self) -> Flags {
+        self.flags
+    }
 }
 
 /// A command to be run later, with a copy of its arguments.

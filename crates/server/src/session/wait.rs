@@ -13,7 +13,7 @@ use std::{
 };
 
 use ochre_datatypes::ValueType;
-use ochre_resp::ReplyWriter;
+use ochre_resp::{ReplyBuffer, ReplyWriter};
 use parking_lot::Mutex;
 
 use super::{Client, client::Unblock, transaction::Queued};
@@ -79,7 +79,7 @@ pub struct Waiting {
 pub struct Wait {
     state: AtomicU8,
     /// The reply and its position in the journal, once the wait is served. A mutex of rank mailbox: no other lock is taken under it.
-    reply: Mutex<(Vec<u8>, Position)>,
+    reply: Mutex<(ReplyBuffer, Position)>,
 }
 
 const WAITING: u8 = 0;
@@ -93,7 +93,7 @@ const UNBLOCKED_WITH_ERROR: u8 = 5;
 /// How a wait ended.
 pub enum WaitEnd {
     /// A writer served it: the reply, and the journal position that it depends on.
-    Served(Vec<u8>, Position),
+    Served(ReplyBuffer, Position),
     /// It timed out, or CLIENT UNBLOCK ended it as if it had.
     Timeout,
     /// CLIENT UNBLOCK ended it with an error.
@@ -118,7 +118,7 @@ impl Wait {
     }
 
     /// Ends a claimed wait with a reply, which depends on the journal up to `position`.
-    pub fn serve(&self, reply: Vec<u8>, position: Position) {
+    pub fn serve(&self, reply: ReplyBuffer, position: Position) {
         *self.reply.lock() = (reply, position);
         self.state.store(SERVED, Ordering::Release);
     }

@@ -1,15 +1,19 @@
 //! Where the server listens, and how CONFIG SET changes that.
 //!
-//! The core that runs CONFIG SET binds the new addresses itself, so that the command can reply with an error. The acceptor then accepts
-//! on the new sockets and closes those that are not named any more. An address that is in both the old and the new setting is listened on
-//! without a gap.
+//! The core that runs CONFIG SET binds the new addresses itself, so that the command can reply with an error. It also stops listening on the
+//! addresses that are not named any more, so that they refuse connections when the command has replied. The acceptor then accepts on the
+//! new sockets and closes the old ones. An address that is in both the old and the new setting is listened on without a gap.
+//!
+//! Linux does not bind an address that overlaps one that is listened on, such as `*` and 127.0.0.1. So an old address that is in the way of
+//! a new one is given up first. If the change fails then, it is bound again.
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs},
 };
 
 use parking_lot::Mutex;
+use socket2::SockRef;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::listener::{self, Listener};
@@ -18,7 +22,7 @@ use crate::{config::Config, log, sys};
 /// The addresses that the server listens on, and the way to change them.
 pub struct Listening {
     /// The TCP addresses that are listened on. A mutex, since only CONFIG SET takes it.
-    bound: Mutex<Vec<SocketAddr>>,
+    bound: Mutex<Vec<Bound>>,
     changes: UnboundedSender<Change>,
 }
 
@@ -32,42 +36,81 @@ pub struct Change {
 
 impl Listening {
     /// Starts with the listeners that were bound at start. The acceptor reads changes from the receiver.
-    pub fn new(listeners: &[Listener]) -> (Listening, UnboundedReceiver<Change>) {
+    ///
+    /// # Errors
+    /// If the process has too many open files.
+    pub fn new(listeners: &[Listener]) -> io::Result<(Listening, UnboundedReceiver<Change>)> {
         let (changes, receiver) = unbounded_channel();
-        let bound = listeners.iter().filter_map(Listener::tcp_address).collect();
-        (Listening { bound: Mutex::new(bound), changes }, receiver)
+        let bound = listeners.iter().filter_map(Bound::of).collect::<io::Result<Vec<_>>>()?;
+        Ok((Listening { bound: Mutex::new(bound), changes }, receiver))
     }
 
-    /// Listens on the addresses of a new configuration. After an error, which is logged, the old addresses stay in use.
+    /// Listens on the addresses of a new configuration. After an error, which is logged, the old addresses are in use.
     pub fn change(&self, config: &Config) -> io::Result<()> {
         let mut bound = self.bound.lock();
-        let (mut kept, mut new) = (Vec::new(), Vec::new());
-        for_each_address(config, |address| {
-            if bound.contains(&address) {
-                kept.push(address);
-            } else {
-                new.push(listener::bind_tcp(address, config.tcp_backlog)?);
+        let wanted = Wanted::all(config)?;
+        let is_wanted = |it: &Bound| wanted.iter().any(|wanted| wanted.address == it.address);
+        let missing = wanted.iter().filter(|wanted| bound.iter().all(|it| it.address != wanted.address));
+        let mut given_up = Vec::new();
+        let new = bind_each(missing, |address| match listen(address, config) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                for it in bound.iter().filter(|it| !is_wanted(it) && it.overlaps(address)) {
+                    it.stop_listening();
+                    if !given_up.contains(&it.address) {
+                        given_up.push(it.address);
+                    }
+                }
+                listen(address, config)
             }
-            Ok(())
-        })?;
-        *bound = kept.iter().copied().chain(new.iter().filter_map(Listener::tcp_address)).collect();
+            result => result,
+        });
+        match new {
+            Ok(new) => {
+                let leaving: Vec<_> = bound.iter().filter(|it| !is_wanted(it)).map(|it| it.address).collect();
+                self.replace(&mut bound, &leaving, new);
+                Ok(())
+            }
+            Err(error) => {
+                let bound_again = given_up.iter().filter_map(|&address| {
+                    let listening = listen(address, config);
+                    listening
+                        .inspect_err(|error| log::cannot_bind(&address.ip().to_string(), address.port(), error))
+                        .ok()
+                });
+                let bound_again = bound_again.collect();
+                self.replace(&mut bound, &given_up, bound_again);
+                Err(error)
+            }
+        }
+    }
+
+    /// Listens on other sockets in the place of those with the addresses `leaving`.
+    fn replace(&self, bound: &mut Vec<Bound>, leaving: &[SocketAddr], new: Vec<(Listener, Bound)>) {
+        bound.iter().filter(|it| leaving.contains(&it.address)).for_each(Bound::stop_listening);
+        bound.retain(|it| !leaving.contains(&it.address));
+        let kept = bound.iter().map(|it| it.address).collect();
+        let (new, new_bound): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+        bound.extend(new_bound);
         // It fails only after the server has stopped.
         let _ = self.changes.send(Change { kept, new });
-        Ok(())
     }
 }
 
-/// Binds all addresses of the configuration. If one cannot be bound, the reason is logged and the result is `None`.
+/// Binds an address of CONFIG SET.
+fn listen(address: SocketAddr, config: &Config) -> io::Result<(Listener, Bound)> {
+    let listener = listener::bind_tcp(address, config.tcp_backlog)?;
+    let bound = Bound::of(&listener).expect("a TCP listener")?;
+    Ok((listener, bound))
+}
+
+/// Binds all addresses of the configuration. If one cannot be bound, or if there is none, the reason is logged and the result is `None`.
 pub fn bind(config: &Config) -> Option<Vec<Listener>> {
-    let mut listeners = Vec::new();
-    let bound = for_each_address(config, |address| {
-        listeners.push(listener::bind_tcp(address, config.tcp_backlog)?);
-        Ok(())
-    });
-    if bound.is_err() {
+    let bound = Wanted::all(config)
+        .and_then(|wanted| bind_each(wanted.iter(), |address| listener::bind_tcp(address, config.tcp_backlog)));
+    let Ok(mut listeners) = bound else {
         log::cannot_listen(config.port);
         return None;
-    }
+    };
     if let Some(path) = &config.unixsocket {
         match listener::bind_unix(path, config.unixsocketperm, config.tcp_backlog) {
             Ok(listener) => listeners.push(listener),
@@ -77,48 +120,114 @@ pub fn bind(config: &Config) -> Option<Vec<Listener>> {
             }
         }
     }
+    if listeners.is_empty() {
+        log::listens_nowhere();
+        return None;
+    }
     Some(listeners)
 }
 
-/// Calls `listen` with each TCP address of the configuration. The first error is logged and ends the loop.
-fn for_each_address(config: &Config, mut listen: impl FnMut(SocketAddr) -> io::Result<()>) -> io::Result<()> {
-    let addresses = if config.port == 0 { &[][..] } else { &config.bind };
-    for address in addresses {
-        let (address, may_be_missing) = match address.strip_prefix('-') {
-            Some(address) => (address, true),
-            None => (address.as_str(), false),
-        };
-        match ip_address(address).and_then(|ip| listen(SocketAddr::new(ip, config.port))) {
-            Err(error) if may_be_missing && is_missing(&error) => {}
-            Err(error) => {
-                log::cannot_bind(address, config.port, &error);
-                return Err(error);
-            }
-            Ok(()) => {}
-        }
-    }
-    Ok(())
+/// An address that is listened on.
+struct Bound {
+    address: SocketAddr,
+    /// A second handle of the acceptor's socket.
+    socket: TcpListener,
 }
 
-/// An address as `bind` names it: `*` is every IPv4 address, `::*` every IPv6 address, and a host name is resolved.
-fn ip_address(address: &str) -> io::Result<IpAddr> {
-    match address {
+impl Bound {
+    /// `None` for a Unix socket, which CONFIG SET cannot change.
+    fn of(listener: &Listener) -> Option<io::Result<Bound>> {
+        let Listener::Tcp(listener) = listener else { return None };
+        let bound = |socket: TcpListener| Ok(Bound { address: socket.local_addr()?, socket });
+        Some(listener.try_clone().and_then(bound))
+    }
+
+    /// Refuses connections from now on. The acceptor closes the socket.
+    fn stop_listening(&self) {
+        // Systems other than Linux refuse it. They bind overlapping addresses anyway, and the acceptor closes the socket soon.
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
+    }
+
+    /// Whether connections to one of the addresses could be meant for the other one.
+    fn overlaps(&self, other: SocketAddr) -> bool {
+        let either_is_any = self.address.ip().is_unspecified() || other.ip().is_unspecified();
+        self.address.port() == other.port()
+            && self.address.is_ipv4() == other.is_ipv4()
+            && (either_is_any || self.address.ip() == other.ip())
+    }
+}
+
+/// An address to listen on.
+struct Wanted<'a> {
+    /// As `bind` names it, without the `-` in front.
+    name: &'a str,
+    address: SocketAddr,
+    /// Whether this machine need not have the address.
+    is_optional: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// The TCP addresses of the configuration. A name that has no address and an address that is named twice are errors, which are logged.
+    fn all(config: &'a Config) -> io::Result<Vec<Wanted<'a>>> {
+        let names = if config.port == 0 { &[][..] } else { &config.bind };
+        let wanted = |name: &'a String| {
+            let (name, is_optional) = match name.strip_prefix('-') {
+                Some(name) => (name, true),
+                None => (name.as_str(), false),
+            };
+            match ip_address(name) {
+                Ok(ip) => Ok(Wanted { name, address: SocketAddr::new(ip, config.port), is_optional }),
+                Err(error) => {
+                    log::cannot_resolve(name, config.port, &error);
+                    Err(error)
+                }
+            }
+        };
+        let all: Vec<Wanted<'a>> = names.iter().map(wanted).collect::<io::Result<_>>()?;
+        for (index, it) in all.iter().enumerate() {
+            if all[..index].iter().any(|other| other.address == it.address) {
+                let error = io::Error::other("Address already in use");
+                log::cannot_bind(it.name, config.port, &error);
+                return Err(error);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Binds addresses with `bind`. One that this machine does not have may be left out. The first error is logged and ends the loop.
+fn bind_each<'a, T>(
+    wanted: impl Iterator<Item = &'a Wanted<'a>>,
+    mut bind: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<Vec<T>> {
+    let mut listeners = Vec::new();
+    for Wanted { name, address, is_optional } in wanted {
+        match bind(*address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => {
+                log::cannot_bind(name, address.port(), &error);
+                let is_missing = *is_optional && error.kind() == io::ErrorKind::AddrNotAvailable;
+                // As in Redis, a protocol that the machine does not speak is always left out.
+                if !is_missing && !sys::is_unsupported_protocol(&error) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+/// An address as `bind` names it: `*` is every IPv4 address, `::*` every IPv6 address, and of a host name it is the first IPv4 address.
+fn ip_address(name: &str) -> io::Result<IpAddr> {
+    match name {
         "*" => Ok(Ipv4Addr::UNSPECIFIED.into()),
         "::*" => Ok(Ipv6Addr::UNSPECIFIED.into()),
-        _ => match address.parse() {
+        _ => match name.parse() {
             Ok(address) => Ok(address),
             Err(_) => {
-                let mut found = (address, 0).to_socket_addrs()?;
-                found
-                    .next()
-                    .map(|found| found.ip())
-                    .ok_or_else(|| io::Error::other(format!("{address} has no address")))
+                let found = (name, 0).to_socket_addrs()?.map(|found| found.ip()).find(IpAddr::is_ipv4);
+                found.ok_or_else(|| io::Error::other("Address family for hostname not supported"))
             }
         },
     }
-}
-
-/// Whether this machine does not have the address, or does not speak its protocol.
-fn is_missing(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable || sys::is_unsupported_protocol(error)
 }

@@ -40,10 +40,10 @@ fn type_number(value_type: ValueType) -> u32 {
 
 impl Signature {
     /// The signature of the whole data set.
-    pub fn of_data_set(keyspace: &Keyspace, keys: Walker<'_>, databases: usize) -> Signature {
+    pub fn of_data_set(keyspace: &Keyspace, core: usize, keys: Walker<'_>, databases: usize) -> Signature {
         let mut signature = Signature::default();
         for database in 0..databases {
-            if keyspace.len_of(database) == 0 {
+            if keyspace.len_of(core, database) == 0 {
                 continue;
             }
             signature.mix(&(database as u32).to_be_bytes());

@@ -41,16 +41,18 @@ fn hrandfield(cx: &mut KeyedRead<'_>) -> Run {
         cx.reply.array(0);
         return Ok(Outcome::Done);
     };
-    let shown = count.len(hash.len())?;
+    let shown = count.len(hash.len());
     let pairs = with_values && cx.reply.protocol() == Protocol::Resp3;
     cx.reply.array(if with_values && !pairs { 2 * shown } else { shown });
-    let reply = &mut cx.reply;
-    let mut show = |field: Field<'_>| reply_field(reply, field, with_values, pairs);
+    let show = |reply: &mut ReplyWriter<'_>, field: Field<'_>| reply_field(reply, field, with_values, pairs);
     match count {
-        RandomCount::Different(_) => hash.sample(shown, &mut random, show),
+        RandomCount::Different(_) => hash.sample(shown, &mut random, |field| show(&mut cx.reply, field)),
         RandomCount::Repeated(_) => {
             for _ in 0..shown {
-                show(hash.random(&mut random).expect("a hash has at least one field"));
+                show(&mut cx.reply, hash.random(&mut random).expect("a hash has at least one field"));
+                if cx.is_given_up() {
+                    break;
+                }
             }
         }
     }

@@ -216,6 +216,7 @@ fn push(cx: &mut KeyedWrite<'_>, end: End, missing: Missing) -> Run {
         None => 0,
         Some(edited) => {
             cx.edited(key, NotifyClass::LIST, push_event(end), &edited);
+            cx.effects.count_as(cx.args.len() - 2);
             edited.result
         }
     };
@@ -260,7 +261,10 @@ fn pop(cx: &mut KeyedWrite<'_>, end: End) -> Run {
         list.pop(end, count.unwrap_or(1), &limits, |element| reply_element(reply, element))
     })?;
     match edited {
-        Some(edited) if edited.result > 0 => cx.edited(key, NotifyClass::LIST, pop_event(end), &edited),
+        Some(edited) if edited.result > 0 => {
+            cx.edited(key, NotifyClass::LIST, pop_event(end), &edited);
+            cx.effects.count_as(edited.result);
+        }
         Some(_) => {}
         None if count.is_some() => cx.reply.null_array(),
         None => cx.reply.null(),
@@ -324,6 +328,7 @@ fn pop_of_several(
         })?;
         if let Some(edited) = edited {
             cx.edited(key, NotifyClass::LIST, pop_event(end), &edited);
+            cx.effects.count_as(edited.result);
             // The record names the list, so that a replay does not depend on the other keys.
             cx.journal(|| {
                 let name: &[u8] = if end == End::Left { b"LPOP" } else { b"RPOP" };
@@ -381,9 +386,9 @@ fn blocking_move(cx: &mut KeyedWrite<'_>, from: End, to: End, deadline: Option<I
 /// Moves an element from the first key's list to the second key's list, and replies with it. Returns whether there was an element.
 fn move_element(cx: &mut KeyedWrite<'_>, from: End, to: End) -> Result<bool, CommandError> {
     let (source, destination, database, limits) = (cx.key(1), cx.key(2), cx.db(), limits(cx));
-    let Some(entry) = cx.keys.peek(database, source) else { return Ok(false) };
+    let Some(entry) = cx.keys.get(database, source) else { return Ok(false) };
     entry.collection::<List>()?;
-    if let Some(entry) = cx.keys.peek(database, destination) {
+    if let Some(entry) = cx.keys.get(database, destination) {
         entry.collection::<List>()?;
     }
     if source.bytes == destination.bytes {
@@ -393,6 +398,7 @@ fn move_element(cx: &mut KeyedWrite<'_>, from: End, to: End) -> Result<bool, Com
         if let Some(edited) = edited {
             cx.changed(destination, NotifyClass::LIST, push_event(to));
             cx.edited(source, NotifyClass::LIST, pop_event(from), &edited);
+            cx.effects.count_as(1);
         }
         return Ok(true);
     }
@@ -412,6 +418,7 @@ fn move_element(cx: &mut KeyedWrite<'_>, from: End, to: End) -> Result<bool, Com
     if let (Some(popped), Some(pushed)) = (popped, pushed) {
         cx.edited(destination, NotifyClass::LIST, push_event(to), &pushed);
         cx.edited(source, NotifyClass::LIST, pop_event(from), &popped);
+        cx.effects.count_as(1);
     }
     Ok(true)
 }

@@ -177,10 +177,14 @@ fn ltrim(cx: &mut KeyedWrite<'_>) -> Run {
     let (key, limits) = (cx.key(1), limits(cx));
     let edited = cx.edit::<List, _>(key, Missing::Skip, |list| {
         let (from, kept) = resolve_range(start, stop, list.len());
+        let removed = list.len() - kept;
         list.trim(from, kept, &limits);
+        removed
     })?;
     if let Some(edited) = edited {
+        // As in Redis, a trim that removes nothing is announced, but is no change.
         cx.edited(key, NotifyClass::LIST, "ltrim", &edited);
+        cx.effects.count_as(edited.result);
     }
     cx.reply.ok();
     Ok(Outcome::Done)

@@ -87,6 +87,7 @@ fn lrem(cx: &mut KeyedWrite<'_>) -> Run {
     let removed = edited.map_or(0, |edited| edited.result);
     if let Some(edited) = edited.filter(|edited| edited.result > 0) {
         cx.edited(key, NotifyClass::LIST, "lrem", &edited);
+        cx.effects.count_as(removed);
     }
     cx.reply.integer(removed as i64);
     Ok(Outcome::Done)

@@ -150,6 +150,7 @@ fn sadd(cx: &mut KeyedWrite<'_>) -> Run {
     let edited = edited.expect("a missing key is created");
     if edited.result > 0 {
         cx.edited(key, NotifyClass::SET, "sadd", &edited);
+        cx.effects.count_as(edited.result);
     }
     cx.reply.integer(edited.result as i64);
     Ok(Outcome::Done)
@@ -163,6 +164,7 @@ fn srem(cx: &mut KeyedWrite<'_>) -> Run {
     let removed = edited.as_ref().map_or(0, |edited| edited.result);
     if let Some(edited) = edited.filter(|edited| edited.result > 0) {
         cx.edited(key, NotifyClass::SET, "srem", &edited);
+        cx.effects.count_as(removed);
     }
     cx.reply.integer(removed as i64);
     Ok(Outcome::Done)
@@ -171,6 +173,8 @@ fn srem(cx: &mut KeyedWrite<'_>) -> Run {
 fn smove(cx: &mut KeyedWrite<'_>) -> Run {
     let (source, target, member, database) = (cx.key(1), cx.key(2), cx.args.get(3), cx.db());
     let limits = limits(&cx.core.config());
+    // Both keys count as accessed, even if the command fails.
+    let target_is_other = cx.keys.get(database, target).is_some_and(|entry| entry.value_type() != ValueType::Set);
     let has_member = match cx.keys.get(database, source) {
         None => {
             cx.reply.integer(0);
@@ -178,7 +182,7 @@ fn smove(cx: &mut KeyedWrite<'_>) -> Run {
         }
         Some(entry) => entry.collection::<Set>()?.contains(member),
     };
-    if cx.keys.get(database, target).is_some_and(|entry| entry.value_type() != ValueType::Set) {
+    if target_is_other {
         return Err(CommandError::WRONG_TYPE);
     }
     if has_member && source.bytes != target.bytes {

@@ -1,6 +1,8 @@
 //! Random members of a set: SPOP removes them, SRANDMEMBER only returns them.
 
-use ochre_datatypes::{listpack::Element, set::Set};
+use std::ops::ControlFlow;
+
+use ochre_datatypes::set::Set;
 use ochre_keyspace::Missing;
 use smallvec::SmallVec;
 
@@ -84,11 +86,13 @@ fn spop_many(cx: &mut KeyedWrite<'_>) -> Run {
         cx.reply.set(0);
         return Ok(Outcome::Done);
     };
-    if count >= set.len() {
-        cx.reply.set(set.len());
+    let len = set.len();
+    if count >= len {
+        cx.reply.set(len);
         set.iter().for_each(|member| reply_element(&mut cx.reply, member));
         cx.keys.remove(database, key);
         cx.changed(key, NotifyClass::SET, "spop");
+        cx.effects.count_as(len);
         cx.announce(key, NotifyClass::GENERIC, "del");
         cx.journal(|| vec![b"DEL".into(), key.bytes.into()]);
         return Ok(Outcome::Done);
@@ -105,6 +109,7 @@ fn spop_many(cx: &mut KeyedWrite<'_>) -> Run {
     cx.reply.set(count);
     members().for_each(|member| cx.reply.bulk(member));
     cx.edited(key, NotifyClass::SET, "spop", &edited.expect("the key was found under the same lock"));
+    cx.effects.count_as(count);
     cx.journal(|| {
         let removed = members().map(|member| member.to_vec().into());
         [b"SREM".into(), key.bytes.into()].into_iter().chain(removed).collect()
@@ -126,12 +131,16 @@ fn srandmember(cx: &mut KeyedRead<'_>) -> Run {
                 cx.reply.array(0);
                 return Ok(Outcome::Done);
             };
-            let len = count.len(set.len())?;
+            let len = count.len(set.len());
             cx.reply.array(len);
-            let show = |member: Element<'_>| reply_element(&mut cx.reply, member);
             match count {
-                RandomCount::Different(_) => set.sample(len, &mut random, show),
-                RandomCount::Repeated(_) => set.sample_repeated(len, &mut random, show),
+                RandomCount::Different(_) => {
+                    set.sample(len, &mut random, |member| reply_element(&mut cx.reply, member));
+                }
+                RandomCount::Repeated(_) => set.sample_repeated(len, &mut random, |member| {
+                    reply_element(&mut cx.reply, member);
+                    if cx.is_given_up() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                }),
             }
         }
         _ => return Err(CommandError::SYNTAX),

@@ -357,6 +357,7 @@ pub fn add(cx: &mut KeyedWrite<'_>, options: AddOptions, elements: &[(f64, &[u8]
         && new + changed > 0
     {
         cx.edited(key, NotifyClass::SORTED_SET, if options.increments { "zincr" } else { "zadd" }, &edited);
+        cx.effects.count_as((new + changed) as usize);
     }
     match last {
         (Added::Left, _) if options.increments => cx.reply.null(),
@@ -376,6 +377,7 @@ fn zrem(cx: &mut KeyedWrite<'_>) -> Run {
         && removed > 0
     {
         cx.edited(key, NotifyClass::SORTED_SET, "zrem", &edited);
+        cx.effects.count_as(removed);
     }
     cx.reply.integer(removed as i64);
     Ok(Outcome::Done)
@@ -460,7 +462,7 @@ fn zrandmember(cx: &mut KeyedRead<'_>) -> Run {
         return Ok(Outcome::Done);
     };
     let (len, is_repeated) = (set.len(), matches!(count, RandomCount::Repeated(_)));
-    let count = count.len(len)?;
+    let count = count.len(len);
     let elements = Elements::new(with_scores, &cx.reply);
     elements.open(&mut cx.reply, count);
     let show = |cx: &mut KeyedRead<'_>, score, member| elements.add(&mut cx.reply, score, member);
@@ -468,6 +470,9 @@ fn zrandmember(cx: &mut KeyedRead<'_>) -> Run {
         for _ in 0..count {
             let (score, member) = set.get(below(len, cx.core.random())).expect("the rank is below the length");
             show(cx, score, member);
+            if cx.is_given_up() {
+                break;
+            }
         }
     } else if count == len {
         let _ = set.walk(0..len, true, |score, member| {

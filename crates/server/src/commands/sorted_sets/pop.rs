@@ -141,11 +141,13 @@ fn take<'a>(
                 set.remove_range(len - count..len, |_, _| {});
             }
         }
+        count
     })?;
     let Some(edited) = edited else { return Ok(false) };
     if count > 0 {
         let event = if end == End::Lowest { "zpopmin" } else { "zpopmax" };
         cx.edited(key, NotifyClass::SORTED_SET, event, &edited);
+        cx.effects.count_as(edited.result);
         cx.journal(|| {
             let name: &[u8] = if end == End::Lowest { b"ZPOPMIN" } else { b"ZPOPMAX" };
             vec![name.into(), key.bytes.into(), count.to_string().into_bytes().into()]
@@ -215,7 +217,7 @@ fn wait_for_one(cx: &mut KeyedWrite<'_>, end: End) -> Run {
     let deadline = deadline_s(cx, last)?;
     for index in 1..last {
         let key = cx.nth_key(index - 1, index);
-        let Some(entry) = cx.keys.peek(cx.db(), key) else { continue };
+        let Some(entry) = cx.keys.get(cx.db(), key) else { continue };
         let set = entry.collection::<SortedSet>()?;
         let rank = if end == End::Lowest { 0 } else { set.len() - 1 };
         let (score, member) = set.get(rank).expect("a sorted set has at least one element");

@@ -395,6 +395,7 @@ fn remove_range(cx: &mut KeyedWrite<'_>, by: By, event: &'static str) -> Run {
         removed = edited.result.0;
         if removed > 0 {
             cx.edited(key, NotifyClass::SORTED_SET, event, &edited);
+            cx.effects.count_as(removed);
         }
     }
     cx.reply.integer(removed as i64);

@@ -273,6 +273,7 @@ fn trim(cx: &mut KeyedWrite<'_>) -> Run {
     let (trimmed, len, first) = edited.map_or((0, 0, StreamId::MIN), |edited| edited.result);
     if trimmed > 0 {
         cx.changed(key, NotifyClass::STREAM, "xtrim");
+        cx.effects.count_as(trimmed as usize);
         if trim.approximate {
             cx.journal(|| {
                 let mut words: Words<'_> = vec![b"XTRIM".into(), key.bytes.into()];

@@ -369,7 +369,8 @@ fn claim(cx: &mut KeyedWrite<'_>) -> Run {
     })?;
     let (created, moved, last_id, entries_read) = edited.expect("the group was found above").result;
     if moved {
-        cx.effects.changed_many(1);
+        // As in Redis, the new last ID belongs to the claims, if there are any.
+        cx.effects.changed_many(u64::from(changes == 0));
         record_group(cx, key, group_name, last_id, entries_read);
     }
     publish_claims(cx, key, [group_name, consumer_name], created, changes, records, last_id);
@@ -444,8 +445,9 @@ fn claim_from(cx: &mut KeyedWrite<'_>) -> Run {
         let (number, created) = group.consumer_or_new(consumer_name, now_ms);
         group.consumer_mut(number).seen_ms = now_ms;
         // The reply begins with the ID to continue from, which is known last.
-        let mut entries = Vec::new();
-        let mut entries_reply = ochre_resp::ReplyWriter::new(&mut entries, reply.protocol());
+        let protocol = reply.protocol();
+        let mut entries = reply.out().part();
+        let mut entries_reply = ochre_resp::ReplyWriter::new(&mut entries, protocol);
         let mut gone: Vec<StreamId> = Vec::new();
         let mut claimed = 0;
         let mut left = count as usize;
@@ -475,7 +477,7 @@ fn claim_from(cx: &mut KeyedWrite<'_>) -> Run {
         }
         reply_id(reply, next_pending(stream, next).unwrap_or(StreamId::MIN));
         reply.array(claimed);
-        reply.raw(&entries);
+        reply.raw_owned(entries);
         reply.array(gone.len());
         gone.into_iter().for_each(|id| reply_id(reply, id));
         (created, stream.groups()[group_name].last_id)

@@ -213,7 +213,8 @@ fn read(cx: &mut KeyedRead<'_>) -> Run {
                 is_relative = true;
                 stream.map_or(StreamId::MIN, |stream| stream.log().last_id())
             }
-            b"+" => stream.and_then(|stream| stream.log().last_id().previous()).unwrap_or(StreamId::MIN),
+            // The last entry, which may be older than the last ID: entries are deleted, and XSETID sets the last ID.
+            b"+" => stream.and_then(|stream| stream.log().last_entry_id().previous()).unwrap_or(StreamId::MIN),
             b">" => {
                 return Err(CommandError::text(
                     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> \

@@ -4,7 +4,7 @@ pub mod compare;
 pub mod increment;
 pub mod set;
 
-use ochre_datatypes::ValueType;
+use ochre_datatypes::{ValueType, allocation::reserve_to_append, bits};
 use ochre_keyspace::{EntryRef, ExpiryChange, HashedKey, NewValue, ValueRef};
 use ochre_resp::ReplyWriter;
 
@@ -117,7 +117,8 @@ pub const ROWS: &[CommandSpec] = &[
 /// The fields that the rows of strings share.
 const STRING: CommandSpec = CommandSpec { categories: Category::STRING, group: Group::String, ..CommandSpec::DEFAULT };
 
-const TOO_LONG: CommandError = CommandError::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+/// The error for a string that would be longer than `proto-max-bulk-len`.
+pub const TOO_LONG: CommandError = CommandError::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 
 /// The string of an entry. The error is for an entry of another type.
 #[inline]
@@ -237,7 +238,10 @@ fn append(cx: &mut KeyedWrite<'_>) -> Run {
     let len = match before {
         Some(before) => {
             check_len(cx, before, added.len())?;
-            cx.keys.modify(database, key, |value| value.extend_from_slice(added));
+            cx.keys.modify(database, key, |value| {
+                reserve_to_append(value, added.len());
+                value.extend_from_slice(added);
+            });
             before + added.len()
         }
         None => {
@@ -272,9 +276,7 @@ fn setrange(cx: &mut KeyedWrite<'_>) -> Run {
     }
     let len = cx.keys.modify(database, key, |value| {
         let end = offset + part.len();
-        if value.len() < end {
-            value.resize(end, 0);
-        }
+        bits::grow(value, end);
         value[offset..end].copy_from_slice(part);
         value.len()
     });
