@@ -44,7 +44,15 @@ fn dataset() -> Vec<Made> {
         same("string:leading-zero", &["SET KEY 007"]),
         same("string:appended", &["SET KEY 12", "APPEND KEY 34"]),
         same("string:compressed", &[&format!("SET KEY {}", "abcabcabd".repeat(500))]),
-        same("string:long", &[&many("SET KEY", 1, |_| (0..9000).map(|at| char::from(b'!' + (at * at % 89) as u8)).filter(|it| !"\"'\\".contains(*it)).collect())]),
+        same(
+            "string:long",
+            &[&many("SET KEY", 1, |_| {
+                (0..9000)
+                    .map(|at| char::from(b'!' + (at * at % 89) as u8))
+                    .filter(|it| !"\"'\\".contains(*it))
+                    .collect()
+            })],
+        ),
         same("bitmap", &["SETBIT KEY 77 1"]),
         same("hll:sparse", &["PFADD KEY a b c"]),
         same("hll:dense", &[&many("PFADD KEY", 3000, |at| format!("element:{at}"))]),
@@ -57,30 +65,73 @@ fn dataset() -> Vec<Made> {
         same("set:listpack", &["SADD KEY a 1 bb"]),
         made("set:hashtable", &[&many("SADD KEY", 1000, |at| format!("member:{at}"))]),
         same("zset:listpack", &["ZADD KEY 1 a -inf b inf c 0.1 d 1e300 e -0.5 f"]),
-        same("zset:skiplist", &[&many("ZADD KEY", 500, |at| format!("{} member:{at}", at as f64 / 7.0)), "ZADD KEY inf x -inf y"]),
+        same(
+            "zset:skiplist",
+            &[&many("ZADD KEY", 500, |at| format!("{} member:{at}", at as f64 / 7.0)), "ZADD KEY inf x -inf y"],
+        ),
         same("geo", &["GEOADD KEY 13.361389 38.115556 Palermo 15.087269 37.502669 Catania"]),
         same("hash:listpack", &["HSET KEY name ochre year 2026 empty \"\""]),
         made("hash:hashtable", &[&many("HSET KEY", 1000, |at| format!("field:{at} value:{at}"))]),
         made("hash:long", &[&format!("HSET KEY field {}", "x".repeat(100))]),
-        Made { is_same: true, ..expiring("hash:expiring", &["HSET KEY a 1 b 2 c 3", &format!("HPEXPIREAT KEY {FAR} FIELDS 1 b"), &format!("HPEXPIREAT KEY {} FIELDS 1 a", FAR + 5)]) },
-        expiring("hash:expiring-large", &[&many("HSET KEY", 1000, |at| format!("field:{at} value:{at}")), &many(&format!("HPEXPIREAT KEY {FAR} FIELDS 100"), 100, |at| format!("field:{at}")), &format!("HPEXPIREAT KEY {} FIELDS 1 field:7", FAR + 1000)]),
-        made("hash:persisted", &["HSET KEY a 1 b 2", &format!("HPEXPIREAT KEY {FAR} FIELDS 1 b"), "HPERSIST KEY FIELDS 1 b"]),
+        Made {
+            is_same: true,
+            ..expiring(
+                "hash:expiring",
+                &[
+                    "HSET KEY a 1 b 2 c 3",
+                    &format!("HPEXPIREAT KEY {FAR} FIELDS 1 b"),
+                    &format!("HPEXPIREAT KEY {} FIELDS 1 a", FAR + 5),
+                ],
+            )
+        },
+        expiring(
+            "hash:expiring-large",
+            &[
+                &many("HSET KEY", 1000, |at| format!("field:{at} value:{at}")),
+                &many(&format!("HPEXPIREAT KEY {FAR} FIELDS 100"), 100, |at| format!("field:{at}")),
+                &format!("HPEXPIREAT KEY {} FIELDS 1 field:7", FAR + 1000),
+            ],
+        ),
+        made(
+            "hash:persisted",
+            &["HSET KEY a 1 b 2", &format!("HPEXPIREAT KEY {FAR} FIELDS 1 b"), "HPERSIST KEY FIELDS 1 b"],
+        ),
         same("stream:plain", &["XADD KEY 1-1 a 1 b 2", "XADD KEY 1-2 a 3 b 4", "XADD KEY 2-0 other field"]),
         same("stream:empty", &["XADD KEY 5-5 a b", "XDEL KEY 5-5"]),
         same("stream:only-group", &["XGROUP CREATE KEY group $ MKSTREAM"]),
         same("stream:state", &["XADD KEY 1-1 a b", "XSETID KEY 9-9 ENTRIESADDED 100 MAXDELETEDID 5-0"]),
-        made("stream:groups", &[
-            "XADD KEY 1-1 a b", "XADD KEY 2-1 a c", "XADD KEY 3-1 a d", "XDEL KEY 2-1",
-            "XGROUP CREATE KEY first 0", "XGROUP CREATE KEY second 2-1", "XGROUP CREATE KEY third 0 ENTRIESREAD 1",
-            "XGROUP CREATECONSUMER KEY first idle", "XREADGROUP GROUP first alice COUNT 1 STREAMS KEY >",
-            "XREADGROUP GROUP first bob COUNT 1 STREAMS KEY >", "XREADGROUP GROUP third carol STREAMS KEY >",
-            "XACK KEY third 1-1", "XCLAIM KEY first alice 0 3-1 RETRYCOUNT 7 TIME 1000000",
-        ]),
+        made(
+            "stream:groups",
+            &[
+                "XADD KEY 1-1 a b",
+                "XADD KEY 2-1 a c",
+                "XADD KEY 3-1 a d",
+                "XDEL KEY 2-1",
+                "XGROUP CREATE KEY first 0",
+                "XGROUP CREATE KEY second 2-1",
+                "XGROUP CREATE KEY third 0 ENTRIESREAD 1",
+                "XGROUP CREATECONSUMER KEY first idle",
+                "XREADGROUP GROUP first alice COUNT 1 STREAMS KEY >",
+                "XREADGROUP GROUP first bob COUNT 1 STREAMS KEY >",
+                "XREADGROUP GROUP third carol STREAMS KEY >",
+                "XACK KEY third 1-1",
+                "XCLAIM KEY first alice 0 3-1 RETRYCOUNT 7 TIME 1000000",
+            ],
+        ),
     ];
-    for (name, number) in [("0", "0"), ("1", "-1"), ("2", "127"), ("3", "-32768"), ("4", "2147483647"), ("5", "2147483648"), ("6", "-9223372036854775808")] {
+    for (name, number) in [
+        ("0", "0"),
+        ("1", "-1"),
+        ("2", "127"),
+        ("3", "-32768"),
+        ("4", "2147483647"),
+        ("5", "2147483648"),
+        ("6", "-9223372036854775808"),
+    ] {
         all.push(same(&format!("string:integer-{name}"), &[&format!("SET KEY {number}")]));
     }
-    let mut long: Vec<String> = (1..500).map(|at| format!("XADD KEY {at}-{} field {at} other value:{at}", at % 3)).collect();
+    let mut long: Vec<String> =
+        (1..500).map(|at| format!("XADD KEY {at}-{} field {at} other value:{at}", at % 3)).collect();
     long.extend((1..500).step_by(7).map(|at| format!("XDEL KEY {at}-{}", at % 3)));
     long.push("XADD KEY 600-1 x y".to_owned());
     all.push(Made { commands: long, ..same("stream:blocks", &[]) });

@@ -18,7 +18,6 @@ mod explore;
 mod generator;
 mod pair;
 mod pubsub;
-mod restores;
 mod rules;
 mod shrink;
 mod values;

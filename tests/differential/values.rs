@@ -4,7 +4,11 @@
 use ochre_testkit::Random;
 use ochre_testkit::command_table::Argument;
 
-use crate::restores::RESTORES;
+use self::restores::RESTORES;
+
+// Other tests include this file by its path, and find the module beside it.
+#[path = "restores.rs"]
+mod restores;
 
 /// Few keys, so that commands use each other's. One is empty and one has a zero byte.
 pub const KEYS: [&[u8]; 8] = [b"a", b"b", b"c", b"key:1", b"", b"z\0y", b"other", b"{a}b"];

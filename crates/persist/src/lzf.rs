@@ -55,7 +55,8 @@ impl Compressor {
             let slot = &mut self.recent[(three.wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)) as usize];
             let candidate = slot.checked_sub(self.base).map(|position| position as usize);
             *slot = self.base + at as u32;
-            let found = candidate.filter(|&from| from < at && at - from <= DISTANCE_MAX && input[from..from + 3] == input[at..at + 3]);
+            let found = candidate
+                .filter(|&from| from < at && at - from <= DISTANCE_MAX && input[from..from + 3] == input[at..at + 3]);
             let Some(from) = found else {
                 at += 1;
                 continue;

@@ -1,6 +1,6 @@
 //! A small hash: a listpack, with or without expiries; see the picture in `mod.rs`.
 
-use super::{LOADED_EXPIRY_MS_MAX, Field};
+use super::{Field, LOADED_EXPIRY_MS_MAX};
 use crate::listpack::{self, Element, Listpack};
 
 /// The expiry in a listpackex of a field that does not expire.

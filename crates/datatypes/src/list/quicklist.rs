@@ -198,7 +198,11 @@ impl Quicklist {
     /// Visits the nodes in order.
     pub fn for_each_node<'a>(&'a self, mut visit: impl FnMut(NodeView<'a>)) {
         for node in &self.nodes {
-            visit(if node.is_plain { NodeView::Plain(node.run.bytes()) } else { NodeView::Packed(node.run.listpack()) });
+            visit(if node.is_plain {
+                NodeView::Plain(node.run.bytes())
+            } else {
+                NodeView::Packed(node.run.listpack())
+            });
         }
     }
 

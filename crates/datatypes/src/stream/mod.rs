@@ -22,10 +22,10 @@ use std::{
 };
 
 pub use block::{Block, BlockLimits, Entries, Entry};
-pub use load::LogLoader;
 pub use group::{Consumer, ConsumerNumber, Delivery, Group};
 pub use id::{IdText, NewId, StreamId};
 pub use item::Item;
+pub use load::LogLoader;
 pub use trim::{Deletion, References, Trim, TrimTo};
 
 use crate::{Collection, Encoding, ValueType, collection::any_collection};

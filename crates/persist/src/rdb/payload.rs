@@ -24,8 +24,7 @@ pub fn dump(value: ValueView<'_>, options: &WriteOptions) -> Vec<u8> {
     let value_type = value_type(value, options);
     let mut payload = vec![value_type];
     write_value(&mut payload, value, options);
-    let has_field_expiries =
-        matches!(value_type, codes::HASH_METADATA | codes::HASH_LISTPACK_EX | codes::HASH_2);
+    let has_field_expiries = matches!(value_type, codes::HASH_METADATA | codes::HASH_LISTPACK_EX | codes::HASH_2);
     payload.extend_from_slice(&options.dialect.version(has_field_expiries).to_le_bytes());
     payload.extend_from_slice(&Checksum::of(&payload).to_le_bytes());
     payload

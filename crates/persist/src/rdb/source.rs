@@ -57,7 +57,6 @@ enum Length {
     Special(u8),
 }
 
-
 fn length(source: &mut impl Source) -> Result<Length, Fault> {
     let at = source.offset();
     let first = source.take(1)?[0];

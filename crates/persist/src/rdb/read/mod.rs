@@ -5,7 +5,7 @@ mod stream;
 
 use ochre_datatypes::{
     Collection,
-    hash::{LOADED_EXPIRY_MS_MAX, Hash},
+    hash::{Hash, LOADED_EXPIRY_MS_MAX},
     intset::Width,
     list::{List, ListBuilder},
     listpack,
@@ -170,7 +170,9 @@ fn sorted_set(source: &mut impl Source, value_type: u8, limits: &Limits) -> Resu
 enum Expiries {
     None,
     /// A number before each field: 0 for none, else the expiry without an offset, in milliseconds.
-    BeforeField { offset: i64 },
+    BeforeField {
+        offset: i64,
+    },
     /// Eight bytes behind each value: -1 for none. (Valkey)
     AfterValue,
 }
@@ -187,7 +189,11 @@ fn hash(source: &mut impl Source, expiries: Expiries, limits: &Limits) -> Result
                 0 => None,
                 distance => {
                     let expiry_ms = i64::try_from(distance).ok().and_then(|distance| distance.checked_add(offset));
-                    Some(expiry_ms.filter(|expiry_ms| (1..=LOADED_EXPIRY_MS_MAX).contains(expiry_ms)).ok_or(Fault::corrupt(at, INVALID_EXPIRY))?)
+                    Some(
+                        expiry_ms
+                            .filter(|expiry_ms| (1..=LOADED_EXPIRY_MS_MAX).contains(expiry_ms))
+                            .ok_or(Fault::corrupt(at, INVALID_EXPIRY))?,
+                    )
                 }
             },
             Expiries::None | Expiries::AfterValue => None,
@@ -222,7 +228,11 @@ fn first_expiry(source: &mut impl Source) -> Result<i64, Fault> {
     let at = source.offset();
     let expiry_ms = time_ms(source)?;
     // One more means that no field has an expiry.
-    if (0..=LOADED_EXPIRY_MS_MAX + 1).contains(&expiry_ms) { Ok(expiry_ms) } else { Err(Fault::corrupt(at, INVALID_EXPIRY)) }
+    if (0..=LOADED_EXPIRY_MS_MAX + 1).contains(&expiry_ms) {
+        Ok(expiry_ms)
+    } else {
+        Err(Fault::corrupt(at, INVALID_EXPIRY))
+    }
 }
 
 fn packed_hash(run: Vec<u8>, expires: bool, at: u64, limits: &Limits) -> Result<Hash, Fault> {
