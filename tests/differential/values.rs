@@ -4,6 +4,12 @@
 use ochre_testkit::Random;
 use ochre_testkit::command_table::Argument;
 
+use self::restores::RESTORES;
+
+// Other tests include this file by its path, and find the module beside it.
+#[path = "restores.rs"]
+mod restores;
+
 /// Few keys, so that commands use each other's. One is empty and one has a zero byte.
 pub const KEYS: [&[u8]; 8] = [b"a", b"b", b"c", b"key:1", b"", b"z\0y", b"other", b"{a}b"];
 
@@ -307,6 +313,7 @@ const LINES: &[(&str, &[&str])] = &[
     ("config|get", &CONFIG_GETS),
     ("config|set", &CONFIG_SETS),
     ("debug", &DEBUGS),
+    ("restore", &RESTORES),
 ];
 /// None of these kills a client, since ids and addresses differ between servers.
 const KILLS: [&str; 25] = [

@@ -7,7 +7,7 @@ use ochre_testkit::workspace;
 
 use crate::shell;
 
-const CRATES: [&str; 3] = ["ochre-resp", "ochre-datatypes", "ochre-keyspace"];
+const CRATES: [&str; 4] = ["ochre-resp", "ochre-datatypes", "ochre-keyspace", "ochre-persist"];
 
 /// The platform. Naming it keeps the sanitizer's flags away from build scripts and procedural macros.
 const TARGET: &str = "x86_64-unknown-linux-gnu";

@@ -76,7 +76,27 @@ macro_rules! collections {
             $(#[doc = concat!("A ", stringify!($name), ".")] $name($type),)*
         }
 
+        /// A collection of any type, for reading.
+        #[derive(Clone, Copy)]
+        pub enum AnyView<'a> {
+            $(#[doc = concat!("A ", stringify!($name), ".")] $name(<$type as Collection>::View<'a>),)*
+        }
+
         impl AnyCollection {
+            /// Returns the view of the collection.
+            pub fn view(&self) -> AnyView<'_> {
+                match self {
+                    $(AnyCollection::$name(value) => AnyView::$name(value.view()),)*
+                }
+            }
+
+            /// See [`Collection::packed`].
+            pub fn packed(&self) -> Option<(u8, &[u8])> {
+                match self {
+                    $(AnyCollection::$name(value) => value.packed(),)*
+                }
+            }
+
             /// Returns the reply of TYPE.
             pub fn value_type(&self) -> ValueType {
                 match self {
@@ -118,6 +138,18 @@ macro_rules! collections {
                 match self {
                     $(AnyCollection::$name(value) => AnyCollection::$name(<$type>::duplicate(value.view())),)*
                 }
+            }
+        }
+
+        /// Returns the view of packed bytes; see [`Collection::view_packed`].
+        ///
+        /// # Panics
+        /// As [`packed_encoding`].
+        pub fn packed_view(value_type: ValueType, form: u8, bytes: &[u8]) -> AnyView<'_> {
+            match value_type {
+                $(<$type>::TYPE => AnyView::$name(<$type>::view_packed(form, bytes)),)*
+                #[allow(unreachable_patterns)]
+                other => unreachable!("a value of type {other:?} is not a collection"),
             }
         }
 

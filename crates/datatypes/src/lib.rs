@@ -49,6 +49,6 @@ pub mod stream;
 mod tree;
 mod types;
 
-pub use collection::{AnyCollection, Collection, WrongType, packed_encoding};
+pub use collection::{AnyCollection, AnyView, Collection, WrongType, packed_encoding, packed_view};
 pub use element_prefetch::ElementPrefetch;
 pub use types::{Encoding, ValueType};

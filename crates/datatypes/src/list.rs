@@ -91,12 +91,10 @@ impl List {
 
     /// Makes a list of elements, in their order. As on Redis, it is filled as a quicklist and packed at the end. (Redis: `LIST_CONV_AUTO`)
     pub fn from_elements<'v>(elements: impl Iterator<Item = Element<'v>>, limits: &ListLimits) -> List {
-        let mut list = Quicklist::new(NodeSize::new(limits.listpack_size_max));
+        let mut list = ListBuilder::new(limits);
         let mut text = itoa::Buffer::new();
-        elements.for_each(|element| list.push(End::Right, element.as_bytes(&mut text), limits));
-        let mut list = List::Quick(Box::new(list));
-        list.pack_within(limits, 1);
-        list
+        elements.for_each(|element| list.push(element.as_bytes(&mut text)));
+        list.finish()
     }
 
     /// Pushes values one by one, so that the last value is at the end of the list. Returns the new length.
@@ -301,6 +299,59 @@ impl List {
     }
 }
 
+/// A node of a list, for reading.
+#[derive(Clone, Copy, Debug)]
+pub enum NodeView<'a> {
+    /// Several elements.
+    Packed(Listpack<'a>),
+    /// A single long element.
+    Plain(&'a [u8]),
+}
+
+/// Makes a list of elements that come one by one; see [`List::from_elements`].
+pub struct ListBuilder<'l> {
+    list: Quicklist,
+    limits: &'l ListLimits,
+}
+
+impl<'l> ListBuilder<'l> {
+    /// Begins an empty list.
+    pub fn new(limits: &'l ListLimits) -> ListBuilder<'l> {
+        ListBuilder { list: Quicklist::new(NodeSize::new(limits.listpack_size_max)), limits }
+    }
+
+    /// Appends an element.
+    pub fn push(&mut self, element: &[u8]) {
+        self.list.push(End::Right, element, self.limits);
+    }
+
+    /// Appends the elements of a listpack, as a node of their own unless they are more than any node has.
+    pub fn push_node(&mut self, run: Vec<u8>) {
+        /// The longest listpack that `list-max-listpack-size` allows.
+        const NODE_LEN_MAX: usize = 64 * 1024;
+        if run.len() <= NODE_LEN_MAX {
+            if !run.is_empty() {
+                self.list.push_node(Run::from(run));
+            }
+            return;
+        }
+        let mut text = itoa::Buffer::new();
+        Listpack(&run).iter().for_each(|(_, element)| self.push(element.as_bytes(&mut text)));
+    }
+
+    /// Appends an element as a node of its own.
+    pub fn push_plain(&mut self, element: &[u8]) {
+        self.list.push_plain(element);
+    }
+
+    /// Returns the list.
+    pub fn finish(self) -> List {
+        let mut list = List::Quick(Box::new(self.list));
+        list.pack_within(self.limits, 1);
+        list
+    }
+}
+
 impl<'a> ListView<'a> {
     /// Returns the number of elements.
     #[inline]
@@ -314,6 +365,22 @@ impl<'a> ListView<'a> {
     /// Returns whether there are no elements.
     pub fn is_empty(self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns the number of nodes: a packed list is one.
+    pub fn node_count(self) -> usize {
+        match self {
+            ListView::Packed(_) => 1,
+            ListView::Quick(list) => list.nodes().0,
+        }
+    }
+
+    /// Visits the nodes in order.
+    pub fn for_each_node(self, mut visit: impl FnMut(NodeView<'a>)) {
+        match self {
+            ListView::Packed(bytes) => visit(NodeView::Packed(listpack_of(bytes))),
+            ListView::Quick(list) => list.for_each_node(visit),
+        }
     }
 
     /// Returns the element at an index, or `None` if there are not enough elements.

@@ -22,6 +22,8 @@
 //! To read a run, wrap it in a [`Listpack`]; to edit it, pass the vector to a function of this module. An *offset* is the position at which
 //! an element begins. All functions take offsets of a well-formed run; other offsets may panic.
 
+use std::collections::HashSet;
+
 use crate::number::{I64_LEN_MAX, parse_i64};
 
 /// The bytes that a listpack takes on Redis in addition to its elements: size and count before them, and the end byte behind them.
@@ -191,6 +193,28 @@ impl<'a> Listpack<'a> {
     #[inline]
     pub fn len_of(self, elements: usize) -> usize {
         self.nth(elements).unwrap_or(self.0.len())
+    }
+
+    /// Returns whether the elements come in groups of `stride` whose first elements are all different: the fields of a hash, or the members
+    /// of a set or sorted set.
+    pub fn has_distinct_groups(self, stride: usize) -> bool {
+        /// Up to this many groups are compared with each other.
+        const COMPARED_MAX: usize = 8;
+        let mut ends = self.iter().skip(1).map(|(offset, _)| offset).chain([self.0.len()]);
+        let mut first = Vec::new();
+        let mut offset = 0;
+        while offset < self.0.len() {
+            let end = ends.next().expect("each element has an end");
+            // Equal elements have equal bytes.
+            first.push(&self.0[offset..end]);
+            let Some(next) = (0..stride - 1).try_fold(end, |_, _| ends.next()) else { return false };
+            offset = next;
+        }
+        if first.len() <= COMPARED_MAX {
+            return first.iter().enumerate().all(|(index, name)| !first[..index].contains(name));
+        }
+        let mut seen = HashSet::with_capacity(first.len());
+        first.into_iter().all(|name| seen.insert(name))
     }
 
     /// Returns the listpack as Redis has it, with header and end.
@@ -690,6 +714,28 @@ fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_distinct_by_their_first_elements() {
+        let check = |elements: &[&str], stride, expected| {
+            let mut run = Vec::new();
+            elements.iter().for_each(|element| push_back(&mut run, element.as_bytes()));
+            assert_eq!(Listpack(&run).has_distinct_groups(stride), expected, "{elements:?} by {stride}");
+        };
+        check(&[], 2, true);
+        check(&["a"], 1, true);
+        check(&["a"], 2, false);
+        check(&["a", "1", "b", "1"], 2, true);
+        check(&["a", "1", "a", "2"], 2, false);
+        check(&["a", "1", "0", "b", "1"], 3, false);
+        let many: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+        let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+        check(&many, 1, true);
+        check(&many, 2, true);
+        many.push("7");
+        check(&many, 1, false);
+        check(&many, 2, false);
+    }
 
     fn run(elements: &[&[u8]]) -> Vec<u8> {
         let mut run = Vec::new();

@@ -101,6 +101,37 @@ impl Set {
         Set::Listpack(Vec::new())
     }
 
+    /// Makes a set of a listpack of members. Returns `None` if they are not all different. As on Redis, only their number decides whether
+    /// the set becomes a hash table.
+    pub fn from_listpack(run: Vec<u8>, limits: &SetLimits) -> Option<Set> {
+        if !Listpack(&run).has_distinct_groups(1) {
+            return None;
+        }
+        let is_large = Listpack(&run).len() > limits.listpack_entries_max;
+        let mut set = Set::Listpack(run);
+        if is_large {
+            set.make_table();
+        }
+        Some(set)
+    }
+
+    /// Makes a set of the bytes of an intset. Returns `None` if the members are not in ascending order.
+    pub fn from_intset(width: Width, bytes: Vec<u8>, limits: &SetLimits) -> Option<Set> {
+        if !bytes.len().is_multiple_of(width.bytes()) {
+            return None;
+        }
+        let ints = Intset::new(width, &bytes);
+        if !ints.iter().is_sorted_by(|left, right| left < right) {
+            return None;
+        }
+        let is_large = ints.len() > limits.intset_entries_max();
+        let mut set = Set::Ints { width, bytes };
+        if is_large {
+            set.make_table();
+        }
+        Some(set)
+    }
+
     /// Converts the set to a hash table at once if `members` members, which are about to be added, are more than its packed form may have.
     /// (Redis: `setTypeMaybeConvert`)
     pub fn prepare(&mut self, members: usize, limits: &SetLimits) {

@@ -154,6 +154,30 @@ impl SortedSet {
         SortedSet::Tree(Box::new(tree))
     }
 
+    /// Makes a sorted set of a listpack of members and scores. Returns `None` if it is not what a sorted set may consist of. As on Redis,
+    /// only the number of elements decides whether the set becomes a tree.
+    pub fn from_listpack(run: Vec<u8>, limits: &SortedSetLimits) -> Option<SortedSet> {
+        let pack = Listpack(&run);
+        if !pack.has_distinct_groups(2) {
+            return None;
+        }
+        let scores = pack.iter().skip(1).step_by(2).map(|(_, element)| match element {
+            Element::Int(integer) => Some(integer as f64),
+            Element::Bytes(text) => parse_score(text),
+        });
+        let scores = scores.collect::<Option<Vec<f64>>>()?;
+        let mut elements: Vec<(f64, Vec<u8>)> = Vec::new();
+        for (score, (_, member)) in scores.into_iter().zip(pack.iter().step_by(2)) {
+            elements.push((score, member.to_vec()));
+        }
+        let is_ordered = elements.is_sorted_by(|left, right| compare((left.0, &left.1), (right.0, &right.1)).is_lt());
+        if elements.len() > limits.entries_max || !is_ordered {
+            let own = SortedSetLimits { entries_max: limits.entries_max, member_len_max: usize::MAX };
+            return Some(SortedSet::from_elements(elements, &own));
+        }
+        Some(SortedSet::Packed(run))
+    }
+
     /// Converts the set to a tree at once if `entries` elements, which are about to be set, or the longest of their members are too much
     /// for a listpack. As on Redis, only the arguments of the request count: a member that is given twice counts twice.
     pub fn prepare(&mut self, entries: usize, member_len_max: usize, limits: &SortedSetLimits) {
@@ -286,12 +310,12 @@ impl ScoreText {
 fn score_of(element: Element<'_>) -> f64 {
     match element {
         Element::Int(integer) => integer as f64,
-        Element::Bytes(text) => parse_score(text),
+        Element::Bytes(text) => parse_score(text).expect("a score in a listpack is not a number"),
     }
 }
 
-fn parse_score(text: &[u8]) -> f64 {
-    str::from_utf8(text).ok().and_then(|text| text.parse().ok()).expect("a score in a listpack is not a number")
+fn parse_score(text: &[u8]) -> Option<f64> {
+    str::from_utf8(text).ok()?.parse().ok().filter(|score: &f64| !score.is_nan())
 }
 
 #[inline]

@@ -47,6 +47,18 @@ impl AccessClock {
         }
     }
 
+    /// Returns the access clock of an entry that was last accessed this many seconds ago; `None` under LFU.
+    pub fn idle_for(self, idle_s: i64) -> Option<u32> {
+        let AccessClock::Lru { now_s } = self else { return None };
+        Some((i64::from(now_s) - idle_s) as u32 & CLOCK_MASK)
+    }
+
+    /// Returns the access clock of an entry whose counter is this; `None` under LRU.
+    pub fn with_frequency(self, frequency: u8) -> Option<u32> {
+        let AccessClock::Lfu { now_min, .. } = self else { return None };
+        Some(u32::from(now_min) << 8 | u32::from(frequency))
+    }
+
     /// Returns the access clock of an entry after an access; `old` is the one before.
     #[inline]
     pub fn touched(self, old: u32) -> u32 {

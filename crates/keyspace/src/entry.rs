@@ -28,10 +28,10 @@ use std::{
 };
 
 use ochre_datatypes::{
-    AnyCollection, Collection, ElementPrefetch, Encoding, ValueType, WrongType,
+    AnyCollection, AnyView, Collection, ElementPrefetch, Encoding, ValueType, WrongType,
     allocation::size_class,
     hash::{Hash, HashView},
-    packed_encoding, prefetch,
+    packed_encoding, packed_view, prefetch,
 };
 
 /// The length of the longest string that is stored in the entry's block. A longer one has an allocation of its own, which can grow in
@@ -251,13 +251,28 @@ impl Entry {
 
     /// Creates an entry with a collection.
     pub fn with_collection<C: Collection>(key: &[u8], value: C, expiry_ms: Option<i64>, access: u32) -> Entry {
-        match value.packed() {
-            Some((form, bytes)) if bytes.len() <= INLINE_PACKED_MAX => {
-                let stored = Stored { kind: Kind::Packed, collection: collection_bits(C::TYPE, form), bytes };
-                Entry::build(key, stored, expiry_ms, access, 0)
-            }
-            _ => Entry::with_boxed(key, value.into_any(), expiry_ms, access),
-        }
+        Entry::packed(key, C::TYPE, value.packed(), expiry_ms, access)
+            .unwrap_or_else(|| Entry::with_boxed(key, value.into_any(), expiry_ms, access))
+    }
+
+    /// Creates an entry with a collection of any type.
+    pub fn with_any(key: &[u8], value: AnyCollection, expiry_ms: Option<i64>, access: u32) -> Entry {
+        Entry::packed(key, value.value_type(), value.packed(), expiry_ms, access)
+            .unwrap_or_else(|| Entry::with_boxed(key, value, expiry_ms, access))
+    }
+
+    /// Creates an entry with a packed collection in its block, if the collection is packed and short enough for that. `packed` is its form
+    /// and its bytes.
+    fn packed(
+        key: &[u8],
+        value_type: ValueType,
+        packed: Option<(u8, &[u8])>,
+        expiry_ms: Option<i64>,
+        access: u32,
+    ) -> Option<Entry> {
+        let (form, bytes) = packed.filter(|(_, bytes)| bytes.len() <= INLINE_PACKED_MAX)?;
+        let stored = Stored { kind: Kind::Packed, collection: collection_bits(value_type, form), bytes };
+        Some(Entry::build(key, stored, expiry_ms, access, 0))
     }
 
     /// Creates an entry with a collection in an allocation of its own.
@@ -740,6 +755,15 @@ impl<'a> EntryRef<'a> {
             Kind::Packed => C::view_packed(self.form(), self.stored_bytes()),
             _ => C::of(self.boxed()).expect("the kind's byte says the type").view(),
         })
+    }
+
+    /// Returns the view of the collection, or `None` if the value is a string.
+    pub fn any_collection(self) -> Option<AnyView<'a>> {
+        match self.kind() {
+            Kind::Integer | Kind::Inline | Kind::Heap => None,
+            Kind::Packed => Some(packed_view(self.value_type(), self.form(), self.stored_bytes())),
+            Kind::Boxed => Some(self.boxed().view()),
+        }
     }
 
     /// Returns the encoding that OBJECT ENCODING replies.

@@ -64,6 +64,9 @@ pub enum Hash {
     Large(Box<LargeHash>),
 }
 
+/// The greatest expiry of a field that is loaded, in milliseconds since 1970. Commands set only lesser ones. (Redis: `EB_EXPIRE_TIME_MAX`)
+pub const LOADED_EXPIRY_MS_MAX: i64 = (1 << 48) - 2;
+
 /// The packed form of a listpack.
 const LISTPACK: u8 = 0;
 /// The packed form of a listpackex; see [`Collection::view_packed`].
@@ -73,6 +76,33 @@ impl Hash {
     /// Returns the view of the hash at a time.
     pub fn at(&self, now_ms: i64) -> HashView<'_> {
         self.view().at(now_ms)
+    }
+
+    /// Makes a hash of the elements of a listpack, or of a listpackex if `expires` is true. Returns `None` if they are not what a hash may
+    /// consist of. As on Redis, only the number of fields decides whether the hash becomes a table.
+    pub fn from_listpack(run: Vec<u8>, expires: bool, limits: &HashLimits) -> Option<Hash> {
+        let packed = Packed { expires, run: Listpack(&run) };
+        if !packed.run.has_distinct_groups(packed.stride()) || expires && !packed.is_ordered() {
+            return None;
+        }
+        let is_large = packed.run.len() / packed.stride() > limits.entries_max;
+        let mut hash = Hash::Packed { expires, run };
+        if is_large {
+            hash.large();
+        }
+        Some(hash)
+    }
+
+    /// Adds a field of a hash that is being loaded. Returns false if the field is there already.
+    pub fn load(&mut self, field: &[u8], value: &[u8], expiry_ms: Option<i64>, limits: &HashLimits) -> bool {
+        /// The time before which nothing has expired.
+        const BEFORE_ALL: i64 = i64::MIN;
+        let is_new = self.set(field, value, false, limits, BEFORE_ALL);
+        if is_new && expiry_ms.is_some() {
+            self.let_expire();
+            self.set_expiry(field, expiry_ms, BEFORE_ALL);
+        }
+        is_new
     }
 
     /// Converts the hash to a table at once if `fields` fields, which are about to be set, are too many for a listpack. As on Redis, a field

@@ -1,6 +1,6 @@
 //! A small hash: a listpack, with or without expiries; see the picture in `mod.rs`.
 
-use super::Field;
+use super::{Field, LOADED_EXPIRY_MS_MAX};
 use crate::listpack::{self, Element, Listpack};
 
 /// The expiry in a listpackex of a field that does not expire.
@@ -68,6 +68,23 @@ impl<'a> Packed<'a> {
     pub(super) fn last_expiry_ms(self) -> Option<Option<i64>> {
         let last = self.run.last()?;
         Some(if self.expires { self.expiry_ms(last) } else { None })
+    }
+
+    /// Returns whether all expiries of a listpackex are times, the earliest first, and 0 last.
+    pub(super) fn is_ordered(self) -> bool {
+        let mut last_ms = 0;
+        self.run.iter().skip(2).step_by(3).all(|(_, element)| match element.as_int() {
+            Some(NEVER) => {
+                last_ms = i64::MAX;
+                true
+            }
+            Some(expiry_ms) => {
+                let is_ordered = last_ms <= expiry_ms && expiry_ms <= LOADED_EXPIRY_MS_MAX && last_ms != i64::MAX;
+                last_ms = expiry_ms;
+                is_ordered
+            }
+            None => false,
+        })
     }
 
     /// Returns the places and the names of all fields.

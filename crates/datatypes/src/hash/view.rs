@@ -7,7 +7,10 @@ use super::{
     large::{LargeHash, field_of, split_payload},
     packed::Packed,
 };
-use crate::{listpack::Element, spine::below};
+use crate::{
+    listpack::{Element, Listpack},
+    spine::below,
+};
 
 /// A hash, for reading, as it is at a point in time: a field that has expired by then is absent. A view that was not given a time, with
 /// [`HashView::at`], has all fields.
@@ -30,6 +33,14 @@ impl<'a> HashView<'a> {
     /// Returns the view of the same hash at a time, in milliseconds since 1970.
     pub fn at(self, now_ms: i64) -> HashView<'a> {
         HashView { now_ms, ..self }
+    }
+
+    /// Returns the listpack of a packed hash, and whether it is a listpackex. Expired fields are in it too.
+    pub fn packed(self) -> Option<(Listpack<'a>, bool)> {
+        match self.fields {
+            Fields::Packed(packed) => Some((packed.run, packed.expires)),
+            Fields::Large(_) => None,
+        }
     }
 
     /// Returns the number of fields.

@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{End, ListLimits, run::Run};
+use super::{End, ListLimits, NodeView, run::Run};
 use crate::listpack::{self, Element, Encoded, HEADER_AND_END};
 
 /// The bytes that Redis adds to the length of an element when it decides whether a node has room. (Redis: `SIZE_ESTIMATE_OVERHEAD`)
@@ -195,6 +195,17 @@ impl Quicklist {
         (self.nodes.len(), self.nodes.iter().map(len).sum())
     }
 
+    /// Visits the nodes in order.
+    pub fn for_each_node<'a>(&'a self, mut visit: impl FnMut(NodeView<'a>)) {
+        for node in &self.nodes {
+            visit(if node.is_plain {
+                NodeView::Plain(node.run.bytes())
+            } else {
+                NodeView::Packed(node.run.listpack())
+            });
+        }
+    }
+
     /// See [`Collection::is_heavy`](crate::Collection::is_heavy).
     pub fn is_heavy(&self) -> bool {
         self.nodes.len() > 8 || self.nodes.iter().any(|node| node.run.len() > 64 * 1024)
@@ -277,6 +288,19 @@ impl Quicklist {
             End::Left => self.nodes.push_front(node),
             End::Right => self.nodes.push_back(node),
         }
+    }
+
+    /// Appends a node of packed elements as it is.
+    pub fn push_node(&mut self, run: Run) {
+        let count = run.listpack().len();
+        self.len += count;
+        self.nodes.push_back(Node::packed(run, count));
+    }
+
+    /// Appends a node of one element, however short that is.
+    pub fn push_plain(&mut self, element: &[u8]) {
+        self.len += 1;
+        self.nodes.push_back(Node::new(element, true));
     }
 
     /// Inserts an element before or after the one at an index, which must be there.

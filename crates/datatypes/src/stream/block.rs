@@ -182,6 +182,17 @@ impl Block {
         (u64::from(self.bytes[self.last_at as usize]) & DELETED == 0).then_some(self.last)
     }
 
+    /// Returns the number of entries that are marked as deleted.
+    pub fn deleted(&self) -> usize {
+        self.deleted as usize
+    }
+
+    /// Returns the fields of the first entry.
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut at = 0;
+        (0..self.field_count as usize).map(move |_| read_field(&self.bytes, &mut at))
+    }
+
     /// Returns the number of entries that are not deleted.
     pub fn live(&self) -> usize {
         self.live as usize
@@ -212,7 +223,7 @@ impl Block {
     }
 
     /// Returns all entries in order, including deleted ones.
-    pub(super) fn entries(&self) -> Entries<'_> {
+    pub fn entries(&self) -> Entries<'_> {
         Entries { block: self, at: self.entries_at as usize }
     }
 
@@ -227,6 +238,11 @@ impl Block {
         self.bytes[at] |= DELETED as u8;
         self.live -= 1;
         self.deleted += 1;
+    }
+
+    /// Marks the last entry as deleted, which it must not be yet.
+    pub(super) fn mark_last_deleted(&mut self) {
+        self.mark_deleted(self.last_at as usize);
     }
 
     /// Returns whether the fields of `pairs` are those of the first entry.
@@ -275,7 +291,7 @@ fn read_field<'a>(bytes: &'a [u8], at: &mut usize) -> &'a [u8] {
 }
 
 /// An iterator over the entries of a block.
-pub(super) struct Entries<'a> {
+pub struct Entries<'a> {
     block: &'a Block,
     at: usize,
 }
@@ -296,13 +312,18 @@ impl<'a> Iterator for Entries<'a> {
 
 impl<'a> Entry<'a> {
     /// Returns whether the entry is marked as deleted.
-    pub(super) fn is_deleted(&self) -> bool {
+    pub fn is_deleted(&self) -> bool {
         self.is_deleted
     }
 
     /// Returns the entry's offset in its block.
     pub(super) fn at(&self) -> usize {
         self.at
+    }
+
+    /// Returns whether the entry has the same fields as the first entry of its block.
+    pub fn shares_fields(&self) -> bool {
+        self.shared_fields.is_some()
     }
 
     /// Returns the number of fields, each of which has a value.

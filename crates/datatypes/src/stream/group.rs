@@ -203,6 +203,11 @@ impl Consumer {
         &self.name
     }
 
+    /// Returns the IDs of the entries that are pending with this consumer, in order.
+    pub fn pending_ids(&self) -> impl Iterator<Item = StreamId> {
+        self.pending.iter().copied()
+    }
+
     /// Returns the number of entries that are pending with this consumer.
     pub fn pending_len(&self) -> usize {
         self.pending.len()

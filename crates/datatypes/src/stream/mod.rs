@@ -13,6 +13,7 @@ mod block;
 mod group;
 mod id;
 mod item;
+mod load;
 mod trim;
 
 use std::{
@@ -20,10 +21,11 @@ use std::{
     sync::Arc,
 };
 
-pub use block::{Block, BlockLimits, Entry};
+pub use block::{Block, BlockLimits, Entries, Entry};
 pub use group::{Consumer, ConsumerNumber, Delivery, Group};
 pub use id::{IdText, NewId, StreamId};
 pub use item::Item;
+pub use load::LogLoader;
 pub use trim::{Deletion, References, Trim, TrimTo};
 
 use crate::{Collection, Encoding, ValueType, collection::any_collection};
@@ -97,6 +99,11 @@ impl Stream {
     /// Returns the two parts, for editing.
     pub fn parts_mut(&mut self) -> (&mut Log, &mut Groups) {
         (&mut self.0.log, &mut self.0.groups)
+    }
+
+    /// Makes a stream of a log that was loaded.
+    pub fn from_log(log: Log) -> Stream {
+        Stream(Box::new(Parts { log, groups: Groups::default() }))
     }
 
     /// Returns the entries.
@@ -347,7 +354,7 @@ impl Log {
 
     /// Returns how many of the entries that were ever added have an ID up to this one, or `None` if that is not known.
     /// (Redis: `streamEstimateDistanceFromFirstEverEntry`)
-    fn entries_up_to(&self, id: StreamId) -> Option<i64> {
+    pub fn entries_up_to(&self, id: StreamId) -> Option<i64> {
         if self.entries_added == 0 {
             return Some(0);
         }

@@ -162,7 +162,7 @@ impl Log {
     }
 
     /// Determines the first ID anew, after entries were removed.
-    fn find_first(&mut self) {
+    pub(super) fn find_first(&mut self) {
         let first = self.range(StreamId::MIN, StreamId::MAX).next().map(|entry| entry.id);
         self.first_id = first.unwrap_or(StreamId::MIN);
     }

@@ -20,6 +20,7 @@ pub mod config;
 pub mod connection;
 pub mod context;
 pub mod debug;
+pub mod dump;
 pub mod effects;
 pub mod elements;
 pub mod error;
@@ -66,6 +67,7 @@ const FAMILIES: &[&[CommandSpec]] = &[
     command::ROWS,
     connection::ROWS,
     debug::ROWS,
+    dump::ROWS,
     expire::ROWS,
     geo::ROWS,
     hashes::ROWS,

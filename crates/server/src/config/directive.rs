@@ -89,6 +89,8 @@ pub enum Section {
     Events,
     /// What is recorded for operators.
     Observation,
+    /// Files and payloads that keep the data.
+    Persistence,
     /// Replication.
     Replicas,
     /// Directives that are accepted, kept and reported for the tools and files that set them, and have no effect.
@@ -108,6 +110,7 @@ impl Section {
             Section::DataTypes => "Data types",
             Section::Events => "Notifications and scripts",
             Section::Observation => "Observation",
+            Section::Persistence => "Persistence",
             Section::Replicas => "Replicas",
             Section::Kept => "Kept for compatibility",
         }

@@ -104,8 +104,6 @@ kept! {
     "aof-rewrite-incremental-fsync" = "yes", Bool;
     /// Sync a snapshot in steps while it is written.
     "rdb-save-incremental-fsync" = "yes", Bool;
-    /// Compress strings in snapshots.
-    "rdbcompression" = "yes", Bool;
     /// Write a checksum at the end of snapshots.
     "rdbchecksum" = "yes", Bool, immutable();
     /// Whether to refuse snapshots of newer versions (`strict`) or to load what can be read (`relaxed`) (Valkey).
@@ -114,7 +112,7 @@ kept! {
     "dbfilename" = "dump.rdb", FileName { not_a_path: "dbfilename can't be a path, just a filename" }, protected();
     /// Remove snapshots that were only written for replication.
     "rdb-del-sync-files" = "no", Bool;
-    /// Check in depth the values that snapshots and RESTORE load.
+    /// Check in depth the values that snapshots and RESTORE load. Ochre always does.
     "sanitize-dump-payload" = "no", OneOf(&["no", "yes", "clients"]);
     /// Refuse writes after a snapshot has failed.
     "stop-writes-on-bgsave-error" = "yes", Bool;

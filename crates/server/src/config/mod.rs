@@ -31,7 +31,7 @@ pub use directive::{Directive, Flags, Hook, Section};
 pub use document::document;
 pub use file::{Line, StartError, lines};
 pub use rules::{MaxmemoryClients, OutputLimit, OutputLimits, parse_memory, system_text};
-pub use settings::{Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, Supervision};
+pub use settings::{Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, RdbDialect, Supervision};
 pub use store::{Apply, ConfigSetError, ConfigStore, NotApplied};
 
 /// All directives: those that Ochre uses, then those that it only keeps.

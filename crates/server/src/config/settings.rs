@@ -214,6 +214,13 @@ settings! {
         /// The percentiles of command times that INFO shows.
         latency_tracking_info_percentiles: Vec<f64>, "latency-tracking-info-percentiles" = "50 99 99.9", Percentiles, no_effect_yet();
     }
+    Persistence {
+        /// Compress strings in what DUMP replies, where that makes them shorter.
+        rdbcompression: bool, "rdbcompression" = "yes", Bool;
+        /// How the expiries of hash fields are written: `redis` for Redis 7.4 and later, or `valkey` for Valkey 9. All other data is written so
+        /// that both can load it. Ochre itself loads either.
+        rdb_dialect: RdbDialect, "rdb-dialect" = "redis", Choice::new();
+    }
     Replicas {
         /// Refuse writes while fewer replicas than this are connected; 0 for never. This version has no replicas, so any other number refuses
         /// all writes.
@@ -240,6 +247,14 @@ choices! {
         Yes = "yes",
         /// The clients of this machine.
         Local = "local",
+    }
+
+    /// How the expiries of hash fields are written.
+    RdbDialect {
+        /// As Redis 7.4 and later write them.
+        Redis = "redis",
+        /// As Valkey 9 writes them.
+        Valkey = "valkey",
     }
 
     /// Which key to evict when the memory limit is reached.

@@ -198,7 +198,7 @@ const WHOLE: CommandSpec = CommandSpec {
 };
 
 /// The settings that decide about the encoding of a hash.
-fn limits<K>(cx: &Context<'_, K>) -> HashLimits {
+pub fn limits<K>(cx: &Context<'_, K>) -> HashLimits {
     let config = cx.core.config();
     HashLimits { entries_max: config.hash_max_listpack_entries, value_bytes_max: config.hash_max_listpack_value }
 }

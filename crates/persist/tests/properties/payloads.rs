@@ -1,0 +1,153 @@
+//! Properties of DUMP's payloads, as functions of arbitrary bytes.
+
+use std::ops::ControlFlow;
+
+use ochre_datatypes::{
+    AnyView, hash::HashLimits, list::ListLimits, set::SetLimits, sorted_set::SortedSetLimits, stream::StreamId,
+};
+pub use ochre_persist::rdb::payload::restore;
+use ochre_persist::{
+    checksum::Checksum,
+    rdb::{
+        Dialect, Limits, Value, ValueView, WriteOptions,
+        payload::{self, PayloadError},
+    },
+};
+
+/// The settings under which packed collections have at most this many entries.
+pub fn limits(entries_max: usize) -> Limits {
+    Limits {
+        hash: HashLimits { entries_max, value_bytes_max: 64 },
+        list: ListLimits { listpack_size_max: if entries_max == 0 { 1 } else { -2 }, plain_len_min: None },
+        set: SetLimits {
+            intset_entries_max: entries_max,
+            listpack_entries_max: entries_max,
+            listpack_value_bytes_max: 64,
+        },
+        sorted_set: SortedSetLimits { entries_max, member_len_max: 64 },
+    }
+}
+
+/// The payloads of the reference servers, with their names.
+pub fn of_references() -> Vec<(&'static str, Vec<u8>)> {
+    let lines = include_str!("payloads.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split_once(' ').map(|(name, hex)| (name, bytes_of(hex))).expect("a name and bytes")).collect()
+}
+
+/// The payloads of older versions, with their names and with newer payloads of the same values.
+pub fn older() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+    let lines = include_str!("older.txt").lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
+            [name, older, newer] => (name, bytes_of(older), bytes_of(newer)),
+            _ => panic!("a name and two payloads are expected: {line}"),
+        })
+        .collect()
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("the digits are ASCII"));
+    digits.map(|pair| u8::from_str_radix(pair, 16).expect("the digits are hexadecimal")).collect()
+}
+
+/// A payload of a server in which some bytes are changed, with the right checksum, is restored or refused. `data` says which payload and
+/// which bytes.
+pub fn damaged(data: &[u8]) {
+    let [chosen, entries_max, changes @ ..] = data else { return };
+    let mut payloads = of_references();
+    payloads.extend(older().into_iter().map(|(name, payload, _)| (name, payload)));
+    let (_, payload) = &payloads[usize::from(*chosen) % payloads.len()];
+    let mut payload = payload[..payload.len() - 8].to_vec();
+    for change in changes.chunks_exact(3) {
+        let at = usize::from(change[0]) % payload.len();
+        match change[1] % 6 {
+            0 => payload[at] = change[2],
+            1 => payload[at] ^= 1 << (change[2] % 8),
+            2 => payload[at] = payload[at].wrapping_add(change[2] % 5).wrapping_sub(2),
+            3 => payload.insert(at, change[2]),
+            4 if payload.len() > 3 => drop(payload.remove(at)),
+            _ => payload.truncate((at + 1).max(3)),
+        }
+    }
+    check(payload, &limits(usize::from(*entries_max % 8)));
+}
+
+/// Any bytes with the right version and checksum are restored or refused.
+pub fn any(data: &[u8]) {
+    let [entries_max, version, value @ ..] = data else { return };
+    let version: u16 = if version % 2 == 0 { 11 } else { 80 };
+    check([value, &version.to_le_bytes()].concat(), &limits(usize::from(*entries_max % 8)));
+}
+
+fn check(mut payload: Vec<u8>, limits: &Limits) {
+    payload.extend_from_slice(&Checksum::of(&payload).to_le_bytes());
+    match restore(&payload, limits) {
+        Ok(value) => check_written(value, limits),
+        Err(error) => assert!(matches!(error, PayloadError::Format | PayloadError::VersionOrChecksum)),
+    }
+}
+
+/// What is written of a value reads back as the same value.
+pub fn check_written(value: Value, limits: &Limits) {
+    let before = described(&value);
+    for (dialect, compress) in [(Dialect::Redis, true), (Dialect::Valkey, false)] {
+        // No field of a hash has expired at the beginning of time.
+        let options = WriteOptions { dialect, compress, now_ms: i64::MIN };
+        let written = payload::dump(view(&value), &options);
+        let again = restore(&written, limits).unwrap_or_else(|error| panic!("{error:?}: {written:02x?}"));
+        assert_eq!(before, described(&again), "{dialect:?}");
+    }
+}
+
+fn view(value: &Value) -> ValueView<'_> {
+    match value {
+        Value::String(bytes) => ValueView::String(bytes),
+        Value::Collection(collection) => ValueView::Collection(collection.view()),
+    }
+}
+
+/// All that a value holds, in an order that its encoding does not influence.
+pub fn described(value: &Value) -> Vec<String> {
+    let view = match value {
+        Value::String(bytes) => return vec![bytes.escape_ascii().to_string()],
+        Value::Collection(collection) => collection.view(),
+    };
+    let mut parts = Vec::new();
+    match view {
+        AnyView::List(list) => parts.extend(list.iter().map(|element| format!("{element:?}"))),
+        AnyView::Set(set) => {
+            parts.extend(set.iter().map(|member| member.to_vec().escape_ascii().to_string()));
+            parts.sort();
+        }
+        AnyView::SortedSet(set) => {
+            let _ = set.walk(0..set.len(), false, |score, member| {
+                parts.push(format!("{score:?} {}", member.to_vec().escape_ascii()));
+                ControlFlow::Continue(())
+            });
+        }
+        AnyView::Hash(hash) => {
+            hash.for_each(|field| {
+                let [name, value] = [field.name, field.value].map(|it| it.to_vec().escape_ascii().to_string());
+                parts.push(format!("{name} {value} {:?}", field.expiry_ms));
+            });
+            parts.sort();
+        }
+        AnyView::Stream(stream) => {
+            let log = stream.log();
+            parts.push(format!("{:?}", (log.len(), log.first_id(), log.last_id(), log.max_deleted_id())));
+            parts.push(format!("{}", log.entries_added()));
+            for entry in log.range(StreamId::MIN, StreamId::MAX) {
+                parts.push(format!("{:?} {:?}", entry.id, entry.pairs().collect::<Vec<_>>()));
+            }
+            for (name, group) in stream.groups() {
+                parts.push(format!("{} {:?} {:?}", name.escape_ascii(), group.last_id, group.entries_read));
+                parts.extend(group.pending(StreamId::MIN, StreamId::MAX).map(|(id, delivery)| {
+                    let name = group.consumer(delivery.consumer).name().escape_ascii();
+                    format!("{id:?} {} {} {name}", delivery.at_ms, delivery.count)
+                }));
+                parts.extend(group.consumers().map(|consumer| format!("{consumer:?}")));
+            }
+        }
+    }
+    parts
+}
