@@ -261,7 +261,9 @@ impl<'a> Writer<'a> {
         });
         // SAFETY: the entry is not in a shard yet, so no other thread reaches it.
         unsafe { entry.view().touch(access) };
-        self.at(database, key, |set, shard, tag| shard.database_mut(database).insert(tag, entry, &set.counts(database)));
+        self.at(database, key, |set, shard, tag| {
+            shard.database_mut(database).insert(tag, entry, &set.counts(database))
+        });
         before
     }
 
