@@ -41,6 +41,7 @@ const FAILURES_MAX: usize = 10;
 /// Commands that the generator does not draw, or rarely draws in a form that changes data, each with the commands that prepare the data.
 /// Every word of them is watched as a key of database 0.
 const BY_HAND: &[ByHand] = &[
+    by_hand(&[], r#"RESTORE-ASKING a 0 "\x00\x05hello\x0b\x00\n\xadb\x05\x98\xab\xc9\x83""#),
     by_hand(&["RPUSH a 1 2"], "BLPOP a 0"),
     by_hand(&["RPUSH a 1 2"], "BRPOP a 0"),
     by_hand(&["RPUSH a 1 2"], "BLMOVE a b LEFT RIGHT 0"),

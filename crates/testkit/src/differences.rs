@@ -92,6 +92,29 @@ pub const DIFFERENCES: &[Difference] = &[
         seen: Seen::Elsewhere,
     },
     Difference {
+        commands: &["restore", "restore-asking"],
+        from: None,
+        what: "A payload is always checked as with `sanitize-dump-payload yes`. Without it, the references accept a hash that has a field twice. \
+               A value that reaches into the version and the checksum behind it is refused.",
+        why: "The value is read into Ochre's own form, whose order and uniqueness must hold.",
+        seen: Seen::Elsewhere,
+    },
+    Difference {
+        commands: &["set", "setex", "psetex", "getex", "hsetex", "msetex"],
+        from: None,
+        what: "A key or field whose expiry is in the past is removed within milliseconds. The references keep it until it is looked up or found \
+               by sampling.",
+        why: "Deadlines are sorted, so no sampling is needed.",
+        seen: Seen::NotDrawn(|arguments| {
+            arguments.windows(2).any(|pair| {
+                let at: Option<i64> = str::from_utf8(&pair[1]).ok().and_then(|word| word.parse().ok());
+                let is_within = |max| at.is_some_and(|at| (1..=max).contains(&at));
+                pair[0].eq_ignore_ascii_case(b"EXAT") && is_within(1_700_000_000)
+                    || pair[0].eq_ignore_ascii_case(b"PXAT") && is_within(1_700_000_000_000)
+            })
+        }),
+    },
+    Difference {
         commands: &["hdel"],
         from: Some(Kind::Redis),
         what: "Does not count a field that has expired, even if nothing has removed it yet. Redis does.",

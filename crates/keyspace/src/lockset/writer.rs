@@ -31,6 +31,17 @@ pub enum Missing {
     Skip,
 }
 
+/// The access clock of an entry that takes the place of another one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PutAccess {
+    /// That of a new key.
+    New,
+    /// That of the entry that is there goes on.
+    Inherited,
+    /// That of the entry itself.
+    Own,
+}
+
 /// An edit that was done. The caller has yet to announce it.
 #[must_use = "an edit that is not announced is missing from the journal, from WATCH and from blocked clients"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,7 +216,7 @@ impl<'a> Writer<'a> {
     pub fn store<C: Collection>(&mut self, database: usize, key: HashedKey<'_>, value: C) -> Option<ValueType> {
         debug_assert!(!C::GOES_WHEN_EMPTY || !value.is_empty(), "a key never holds an empty collection of this type");
         let entry = Entry::with_collection(key.bytes, value, None, self.set.access.initial());
-        self.put_entry(database, key, entry, true)
+        self.put_entry(database, key, entry, PutAccess::Inherited)
     }
 
     /// Modifies the string of a key by `change`, unless `check` refuses the entry that is there. Returns what `change` returns; `None` if the
@@ -238,21 +249,31 @@ impl<'a> Writer<'a> {
     /// Sets a key to a computed string, without an expiry (see [`Entry::with_vec`]). This is an access to the key that was there. Returns the type of the value that was there before.
     pub fn set_vec(&mut self, database: usize, key: HashedKey<'_>, value: Vec<u8>) -> Option<ValueType> {
         let entry = Entry::with_vec(key.bytes, value, None, self.set.access.initial());
-        self.put_entry(database, key, entry, true)
+        self.put_entry(database, key, entry, PutAccess::Inherited)
     }
 
     /// Sets a key to an entry, which has the same key. The key counts as new, whatever was there before. Returns the type of the value that
     /// was there before.
     pub fn put(&mut self, database: usize, key: HashedKey<'_>, entry: Entry) -> Option<ValueType> {
-        self.put_entry(database, key, entry, false)
+        self.put_entry(database, key, entry, PutAccess::New)
     }
 
-    /// Sets a key to an entry. `inherits` says whether the access clock of the entry that is there goes on.
-    fn put_entry(&mut self, database: usize, key: HashedKey<'_>, entry: Entry, inherits: bool) -> Option<ValueType> {
+    /// As [`Writer::put`], for an entry whose access clock says how long it was idle, or how often it was used (RESTORE).
+    pub fn put_with_access(&mut self, database: usize, key: HashedKey<'_>, entry: Entry) -> Option<ValueType> {
+        self.put_entry(database, key, entry, PutAccess::Own)
+    }
+
+    fn put_entry(
+        &mut self,
+        database: usize,
+        key: HashedKey<'_>,
+        entry: Entry,
+        put_access: PutAccess,
+    ) -> Option<ValueType> {
         debug_assert_eq!(entry.view().key(), key.bytes);
-        let mut access = self.set.access.initial();
+        let mut access = if put_access == PutAccess::Own { entry.view().access() } else { self.set.access.initial() };
         let before = self.take(database, key).map(|before| {
-            if inherits {
+            if put_access == PutAccess::Inherited {
                 access = self.set.touched(before.view().access());
             }
             let value_type = before.view().value_type();

@@ -178,7 +178,7 @@ fn restore(cx: &mut KeyedWrite<'_>) -> Run {
         Value::Collection(collection) => Entry::with_any(key.bytes, collection, expiry_ms, access),
     };
     let value_type = entry.view().value_type();
-    cx.keys.put(database, key, entry);
+    cx.keys.put_with_access(database, key, entry);
     if let Some(expiry_ms) = expiry_ms {
         let (args, expiry_ms) = (cx.args, expiry_ms.to_string());
         cx.journal(|| {

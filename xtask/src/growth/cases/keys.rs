@@ -13,6 +13,8 @@ pub const CASES: &[Case] = &[
     case("COPY", "keys", &[STRINGS], &["n times: COPY k@ c@"]),
     case("COPY", "fields of a hash", &["HSET h [f# v]"], &["COPY h c"]),
     case("COPY", "entries of a stream", &["n times: XADD x @-1 f v"], &["COPY x c"]),
+    case("DUMP", "elements of a set", &["SADD s [m#]"], &["DUMP s"]),
+    case("DUMP", "entries of a stream", &["n times: XADD x @-1 f v"], &["DUMP x"]),
     case("DEL", "keys", &[STRINGS], &["DEL [k#]"]),
     case("DEL", "repetitions of a key", &[STRINGS], &["DEL [k1]"]),
     case("DEL", "keys that one client waits for", &[STREAMS, "waiter: XREAD BLOCK 0 STREAMS [x#] [9]"], &["DEL [x#]"]),

@@ -32,6 +32,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
 
 /// Commands for which a client can choose nothing that grows, or that refuse what it chooses; each list with its reason.
 pub const FIXED: &[(&str, &[&str])] = &[
+    ("it takes a payload of DUMP, which a line of text cannot hold", &["RESTORE", "RESTORE-ASKING"]),
     (
         "the text or the figures are of a fixed size",
         &[
