@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! start                                          from the command line to a running server
+//! check                                          the subcommand that looks into files of data
 //! net                                            the threads: the acceptor, and one for each core
 //! request                                        the path of a request, from the socket and back to it
 //! commands, observe                              the commands; INFO
@@ -17,6 +18,7 @@
 
 #![warn(missing_docs)]
 
+pub mod check;
 pub mod clock;
 pub mod commands;
 pub mod config;

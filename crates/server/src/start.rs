@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    clock, commands,
+    check, clock, commands,
     config::{self, ConfigStore, Invocation, Sources, StartError},
     log,
     net::{acceptor::Acceptors, cores},
@@ -28,6 +28,7 @@ pub fn main() -> ExitCode {
         Invocation::Help => println!("{}", config::usage()),
         Invocation::Version => println!("{}", config::version()),
         Invocation::DefaultConfig => print!("{}", config::document()),
+        Invocation::Check(arguments) => return check::main(&arguments),
         Invocation::Serve(sources) => return serve(&sources),
     }
     ExitCode::SUCCESS

@@ -11,20 +11,24 @@
 //! |---|---|
 //! | `codes.rs` | the numbers of types and records, and the dialects |
 //! | `output.rs`, `source.rs` | lengths, strings and numbers: what everything else consists of |
+//! | `stream.rs` | a file as a source, with its checksum |
 //! | `write.rs` | a value of Ochre's → bytes |
 //! | `read/` | bytes → a value, from all encodings that Redis up to 8.2 and Valkey up to 9.1 have written |
 //! | `node.rs` | the blocks of streams |
+//! | `file.rs` | a file, record by record |
 //! | `payload.rs` | the payloads of DUMP and RESTORE |
 //!
 //! Whatever the bytes are, reading them ends with a value or a [`Fault`](crate::fault::Fault), in time and memory that the length of the input
 //! justifies. A value that was read is as valid as one that commands have made: order, uniqueness and numbers are checked, not trusted.
 
 pub mod codes;
+pub mod file;
 mod node;
 pub mod output;
 pub mod payload;
 mod read;
 pub mod source;
+mod stream;
 mod write;
 
 use ochre_datatypes::{

@@ -14,6 +14,11 @@ proptest! {
     }
 
     #[test]
+    fn damaged_files_are_read_or_refused(data in prop::collection::vec(any::<u8>(), 2..40)) {
+        payloads::files(&data);
+    }
+
+    #[test]
     fn any_bytes_are_restored_or_refused(data in prop::collection::vec(any::<u8>(), 0..300)) {
         payloads::any(&data);
     }

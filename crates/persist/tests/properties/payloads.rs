@@ -10,6 +10,7 @@ use ochre_persist::{
     checksum::Checksum,
     rdb::{
         Dialect, Limits, Value, ValueView, WriteOptions,
+        file::FileReader,
         payload::{self, PayloadError},
     },
 };
@@ -70,6 +71,32 @@ pub fn damaged(data: &[u8]) {
         }
     }
     check(payload, &limits(usize::from(*entries_max % 8)));
+}
+
+/// A file of a server in which some bytes are changed is read or refused. `data` says which file and which bytes.
+pub fn files(data: &[u8]) {
+    let [chosen, entries_max, changes @ ..] = data else { return };
+    let lines = include_str!("files.txt").lines().filter(|line| !line.starts_with('#'));
+    let files: Vec<Vec<u8>> = lines.map(|line| bytes_of(line.split_once(' ').expect("a name and bytes").1)).collect();
+    let mut file = files[usize::from(*chosen) % files.len()].clone();
+    for change in changes.chunks_exact(4) {
+        let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % file.len();
+        match change[2] % 4 {
+            0 => file[at] = change[3],
+            1 => file[at] ^= 1 << (change[3] % 8),
+            2 => file.insert(at, change[3]),
+            _ => file.truncate(at.max(1)),
+        }
+    }
+    let len = file.len() as u64;
+    let read = FileReader::new(&file[..], limits(usize::from(*entries_max % 8))).and_then(|mut reader| {
+        while reader.read_record()?.is_some() {}
+        Ok(())
+    });
+    match read {
+        Ok(()) => {}
+        Err(fault) => assert!(fault.offset <= len, "{fault}"),
+    }
 }
 
 /// Any bytes with the right version and checksum are restored or refused.

@@ -23,6 +23,8 @@ pub enum Invocation {
     Version,
     /// Print the text of `ochre.conf`.
     DefaultConfig,
+    /// Check a file of data: `ochre check …`, with these arguments.
+    Check(Vec<OsString>),
     /// Run the server.
     Serve(Sources),
 }
@@ -46,6 +48,8 @@ impl Invocation {
             [b"-h" | b"--help", ..] => Invocation::Help,
             [b"-v" | b"--version", ..] => Invocation::Version,
             [b"--default-config", ..] => Invocation::DefaultConfig,
+            // A configuration file of this name has to be named by a path.
+            [b"check", ..] => Invocation::Check(arguments.to_vec()),
             _ => Invocation::Serve(Sources::parse(&words)),
         }
     }
@@ -123,6 +127,7 @@ pub fn usage() -> &'static str {
        ochre -v or --version
        ochre -h or --help
        ochre --default-config (print ochre.conf, which has every directive)
+       ochre check FILE (show what is in an RDB file, and where it is broken)
 
 Examples:
        ochre (run the server with default conf)
