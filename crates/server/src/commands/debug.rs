@@ -1,5 +1,7 @@
 //! DEBUG: helps tests, and the search for faults. Clients see one command. Its subcommands are rows that only Ochre has, since they need
 //! different rights to keys.
+//!
+//! DIGEST, DIGEST-VALUE, OBJECT and SDSLEN show what is stored, so they also show what has expired and is not removed yet.
 
 mod digest;
 mod protocol;
@@ -14,7 +16,7 @@ use ochre_datatypes::{
     glob::Pattern,
     list::{List, ListView},
 };
-use ochre_keyspace::{AccessClock, ExpiryChange, NewValue, ValueRef};
+use ochre_keyspace::{AccessClock, EntryRef, ExpiryChange, NewValue, ValueRef};
 
 use self::digest::Signature;
 use super::{
@@ -239,28 +241,33 @@ fn struct_sizes(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn object(cx: &mut KeyedRead<'_>) -> Run {
-    let entry = cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
+    let (now_ms, listpack_size) = (cx.now_ms, cx.core.config().list_max_listpack_size);
+    let text = cx.keys.inspect(cx.db(), cx.key(2), |entry| object_text(entry, now_ms, listpack_size));
+    cx.reply.simple(&text.ok_or(CommandError::NO_SUCH_KEY)?);
+    Ok(Outcome::Done)
+}
+
+fn object_text(entry: EntryRef<'_>, now_ms: i64, listpack_size: i32) -> String {
     let access = entry.access();
     let text = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{access} lru_seconds_idle:{}",
         entry.key().as_ptr(),
         entry.encoding().name(),
         if entry.value_type() == ValueType::String { serialized_len(entry.value()) } else { entry.memory_usage() },
-        AccessClock::lru(cx.now_ms).idle_s(access),
+        AccessClock::lru(now_ms).idle_s(access),
     );
     let nodes = match entry.collection::<List>() {
         Ok(ListView::Quick(list)) => {
             let (nodes, bytes) = list.nodes();
             format!(
-                " ql_nodes:{nodes} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:0 ql_uncompressed_size:{bytes}",
+                " ql_nodes:{nodes} ql_avg_node:{:.2} ql_listpack_max:{listpack_size} ql_compressed:0 \
+                 ql_uncompressed_size:{bytes}",
                 list.len() as f64 / nodes as f64,
-                cx.core.config().list_max_listpack_size,
             )
         }
         _ => String::new(),
     };
-    cx.reply.simple(&(text + &nodes));
-    Ok(Outcome::Done)
+    text + &nodes
 }
 
 /// The length of a string in an RDB file, without compression. (Redis: `rdbSaveRawString`)
@@ -308,11 +315,12 @@ fn quicklist(cx: &mut KeyedRead<'_>) -> Run {
 }
 
 fn string_lengths(cx: &mut KeyedRead<'_>) -> Run {
-    let entry = cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
-    if entry.value_type() != ValueType::String || entry.encoding() == Encoding::Int {
-        return Err(CommandError::text("ERR Not an sds encoded string."));
-    }
-    let (key, value, memory) = (entry.key().len(), entry.value().len(), entry.memory_usage());
+    let lengths = cx.keys.inspect(cx.db(), cx.key(2), |entry| {
+        let is_text = entry.value_type() == ValueType::String && entry.encoding() != Encoding::Int;
+        is_text.then(|| (entry.key().len(), entry.value().len(), entry.memory_usage()))
+    });
+    let lengths = lengths.ok_or(CommandError::NO_SUCH_KEY)?;
+    let (key, value, memory) = lengths.ok_or(CommandError::text("ERR Not an sds encoded string."))?;
     let text = format!(
         "key_sds_len:{key}, key_sds_avail:0, key_zmalloc: {memory}, val_sds_len:{value}, val_sds_avail:{}, val_zmalloc: 0",
         memory.saturating_sub(key + value),
@@ -361,8 +369,7 @@ fn digest(cx: &mut Whole<'_>) -> Run {
 fn digest_value(cx: &mut KeyedRead<'_>) -> Run {
     cx.reply.array(cx.args.len() - 2);
     for index in 2..cx.args.len() {
-        let entry = cx.keys.peek(cx.db(), cx.key(index));
-        let signature = entry.map(|entry| Signature::of_value(entry, cx.now_ms)).unwrap_or_default();
+        let signature = cx.keys.inspect(cx.db(), cx.key(index), Signature::of_value).unwrap_or_default();
         cx.reply.simple(&signature.to_hex());
     }
     Ok(Outcome::Done)

@@ -104,6 +104,8 @@ pub struct WalkState {
     pub full_bytes: usize,
     /// Set at the end of the walk: where the next SCAN goes on, or `None` inside if every entry was visited.
     pub ended: Option<Option<ScanPosition>>,
+    /// Expired keys that the last slice met, in the order of their hashes. They are removed before the walk goes on.
+    pub expired: Vec<Box<[u8]>>,
     /// The reply, while the pieces of `found` are being appended to it.
     pub reply: Option<ReplyBuffer>,
 }
