@@ -21,13 +21,17 @@ use ochre_keyspace::{AccessClock, EntryRef, ExpiryChange, NewValue, ValueRef};
 use self::digest::Signature;
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{Context, KeyedRead, Outcome, Run, SessionOnly, Whole},
+    context::{Context, KeyedRead, Outcome, Run, SessionOnly, Suspended, Whole},
     help,
     numbers::count_to_pop,
     strings::TOO_LONG,
     table::{Group, KeyFlags, KeySpec},
 };
-use crate::{observe::process_figures, session::Block};
+use crate::{
+    clock,
+    observe::process_figures,
+    session::{Block, WalkState},
+};
 
 const DEBUG: CommandSpec = CommandSpec {
     flags: Flags::ADMIN
@@ -377,9 +381,14 @@ fn digest_value(cx: &mut KeyedRead<'_>) -> Run {
 
 /// Creates the keys `key:0`, `key:1`, … with the values `value:0`, `value:1`, …, which are padded with zero bytes or cut to a size. Keys
 /// that exist stay as they are. As on Redis, the keys do not count as changes.
+///
+/// It runs in slices, between which others run. Each slice has the keyspace to itself.
 fn populate(cx: &mut Whole<'_>) -> Run {
     /// A key with a short value takes at least this.
     const KEY_BYTES_MIN: usize = 32;
+    /// How long a slice takes.
+    const SLICE: Duration = Duration::from_micros(250);
+    let first = cx.session.walk.take().map_or(0, |walk| walk.visited);
     if cx.args.len() > 5 {
         return Err(too_many_arguments(cx));
     }
@@ -389,13 +398,18 @@ fn populate(cx: &mut Whole<'_>) -> Run {
     if size > cx.core.config().proto_max_bulk_len as usize {
         return Err(TOO_LONG);
     }
-    // It has the keyspace to itself until it ends, so it does not begin what cannot end well.
+    // It does not begin what cannot end well.
     let bytes = count.saturating_mul(KEY_BYTES_MIN + size);
     if bytes > process_figures::total_memory() as usize {
         return Err(CommandError::text("ERR the keys would not fit into the memory of this machine"));
     }
     let database = cx.db();
-    for number in 0..count {
+    let began = clock::ticks();
+    for number in first..count {
+        if !cx.nested && number > first && clock::ticks().saturating_sub(began) > clock::ticks_of(SLICE) {
+            cx.session.walk = Some(Box::new(WalkState { visited: number, ..WalkState::default() }));
+            return Ok(Outcome::Suspended(Suspended::Slice));
+        }
         let name = format!("{prefix}:{number}");
         let key = cx.core.server.keyspace.hash(name.as_bytes());
         let mut keys = cx.keys.writer();

@@ -53,7 +53,7 @@ pub struct Session {
     pub watch: Option<Box<Watch>>,
     /// The channels and patterns that it is subscribed to.
     pub subscriptions: Option<Box<Subscriptions>>,
-    /// The progress of a command that walks the keyspace in slices, such as KEYS, between two slices.
+    /// The progress of a command that runs in slices, such as KEYS, between two slices.
     pub walk: Option<Box<WalkState>>,
     /// Present while it is blocked.
     pub blocked: Option<Box<wait::Waiting>>,
@@ -88,12 +88,12 @@ pub enum ReplyMode {
     Skip,
 }
 
-/// What a command that walks the keyspace in slices keeps between two slices.
+/// What a command that runs in slices keeps between two slices: a walk of the keyspace, or DEBUG POPULATE, which uses only `visited`.
 #[derive(Debug, Default)]
 pub struct WalkState {
     /// Where the next slice begins.
     pub position: ScanPosition,
-    /// The number of entries visited.
+    /// The number of entries visited, or made.
     pub visited: usize,
     /// The number of elements in `found`.
     pub count: usize,
