@@ -327,6 +327,41 @@ fn removals_outside_of_a_command_replay_to_the_same_data() {
     recording.assert_replays("removals outside of a command");
 }
 
+/// SCAN and RANDOMKEY write nothing, but they remove the expired keys that they meet.
+#[test]
+fn removals_by_walks_are_recorded() {
+    let recording = Recording::start();
+    let mut client = recording.local.client();
+    client.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    let mut expected: Vec<String> = Vec::new();
+    for (walk, keys) in [("SCAN 0 COUNT 100000", 300), ("RANDOMKEY", 1), ("MULTI\nSCAN 0 COUNT 100000\nEXEC", 300)] {
+        let database = expected.len() % 2;
+        client.run(&format!("SELECT {database}"));
+        for number in 0..keys {
+            client.run(&format!("SET {}:{number} v PX 1", expected.len()));
+        }
+        let set = client.run("TIME");
+        poll::eventually("the keys expire", || milliseconds(&client.run("TIME")) > milliseconds(&set) + 1);
+        let prefix = expected.len();
+        expected.extend((0..keys).map(|number| format!("[{database}] DEL {prefix}:{number}")));
+        for line in walk.lines() {
+            assert!(!client.run(line).is_error());
+        }
+        assert_eq!(client.run("DBSIZE"), Reply::Integer(0), "after {walk}");
+    }
+    let records = recording.records();
+    let mut removals: Vec<String> = records
+        .iter()
+        .flatten()
+        .filter(|it| it.words[0] == b"DEL")
+        .map(|it| format!("[{}] {}", it.database, quote_command(&it.words)))
+        .collect();
+    removals.sort();
+    expected.sort();
+    assert_eq!(removals, expected);
+    recording.assert_replays("removals by walks");
+}
+
 /// An EXEC is one record. The command of a waiter is a record of its own, after the record of the write that served the waiter.
 #[test]
 fn transactions_and_served_waiters_are_recorded_in_their_order() {

@@ -524,6 +524,36 @@ fn clients_that_leave_a_locked_key_stall_no_core() {
     assert_none(&failures);
 }
 
+/// DEBUG POPULATE needs the whole keyspace, which it gives back again and again, so clients of all cores go on meanwhile.
+#[test]
+fn filling_a_database_stalls_no_core() {
+    let _alone = alone();
+    let server = Launch::subject().threads(2).directive("enable-debug-command", "yes").start();
+    let mut populating = patient(server.client_on_core(OTHER_CORE));
+    let mut bystanders = [OTHER_CORE, LONG_CORE].map(|core| patient(server.client_on_core(core)));
+    let mut result = Ok(());
+    for longer in LONGER {
+        let count = 200_000 * longer;
+        populating.send(&words(&format!("DEBUG POPULATE {count}"))).expect("the command is sent");
+        poll::eventually("the first keys are there", || bystanders[0].run("EXISTS key:0") == Reply::Integer(1));
+        for number in 0..ROUND_TRIPS {
+            for bystander in &mut bystanders {
+                round_trip(bystander, "elsewhere", number);
+            }
+        }
+        let early = populating.read_reply_within(Duration::ZERO).expect("the connection is there");
+        result = if early.is_none() { Ok(()) } else { Err("the bystanders had their replies only afterwards") };
+        let reply = early.unwrap_or_else(|| populating.read_reply().expect("a reply at last"));
+        assert_eq!(reply, Reply::ok());
+        assert_eq!(populating.run("DBSIZE"), Reply::Integer(count as i64 + 1));
+        if result.is_ok() {
+            break;
+        }
+        assert_eq!(populating.run("FLUSHALL"), Reply::ok());
+    }
+    assert_eq!(result, Ok(()));
+}
+
 // ---- Fairness
 
 /// Runs `act` while the clients send requests, and stops them when it ends. Each client has a counter of its completed rounds.

@@ -64,8 +64,8 @@ pub use crate::{
     gate::{Closed, Entered, Gate, Place, Visit},
     graveyard::Burial,
     lockset::{
-        Busy, Edited, Expired, ExpiredWhat, ExpiryChange, LockSet, Missing, Reader, ShardList, Visited, Walk, Walker,
-        WholeKeyspace, Writer,
+        Busy, Edited, Expired, ExpiredWhat, ExpiryChange, LockSet, Met, Missing, RandomKey, Reader, ShardList, Visited,
+        Walk, Walker, WholeKeyspace, Writer,
     },
     scan::ScanPosition,
     shard::ExpiredFields,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ochre_datatypes::hash::{Hash, HashLimits};
 use ochre_keyspace::{
-    AccessClock, Entered, Entry, ExpiredWhat, Keyspace, LockSet, Missing, ScanPosition, ShardList, Visit, Visited,
+    AccessClock, Entered, Entry, ExpiredWhat, Keyspace, LockSet, Met, Missing, ScanPosition, ShardList, Visit, Visited,
 };
 use proptest::prelude::*;
 
@@ -229,7 +229,8 @@ fn assert_same(keyspace: &Keyspace, model: &Model, now_ms: i64) {
     let mut found = Model::new();
     let mut position = Some(ScanPosition::START);
     while let Some(from) = position {
-        let mut visit = |entry: ochre_keyspace::EntryRef<'_>| {
+        let mut visit = |met: Met<'_>| {
+            let Met::Live(entry) = met else { return };
             let key = String::from_utf8_lossy(&entry.key()[4..]).parse().expect("a number");
             found.insert(key, ModelHash { fields: fields_at(entry, now_ms), expiry_ms: entry.expiry_ms() });
         };

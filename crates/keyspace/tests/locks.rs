@@ -3,8 +3,8 @@
 use std::task::{Context, Poll, Waker};
 
 use ochre_keyspace::{
-    Busy, DatabaseSize, ExpiryChange, HashedKey, Keyspace, LockSet, NewValue, ScanPosition, ShardList, Visit, Visited,
-    Walk,
+    Busy, DatabaseSize, ExpiryChange, HashedKey, Keyspace, LockSet, NewValue, RandomKey, ScanPosition, ShardList,
+    Visit, Visited, Walk,
 };
 
 const CORES: usize = 3;
@@ -85,13 +85,29 @@ fn a_walk_stops_at_a_busy_shard() {
     drop(locked);
     let held = try_lock(&keyspace, 0, Visit::Brief, &[0, 1]).expect("all shards are free");
     let entered = keyspace.gate().enter(1, Visit::Brief, &mut None).expect("the gate is open");
-    let walk = Walk::new(&keyspace, entered, 0);
+    let walk = Walk::new(&keyspace, entered, 0, true);
     let visit = || walk.walker().visit(0, ScanPosition::START, &mut |_| panic!("the shard is empty"), &mut || false);
     assert_eq!(visit(), Visited::Busy(Busy { shard: 0 }));
     assert_eq!(walk.walker().random_key(0, || 0), Err(Busy { shard: 0 }));
     drop(held);
     assert!(matches!(visit(), Visited::UpTo(_)));
-    assert_eq!(walk.walker().random_key(0, || 0), Ok(Some(keys[1].clone())));
+    assert_eq!(walk.walker().random_key(0, || 0), Ok(RandomKey::Found(keys[1].as_slice().into())));
+}
+
+/// A key that has expired is no reason to look for further keys.
+#[test]
+fn a_random_key_is_found_or_there_is_none() {
+    let keyspace = keyspace();
+    let keys = keys(&keyspace);
+    let mut locked = try_lock(&keyspace, 0, Visit::Brief, &[1]).expect("the shard is free");
+    locked.writer().set(0, keyspace.hash(&keys[1]), NewValue::Bytes(b"v"), ExpiryChange::At(10));
+    drop(locked);
+    for (removes_expired, expected) in [(false, RandomKey::None), (true, RandomKey::Expired(keys[1].as_slice().into()))]
+    {
+        let entered = keyspace.gate().enter(1, Visit::Brief, &mut None).expect("the gate is open");
+        let walk = Walk::new(&keyspace, entered, 11, removes_expired);
+        assert_eq!(walk.walker().random_key(0, || 0), Ok(expected));
+    }
 }
 
 /// Other cores see what the closer did when it is done.

@@ -7,8 +7,8 @@ use ochre_datatypes::{
     list::{End, List, ListLimits},
 };
 use ochre_keyspace::{
-    AccessClock, DatabaseSize, Edited, Entered, Entry, EntryRef, ExpiredWhat, ExpiryChange, Keyspace, LockSet, Missing,
-    NewValue, ScanPosition, ShardList, ValueRef, Visit, Visited, Walk, Writer,
+    AccessClock, DatabaseSize, Edited, Entered, Entry, EntryRef, ExpiredWhat, ExpiryChange, Keyspace, LockSet, Met,
+    Missing, NewValue, RandomKey, ScanPosition, ShardList, ValueRef, Visit, Visited, Walk, Writer,
 };
 use proptest::prelude::*;
 
@@ -131,10 +131,14 @@ fn scan(keyspace: &Keyspace, database: usize, now_ms: i64, count: usize) -> BTre
     let mut found = BTreeMap::new();
     let mut position = Some(ScanPosition::START);
     while let Some(from) = position {
-        let walk = Walk::new(keyspace, enter(keyspace), now_ms);
+        let walk = Walk::new(keyspace, enter(keyspace), now_ms, false);
         let seen = std::cell::Cell::new(0);
-        let mut visit = |entry: EntryRef<'_>| {
+        let mut visit = |met: Met<'_>| {
             seen.set(seen.get() + 1);
+            let entry = match met {
+                Met::Live(entry) => entry,
+                Met::Expired(entry) => return assert!(entry.is_expired(now_ms)),
+            };
             let was =
                 found.insert(entry.key().to_vec(), ModelEntry { value: value_of(entry), expiry_ms: entry.expiry_ms() });
             assert!(was.is_none(), "a scan of a table that does not change returns each key once");
@@ -340,16 +344,22 @@ fn check_all(keyspace: &Keyspace, model: &Model, now_ms: i64) {
             .map(|((_, key), entry)| (key.clone(), entry.clone()))
             .collect();
         assert_eq!(scan(keyspace, database, now_ms, 10), expected);
-        let walk = Walk::new(keyspace, enter(keyspace), now_ms);
         let mut draws = 0x9e37_79b9_7f4a_7c15_u64;
-        let random = walk.walker().random_key(database, || {
-            draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            draws
-        });
-        let random = random.expect("there is no other visit");
-        match random {
-            Some(key) => assert!(expected.contains_key(&key)),
-            None => assert!(expected.is_empty()),
+        for removes_expired in [false, true] {
+            let walk = Walk::new(keyspace, enter(keyspace), now_ms, removes_expired);
+            let random = walk.walker().random_key(database, || {
+                draws = draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                draws
+            });
+            match random.expect("there is no other visit") {
+                RandomKey::Found(key) => assert!(expected.contains_key(&*key)),
+                RandomKey::Expired(key) => {
+                    assert!(removes_expired, "an expired key is passed over");
+                    let entry = &model[&(database, key.into_vec())];
+                    assert!(entry.expiry_ms.is_some_and(|at| now_ms > at));
+                }
+                RandomKey::None => assert!(expected.is_empty()),
+            }
         }
     }
 }
@@ -423,9 +433,9 @@ fn a_scan_returns_all_keys_that_stay() {
         position = next(set.walker().visit(
             0,
             from,
-            &mut |entry| {
+            &mut |met| {
                 seen.set(seen.get() + 1);
-                found.insert(entry.key().to_vec());
+                found.insert(met.entry().key().to_vec());
             },
             &mut || seen.get() >= 10,
         ));

@@ -78,6 +78,20 @@ pub const DIFFERENCES: &[Difference] = &[
         seen: Seen::Elsewhere,
     },
     Difference {
+        commands: &["randomkey"],
+        from: None,
+        what: "Returns null while CLIENT PAUSE is on and all keys have expired. The references return an expired key.",
+        why: "No command sees an expired key.",
+        seen: Seen::Elsewhere,
+    },
+    Difference {
+        commands: &["watch"],
+        from: None,
+        what: "Removes and announces a key that has expired. On the references it stays until another command meets it.",
+        why: "A removal after WATCH then always means that the key expired while it was watched.",
+        seen: Seen::Elsewhere,
+    },
+    Difference {
         commands: &["bitcount"],
         from: Some(Kind::Redis),
         what: "Accepts a start without an end, as Valkey 9.1 does.",

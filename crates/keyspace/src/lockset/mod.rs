@@ -26,7 +26,7 @@ use smallvec::SmallVec;
 
 pub use self::{
     reader::Reader,
-    walker::{Visited, Walk, Walker},
+    walker::{Met, RandomKey, Visited, Walk, Walker},
     whole::WholeKeyspace,
     writer::{Edited, ExpiryChange, Missing, Writer},
 };
@@ -295,7 +295,7 @@ impl<'k> LockSet<'k> {
     /// If the set is not the whole keyspace.
     pub fn walker(&self) -> Walker<'_> {
         assert!(matches!(self.held, Held::Whole(..)), "the gate is closed");
-        Walker::whole(self.keyspace, self.core(), self.now_ms)
+        Walker::whole(self)
     }
 
     /// Returns the right to change all keys at once.

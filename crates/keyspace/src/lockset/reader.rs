@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use super::LockSet;
-use crate::{HashedKey, entry::EntryRef};
+use crate::{HashedKey, entry::EntryRef, hint_of, shard::tag_of};
 
 /// The right to read the keys of a lock set.
 #[derive(Clone, Copy)]
@@ -32,6 +32,17 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn peek(&self, database: usize, key: HashedKey<'_>) -> Option<EntryRef<'a>> {
         self.set.lookup(database, key, false)
+    }
+
+    /// Runs `look` on the entry of a key, even if it or fields of it have expired, and removes nothing. This does not count as an access.
+    /// Returns `None` if there is no entry. `look` must not call the lock set, which might remove the entry.
+    pub fn inspect<R>(&self, database: usize, key: HashedKey<'_>, look: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+        let keyspace = self.set.keyspace;
+        self.set.with_shard(keyspace.shard_of(key.hash), |shard| {
+            let entries = shard.database(database)?;
+            let position = entries.find(tag_of(key.hash, keyspace.shard_bits), hint_of(key.hash), key.bytes)?;
+            Some(look(entries.entry(position)))
+        })
     }
 
     /// Watches a key (WATCH): from now on `flag` is set when the key changes. Returns false if the flag watches it already.

@@ -11,12 +11,14 @@ pub struct Walk<'k> {
     keyspace: &'k Keyspace,
     entered: Entered<'k>,
     now_ms: i64,
+    removes_expired: bool,
 }
 
 impl<'k> Walk<'k> {
-    /// Begins a walk. What has expired at the time `now_ms`, in milliseconds since 1970, is not visited.
-    pub fn new(keyspace: &'k Keyspace, entered: Entered<'k>, now_ms: i64) -> Walk<'k> {
-        Walk { keyspace, entered, now_ms }
+    /// Begins a walk at the time `now_ms`, in milliseconds since 1970. `removes_expired` says whether the caller removes expired keys that the
+    /// walk meets, or only hides them, as while writes are paused.
+    pub fn new(keyspace: &'k Keyspace, entered: Entered<'k>, now_ms: i64, removes_expired: bool) -> Walk<'k> {
+        Walk { keyspace, entered, now_ms, removes_expired }
     }
 
     /// The clock of the walk, in milliseconds since 1970.
@@ -28,10 +30,10 @@ impl<'k> Walk<'k> {
     pub fn walker(&self) -> Walker<'_> {
         Walker {
             keyspace: self.keyspace,
-            holder: Some(self.entered.holder()),
+            right: Right::Shards(self.entered.holder(), PhantomData),
             core: self.entered.core(),
             now_ms: self.now_ms,
-            borrowed: PhantomData,
+            removes_expired: self.removes_expired,
         }
     }
 }
@@ -40,13 +42,49 @@ impl<'k> Walk<'k> {
 #[derive(Clone, Copy)]
 pub struct Walker<'a> {
     keyspace: &'a Keyspace,
-    /// The number under which a shard is locked while it is looked at; `None` with the gate closed, when no lock is needed.
-    holder: Option<Holder>,
+    right: Right<'a>,
     /// The core that walks.
     core: usize,
     now_ms: i64,
-    /// Keeps the walk alive, or the lock set of the whole keyspace.
-    borrowed: PhantomData<&'a ()>,
+    removes_expired: bool,
+}
+
+/// How a walker reaches a shard.
+#[derive(Clone, Copy)]
+enum Right<'a> {
+    /// It locks the shard under this number while it looks at it. The walk, whose number it is, is kept alive.
+    Shards(Holder, PhantomData<&'a ()>),
+    /// The gate is closed, and no lock is needed.
+    Whole(&'a LockSet<'a>),
+}
+
+/// An entry that a visit meets.
+#[derive(Clone, Copy, Debug)]
+pub enum Met<'e> {
+    /// Its key exists.
+    Live(EntryRef<'e>),
+    /// Its key counts as absent: it has expired, or all fields of its hash have. It is not removed yet.
+    Expired(EntryRef<'e>),
+}
+
+impl<'e> Met<'e> {
+    /// Returns the entry, whether it has expired or not.
+    pub fn entry(self) -> EntryRef<'e> {
+        match self {
+            Met::Live(entry) | Met::Expired(entry) => entry,
+        }
+    }
+}
+
+/// The result of [`Walker::random_key`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RandomKey {
+    /// A random key.
+    Found(Box<[u8]>),
+    /// An expired key. The caller removes it, and draws again.
+    Expired(Box<[u8]>),
+    /// There is no key.
+    None,
 }
 
 /// Where a look at a shard ended.
@@ -61,13 +99,24 @@ pub enum Visited {
 }
 
 impl<'a> Walker<'a> {
-    pub(super) fn whole(keyspace: &'a Keyspace, core: usize, now_ms: i64) -> Walker<'a> {
-        Walker { keyspace, holder: None, core, now_ms, borrowed: PhantomData }
+    pub(super) fn whole(set: &'a LockSet<'a>) -> Walker<'a> {
+        Walker {
+            keyspace: set.keyspace,
+            right: Right::Whole(set),
+            core: set.core(),
+            now_ms: set.now_ms,
+            removes_expired: set.removes_expired,
+        }
     }
 
-    /// Returns `None`: a walk changes nothing that would have to be announced.
-    pub fn lock_set(&self) -> Option<&LockSet<'a>> {
-        None
+    /// Returns the lock set that gave this right, if it is the whole keyspace. A walk from shard to shard has none, and changes nothing.
+    pub fn lock_set(&self) -> Option<&'a LockSet<'a>> {
+        if let Right::Whole(set) = self.right { Some(set) } else { None }
+    }
+
+    /// Whether expired keys that the walk meets are to be removed. Otherwise they are only hidden.
+    pub fn removes_expired(&self) -> bool {
+        self.removes_expired
     }
 
     /// The clock of the walk, in milliseconds since 1970.
@@ -81,7 +130,7 @@ impl<'a> Walker<'a> {
     fn look<R>(&self, shard: usize, turns: &mut u32, visit: impl FnOnce(&ShardData) -> R) -> Result<R, Busy> {
         let index = shard as u16;
         let shard = &self.keyspace.shards[shard];
-        let Some(holder) = self.holder else {
+        let Right::Shards(holder, _) = self.right else {
             // SAFETY: the gate is closed, and `visit` does not make a second reference.
             return Ok(visit(unsafe { shard.data() }));
         };
@@ -95,22 +144,20 @@ impl<'a> Walker<'a> {
         Ok(result)
     }
 
-    /// Visits the entries of a database in one shard, in the order of their hashes, from a position on. Expired entries are skipped. `enough`
-    /// is asked before each further hash; if it returns true, the visit ends there. Neither function may call the lock set or the walker.
+    /// Visits the entries of a database in one shard, in the order of their hashes, from a position on. `enough` is asked before each further
+    /// hash; if it returns true, the visit ends there. Neither function may call the lock set or the walker.
     pub fn visit(
         &self,
         database: usize,
         from: ScanPosition,
-        visit: &mut dyn FnMut(EntryRef<'_>),
+        visit: &mut dyn FnMut(Met<'_>),
         enough: &mut dyn FnMut() -> bool,
     ) -> Visited {
         let (shard, tag) = from.shard_and_tag(self.keyspace.shard_bits);
         let next_tag = self.look(shard, &mut 0, |data| {
             let database = data.database(database)?;
             let visit = |entry: EntryRef<'_>| {
-                if !entry.is_gone(self.now_ms) {
-                    visit(entry);
-                }
+                visit(if entry.is_gone(self.now_ms) { Met::Expired(entry) } else { Met::Live(entry) });
             };
             database.table.visit_from(tag, visit, enough)
         });
@@ -122,55 +169,57 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Returns a random key of a database (RANDOMKEY); `None` if there is none. All keys are about equally likely. `random` returns 64 random
-    /// bits.
+    /// Draws a random key of a database (RANDOMKEY). All keys are about equally likely. `random` returns 64 random bits. If expired keys are
+    /// removed, the search ends at the first one that it meets; otherwise it passes them over.
     ///
     /// # Errors
     /// If no key was found, but there may be one: in a shard that is locked, or because a key has moved from a shard that was not visited yet
     /// to one that was, past this walk. Locked shards are passed over as long as others have keys.
-    pub fn random_key(&self, database: usize, mut random: impl FnMut() -> u64) -> Result<Option<Vec<u8>>, Busy> {
+    pub fn random_key(&self, database: usize, mut random: impl FnMut() -> u64) -> Result<RandomKey, Busy> {
         let (shards, mut turns) = (self.keyspace.shards.len(), 0);
         if self.keyspace.len_of(self.core, database) == 0 {
-            return Ok(None);
+            return Ok(RandomKey::None);
         }
+        let drawn = |entry: EntryRef<'_>| match entry.is_gone(self.now_ms) {
+            false => Some(RandomKey::Found(entry.key().into())),
+            true => self.removes_expired.then(|| RandomKey::Expired(entry.key().into())),
+        };
         // A random slot of a random shard is fair, but it may be empty. In a small database most shards are.
         for _ in 0..4 * shards {
             let shard = (random() % shards as u64) as usize;
             let slot = random();
-            let found = self.look(shard, &mut turns, |data| {
-                let entry = data.database(database)?.table.at_random(slot)?;
-                (!entry.is_gone(self.now_ms)).then(|| entry.key().to_vec())
-            });
+            let found = self.look(shard, &mut turns, |data| drawn(data.database(database)?.table.at_random(slot)?));
             if let Ok(Some(key)) = found {
-                return Ok(Some(key));
+                return Ok(key);
             }
         }
         // The database is nearly empty: look at all shards, from a random one on.
         let start = (random() % shards as u64) as usize;
-        let mut busy = None;
+        let (mut busy, mut passed_over) = (None, 0);
         for shard in (start..shards).chain(0..start) {
             let mut found = None;
             let look = self.look(shard, &mut turns, |data| {
                 let Some(database) = data.database(database) else { return };
                 let mut visit = |entry: EntryRef<'_>| {
-                    if found.is_none() && !entry.is_gone(self.now_ms) {
-                        found = Some(entry.key().to_vec());
+                    if found.is_none() {
+                        found = drawn(entry);
+                        passed_over += usize::from(found.is_none());
                     }
                 };
                 database.table.visit_from(0, &mut visit, || false);
             });
-            if found.is_some() {
-                return Ok(found);
+            if let Some(key) = found {
+                return Ok(key);
             }
             busy = busy.or(look.err());
         }
         match busy {
             Some(busy) => Err(busy),
-            // The walk has seen the shards one after the other. Only the size says whether they were all empty at one instant.
-            None if self.holder.is_some() && self.keyspace.len_of(self.core, database) > 0 => {
+            // The walk has seen the shards one after the other. Only the size says whether they held no further key at one instant.
+            None if self.lock_set().is_none() && self.keyspace.len_of(self.core, database) > passed_over => {
                 Err(Busy { shard: start as u16 })
             }
-            None => Ok(None),
+            None => Ok(RandomKey::None),
         }
     }
 }

@@ -103,7 +103,7 @@ pub enum Outcome {
     Block(Block),
     /// Nothing is written or changed, since the command would take too long under the locks of a batch. It runs again, alone.
     Alone,
-    /// Nothing is written yet: a walk resumes later, from its state in `session.walk`.
+    /// Nothing is written yet: a walk, or another command that runs in slices, resumes later, from its state in `session.walk`.
     Suspended(Suspended),
 }
 

@@ -1,5 +1,7 @@
 //! DEBUG: helps tests, and the search for faults. Clients see one command. Its subcommands are rows that only Ochre has, since they need
 //! different rights to keys.
+//!
+//! DIGEST, DIGEST-VALUE, OBJECT and SDSLEN show what is stored, so they also show what has expired and is not removed yet.
 
 mod digest;
 mod protocol;
@@ -14,18 +16,22 @@ use ochre_datatypes::{
     glob::Pattern,
     list::{List, ListView},
 };
-use ochre_keyspace::{AccessClock, ExpiryChange, NewValue, ValueRef};
+use ochre_keyspace::{AccessClock, EntryRef, ExpiryChange, NewValue, ValueRef};
 
 use self::digest::Signature;
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{Context, KeyedRead, Outcome, Run, SessionOnly, Whole},
+    context::{Context, KeyedRead, Outcome, Run, SessionOnly, Suspended, Whole},
     help,
     numbers::count_to_pop,
     strings::TOO_LONG,
     table::{Group, KeyFlags, KeySpec},
 };
-use crate::{observe::process_figures, session::Block};
+use crate::{
+    clock,
+    observe::process_figures,
+    session::{Block, WalkState},
+};
 
 const DEBUG: CommandSpec = CommandSpec {
     flags: Flags::ADMIN
@@ -239,28 +245,33 @@ fn struct_sizes(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn object(cx: &mut KeyedRead<'_>) -> Run {
-    let entry = cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
+    let (now_ms, listpack_size) = (cx.now_ms, cx.core.config().list_max_listpack_size);
+    let text = cx.keys.inspect(cx.db(), cx.key(2), |entry| object_text(entry, now_ms, listpack_size));
+    cx.reply.simple(&text.ok_or(CommandError::NO_SUCH_KEY)?);
+    Ok(Outcome::Done)
+}
+
+fn object_text(entry: EntryRef<'_>, now_ms: i64, listpack_size: i32) -> String {
     let access = entry.access();
     let text = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{access} lru_seconds_idle:{}",
         entry.key().as_ptr(),
         entry.encoding().name(),
         if entry.value_type() == ValueType::String { serialized_len(entry.value()) } else { entry.memory_usage() },
-        AccessClock::lru(cx.now_ms).idle_s(access),
+        AccessClock::lru(now_ms).idle_s(access),
     );
     let nodes = match entry.collection::<List>() {
         Ok(ListView::Quick(list)) => {
             let (nodes, bytes) = list.nodes();
             format!(
-                " ql_nodes:{nodes} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:0 ql_uncompressed_size:{bytes}",
+                " ql_nodes:{nodes} ql_avg_node:{:.2} ql_listpack_max:{listpack_size} ql_compressed:0 \
+                 ql_uncompressed_size:{bytes}",
                 list.len() as f64 / nodes as f64,
-                cx.core.config().list_max_listpack_size,
             )
         }
         _ => String::new(),
     };
-    cx.reply.simple(&(text + &nodes));
-    Ok(Outcome::Done)
+    text + &nodes
 }
 
 /// The length of a string in an RDB file, without compression. (Redis: `rdbSaveRawString`)
@@ -308,11 +319,12 @@ fn quicklist(cx: &mut KeyedRead<'_>) -> Run {
 }
 
 fn string_lengths(cx: &mut KeyedRead<'_>) -> Run {
-    let entry = cx.keys.peek(cx.db(), cx.key(2)).ok_or(CommandError::NO_SUCH_KEY)?;
-    if entry.value_type() != ValueType::String || entry.encoding() == Encoding::Int {
-        return Err(CommandError::text("ERR Not an sds encoded string."));
-    }
-    let (key, value, memory) = (entry.key().len(), entry.value().len(), entry.memory_usage());
+    let lengths = cx.keys.inspect(cx.db(), cx.key(2), |entry| {
+        let is_text = entry.value_type() == ValueType::String && entry.encoding() != Encoding::Int;
+        is_text.then(|| (entry.key().len(), entry.value().len(), entry.memory_usage()))
+    });
+    let lengths = lengths.ok_or(CommandError::NO_SUCH_KEY)?;
+    let (key, value, memory) = lengths.ok_or(CommandError::text("ERR Not an sds encoded string."))?;
     let text = format!(
         "key_sds_len:{key}, key_sds_avail:0, key_zmalloc: {memory}, val_sds_len:{value}, val_sds_avail:{}, val_zmalloc: 0",
         memory.saturating_sub(key + value),
@@ -361,8 +373,7 @@ fn digest(cx: &mut Whole<'_>) -> Run {
 fn digest_value(cx: &mut KeyedRead<'_>) -> Run {
     cx.reply.array(cx.args.len() - 2);
     for index in 2..cx.args.len() {
-        let entry = cx.keys.peek(cx.db(), cx.key(index));
-        let signature = entry.map(|entry| Signature::of_value(entry, cx.now_ms)).unwrap_or_default();
+        let signature = cx.keys.inspect(cx.db(), cx.key(index), Signature::of_value).unwrap_or_default();
         cx.reply.simple(&signature.to_hex());
     }
     Ok(Outcome::Done)
@@ -370,9 +381,14 @@ fn digest_value(cx: &mut KeyedRead<'_>) -> Run {
 
 /// Creates the keys `key:0`, `key:1`, … with the values `value:0`, `value:1`, …, which are padded with zero bytes or cut to a size. Keys
 /// that exist stay as they are. As on Redis, the keys do not count as changes.
+///
+/// It runs in slices, between which others run. Each slice has the keyspace to itself.
 fn populate(cx: &mut Whole<'_>) -> Run {
     /// A key with a short value takes at least this.
     const KEY_BYTES_MIN: usize = 32;
+    /// How long a slice takes.
+    const SLICE: Duration = Duration::from_micros(250);
+    let first = cx.session.walk.take().map_or(0, |walk| walk.visited);
     if cx.args.len() > 5 {
         return Err(too_many_arguments(cx));
     }
@@ -382,13 +398,18 @@ fn populate(cx: &mut Whole<'_>) -> Run {
     if size > cx.core.config().proto_max_bulk_len as usize {
         return Err(TOO_LONG);
     }
-    // It has the keyspace to itself until it ends, so it does not begin what cannot end well.
+    // It does not begin what cannot end well.
     let bytes = count.saturating_mul(KEY_BYTES_MIN + size);
     if bytes > process_figures::total_memory() as usize {
         return Err(CommandError::text("ERR the keys would not fit into the memory of this machine"));
     }
     let database = cx.db();
-    for number in 0..count {
+    let began = clock::ticks();
+    for number in first..count {
+        if !cx.nested && number > first && clock::ticks().saturating_sub(began) > clock::ticks_of(SLICE) {
+            cx.session.walk = Some(Box::new(WalkState { visited: number, ..WalkState::default() }));
+            return Ok(Outcome::Suspended(Suspended::Slice));
+        }
         let name = format!("{prefix}:{number}");
         let key = cx.core.server.keyspace.hash(name.as_bytes());
         let mut keys = cx.keys.writer();

@@ -1,14 +1,15 @@
 //! Keys of any type: existence and type; deleting, renaming, moving and copying.
 
 use ochre_datatypes::ValueType;
-use ochre_keyspace::{Entry, HashedKey};
+use ochre_keyspace::{Entry, HashedKey, RandomKey};
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{KeyedRead, KeyedWrite, Outcome, Run, Suspended, Walk},
+    scan,
     table::{Category, Group, KeyFlags, KeySpec},
 };
-use crate::events::NotifyClass;
+use crate::{events::NotifyClass, session::WalkState};
 
 /// The rows of commands on keys of any type.
 pub const ROWS: &[CommandSpec] = &[
@@ -189,12 +190,23 @@ fn value_type(cx: &mut KeyedRead<'_>) -> Run {
 }
 
 fn randomkey(cx: &mut Walk<'_>) -> Run {
-    match cx.keys.random_key(cx.db(), || cx.core.random()) {
-        Ok(Some(key)) => cx.reply.bulk(&key),
-        Ok(None) => cx.reply.null(),
-        Err(busy) => return Ok(Outcome::Suspended(Suspended::Busy(busy))),
+    cx.session.walk = None;
+    loop {
+        match cx.keys.random_key(cx.db(), || cx.core.random()) {
+            Ok(RandomKey::Found(key)) => cx.reply.bulk(&key),
+            Ok(RandomKey::None) => cx.reply.null(),
+            Ok(RandomKey::Expired(key)) if cx.nested => {
+                scan::remove_expired(cx, &key);
+                continue;
+            }
+            Ok(RandomKey::Expired(key)) => {
+                cx.session.walk = Some(Box::new(WalkState { expired: vec![key], ..WalkState::default() }));
+                return Ok(Outcome::Suspended(Suspended::Slice));
+            }
+            Err(busy) => return Ok(Outcome::Suspended(Suspended::Busy(busy))),
+        }
+        return Ok(Outcome::Done);
     }
-    Ok(Outcome::Done)
 }
 
 /// DEL and UNLINK. Both free large values in the background.

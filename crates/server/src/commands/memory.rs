@@ -85,8 +85,9 @@ fn usage(cx: &mut KeyedRead<'_>) -> Run {
         }
         index += 2;
     }
-    match cx.keys.peek(cx.db(), cx.key(2)) {
-        Some(entry) => cx.reply.integer((entry.memory_usage() + SLOT_BYTES_PER_KEY) as i64),
+    // An expired key takes memory until it is removed.
+    match cx.keys.inspect(cx.db(), cx.key(2), |entry| entry.memory_usage()) {
+        Some(bytes) => cx.reply.integer((bytes + SLOT_BYTES_PER_KEY) as i64),
         None => cx.reply.null(),
     }
     Ok(Outcome::Done)

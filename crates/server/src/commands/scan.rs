@@ -1,8 +1,10 @@
 //! Walks: KEYS and SCAN over the keys of a database, in slices between which their core serves other clients; and what HSCAN, SSCAN and ZSCAN
 //! share.
 
+use std::cell::Cell;
+
 use ochre_datatypes::{Collection, ValueType, glob::Pattern, listpack::Element};
-use ochre_keyspace::{Busy, EntryRef, ScanPosition, Visited};
+use ochre_keyspace::{Busy, EntryRef, Met, ScanPosition, Visited};
 use ochre_resp::{ReplyBuffer, ReplyWriter};
 
 use super::{
@@ -45,6 +47,8 @@ pub const ROWS: &[CommandSpec] = &[
 
 /// The most work of a slice. An entry counts as one, and so does a shard.
 const SLICE_MAX: usize = 4096;
+/// The most expired keys that a slice meets: their removal is bounded too.
+const EXPIRED_MAX: usize = 256;
 /// The size of the pieces in which the result is kept, in bytes.
 const PIECE_BYTES: usize = 64 * 1024;
 /// The most bytes of a long reply that one slice assembles.
@@ -171,39 +175,42 @@ pub fn scan_collection<'a, C: Collection>(
     Ok(Outcome::Done)
 }
 
-/// The keys that a walk returns.
-struct Filter<'a> {
+/// What a walk visits, and which keys it returns.
+struct Plan<'a> {
+    /// Where it begins.
+    start: ScanPosition,
+    /// The number of entries after which it ends.
+    visited_max: usize,
     /// `None` if every key matches.
     pattern: Option<Pattern<&'a [u8]>>,
     /// `Some(None)` if no key matches.
     value_type: Option<Option<ValueType>>,
+    /// Whether it removes the expired keys that it meets, matching or not. Otherwise it passes them over.
+    removes_expired: bool,
 }
 
-impl Filter<'_> {
+impl Plan<'_> {
     fn admits(&self, entry: EntryRef<'_>) -> bool {
         self.value_type.is_none_or(|wanted| wanted == Some(entry.value_type()))
             && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(entry.key()))
     }
 }
 
-/// Runs a slice of a walk, from where the last slice stopped or from `start`. The walk ends after `visited_max` entries, or at the end of the
-/// database; before that, the command suspends. The reply is what `header` writes, given the next position and the number of elements,
-/// followed by the elements.
+/// Runs a slice of a walk, from where the last slice stopped. Until the walk has ended, and what it found expired is removed, the command
+/// suspends. The reply is what `header` writes, given the next position and the number of elements, followed by the elements.
 fn walk(
     cx: &mut Walk<'_>,
-    start: ScanPosition,
-    visited_max: usize,
-    filter: &Filter<'_>,
+    plan: &Plan<'_>,
     header: impl FnOnce(&mut ReplyWriter<'_>, Option<ScanPosition>, usize),
 ) -> Run {
-    let mut state =
-        cx.session.walk.take().unwrap_or_else(|| Box::new(WalkState { position: start, ..WalkState::default() }));
-    let busy = if state.ended.is_none() { visit(cx, &mut state, visited_max, filter) } else { None };
+    let begin = || Box::new(WalkState { position: plan.start, ..WalkState::default() });
+    let mut state = cx.session.walk.take().unwrap_or_else(begin);
+    let busy = if state.ended.is_none() { visit(cx, &mut state, plan) } else { None };
     if state.found.back().is_some_and(ReplyBuffer::has_overflowed) {
         cx.reply.out().overflow();
         return Ok(Outcome::Done);
     }
-    let Some(next) = state.ended else {
+    let Some(next) = state.ended.filter(|_| state.expired.is_empty()) else {
         cx.session.walk = Some(state);
         return Ok(Outcome::Suspended(busy.map_or(Suspended::Slice, Suspended::Busy)));
     };
@@ -233,8 +240,10 @@ fn walk(
 }
 
 /// Visits the entries of a slice. Returns the shard to wait for, if one is locked for long.
-fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &Filter<'_>) -> Option<Busy> {
+fn visit(cx: &mut Walk<'_>, state: &mut WalkState, plan: &Plan<'_>) -> Option<Busy> {
     let (database, protocol) = (cx.db(), cx.reply.protocol());
+    let removes_expired = plan.removes_expired && cx.keys.removes_expired();
+    let visited_max = plan.visited_max;
     let mut shards = 0;
     let visited_before = state.visited;
     if state.found.back().is_none_or(|piece| piece.len() >= PIECE_BYTES) {
@@ -246,21 +255,32 @@ fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &
     }
     let piece = state.found.back_mut().expect("a piece was added above");
     loop {
-        let visited = std::cell::Cell::new(state.visited);
+        let (visited, expired) = (Cell::new(state.visited), Cell::new(state.expired.len()));
         let slice_end = if cx.nested { usize::MAX } else { visited_before + SLICE_MAX };
         let mut found = ReplyWriter::new(piece, protocol);
         let next = cx.keys.visit(
             database,
             state.position,
-            &mut |entry| {
+            &mut |met| {
+                // An expired entry counts as visited, as on Redis.
                 visited.set(visited.get() + 1);
-                if filter.admits(entry) {
-                    found.bulk(entry.key());
-                    state.count += 1;
+                match met {
+                    Met::Live(entry) if plan.admits(entry) => {
+                        found.bulk(entry.key());
+                        state.count += 1;
+                    }
+                    Met::Expired(entry) if removes_expired => {
+                        state.expired.push(entry.key().into());
+                        expired.set(expired.get() + 1);
+                    }
+                    Met::Live(_) | Met::Expired(_) => {}
                 }
             },
-            &mut || visited.get() >= visited_max.min(slice_end),
+            &mut || visited.get() >= visited_max.min(slice_end) || expired.get() >= EXPIRED_MAX,
         );
+        if cx.nested {
+            state.expired.drain(..).for_each(|key| remove_expired(cx, &key));
+        }
         state.visited = visited.get();
         let next = match next {
             Visited::UpTo(next) => next,
@@ -276,23 +296,43 @@ fn visit(cx: &mut Walk<'_>, state: &mut WalkState, visited_max: usize, filter: &
         }
         state.position = next;
         shards += 1;
-        if !cx.nested && state.visited - visited_before + shards >= SLICE_MAX {
+        let is_over = state.visited - visited_before + shards >= SLICE_MAX || state.expired.len() >= EXPIRED_MAX;
+        if !cx.nested && is_over {
             return None;
         }
     }
 }
 
+/// Removes an expired key that a walk inside of another command has met. Such a walk has the whole keyspace to itself.
+pub fn remove_expired(cx: &Walk<'_>, key: &[u8]) {
+    if let Some(set) = cx.keys.lock_set() {
+        // A lookup removes what has expired.
+        set.reader().peek(cx.db(), cx.core.server.keyspace.hash(key));
+    }
+}
+
 fn keys(cx: &mut Walk<'_>) -> Run {
-    let filter = Filter { pattern: pattern_of(cx.args.get(1)), value_type: None };
-    walk(cx, ScanPosition::START, usize::MAX, &filter, |reply, _, count| reply.array(count))
+    let plan = Plan {
+        start: ScanPosition::START,
+        visited_max: usize::MAX,
+        pattern: pattern_of(cx.args.get(1)),
+        value_type: None,
+        removes_expired: false,
+    };
+    walk(cx, &plan, |reply, _, count| reply.array(count))
 }
 
 fn scan(cx: &mut Walk<'_>) -> Run {
     let cursor = cursor(cx.args.get(1))?;
     let options = ScanOptions::of_keys(cx)?;
-    let filter = Filter { pattern: options.pattern, value_type: options.value_type };
-    let start = ScanPosition::from_cursor(cursor);
-    walk(cx, start, options.count, &filter, |reply, next, count| {
+    let plan = Plan {
+        start: ScanPosition::from_cursor(cursor),
+        visited_max: options.count,
+        pattern: options.pattern,
+        value_type: options.value_type,
+        removes_expired: true,
+    };
+    walk(cx, &plan, |reply, next, count| {
         reply.array(2);
         reply.bulk(next.map_or(0, ScanPosition::cursor).to_string().as_bytes());
         reply.array(count);

@@ -117,7 +117,7 @@ pub fn begin_walk<'c>(
     let mut tried = attempt.take().map_or_else(LockAttempt::default, |attempt| *attempt);
     match keyspace.gate().enter(core.index, Visit::Brief, &mut tried.place) {
         Some(_) if is_paused() => Err(Unavailable::Pause),
-        Some(entered) => Ok(Walk::new(keyspace, entered, clock::now_ms())),
+        Some(entered) => Ok(Walk::new(keyspace, entered, clock::now_ms(), !core.server.pause.stops_expiry())),
         None => {
             *attempt = Some(Box::new(tried));
             Err(Unavailable::Gate)

@@ -8,9 +8,11 @@ use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 use super::{
     batch::{answer_error, apply_reply_mode},
     check::{self, Verdict},
+    effects,
     execute::{self, Access, Call, Ended},
     keys,
     locks::{self, Demand, Unavailable},
+    serving,
     turn::{Next, Turn},
     widening::{self, Visitor},
 };
@@ -19,6 +21,7 @@ use crate::{
     commands::{self, Command, CommandError, Flags, Handler, context::Suspended},
     config::Config,
     core::Core,
+    locked::Locked,
     session::{LockAttempt, ReplyMode, Session, transaction::Queued},
 };
 
@@ -114,6 +117,10 @@ fn lock_and_run(
             Ok(run(core, session, Access::None, call, out))
         }
         Handler::Walk(_) if walk_failures < locks::FAILURES_MAX => {
+            if let Err(unavailable) = remove_met(core, config, session, &mut attempt) {
+                session.attempt = attempt;
+                return Err(unavailable);
+            }
             let walk = match locks::begin_walk(core, &mut attempt, || is_paused(session)) {
                 Ok(walk) => walk,
                 Err(unavailable) => {
@@ -168,6 +175,7 @@ fn lock_and_run(
                     return Err(unavailable);
                 }
             };
+            remove_met_in(core, session, &mut locked);
             let now_ms = locked.now_ms();
             let call = Call { command, args, hashed: &hashed, now_ms, nested: false, shares_batch: false };
             let ended = run(core, session, Access::Keys(&mut locked), call, out);
@@ -175,6 +183,45 @@ fn lock_and_run(
             Ok(ended)
         }
     }
+}
+
+/// Removes the expired keys that the last slice of a walk has met, under the locks of one shard after the other. The walk itself may not
+/// write. It is answered after the removal, so its client and whoever knows of the reply see the keys no more.
+///
+/// # Errors
+/// What to wait for, if a shard is locked. The keys of other shards may have been removed.
+fn remove_met(
+    core: &Core,
+    config: &Config,
+    session: &mut Session,
+    attempt: &mut Option<Box<LockAttempt>>,
+) -> Result<(), Unavailable> {
+    let keyspace = &core.server.keyspace;
+    while let Some(key) = session.walk.as_ref().and_then(|walk| walk.expired.last()) {
+        let demand = Demand {
+            shards: ShardList::from_slice(&[keyspace.shard_of(keyspace.hash(key).hash) as u16]),
+            everything: false,
+            visit: Visit::Brief,
+            visit_written: &|_| {},
+            is_paused: &|| false,
+        };
+        let mut locked = locks::lock(core, config, attempt, demand)?;
+        remove_met_in(core, session, &mut locked);
+    }
+    Ok(())
+}
+
+/// Removes the expired keys that the last slice of a walk has met, as far as their shards are locked.
+fn remove_met_in(core: &Core, session: &mut Session, locked: &mut Locked<'_>) {
+    let Some(walk) = &mut session.walk else { return };
+    let keyspace = &core.server.keyspace;
+    let is_locked = |key: &mut Box<[u8]>| locked.holds(keyspace.shard_of(keyspace.hash(key).hash));
+    while let Some(key) = walk.expired.pop_if(is_locked) {
+        // A lookup removes what has expired. By now the key may hold something else.
+        locked.reader().peek(session.database, keyspace.hash(&key));
+    }
+    effects::publish_expired_alone(core, locked);
+    serving::serve(core, locked);
 }
 
 /// Runs a request with its locks, and counts it.

@@ -53,7 +53,7 @@ pub struct Session {
     pub watch: Option<Box<Watch>>,
     /// The channels and patterns that it is subscribed to.
     pub subscriptions: Option<Box<Subscriptions>>,
-    /// The progress of a command that walks the keyspace in slices, such as KEYS, between two slices.
+    /// The progress of a command that runs in slices, such as KEYS, between two slices.
     pub walk: Option<Box<WalkState>>,
     /// Present while it is blocked.
     pub blocked: Option<Box<wait::Waiting>>,
@@ -88,12 +88,12 @@ pub enum ReplyMode {
     Skip,
 }
 
-/// What a command that walks the keyspace in slices keeps between two slices.
+/// What a command that runs in slices keeps between two slices: a walk of the keyspace, or DEBUG POPULATE, which uses only `visited`.
 #[derive(Debug, Default)]
 pub struct WalkState {
     /// Where the next slice begins.
     pub position: ScanPosition,
-    /// The number of entries visited.
+    /// The number of entries visited, or made.
     pub visited: usize,
     /// The number of elements in `found`.
     pub count: usize,
@@ -104,6 +104,8 @@ pub struct WalkState {
     pub full_bytes: usize,
     /// Set at the end of the walk: where the next SCAN goes on, or `None` inside if every entry was visited.
     pub ended: Option<Option<ScanPosition>>,
+    /// Expired keys that the last slice met, in the order of their hashes. They are removed before the walk goes on.
+    pub expired: Vec<Box<[u8]>>,
     /// The reply, while the pieces of `found` are being appended to it.
     pub reply: Option<ReplyBuffer>,
 }

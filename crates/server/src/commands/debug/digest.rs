@@ -1,5 +1,5 @@
 //! DEBUG DIGEST and DIGEST-VALUE: signatures of the data, bit for bit those of Redis (`debug.c`), so that data sets of different servers
-//! can be compared.
+//! can be compared. What has expired counts until it is removed, so a signature does not change while the data lies still.
 //!
 //! ```text
 //! xor(d, bytes)  d ^ SHA1(bytes)            the order does not matter
@@ -18,7 +18,7 @@ use ochre_datatypes::{
     sorted_set::{SortedSet, SortedSetView},
     stream::{Stream, StreamId},
 };
-use ochre_keyspace::{EntryRef, Keyspace, ScanPosition, Visited, Walker};
+use ochre_keyspace::{EntryRef, Keyspace, Met, ScanPosition, Visited, Walker};
 use ochre_resp::double;
 use sha1::{Digest, Sha1};
 
@@ -49,8 +49,7 @@ impl Signature {
             signature.mix(&(database as u32).to_be_bytes());
             let mut position = Some(ScanPosition::START);
             while let Some(from) = position {
-                let now_ms = keys.now_ms();
-                let mut visit = |entry: EntryRef<'_>| signature.xor(&Signature::of_entry(entry, now_ms).0);
+                let mut visit = |met: Met<'_>| signature.xor(&Signature::of_entry(met.entry()).0);
                 position = match keys.visit(database, from, &mut visit, &mut || false) {
                     Visited::UpTo(next) => Some(next),
                     Visited::All => None,
@@ -61,28 +60,29 @@ impl Signature {
         signature
     }
 
-    fn of_entry(entry: EntryRef<'_>, now_ms: i64) -> Signature {
+    fn of_entry(entry: EntryRef<'_>) -> Signature {
         let mut signature = Signature::default();
         signature.mix(entry.key());
-        signature.add_value(entry, now_ms);
+        signature.add_value(entry);
         signature
     }
 
     /// The signature of a value with its expiry, whatever its key.
-    pub fn of_value(entry: EntryRef<'_>, now_ms: i64) -> Signature {
+    pub fn of_value(entry: EntryRef<'_>) -> Signature {
         let mut signature = Signature::default();
-        signature.add_value(entry, now_ms);
+        signature.add_value(entry);
         signature
     }
 
-    fn add_value(&mut self, entry: EntryRef<'_>, now_ms: i64) {
+    fn add_value(&mut self, entry: EntryRef<'_>) {
         self.mix(&type_number(entry.value_type()).to_be_bytes());
         match entry.value_type() {
             ValueType::String => self.mix(entry.value().as_bytes(&mut itoa::Buffer::new())),
             ValueType::List => self.add_list(entry.collection::<List>().expect("the type was matched")),
             ValueType::Hash => {
                 let hash = entry.collection::<Hash>().expect("the type was matched");
-                self.add_hash(hash.at(now_ms));
+                // Its expired fields count too.
+                self.add_hash(hash.at(i64::MIN));
             }
             ValueType::Set => self.add_set(entry.collection::<Set>().expect("the type was matched")),
             ValueType::SortedSet => self.add_sorted_set(entry.collection::<SortedSet>().expect("the type was matched")),
@@ -165,10 +165,10 @@ mod tests {
     #[test]
     fn as_redis() {
         let entry = Entry::new(b"k", NewValue::from_bytes(b"v"), None, 0);
-        assert_eq!(Signature::of_value(entry.view(), 0).to_hex(), "d79ee9fe5d5ad902d7f6620efc3b07b75ddd742f");
+        assert_eq!(Signature::of_value(entry.view()).to_hex(), "d79ee9fe5d5ad902d7f6620efc3b07b75ddd742f");
         let mut data_set = Signature::default();
         data_set.mix(&0_u32.to_be_bytes());
-        data_set.xor(&Signature::of_entry(entry.view(), 0).0);
+        data_set.xor(&Signature::of_entry(entry.view()).0);
         assert_eq!(data_set.to_hex(), "264ccf65edec66bccfa7cc659414ccca432057d2");
         assert_eq!(Signature::default().to_hex(), "0".repeat(40));
     }
