@@ -58,7 +58,10 @@ fn check_files_of(kind: Kind, format: &str) {
         let cut = check(&[], &path);
         let report = text(&cut.stdout);
         assert_eq!(cut.status.code(), Some(1), "{len} bytes: {report}");
-        assert!(report.ends_with(&format!("BROKEN at offset {len}: the file ends in the middle of a record\n")), "{report}");
+        assert!(
+            report.ends_with(&format!("BROKEN at offset {len}: the file ends in the middle of a record\n")),
+            "{report}"
+        );
     }
     // A byte of a value that is not its form: only the checksum knows.
     let at = bytes.windows(5).position(|window| window == b"hello").expect("a string holds this word");
