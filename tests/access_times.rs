@@ -329,6 +329,14 @@ XADD @a 1-1 f v | XGROUP CREATE @a g 0 | XREADGROUP GROUP g c STREAMS @a > => XA
 XADD @a 1-1 f v | XGROUP CREATE @a g 0 => XINFO STREAM @a
 XADD @a 1-1 f v | XGROUP CREATE @a g 0 => XINFO GROUPS @a
 XADD @a 1-1 f v | XGROUP CREATE @a g 0 => XINFO CONSUMERS @a g
+SET @a v => DUMP @a
+RPUSH @a v => DUMP @a
+SET @a v => RESTORE @a 0 \"\\x00\\x05hello\\x0b\\x00\\n\\xadb\\x05\\x98\\xab\\xc9\\x83\"
+SET @a v => RESTORE @a 0 \"\\x00\\x05hello\\x0b\\x00\\n\\xadb\\x05\\x98\\xab\\xc9\\x83\" REPLACE
+SET @a v => RESTORE @a 0 \"\\x00\\x05hello\\x0b\\x00\\n\\xadb\\x05\\x98\\xab\\xc9\\x83\" REPLACE IDLETIME 0
+SET @a v => RESTORE @a 0 nonsense REPLACE
+SET @a v => RESTORE @b 0 \"\\x00\\x05hello\\x0b\\x00\\n\\xadb\\x05\\x98\\xab\\xc9\\x83\"
+SET @a v => RESTORE-ASKING @a 0 \"\\x00\\x05hello\\x0b\\x00\\n\\xadb\\x05\\x98\\xab\\xc9\\x83\" REPLACE
 ";
 
 /// Commands with keys that have no case, with the reason.
