@@ -644,4 +644,20 @@ mod tests {
             }
         }
     }
+
+    /// The short way reads what the general rules read, and it reads every number of up to three digits.
+    #[test]
+    fn short_numbers_are_read_as_all_numbers() {
+        let mut texts: Vec<Vec<u8>> = vec![Vec::new()];
+        for len in 0..4 {
+            let shorter: Vec<Vec<u8>> = texts.iter().filter(|text| text.len() == len).cloned().collect();
+            texts.extend(shorter.iter().flat_map(|text| b"0129/:-+ \0".map(|byte| [text, &[byte][..]].concat())));
+        }
+        for text in &texts {
+            let value = parse_i64(text).filter(|value| (0..1000).contains(value));
+            let expected = value.map(|value| (value as usize, text.len() + 2));
+            assert_eq!(short_number(&[text, &b"\r\n"[..]].concat()), expected, "{}", text.escape_ascii());
+            assert_eq!(short_number(&[text, &b"\r"[..]].concat()), None, "the line has not ended");
+        }
+    }
 }
