@@ -182,6 +182,48 @@ fn a_set_says_which_shards_it_holds() {
     assert!((0..4).all(|shard| all.holds(shard)) && all.release().is_empty());
 }
 
+/// A core is woken if one of its shards gets an earlier deadline than the core planned for.
+#[test]
+fn a_core_is_woken_for_an_earlier_deadline() {
+    let woken: Arc<[AtomicUsize; 2]> = Arc::default();
+    let in_keyspace = woken.clone();
+    let keyspace = Keyspace::with_shards(2, 2, DATABASES, (1, 2), move |core| {
+        in_keyspace[core].fetch_add(1, Ordering::Relaxed);
+    });
+    let woken = || [0, 1].map(|core| woken[core].swap(0, Ordering::Relaxed));
+    let names: Vec<Vec<u8>> = (0..100).map(|number: u32| number.to_string().into_bytes()).collect();
+    // A key in each shard. The shards 0 and 2 are of core 0.
+    let keys = [0, 1, 2, 3].map(|shard| {
+        let mut keys = names.iter().map(|name| keyspace.hash(name));
+        keys.find(|key| keyspace.shard_of(key.hash) == shard).expect("there are enough names")
+    });
+    let due = |core, now_ms| {
+        let mut due = Vec::new();
+        (keyspace.due_shards(core, now_ms, &mut due), due)
+    };
+    let mut locked = whole(&keyspace, 0);
+    let mut expire = |shard: usize, at_ms| set(&mut locked, 1, keys[shard], ExpiryChange::At(at_ms));
+    // The cores have made no plan yet.
+    expire(0, 100);
+    assert_eq!(woken(), [1, 0]);
+    assert_eq!((due(0, 0), due(1, 0)), ((100, vec![]), (i64::MAX, vec![])));
+    expire(2, 100);
+    expire(2, 200);
+    assert_eq!(woken(), [0, 0]);
+    expire(2, 99);
+    expire(1, 300);
+    expire(3, 250);
+    assert_eq!(woken(), [1, 2]);
+    assert_eq!((due(0, 99), due(1, 0)), ((99, vec![]), (250, vec![])));
+    assert_eq!((due(0, 100), due(0, 101), due(1, 251)), ((100, vec![2]), (i64::MAX, vec![0, 2]), (300, vec![3])));
+    // The core looks again when it has removed what was due.
+    expire(0, 400);
+    assert_eq!(woken(), [1, 0]);
+    assert_eq!(due(0, 0), (99, vec![]));
+    locked.whole_keyspace().flush(1);
+    assert_eq!((due(0, 1_000), due(1, 1_000)), ((i64::MAX, vec![]), (i64::MAX, vec![])));
+}
+
 /// Counts how often it is woken.
 #[derive(Default)]
 struct Woken(AtomicUsize);
