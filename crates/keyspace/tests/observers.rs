@@ -1,5 +1,5 @@
-//! What others get from what is done under a lock set: clients that watch a key or wait for it, the core that removes what expires, the thread
-//! that frees values, and the access clocks of keys.
+//! What others get from what is done under a lock set: clients that watch a key or wait for it, the core that removes what expires, and the
+//! thread that frees values. Also what a lookup leaves behind: the access clock of a key, and the hint where it was seen.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
