@@ -4,6 +4,8 @@
 //! that is changed and what depends on it is compiled again. `.cargo/mutants.toml` names the code that is left out, and why. Lists and logs
 //! are below `target/mutants/`.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ochre_testkit::workspace;
@@ -60,12 +62,12 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let all = SUBJECTS.map(|subject| subject.folder.to_string());
     let places = if places.is_empty() { &all[..] } else { places };
     let chosen = places.iter().map(|place| find(place)).collect::<Result<Vec<_>, _>>()?;
-    install()?;
+    let tool = install()?;
     let failures: Vec<String> = chosen
         .iter()
         .filter_map(|(subject, files)| {
             println!("\n== {files}");
-            mutate(subject, files, options).err().map(|error| format!("{files}: {error}"))
+            mutate(&tool, subject, files, options).err().map(|error| format!("{files}: {error}"))
         })
         .collect();
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
@@ -92,23 +94,29 @@ fn find(place: &str) -> Result<(Subject, String), String> {
     Ok((subject, files))
 }
 
-/// Installs cargo-mutants below the target directory. Cargo does nothing if this version is installed already.
-fn install() -> Result<(), String> {
+/// Installs cargo-mutants below the target directory, unless it is there.
+fn install() -> Result<PathBuf, String> {
+    let home = workspace::target_dir().join("tools");
+    let program = home.join("bin/cargo-mutants");
+    let version = shell::output(Command::new(&program).args(["mutants", "--version"]));
+    if version.is_ok_and(|version| version.trim() == format!("cargo-mutants {VERSION}")) {
+        return Ok(program);
+    }
     let mut command = shell::cargo(&["install", "--quiet", "--locked", "cargo-mutants", "--version", VERSION]);
-    shell::run(command.arg("--root").arg(workspace::target_dir().join("tools")))
+    shell::run(command.arg("--root").arg(home))?;
+    Ok(program)
 }
 
-/// Runs the mutants of some files. It is an error if the tests notice one of them not.
-fn mutate(subject: &Subject, files: &str, options: &[String]) -> Result<(), String> {
-    let target = workspace::target_dir();
-    let home = target.join("mutants");
+/// Runs the mutants of some files. It is an error if there is one that the tests do not notice.
+fn mutate(tool: &Path, subject: &Subject, files: &str, options: &[String]) -> Result<(), String> {
+    let home = workspace::target_dir().join("mutants");
     let output = home.join(subject.folder.replace('/', "-"));
-    std::fs::create_dir_all(&output).map_err(|error| format!("cannot create {}: {error}", output.display()))?;
+    fs::create_dir_all(&output).map_err(|error| format!("cannot create {}: {error}", output.display()))?;
     let mut command = Command::new("sh");
     command
         .args(["-c", &format!("ulimit -v {ADDRESS_SPACE_KIB} && exec \"$0\" \"$@\"")])
-        .arg(target.join("tools/bin/cargo-mutants"))
-        .args(["mutants", "--workspace", "--jobs", "1", "--sharding", "round-robin", "--file", files])
+        .arg(tool)
+        .args(["mutants", "--workspace", "--jobs", "1", "--file", files])
         .arg("--output")
         .arg(output);
     for package in subject.packages {
