@@ -179,6 +179,29 @@ mod tests {
     }
 
     #[test]
+    fn chunks_take_little_more_than_their_deadlines() {
+        let mut deadlines = Deadlines::default();
+        for number in 0..10 * CHUNK_MAX as i64 {
+            deadlines.insert(number, 0);
+            let last = deadlines.chunks.last().expect("there is a chunk");
+            assert!(
+                last.capacity() <= (last.len() * 5 / 4).max(last.len() + 2),
+                "{} of {}",
+                last.len(),
+                last.capacity()
+            );
+        }
+        assert!(deadlines.chunks.iter().all(|chunk| chunk.len() == CHUNK_MAX), "what comes in order fills the chunks");
+        deadlines.insert(0, 1);
+        for number in 0..10 * CHUNK_MAX as i64 {
+            deadlines.remove(number, 0);
+            let is_shrunk = |chunk: &Vec<u64>| chunk.capacity() <= 16 || chunk.len() >= chunk.capacity() / 4;
+            assert!(deadlines.chunks.iter().all(is_shrunk), "after {number}");
+        }
+        assert_eq!(deadlines.len(), 1);
+    }
+
+    #[test]
     fn a_time_that_is_too_great_is_the_last_deadline() {
         let mut deadlines = Deadlines::default();
         deadlines.insert(i64::MAX, 7);
