@@ -8,6 +8,7 @@ mod fuzz;
 mod generated;
 mod growth;
 mod loom;
+mod mutants;
 mod shell;
 mod testing;
 
@@ -28,6 +29,7 @@ usage: cargo xtask COMMAND
   asan              test the crates with unsafe code under AddressSanitizer
   loom              test gate and lock sets in all orders of events
   fuzz [TARGET]     run a fuzz target; without a name, list them
+  mutants [PLACE…]  list the changes of the code that no test notices; see --help
   references        set up the reference servers and print where they are
 ";
 
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         "asan" => asan::run(),
         "loom" => loom::run(),
         "fuzz" => fuzz::run(rest),
+        "mutants" => mutants::run(rest),
         "references" => ochre_testkit::references::set_up().map(|references| println!("{references:#?}")),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

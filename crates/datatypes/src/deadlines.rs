@@ -64,12 +64,6 @@ impl Deadlines {
         Some((self.chunks.first()?.first()? >> TAG_BITS) as i64)
     }
 
-    /// Returns about the sum of all deadlines, in milliseconds since 1970, estimated from one deadline of each chunk. INFO's `avg_ttl`
-    /// needs no more.
-    pub fn sum_ms(&self) -> i128 {
-        self.chunks.iter().map(|chunk| i128::from(chunk[chunk.len() / 2] >> TAG_BITS) * chunk.len() as i128).sum()
-    }
-
     /// Returns the earliest deadline, in milliseconds since 1970, and its tag, if it is before `now_ms`.
     pub fn first_due(&self, now_ms: i64) -> Option<(i64, u32)> {
         let first = *self.chunks.first()?.first()?;
@@ -160,6 +154,14 @@ mod tests {
                 prop_assert_eq!(deadlines.chunks.concat(), model.clone());
                 prop_assert_eq!(deadlines.len(), model.len());
                 prop_assert!(deadlines.chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK_MAX));
+                prop_assert_eq!(deadlines.is_empty(), model.is_empty());
+                let first = model.first().map(|first| ((first >> TAG_BITS) as i64, (first & 0xf_ffff) as u32));
+                prop_assert_eq!(deadlines.first_ms(), first.map(|(first_ms, _)| first_ms));
+                for now_ms in [0, expiry_ms, expiry_ms + 1, 300] {
+                    prop_assert_eq!(deadlines.first_due(now_ms), first.filter(|(first_ms, _)| *first_ms < now_ms));
+                    let due = model.iter().filter(|item| ((**item >> TAG_BITS) as i64) < now_ms).count();
+                    prop_assert_eq!(deadlines.due(now_ms), due);
+                }
             }
         }
     }
@@ -177,15 +179,45 @@ mod tests {
     }
 
     #[test]
+    fn chunks_take_little_more_than_their_deadlines() {
+        let mut deadlines = Deadlines::default();
+        for number in 0..10 * CHUNK_MAX as i64 {
+            deadlines.insert(number, 0);
+            let last = deadlines.chunks.last().expect("there is a chunk");
+            assert!(
+                last.capacity() <= (last.len() * 5 / 4).max(last.len() + 2),
+                "{} of {}",
+                last.len(),
+                last.capacity()
+            );
+        }
+        assert!(deadlines.chunks.iter().all(|chunk| chunk.len() == CHUNK_MAX), "what comes in order fills the chunks");
+        deadlines.insert(0, 1);
+        for number in 0..10 * CHUNK_MAX as i64 {
+            deadlines.remove(number, 0);
+            let is_shrunk = |chunk: &Vec<u64>| chunk.capacity() <= 16 || chunk.len() >= chunk.capacity() / 4;
+            assert!(deadlines.chunks.iter().all(is_shrunk), "after {number}");
+        }
+        assert_eq!(deadlines.len(), 1);
+    }
+
+    #[test]
     fn a_time_that_is_too_great_is_the_last_deadline() {
         let mut deadlines = Deadlines::default();
         deadlines.insert(i64::MAX, 7);
         deadlines.insert(5, 1);
+        deadlines.insert(i64::MIN, 3);
+        assert_eq!(deadlines.first_due(1), Some((0, 3)), "a time before 1970 counts as 1970");
+        deadlines.remove(-1, 3);
         assert_eq!(deadlines.first_ms(), Some(5));
         assert_eq!(deadlines.first_due(5), None);
         assert_eq!(deadlines.first_due(6), Some((5, 1)));
         deadlines.remove(5, 1);
-        assert!(Deadlines::stands_for(deadlines.first_ms().unwrap(), i64::MAX));
+        let last_ms = deadlines.first_ms().unwrap();
+        assert_eq!(last_ms, (1 << 44) - 1);
+        for (expiry_ms, expected) in [(i64::MAX, true), (last_ms + 1, true), (last_ms, true), (last_ms - 1, false)] {
+            assert_eq!(Deadlines::stands_for(last_ms, expiry_ms), expected);
+        }
         deadlines.remove(i64::MAX, 7);
         assert_eq!(deadlines.first_ms(), None);
     }

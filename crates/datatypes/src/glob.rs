@@ -370,6 +370,8 @@ mod tests {
         // 200 classes of 10,000 bytes would take a billion steps if each byte of the text was compared with all of a class.
         let class = [&b"["[..], &b"ab-c".repeat(2_500), b"]"].concat();
         let text = [b'a'; 1_000];
+        assert_eq!(Pattern::new(&[b"*".to_vec(), class.repeat(200)].concat()).classes.len(), 200);
+        assert_eq!(Pattern::new(b"[a][b-c]").classes.len(), 0, "short classes are not worth it");
         assert!(!matches(&[&b"*"[..], &class.repeat(200), b"x"].concat(), &text));
         assert!(matches(&[&b"*"[..], &class.repeat(200)].concat(), &text));
         // The walk that finds them passes escaped brackets and brackets inside of classes.

@@ -271,6 +271,44 @@ mod tests {
         }
         assert_eq!(spine.iter().map(Vec::len).sum::<usize>(), hashes.len());
         assert_eq!(spine.iter().count(), spine.chunks());
+        // There is room for a further page at most, and in a single page for four times the chunks.
+        assert_eq!(spine.pages.len(), spine.chunks().div_ceil(PAGE));
+        let first = spine.pages[0].len();
+        assert!(
+            first.is_power_of_two() && first <= PAGE && (first <= 2 || first < 4 * spine.chunks()),
+            "{first} chunks"
+        );
+    }
+
+    #[test]
+    fn counterparts_are_the_chunks_with_the_same_hashes() {
+        let spines: Vec<Spine<Vec<u64>>> = (0..40)
+            .map(|grown| {
+                let mut spine = Spine::default();
+                (0..64).for_each(|hash| insert(&mut spine, hash));
+                (0..grown).for_each(|_| grow(&mut spine));
+                spine
+            })
+            .collect();
+        for (spine, other) in spines.iter().flat_map(|spine| spines.iter().map(move |other| (spine, other))) {
+            for (index, chunk) in other.iter().enumerate() {
+                let mut found: Vec<*const Vec<u64>> =
+                    spine.counterparts(other, index).map(std::ptr::from_ref).collect();
+                found.sort();
+                let mut expected: Vec<_> = chunk.iter().map(|hash| std::ptr::from_ref(spine.get(*hash))).collect();
+                expected.sort();
+                expected.dedup();
+                assert_eq!(found, expected, "{} chunks, and chunk {index} of {}", spine.chunks(), other.chunks());
+            }
+        }
+    }
+
+    #[test]
+    fn hashes_spread_and_bounds_hold() {
+        assert_eq!([0, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX].map(|random| below(10, random)), [0, 4, 5, 9]);
+        let hashes: std::collections::HashSet<u64> = (0..1000u64).map(|n| hash(&n.to_le_bytes())).collect();
+        assert_eq!(hashes.len(), 1000);
+        assert_eq!(hash(b"a"), hash(b"a"));
     }
 
     #[test]

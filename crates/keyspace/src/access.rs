@@ -91,3 +91,82 @@ impl AccessClock {
         now_s.wrapping_sub(access) & CLOCK_MASK
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_MS: i64 = 60_000;
+
+    #[test]
+    fn the_lru_clock_is_the_second_of_the_last_access() {
+        for (now_ms, now_s) in [(0, 0), (999, 0), (1_000, 1), (16_777_215_999, 0xff_ffff), (16_777_216_000, 0)] {
+            let clock = AccessClock::lru(now_ms);
+            assert_eq!((clock.initial(), clock.touched(123)), (now_s, now_s));
+            assert_eq!(clock.frequency(0xff), 0);
+        }
+        let idle_s = |access_s: i64, now_s: i64| {
+            AccessClock::lru(now_s * 1_000).idle_s(AccessClock::lru(access_s * 1_000).initial())
+        };
+        assert_eq!(idle_s(7, 7), 0);
+        assert_eq!(idle_s(7, 1_000_007), 1_000_000);
+        // The clock begins again after 194 days.
+        assert_eq!(idle_s((1 << 24) - 2, (1 << 24) + 3), 5);
+    }
+
+    #[test]
+    fn the_lfu_counter_decays() {
+        let check = |accessed_min: i64, counter: u32, now_min: i64, decay_min, expected| {
+            let access = AccessClock::lfu(accessed_min * MINUTE_MS, 10, decay_min, 0).initial() - LFU_INITIAL + counter;
+            let clock = AccessClock::lfu(now_min * MINUTE_MS + MINUTE_MS - 1, 10, decay_min, 0);
+            assert_eq!(clock.frequency(access), expected);
+            assert_eq!(clock.idle_s(access), 0);
+        };
+        check(100, 200, 100, 1, 200);
+        check(100, 200, 150, 1, 150);
+        check(100, 200, 150, 7, 193);
+        check(100, 20, 150, 1, 0);
+        check(100, 200, 150, 0, 200);
+        // The minutes begin again after 45 days.
+        check(65_530, 200, 65_540, 1, 190);
+    }
+
+    /// Returns how many of 100,000 accesses increment the counter.
+    fn increments(counter: u32, log_factor: u32) -> u32 {
+        let access = 77 << 8 | counter;
+        let mut draws = 1u32;
+        (0..100_000)
+            .map(|_| {
+                draws = draws.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let random = draws ^ draws >> 16;
+                let touched = AccessClock::lfu(79 * MINUTE_MS, log_factor, 0, random).touched(access);
+                assert_eq!(touched >> 8, 79);
+                (touched & 0xff) - counter
+            })
+            .sum()
+    }
+
+    #[test]
+    fn the_lfu_counter_grows_more_slowly_the_larger_it_is() {
+        let check = |counter, log_factor, expected: u32| {
+            let increments = increments(counter, log_factor);
+            assert!(increments.abs_diff(expected) <= expected / 5, "{counter}: {increments} instead of {expected}");
+        };
+        check(0, 10, 100_000);
+        check(LFU_INITIAL, 10, 100_000);
+        check(LFU_INITIAL + 1, 10, 100_000 / 11);
+        check(LFU_INITIAL + 10, 10, 100_000 / 101);
+        check(LFU_INITIAL + 10, 3, 100_000 / 31);
+        check(254, 0, 100_000);
+        check(255, 0, 0);
+    }
+
+    #[test]
+    fn entries_of_a_batch_do_not_grow_together() {
+        let clock = AccessClock::lfu(79 * MINUTE_MS, 1, 0, 0x1234_5678);
+        // Each grows with a probability of one half.
+        let grown =
+            (0..1_000u32).filter(|minute| clock.touched(minute << 8 | (LFU_INITIAL + 1)) & 0xff > LFU_INITIAL + 1);
+        assert!((400..600).contains(&grown.count()));
+    }
+}

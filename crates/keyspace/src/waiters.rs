@@ -121,3 +121,70 @@ impl Queue {
         self.for_removal > 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DATABASES: usize = 3;
+    const KEYS: [&[u8]; 3] = [b"a", b"b", b""];
+
+    /// By database and key, the tickets and whether they also wait for the key's removal.
+    type Model = BTreeMap<(usize, &'static [u8]), BTreeMap<u64, bool>>;
+
+    fn check(waiters: &Waiters, model: &Model, awaited: AwaitedKeys) {
+        assert_eq!(waiters.is_empty(), model.is_empty());
+        let for_removal = model.values().filter(|tickets| tickets.values().any(|removal| *removal)).count();
+        assert_eq!((awaited.keys, awaited.keys_for_removal), (model.len() as isize, for_removal as isize));
+        for database in 0..DATABASES {
+            let mut keys: Vec<&[u8]> = waiters.keys(database).collect();
+            keys.sort();
+            let expected = model.keys().filter(|(other, _)| *other == database).map(|(_, key)| *key);
+            assert_eq!(keys, expected.collect::<Vec<_>>());
+            for key in KEYS {
+                assert_eq!(waiters.queues(key).len(), model.keys().filter(|(_, other)| *other == key).count());
+                let tickets = model.get(&(database, key));
+                let queue = waiters.queue(database, key);
+                assert_eq!(queue.is_some(), tickets.is_some());
+                let (Some(queue), Some(tickets)) = (queue, tickets) else { continue };
+                assert_eq!(queue.wants_removal(), tickets.values().any(|removal| *removal));
+                for after in 0..8 {
+                    // The waiter of each ticket is the ticket.
+                    let found = queue.iter_after(after).map(|(ticket, waiter)| {
+                        assert_eq!(waiter.downcast_ref(), Some(&ticket));
+                        ticket
+                    });
+                    let expected = tickets.keys().copied().filter(|ticket| *ticket > after);
+                    assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn waiters_do_what_maps_do(steps in prop::collection::vec((any::<bool>(), 0..DATABASES, 0..KEYS.len(), 1u64..8), 0..60)) {
+            let (mut waiters, mut model, mut awaited) = (Waiters::default(), Model::new(), AwaitedKeys::default());
+            for (adds, database, key, ticket) in steps {
+                let (key, for_removal) = (KEYS[key], ticket % 3 == 0);
+                let change = if adds {
+                    model.entry((database, key)).or_default().insert(ticket, for_removal);
+                    waiters.add(database, key, ticket, Arc::new(ticket), for_removal)
+                } else {
+                    if let Some(tickets) = model.get_mut(&(database, key)) {
+                        tickets.remove(&ticket);
+                    }
+                    model.retain(|_, tickets| !tickets.is_empty());
+                    waiters.remove(database, key, ticket, for_removal)
+                };
+                awaited.keys += change.keys;
+                awaited.keys_for_removal += change.keys_for_removal;
+                check(&waiters, &model, awaited);
+            }
+        }
+    }
+}

@@ -99,7 +99,8 @@ mod tests {
         let spans = [Span { start: 2, len: 3 }, Span { start: 7, len: 3 }, Span { start: 12, len: 0 }];
         let args = Args::new(buffer, &spans);
         assert_eq!((args.len(), args.get(0), &args[1], args.get(2)), (3, &b"GET"[..], &b"key"[..], &b""[..]));
-        assert_eq!(args.try_get(3), None);
+        assert_eq!((args.try_get(2), args.try_get(3)), (Some(&b""[..]), None));
+        assert!(!args.is_empty() && args.slice(3..).is_empty());
         assert_eq!(args.slice(1..).iter().collect::<Vec<_>>(), [&b"key"[..], b""]);
         assert_eq!(format!("{args:?}"), r#"["GET", "key", ""]"#);
     }

@@ -187,8 +187,9 @@ mod tests {
         let mut buffer = ReplyBuffer::new(1 << 20);
         for len in [1 << 19, 1 << 19, 1, 5000, 100, 1 << 30, 4096, 4096] {
             buffer.extend_from_slice(&vec![b'x'; len]);
+            assert!(!buffer.has_overflowed() || buffer.capacity() <= DROPPED_BYTES, "after {len} bytes");
         }
-        assert!(buffer.has_overflowed() && buffer.capacity() <= DROPPED_BYTES);
+        assert!(buffer.has_overflowed());
         buffer.truncate(1 << 19);
         buffer.restart(10);
         buffer.extend_from_slice(b"+OK\r\n");

@@ -409,7 +409,9 @@ mod tests {
     #[test]
     fn aggregates() {
         check_marked(|w| w.array(2), "*2\r\n", "2\n");
-        check_marked(|w| w.array(1000), "*1000\r\n", "1000\n");
+        for len in [0, 9, 10, 11, 99, 100, 1000] {
+            check_marked(|w| w.array(len), &format!("*{len}\r\n"), &format!("{len}\n"));
+        }
         check(|w| w.map(2), ["*4\r\n", "%2\r\n", "4\n"]);
         check(|w| w.set(12), ["*12\r\n", "~12\r\n", "12\n"]);
         check(|w| w.push(3), ["*3\r\n", ">3\r\n", "3\n"]);
@@ -428,9 +430,34 @@ mod tests {
         let start = writer.position();
         writer.array(3);
         writer.rewind(start);
-        writer.error("ERR no");
-        assert_eq!(writer.errors(), 1);
-        assert_eq!(*out, *b"-ERR no\r\n");
+        assert_eq!(writer.errors(), 0);
+        for count in 1..4 {
+            writer.error("ERR no");
+            assert_eq!(writer.errors(), count);
+        }
+        assert_eq!(*out, *b"-ERR no\r\n".repeat(3));
+        // The bytes that are removed need no room.
+        let mut out = ReplyBuffer::new(9);
+        ReplyWriter::new(&mut out, Protocol::Resp2)
+            .error([b'\n'; 100].iter().chain(b"ERR no").copied().collect::<Vec<_>>());
+        assert_eq!((&*out, out.has_overflowed()), (&b"-ERR no\r\n"[..], false));
+    }
+
+    #[test]
+    fn a_writer_passes_on_what_others_wrote() {
+        let mut out = ReplyBuffer::new(100);
+        let mut writer = ReplyWriter::new(&mut out, Protocol::Resp2);
+        writer.set_protocol(Protocol::Resp3);
+        assert_eq!(writer.protocol(), Protocol::Resp3);
+        writer.null();
+        writer.out().extend_from_slice(b":1\r\n");
+        writer.raw_owned(b":2\r\n".to_vec().into());
+        assert!(!writer.has_overflowed());
+        assert_eq!(*out, *b"_\r\n:1\r\n:2\r\n");
+
+        let mut writer = ReplyWriter::new(&mut out, Protocol::Resp2);
+        writer.bulk(&[b'x'; 100]);
+        assert!(writer.has_overflowed());
     }
 
     #[test]

@@ -272,9 +272,9 @@ impl RequestParser {
         };
         self.half_sent = None;
         let consumed = len + 1;
-        let words = if len > 0 && line[len - 1] == b'\r' { len - 1 } else { len };
         let first = spans.len();
-        match inline::split(buffer, offset, offset + words, spans) {
+        // A \r before the line end is white space like any other.
+        match inline::split(buffer, offset, offset + len, spans) {
             Ok(()) if spans.len() == first => Ok(Cut::Nothing { consumed }),
             Ok(()) => Ok(Cut::Request { consumed, kind: Kind::Inline }),
             Err(inline::UnbalancedQuotes) if limits.plain => {
@@ -614,5 +614,50 @@ mod tests {
         assert_eq!(&buffer[parser.parsed_len()..], b"ab");
         assert!(parser.is_half_sent());
         assert_eq!(size_of::<RequestParser>(), 8);
+    }
+
+    #[test]
+    fn a_request_that_spans_cannot_reach_is_refused() {
+        // The system gives memory only to the pages that are written, which are the last ones.
+        let mut memory = vec![0; (1 << 32) + 1];
+        for (request, name) in [(&b"*1\r\n$4\r\nPING\r\n"[..], 8), (b"PING\n", 0)] {
+            for first_piece in [0, 2] {
+                for end in [u32::MAX as usize, u32::MAX as usize + 1] {
+                    let start = end - request.len();
+                    memory[start..end].copy_from_slice(request);
+                    let (mut parser, mut spans, limits) = (RequestParser::new(), Vec::new(), Limits::default());
+                    if first_piece > 0 {
+                        let cut = parser.cut(&mut memory[..start + first_piece], start, &limits, &mut spans);
+                        assert!(matches!(cut, Ok(Cut::Incomplete { .. })), "{cut:?}");
+                    }
+                    let cut = parser.cut(&mut memory[..end], start, &limits, &mut spans);
+                    if end > u32::MAX as usize {
+                        assert_eq!(cut, Err(ProtocolError::TooBigRequest));
+                    } else {
+                        assert!(
+                            matches!(cut, Ok(Cut::Request { consumed, .. }) if consumed == request.len()),
+                            "{cut:?}"
+                        );
+                        assert_eq!(spans, [Span { start: (start + name) as u32, len: 4 }]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The short way reads what the general rules read, and it reads every number of up to three digits.
+    #[test]
+    fn short_numbers_are_read_as_all_numbers() {
+        let mut texts: Vec<Vec<u8>> = vec![Vec::new()];
+        for len in 0..4 {
+            let shorter: Vec<Vec<u8>> = texts.iter().filter(|text| text.len() == len).cloned().collect();
+            texts.extend(shorter.iter().flat_map(|text| b"0129/:-+ \0".map(|byte| [text, &[byte][..]].concat())));
+        }
+        for text in &texts {
+            let value = parse_i64(text).filter(|value| (0..1000).contains(value));
+            let expected = value.map(|value| (value as usize, text.len() + 2));
+            assert_eq!(short_number(&[text, &b"\r\n"[..]].concat()), expected, "{}", text.escape_ascii());
+            assert_eq!(short_number(&[text, &b"\r"[..]].concat()), None, "the line has not ended");
+        }
     }
 }

@@ -64,7 +64,7 @@ pub fn listpacks(data: &[u8]) {
 }
 
 fn same_elements(run: Listpack<'_>, model: &[Vec<u8>]) {
-    assert_eq!(run.len(), model.len());
+    assert_eq!((run.len(), run.is_empty()), (model.len(), model.is_empty()));
     assert_eq!(run.0.len(), model.iter().map(|element| listpack::encoded_len(element)).sum::<usize>());
     let forwards: Vec<(usize, Element<'_>)> = run.iter().collect();
     let mut backwards: Vec<(usize, Element<'_>)> = run.iter().rev().collect();
@@ -73,7 +73,7 @@ fn same_elements(run: Listpack<'_>, model: &[Vec<u8>]) {
     for (index, ((offset, element), expected)) in forwards.iter().zip(model).enumerate() {
         assert_eq!(element.to_vec(), *expected);
         assert_eq!(*element, Element::of(expected));
-        assert!(element.is(expected) && element.len() == expected.len());
+        assert!(element.is(expected) && element.len() == expected.len() && element.is_empty() == expected.is_empty());
         assert_eq!(run.nth(index), Some(*offset));
         assert_eq!(run.nth_of(index, model.len()), Some(*offset));
         assert_eq!(run.nth_back(model.len() - 1 - index), Some(*offset));

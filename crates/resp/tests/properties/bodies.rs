@@ -214,6 +214,77 @@ fn model_words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     }
 }
 
+/// A buffer does what a vector with a maximum does. Each two bytes choose an operation and a number.
+pub fn buffers(data: &[u8]) {
+    let (mut buffer, mut model, mut len_max) = (ReplyBuffer::new(2_000), Vec::new(), 2_000);
+    // Memory is never taken away from a buffer that is within its maximum, so a lower maximum leaves it the capacity that it has.
+    let mut capacity_max = len_max;
+    let mut overflowed = false;
+    for pair in data.as_chunks::<2>().0 {
+        let [choice, number] = *pair;
+        let number = usize::from(number) * usize::from(choice / 16);
+        let text = vec![b'a' + choice % 26; number];
+        let room = len_max.max(buffer.capacity());
+        match choice % 16 {
+            0 => {
+                buffer.restart(number);
+                (model, len_max, overflowed) = (Vec::new(), number, false);
+            }
+            1 if !overflowed => {
+                assert_eq!(buffer.take(), model);
+                model.clear();
+                assert_eq!(buffer.capacity(), 0);
+            }
+            2 => {
+                buffer.set_len_max(number);
+                len_max = number;
+            }
+            3 => {
+                buffer.truncate(number);
+                model.truncate(number);
+            }
+            4 => {
+                buffer.overflow();
+                overflowed = true;
+            }
+            5 => {
+                buffer = ReplyBuffer::with_capacity(number, 2_000);
+                assert!((number.min(2_000)..=2_000).contains(&buffer.capacity()), "{number} bytes");
+                (model, len_max, overflowed) = (Vec::new(), 2_000, false);
+            }
+            6..8 => {
+                let mut part = buffer.part();
+                assert_eq!((part.len(), part.room_left()), (0, buffer.room_left()));
+                part.extend_from_slice(&text);
+                overflowed |= part.has_overflowed();
+                buffer.append(part);
+                model.extend(text);
+            }
+            8..10 => {
+                overflowed |= model.len() + number > room;
+                buffer.append(text.clone().into());
+                model.extend(text);
+            }
+            _ => {
+                overflowed |= model.len() + number > room;
+                buffer.extend_from_slice(&text);
+                model.extend(text);
+            }
+        }
+        capacity_max = capacity_max.max(len_max);
+        assert_eq!(buffer.has_overflowed(), overflowed);
+        assert!(buffer.reaches(0));
+        if overflowed {
+            assert!(buffer.reaches(usize::MAX) && buffer.room_left() == 0 && buffer.capacity() <= 4_096);
+        } else {
+            assert_eq!(*buffer, *model);
+            assert_eq!(buffer.room_left(), len_max.saturating_sub(model.len()));
+            assert!(buffer.reaches(model.len()) && !buffer.reaches(model.len() + 1));
+            assert!((model.len()..=capacity_max.max(4_096)).contains(&buffer.capacity()), "{}", buffer.capacity());
+        }
+    }
+}
+
 /// A reply as a client understands it.
 #[derive(Clone, Debug, PartialEq)]
 enum Reply {

@@ -35,4 +35,9 @@ proptest! {
     fn replies_read_back(data in prop::collection::vec(any::<u8>(), 0..200)) {
         bodies::replies(&data);
     }
+
+    #[test]
+    fn buffers_do_what_vectors_with_a_maximum_do(data in prop::collection::vec(any::<u8>(), 0..100)) {
+        bodies::buffers(&data);
+    }
 }

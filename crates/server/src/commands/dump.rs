@@ -141,7 +141,7 @@ impl Options {
 fn restore(cx: &mut KeyedWrite<'_>) -> Run {
     let options = Options::parse(cx)?;
     let (key, database) = (cx.key(1), cx.db());
-    let existing = cx.keys.peek(database, key).map(EntryRef::value_type);
+    let existing = cx.keys.get(database, key).map(EntryRef::value_type);
     if existing.is_some() && !options.replace {
         return Err(CommandError::text("BUSYKEY Target key name already exists."));
     }
