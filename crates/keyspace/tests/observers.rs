@@ -110,9 +110,9 @@ fn a_watcher_is_told_of_changes_of_all_keys() {
     assert_eq!([0, 1].map(|database| locked.reader().get(database, a).is_some()), [true, false]);
     locked.whole_keyspace().swap(2, 0);
     assert_eq!(watching.told(), [true, false, false, false, true, false]);
-    assert_eq!(locked.whole_keyspace().flush(1), 0);
+    assert_eq!(locked.whole_keyspace().flush(1..2), 0);
     assert_eq!(watching.told(), [false; 6]);
-    assert_eq!(locked.whole_keyspace().flush(2), 1);
+    assert_eq!(locked.whole_keyspace().flush(2..3), 1);
     assert_eq!(watching.told(), [false, false, false, false, true, false]);
     assert!(locked.reader().get(2, a).is_none());
 }
@@ -220,7 +220,7 @@ fn a_core_is_woken_for_an_earlier_deadline() {
     expire(0, 400);
     assert_eq!(woken(), [1, 0]);
     assert_eq!(due(0, 0), (99, vec![]));
-    locked.whole_keyspace().flush(1);
+    locked.whole_keyspace().flush(1..2);
     assert_eq!((due(0, 1_000), due(1, 1_000)), ((i64::MAX, vec![]), (i64::MAX, vec![])));
 }
 
