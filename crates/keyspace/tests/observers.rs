@@ -244,13 +244,13 @@ fn a_burial_is_unfinished_until_its_values_are_freed() {
     let (go_on, wait) = mpsc::channel::<()>();
     let mut locked = whole(&keyspace, 0);
     // Nothing of an empty database is left to the thread.
-    locked.whole_keyspace().flush(0);
+    locked.whole_keyspace().flush(0..1);
     assert_eq!((keyspace.unfinished_burial(), keyspace.burials_ended()), (None, 0));
 
     keyspace.when_freed(move || wait.recv().expect("the test goes on"));
     for _ in 0..2 {
         set(&mut locked, 0, keyspace.hash(b"a"), ExpiryChange::Clear);
-        assert_eq!(locked.whole_keyspace().flush(0), 1);
+        assert_eq!(locked.whole_keyspace().flush(0..1), 1);
     }
     let burial = keyspace.unfinished_burial().expect("the thread waits");
     assert_eq!((keyspace.poll_freed(burial, context), keyspace.burials_ended()), (Poll::Pending, 0));
