@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ochre_datatypes::{
     Collection,
-    stream::{AppendError, BlockLimits, Deletion, Delivery, Entry, NewId, References, Stream, StreamId, Trim, TrimTo},
+    stream::{
+        AppendError, Block, BlockLimits, Deletion, Delivery, Entry, NewId, References, Stream, StreamId, Trim, TrimTo,
+    },
 };
 
 type Fields = Vec<Vec<u8>>;
@@ -38,18 +40,29 @@ impl Model {
         if self.entries.remove(&id).is_some() { Deletion::Deleted } else { Deletion::NotThere }
     }
 
-    fn trim(&mut self, to: TrimTo, references: References) -> u64 {
-        let ids: Vec<StreamId> = self.entries.keys().copied().collect();
+    /// `blocks` are the IDs with which the blocks of the stream begin. As on Redis, the block in which the length would be reached is the
+    /// last one, even if references keep some of its entries.
+    fn trim(&mut self, to: TrimTo, references: References, blocks: &[StreamId]) -> u64 {
         let mut removed = 0;
-        for id in ids {
-            let is_beyond = match to {
-                TrimTo::Length(length) => self.entries.len() as u64 <= length,
-                TrimTo::From(from) => id >= from,
-            };
-            if is_beyond {
+        for (index, first) in blocks.iter().enumerate() {
+            let next = blocks.get(index + 1);
+            let ids =
+                self.entries.range(*first..).map(|(id, _)| *id).take_while(|id| next.is_none_or(|next| id < next));
+            let ids: Vec<StreamId> = ids.collect();
+            let left = (self.entries.len() - ids.len()) as u64;
+            for id in ids {
+                let is_beyond = match to {
+                    TrimTo::Length(length) => self.entries.len() as u64 <= length,
+                    TrimTo::From(from) => id >= from,
+                };
+                if is_beyond {
+                    return removed;
+                }
+                removed += u64::from(self.delete(id, references) == Deletion::Deleted);
+            }
+            if matches!(to, TrimTo::Length(length) if left < length) {
                 break;
             }
-            removed += u64::from(self.delete(id, references) == Deletion::Deleted);
         }
         removed
     }
@@ -74,7 +87,8 @@ pub fn streams(data: &[u8]) {
             8 => {
                 let to = source.trim_to(&model);
                 let trim = Trim { to, approximate: false, limit: 0, references };
-                assert_eq!(stream.trim(&trim), model.trim(to, references));
+                let blocks: Vec<StreamId> = stream.log().blocks().map(Block::first).collect();
+                assert_eq!(stream.trim(&trim), model.trim(to, references, &blocks));
             }
             9 => {
                 let to = source.trim_to(&model);
