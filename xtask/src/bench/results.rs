@@ -155,17 +155,13 @@ impl Results {
                 kept.add(&place.0, server, place.1, median);
             }
         }
-        let write = |name: &str, text: String| {
-            let path = folder().join(name);
-            fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
-        };
         write("results.tsv", kept.print())?;
         write("README.md", kept.page())
     }
 
     /// The stored figures.
     fn load() -> Result<Results, String> {
-        Results::read(&fs::read_to_string(folder().join("results.tsv")).unwrap_or_default())
+        Results::read(&read("results.tsv"))
     }
 
     fn page(&self) -> String {
@@ -212,6 +208,17 @@ impl Results {
 /// The text of bench/README.md, from the stored figures.
 pub fn page() -> Result<String, String> {
     Results::load().map(|results| results.page())
+}
+
+/// The text of a file of the folder bench, empty if there is none yet.
+pub fn read(name: &str) -> String {
+    fs::read_to_string(folder().join(name)).unwrap_or_default()
+}
+
+/// Writes a file of the folder bench.
+pub fn write(name: &str, text: String) -> Result<(), String> {
+    let path = folder().join(name);
+    fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn folder() -> PathBuf {

@@ -1,15 +1,11 @@
 //! The figures: the least of several runs, stored in bench/growth.tsv and shown in bench/growth.md.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
-
-use ochre_testkit::workspace;
 
 use super::case::Case;
 use super::cases;
-use crate::bench::results::machine;
+use crate::bench::results::{machine, read, write};
 
 /// What a case cost at its three sizes.
 #[derive(Clone, Debug)]
@@ -77,16 +73,12 @@ impl Results {
         let order = |row: &Measured| cases::all().position(|it| it.command == row.command && it.grows == row.grows);
         kept.rows.retain(|row| order(row).is_some());
         kept.rows.sort_by_key(order);
-        let write = |name: &str, text: String| {
-            let path = folder().join(name);
-            fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
-        };
         write("growth.tsv", kept.print())?;
         write("growth.md", kept.page())
     }
 
     fn load() -> Result<Results, String> {
-        Results::read(&fs::read_to_string(folder().join("growth.tsv")).unwrap_or_default())
+        Results::read(&read("growth.tsv"))
     }
 
     fn read(text: &str) -> Result<Results, String> {
@@ -151,10 +143,6 @@ pub fn page() -> Result<String, String> {
     Results::load().map(|results| results.page())
 }
 
-fn folder() -> PathBuf {
-    workspace::root().join("bench")
-}
-
 const PAGE: &str = "\
 # How the cost of commands grows
 
@@ -194,7 +182,7 @@ mod tests {
 
     #[test]
     fn the_committed_figures_read_back() {
-        let text = fs::read_to_string(folder().join("growth.tsv")).unwrap();
+        let text = read("growth.tsv");
         assert_eq!(Results::read(&text).unwrap().print(), text);
     }
 }
