@@ -158,20 +158,21 @@ impl SortedSet {
     /// only the number of elements decides whether the set becomes a tree.
     pub fn from_listpack(run: Vec<u8>, limits: &SortedSetLimits) -> Option<SortedSet> {
         let pack = Listpack(&run);
-        if !pack.has_distinct_groups(2) {
+        let is_score = |element| match element {
+            Element::Int(_) => true,
+            Element::Bytes(text) => parse_score(text).is_some(),
+        };
+        if !pack.has_distinct_groups(2) || !pack.iter().skip(1).step_by(2).all(|(_, element)| is_score(element)) {
             return None;
         }
-        let scores = pack.iter().skip(1).step_by(2).map(|(_, element)| match element {
-            Element::Int(integer) => Some(integer as f64),
-            Element::Bytes(text) => parse_score(text),
-        });
-        let scores = scores.collect::<Option<Vec<f64>>>()?;
-        let mut elements: Vec<(f64, Vec<u8>)> = Vec::new();
-        for (score, (_, member)) in scores.into_iter().zip(pack.iter().step_by(2)) {
-            elements.push((score, member.to_vec()));
-        }
-        let is_ordered = elements.is_sorted_by(|left, right| compare((left.0, &left.1), (right.0, &right.1)).is_lt());
-        if elements.len() > limits.entries_max || !is_ordered {
+        let (mut left_text, mut right_text) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let is_ordered =
+            entries(pack).zip(entries(pack).skip(1)).all(|((_, left_score, left), (_, right_score, right))| {
+                let (left, right) = (left.as_bytes(&mut left_text), right.as_bytes(&mut right_text));
+                compare((left_score, left), (right_score, right)).is_lt()
+            });
+        if pack.len() / 2 > limits.entries_max || !is_ordered {
+            let elements = entries(pack).map(|(_, score, member)| (score, member.to_vec())).collect();
             let own = SortedSetLimits { entries_max: limits.entries_max, member_len_max: usize::MAX };
             return Some(SortedSet::from_elements(elements, &own));
         }
