@@ -207,7 +207,7 @@ fn messages_stay_within_the_limit() {
     }
 }
 
-/// The messages of a client to itself reach it after the reply of EXEC, of which nothing is sent then.
+/// A client that publishes to itself inside EXEC gets these messages after the reply. Beyond the limit, it gets nothing of either.
 #[test]
 fn messages_to_oneself_stay_within_the_limit() {
     let mut limited = Limited::start();

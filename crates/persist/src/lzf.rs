@@ -91,8 +91,8 @@ fn push_literals(literals: &[u8], end_max: usize, out: &mut Vec<u8>) -> bool {
     })
 }
 
-/// Decompresses to exactly `len` bytes. Returns `None` if the input is not that of so many bytes. No more memory is taken than the input can
-/// fill.
+/// Decompresses to exactly `len` bytes. Returns `None` if the input does not decompress to this length. A length that the input cannot
+/// reach is refused before memory is taken.
 pub fn decompress(input: &[u8], len: usize) -> Option<Vec<u8>> {
     // The densest input is copies of three bytes each.
     if len > (input.len() / 3 + 1).checked_mul(COPY_MAX)? {

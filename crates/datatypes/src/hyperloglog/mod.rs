@@ -57,7 +57,7 @@ const VAL_LEN_MAX: usize = 4;
 /// The most registers of a ZERO opcode.
 const ZERO_LEN_MAX: usize = 64;
 
-/// The opcodes of a sparse string do not have 16,384 registers, or the registers have values of which no elements can be the cause.
+/// The opcodes of a sparse string do not describe exactly 16,384 registers, or the registers have values that no elements can produce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupted;
 

@@ -47,7 +47,7 @@ pub struct Key {
     pub offset: u64,
     /// Its name.
     pub name: Vec<u8>,
-    /// The byte that says of which type and encoding the value is; see [`codes`](super::codes).
+    /// The type and the encoding of its value, as a number of [`codes`](super::codes).
     pub value_type: u8,
     /// Its value, or `None` if that is a collection without elements, which Redis skips.
     pub value: Option<Value>,

@@ -33,7 +33,7 @@ pub struct WriteOptions {
 enum HashForm<'a> {
     /// A listpack of fields and values.
     Listpack(Listpack<'a>),
-    /// A listpackex with fields, none of which has expired, and the first expiry.
+    /// A listpackex without expired fields, and its first expiry.
     ListpackEx(Listpack<'a>, i64),
     /// Field by field, without expiries.
     Fields(HashView<'a>),
@@ -56,7 +56,7 @@ impl HashForm<'_> {
     }
 }
 
-/// Returns the byte that says of which type and encoding the value is.
+/// Returns the number of [`codes`] for the value's type and for the encoding in which it is written.
 pub fn value_type(value: ValueView<'_>, options: &WriteOptions) -> u8 {
     let collection = match value {
         ValueView::Integer(_) | ValueView::String(_) => return codes::STRING,

@@ -150,8 +150,8 @@ fn union<'s>(sources: &[Option<SetView<'s>>], visit: Visit<'_, 's>) {
     }
 }
 
-/// The union of sets of which the first is the largest. It looks each member up in that set, and in a table of the members that the other
-/// sets add.
+/// The union of many sets; the first one is the largest. Each member of the others is looked up in the largest set, and in a table of the
+/// members that were added to it so far.
 fn union_of_many<'s>(sets: &[SetView<'s>], visit: Visit<'_, 's>) {
     let (largest, others) = (sets[0], &sets[1..]);
     let mut added = Members::default();
