@@ -27,7 +27,7 @@
 //! | `lockset/` | [`LockSet`], and a file for each right that it gives |
 //! | `shard.rs` | a shard: its lock, its databases, and the watchers of its keys |
 //! | `table.rs`, `segment.rs` | from a tag to an entry: a table is one sorted array of slots, or several |
-//! | `entry.rs` | [`Entry`]: the bytes of a key with its value and its expiry |
+//! | `entry/` | [`Entry`]: the bytes of a key with its value and its expiry |
 //! | `waiters.rs` | the queues of blocked clients, by key |
 //! | `scan.rs` | [`ScanPosition`]: the cursor of SCAN |
 //! | `access.rs` | [`AccessClock`]: when a key was last used, or how often |
