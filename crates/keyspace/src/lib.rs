@@ -29,6 +29,8 @@
 //! | `table.rs`, `segment.rs` | from a tag to an entry: a table is one sorted array of slots, or several |
 //! | `entry/` | [`Entry`]: the bytes of a key with its value and its expiry |
 //! | `waiters.rs` | the queues of blocked clients, by key |
+//! | `snapshot/` | [`Snapshot`]: all databases as they were at one instant |
+//! | `changes.rs` | what every change of an entry keeps true besides the table |
 //! | `scan.rs` | [`ScanPosition`]: the cursor of SCAN |
 //! | `access.rs` | [`AccessClock`]: when a key was last used, or how often |
 //! | `sizes.rs` | [`DatabaseSize`]: the number of keys, which is read without a lock |
@@ -39,6 +41,7 @@
 #![warn(missing_docs)]
 
 mod access;
+mod changes;
 mod entry;
 mod gate;
 mod graveyard;
@@ -48,6 +51,7 @@ mod segment;
 mod shard;
 mod sip;
 mod sizes;
+mod snapshot;
 mod sync;
 mod table;
 mod waiters;
@@ -70,10 +74,14 @@ pub use crate::{
     scan::ScanPosition,
     shard::ExpiredFields,
     sizes::DatabaseSize,
+    snapshot::{Advanced, Images, Snapshot, SnapshotWatch},
     sync::WaitingTasks,
     waiters::{AwaitedKeys, Waiter},
 };
-use crate::{graveyard::Graveyard, shard::Shard, shard::tag_of, sip::SipHasher, sizes::Sizes, sync::ParkedTasks};
+use crate::{
+    graveyard::Graveyard, shard::Shard, shard::tag_of, sip::SipHasher, sizes::Sizes, snapshot::Snapshots,
+    sync::ParkedTasks,
+};
 
 /// 2^12 shards. With 64 threads that lock 32 shards each, two seldom want the same one; and an empty server stays small.
 const SHARD_BITS: u32 = 12;
@@ -115,6 +123,7 @@ pub struct Keyspace {
     pub(crate) parked: ParkedTasks,
     pub(crate) graveyard: Graveyard,
     pub(crate) sizes: Sizes,
+    pub(crate) snapshots: Snapshots,
     /// See [`AwaitedKeys::keys`].
     awaited: AtomicIsize,
     /// See [`AwaitedKeys::keys_for_removal`].
@@ -163,9 +172,10 @@ impl Keyspace {
             shards: (0..shards).map(|_| Shard::new()).collect(),
             shard_bits,
             hasher: SipHasher::new(seed),
-            gate: Gate::new(cores),
+            gate: Gate::new(cores + 1),
             parked: ParkedTasks::default(),
-            sizes: Sizes::new(cores, databases),
+            sizes: Sizes::new(cores + 1, databases),
+            snapshots: Snapshots::default(),
             awaited: AtomicIsize::new(0),
             awaited_for_removal: AtomicIsize::new(0),
             last_ticket: AtomicU64::new(0),
@@ -179,6 +189,11 @@ impl Keyspace {
     /// Returns the gate, through which every visit enters the keyspace.
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// Returns the index under which the thread that takes a snapshot enters the gate: the one behind the cores'.
+    pub fn snapshot_core(&self) -> usize {
+        self.wake_ups_ms.len()
     }
 
     /// Returns a key with its hash, which has no hint.

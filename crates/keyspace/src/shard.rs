@@ -14,10 +14,10 @@ use ochre_datatypes::{deadlines::Deadlines, hash::Hash, prefetch};
 
 use crate::{
     Keyspace,
+    changes::Changes,
     entry::{Entry, EntryRef},
     hint_of,
     segment::{self, TAG_BITS},
-    sizes::Counts,
     sync::ShardLock,
     table::{Position, Table},
     waiters::Waiters,
@@ -171,6 +171,14 @@ impl ShardData {
     #[inline]
     pub(crate) fn database(&self, index: usize) -> Option<&Database> {
         if index == 0 { Some(&self.first) } else { Some(&self.others.as_ref()?.databases.get(&index)?.entries) }
+    }
+
+    /// Returns the databases that were used, from an index on, in the order of their indexes.
+    pub(crate) fn databases_from(&self, index: usize) -> impl Iterator<Item = (usize, &Database)> {
+        let others = self.others.iter().flat_map(|others| &others.databases);
+        let mut others: Vec<_> = others.map(|(&index, other)| (index, &other.entries)).collect();
+        others.sort_unstable_by_key(|&(index, _)| index);
+        std::iter::once((0, &self.first)).chain(others).filter(move |&(at, _)| at >= index)
     }
 
     /// Returns a database, created if needed. The caller calls [`ShardData::note_deadline`] after it has changed it.
@@ -352,7 +360,7 @@ impl ShardData {
         (tag, position): (u32, Position),
         now_ms: i64,
         max: usize,
-        counts: &Counts<'_>,
+        changes: &Changes<'_>,
     ) -> ExpiredFields {
         let entries = self.database_mut(database);
         let entry = entries.entry(position);
@@ -360,11 +368,11 @@ impl ShardData {
         let hash = entry.hash_at(now_ms);
         let expired = if hash.is_empty() {
             let count = hash.at(i64::MIN).len();
-            ExpiredFields { key, names: vec![], count, emptied: Some(entries.remove(tag, position, counts)) }
+            ExpiredFields { key, names: vec![], count, emptied: Some(entries.remove(tag, position, changes)) }
         } else {
             let mut names = Vec::new();
             let remove = |hash: &mut Hash| hash.expire(now_ms, max, |name| names.push(name.into()));
-            let (count, goes) = entries.update(tag, position, counts, |entry| entry.edit(remove));
+            let (count, goes) = entries.update(tag, position, changes, |entry| entry.edit(remove));
             assert!(!goes, "a field is left that has not expired");
             ExpiredFields { key, names, count, emptied: None }
         };
@@ -401,25 +409,28 @@ impl Database {
     }
 
     /// Adds an entry, whose key must not be there yet, with its deadlines.
-    pub(crate) fn insert(&mut self, tag: u32, entry: Entry, counts: &Counts<'_>) {
-        counts.add_keys(1);
-        self.move_deadline(tag, None, entry.view().expiry_ms(), counts);
-        self.move_field_deadline(tag, None, entry.view().first_field_expiry_ms(), counts);
+    pub(crate) fn insert(&mut self, tag: u32, entry: Entry, changes: &Changes<'_>) {
+        changes.counts.add_keys(1);
+        self.move_deadline(tag, None, entry.view().expiry_ms(), changes);
+        self.move_field_deadline(tag, None, entry.view().first_field_expiry_ms(), changes);
+        // SAFETY: the entry is not in a table yet.
+        unsafe { entry.view().set_epoch(changes.epoch()) };
         self.table.insert(tag, entry);
     }
 
     /// Removes the entry at a position, with its deadlines.
-    pub(crate) fn remove(&mut self, tag: u32, position: Position, counts: &Counts<'_>) -> Entry {
+    pub(crate) fn remove(&mut self, tag: u32, position: Position, changes: &Changes<'_>) -> Entry {
+        changes.before(self.table.entry(position));
         let entry = self.table.remove(position);
-        counts.add_keys(-1);
-        self.move_deadline(tag, entry.view().expiry_ms(), None, counts);
-        self.move_field_deadline(tag, entry.view().first_field_expiry_ms(), None, counts);
+        changes.counts.add_keys(-1);
+        self.move_deadline(tag, entry.view().expiry_ms(), None, changes);
+        self.move_field_deadline(tag, entry.view().first_field_expiry_ms(), None, changes);
         entry
     }
 
     /// Moves the deadline of an entry from one expiry of the key to another.
     #[inline]
-    fn move_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, counts: &Counts<'_>) {
+    fn move_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, changes: &Changes<'_>) {
         if before == after {
             return;
         }
@@ -429,12 +440,12 @@ impl Database {
         if let Some(after_ms) = after {
             self.deadlines.insert(after_ms, tag);
         }
-        counts.change_expiry(before, after);
+        changes.counts.change_expiry(before, after);
     }
 
     /// Moves the field deadline of an entry from one earliest expiry of a field to another.
     #[inline]
-    fn move_field_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, counts: &Counts<'_>) {
+    fn move_field_deadline(&mut self, tag: u32, before: Option<i64>, after: Option<i64>, changes: &Changes<'_>) {
         if before == after {
             return;
         }
@@ -448,7 +459,7 @@ impl Database {
         if deadlines.is_empty() {
             self.field_deadlines = None;
         }
-        counts.change_expiring_fields(before.is_some(), after.is_some());
+        changes.counts.change_expiring_fields(before.is_some(), after.is_some());
     }
 
     /// Returns the earliest deadline of a key or a field, in milliseconds since 1970.
@@ -475,16 +486,19 @@ impl Database {
         &mut self,
         tag: u32,
         position: Position,
-        counts: &Counts<'_>,
+        changes: &Changes<'_>,
         change: impl FnOnce(&mut Entry) -> R,
     ) -> R {
         let entry = self.table.entry(position);
+        changes.before(entry);
         let (before, field_before) = (entry.expiry_ms(), entry.first_field_expiry_ms());
         let result = self.table.update(position, change);
         let entry = self.table.entry(position);
+        // SAFETY: the caller holds the lock of the shard.
+        unsafe { entry.set_epoch(changes.epoch()) };
         let (after, field_after) = (entry.expiry_ms(), entry.first_field_expiry_ms());
-        self.move_field_deadline(tag, field_before, field_after, counts);
-        self.move_deadline(tag, before, after, counts);
+        self.move_field_deadline(tag, field_before, field_after, changes);
+        self.move_deadline(tag, before, after, changes);
         result
     }
 }

@@ -156,6 +156,18 @@ fn expiry_unit(expiry_ms: i64) -> i64 {
 }
 
 impl Counts<'_> {
+    /// The number of the database.
+    #[inline]
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The core whose lock set changes the counts.
+    #[inline]
+    pub(crate) fn by(&self) -> usize {
+        self.by
+    }
+
     /// Adds to a live count, which has no other writer.
     #[inline]
     fn add(&self, which: usize, change: i64) {

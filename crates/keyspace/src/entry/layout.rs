@@ -19,6 +19,7 @@ pub(super) const EXPIRES: u8 = 1;
 pub(super) const LONG_KEY: u8 = 1 << 1;
 pub(super) const LONG_VALUE: u8 = 1 << 2;
 pub(super) const RAW: u8 = 1 << 3;
+pub(super) const EPOCH: u8 = 1 << 4;
 
 /// How an entry stores its value; the three low bits of the kind's byte. The forms are listed at the top of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

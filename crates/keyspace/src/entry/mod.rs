@@ -7,11 +7,12 @@
 //! └──────┴───────┴────────┴─────────────────┴─────────────┴───────────┴──────────────────────────────────────────┘
 //!   kind    how the value is stored (see `Kind`); of a collection also its type and its form
 //!   flags   EXPIRES: there is an expiry · LONG_KEY, LONG_VALUE: a length takes 4 bytes instead of 1 · RAW: OBJECT ENCODING replies raw
+//!           EPOCH: to which of two epochs the entry belongs (see `snapshot/`)
 //!   access  24 bits, little-endian: the access clock (see `access.rs`)
 //!   expiry  64 bits, little-endian: milliseconds since 1970
 //!   value   Integer: 8 bytes, little-endian
 //!           Inline:  its length in 1 or 4 bytes, then the bytes
-//!           Heap:    8 bytes, the address of a `Vec<u8>` of its own
+//!           Heap:    8 bytes, the address of a `Vec<u8>` that it may share with duplicates of the entry, in an `Arc`
 //!           Packed:  a collection in one run of bytes, stored as Inline
 //!           Boxed:   8 bytes, the address of an `AnyCollection` of its own
 //! ```
@@ -34,7 +35,9 @@ use std::{
     cell::Cell,
     fmt,
     marker::PhantomData,
-    ptr::NonNull,
+    mem::ManuallyDrop,
+    ptr::{self, NonNull},
+    sync::Arc,
 };
 
 use ochre_datatypes::{AnyCollection, Collection, ValueType, allocation::size_class};
@@ -87,7 +90,7 @@ impl Entry {
             NewValue::Bytes(bytes) if bytes.len() <= INLINE_VALUE_MAX => {
                 Entry::build(key, Stored::string(Kind::Inline, bytes), expiry_ms, access, 0)
             }
-            NewValue::Bytes(bytes) => Entry::with_heap(key, bytes.to_vec(), expiry_ms, access),
+            NewValue::Bytes(bytes) => Entry::with_heap(key, Arc::new(bytes.to_vec()), expiry_ms, access),
         }
     }
 
@@ -96,13 +99,13 @@ impl Entry {
         if value.len() <= INLINE_GROWN_MAX {
             Entry::build(key, Stored::string(Kind::Inline, &value), expiry_ms, access, RAW)
         } else {
-            Entry::with_heap(key, value, expiry_ms, access)
+            Entry::with_heap(key, Arc::new(value), expiry_ms, access)
         }
     }
 
-    /// Creates an entry with a string in an allocation of its own.
-    fn with_heap(key: &[u8], value: Vec<u8>, expiry_ms: Option<i64>, access: u32) -> Entry {
-        let address = Box::into_raw(Box::new(value)) as u64;
+    /// Creates an entry with a string in an allocation that it may share with duplicates.
+    fn with_heap(key: &[u8], value: Arc<Vec<u8>>, expiry_ms: Option<i64>, access: u32) -> Entry {
+        let address = Arc::into_raw(value) as u64;
         Entry::build(key, Stored::string(Kind::Heap, &address.to_le_bytes()), expiry_ms, access, RAW)
     }
 
@@ -173,11 +176,12 @@ impl Entry {
         renamed
     }
 
-    /// Returns an entry with a copy of the value and the expiry under another key (COPY).
+    /// Returns an entry with the same value and expiry under another key (COPY). Long strings and large collections are shared until one of the
+    /// entries is written to.
     pub fn duplicate(view: EntryRef<'_>, key: &[u8]) -> Entry {
         let (expiry_ms, access) = (view.expiry_ms(), view.access());
         match view.kind() {
-            Kind::Heap => Entry::with_heap(key, view.heap().to_vec(), expiry_ms, access),
+            Kind::Heap => Entry::with_heap(key, view.shared_heap(), expiry_ms, access),
             Kind::Boxed => Entry::with_boxed(key, view.boxed().duplicate(), expiry_ms, access),
             Kind::Integer | Kind::Inline | Kind::Packed => {
                 Entry::build(key, view.stored(), expiry_ms, access, view.flags() & RAW)
@@ -246,8 +250,15 @@ impl Entry {
     pub fn modify<R>(&mut self, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let view = self.view();
         if view.kind() == Kind::Heap {
-            // SAFETY: an entry of kind Heap owns the vector at this address, and is borrowed mutably.
-            return change(unsafe { &mut *(view.address() as *mut Vec<u8>) });
+            let (at, _) = view.value_span();
+            // SAFETY: the entry owns one of the counts of the vector at this address. The count is not given up here.
+            let mut value = ManuallyDrop::new(unsafe { Arc::from_raw(view.address() as *const Vec<u8>) });
+            // A vector that is shared is left to the others, and copied.
+            let value = Arc::make_mut(&mut value);
+            let address = (ptr::from_mut(value) as u64).to_le_bytes();
+            // SAFETY: the address lies in the block, which is borrowed mutably.
+            unsafe { self.block.as_ptr().add(at).copy_from_nonoverlapping(address.as_ptr(), address.len()) };
+            return change(value);
         }
         let mut value = SCRATCH.take();
         value.clear();
@@ -269,7 +280,7 @@ impl Entry {
                 value.shrink_to_fit();
             }
             let view = self.view();
-            *self = Entry::with_heap(view.key(), value, view.expiry_ms(), view.access());
+            *self = Entry::with_heap(view.key(), Arc::new(value), view.expiry_ms(), view.access());
         }
         result
     }
@@ -366,8 +377,8 @@ impl Drop for Entry {
         let view = self.view();
         let layout = block_layout(view.block_size());
         match view.kind() {
-            // SAFETY: the entry owns its vector, which was boxed by `with_heap`.
-            Kind::Heap => drop(unsafe { Box::from_raw(view.address() as *mut Vec<u8>) }),
+            // SAFETY: the entry owns one of the counts of its vector; it came from `Arc::into_raw`.
+            Kind::Heap => drop(unsafe { Arc::from_raw(view.address() as *const Vec<u8>) }),
             // SAFETY: the entry owns its collection, which was boxed by `with_boxed`.
             Kind::Boxed => drop(unsafe { Box::from_raw(view.address() as *mut AnyCollection) }),
             Kind::Integer | Kind::Inline | Kind::Packed => {}

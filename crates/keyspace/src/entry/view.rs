@@ -1,6 +1,6 @@
 //! Reading an entry.
 
-use std::{fmt, marker::PhantomData, ptr::NonNull};
+use std::{fmt, marker::PhantomData, ptr::NonNull, sync::Arc};
 
 use ochre_datatypes::{
     AnyCollection, AnyView, Collection, ElementPrefetch, Encoding, ValueType, WrongType,
@@ -11,11 +11,14 @@ use ochre_datatypes::{
 
 use super::{
     Entry, ValueRef,
-    layout::{ACCESS, EXPIRES, EXPIRY_LEN, FLAGS, HEADER, KIND, Kind, LONG_KEY, LONG_VALUE, RAW, Stored},
+    layout::{ACCESS, EPOCH, EXPIRES, EXPIRY_LEN, FLAGS, HEADER, KIND, Kind, LONG_KEY, LONG_VALUE, RAW, Stored},
 };
+use crate::snapshot::Epoch;
 
 /// Freeing a value of this size, in bytes, may take the allocator long. It is left to the graveyard's thread.
 const HEAVY_VALUE_MIN: usize = 64 * 1024;
+/// The size of a shared vector: two counts, and the vector itself.
+const SHARED_VEC_BYTES: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>();
 /// OBJECT ENCODING replies embstr if key and value together are no longer than this: on Redis 8.2 they then fit into 64 bytes with the
 /// header.
 const EMBSTR_LEN_MAX: usize = 41;
@@ -63,8 +66,8 @@ impl<'a> EntryRef<'a> {
     /// Returns a byte of the fields before the key.
     #[inline]
     fn byte(self, at: usize) -> u8 {
-        debug_assert!(at < HEADER + EXPIRY_LEN);
-        // SAFETY: every block has at least 16 bytes.
+        debug_assert!(at < HEADER);
+        // SAFETY: every entry begins with a header.
         unsafe { *self.block.as_ptr().add(at) }
     }
 
@@ -122,7 +125,7 @@ impl<'a> EntryRef<'a> {
 
     /// Returns where the stored bytes of the value lie in the block, behind their length if there is one, and how many they are.
     #[inline]
-    fn value_span(self) -> (usize, usize) {
+    pub(super) fn value_span(self) -> (usize, usize) {
         let (key_at, key_len) = self.key_span();
         let at = key_at + key_len;
         match self.kind() {
@@ -165,8 +168,18 @@ impl<'a> EntryRef<'a> {
     }
 
     pub(super) fn heap(self) -> &'a Vec<u8> {
-        // SAFETY: an entry of kind Heap owns the vector at this address, and is borrowed for 'a.
+        // SAFETY: an entry of kind Heap owns a count of the vector at this address, and is borrowed for 'a.
         unsafe { &*(self.address() as *const Vec<u8>) }
+    }
+
+    /// Returns the string in an allocation, shared with the entry.
+    pub(super) fn shared_heap(self) -> Arc<Vec<u8>> {
+        let address = std::ptr::from_ref(self.heap());
+        // SAFETY: the address came from `Arc::into_raw`, and the entry owns one of the counts.
+        unsafe {
+            Arc::increment_strong_count(address);
+            Arc::from_raw(address)
+        }
     }
 
     /// Returns the key.
@@ -336,6 +349,37 @@ impl<'a> EntryRef<'a> {
         }
     }
 
+    /// Returns the epoch to which the entry belongs.
+    #[inline]
+    pub(crate) fn epoch(self) -> Epoch {
+        Epoch(self.flags() & EPOCH != 0)
+    }
+
+    /// Sets the epoch to which the entry belongs. Besides the access clock, this is what may change while an entry is borrowed.
+    ///
+    /// # Safety
+    /// The caller holds the lock of the entry's shard, or the entry is in no shard.
+    #[inline]
+    pub(crate) unsafe fn set_epoch(self, Epoch(is_second): Epoch) {
+        let flags = self.flags() & !EPOCH | if is_second { EPOCH } else { 0 };
+        // SAFETY: the header lies inside the block. The lock keeps other threads out, and no reference covers this byte.
+        unsafe { self.block.as_ptr().add(FLAGS).write(flags) };
+    }
+
+    /// Returns the entry's bytes, unless its value lies in another allocation.
+    pub(crate) fn own_bytes(self) -> Option<&'a [u8]> {
+        if self.kind().is_address() {
+            return None;
+        }
+        // SAFETY: the block has this size, lives for 'a, and is not written to but for the access clock and the epoch, under the lock.
+        Some(unsafe { std::slice::from_raw_parts(self.block.as_ptr(), self.block_size()) })
+    }
+
+    /// Returns the length of a string that lies in another allocation.
+    pub(crate) fn long_string_len(self) -> Option<usize> {
+        (self.kind() == Kind::Heap).then(|| self.heap().len())
+    }
+
     /// Begins to prefetch an element of the collection. A packed collection is prefetched as a whole, here.
     #[inline]
     pub(crate) fn approach(self, element: &[u8]) -> Option<ElementPrefetch<'a>> {
@@ -356,7 +400,7 @@ impl<'a> EntryRef<'a> {
     /// Returns the memory that the entry takes, in bytes: its block, and the allocation that it points to.
     pub fn memory_usage(self) -> usize {
         let heap = match self.kind() {
-            Kind::Heap => size_of::<Vec<u8>>() + size_class(self.heap().capacity().max(1)),
+            Kind::Heap => SHARED_VEC_BYTES + size_class(self.heap().capacity().max(1)),
             Kind::Boxed => self.boxed().memory_usage(),
             Kind::Integer | Kind::Inline | Kind::Packed => 0,
         };

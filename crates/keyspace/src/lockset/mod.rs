@@ -17,7 +17,7 @@ mod writer;
 
 use std::{
     any::Any,
-    cell::{RefCell, RefMut},
+    cell::{Cell, RefCell, RefMut},
     marker::PhantomData,
 };
 
@@ -33,11 +33,12 @@ pub use self::{
 use crate::{
     HashedKey, Keyspace,
     access::AccessClock,
+    changes::Changes,
     entry::{Entry, EntryRef},
     gate::{Closed, Entered},
     hint_of,
     shard::{ExpiredFields, Shard, ShardData, tag_of},
-    sizes::Counts,
+    snapshot::Cut,
     sync::{Holder, spin},
     table::Position,
     with_hint,
@@ -58,7 +59,7 @@ const LOCK_TURNS_MAX: u32 = 500;
 
 /// Locks a shard, if it becomes free within a moment. Returns whether it did. `turns` counts the tries for all shards that one caller locks.
 #[inline]
-fn lock_shard(shard: &Shard, holder: Holder, turns: &mut u32) -> bool {
+pub(crate) fn lock_shard(shard: &Shard, holder: Holder, turns: &mut u32) -> bool {
     loop {
         if shard.lock.try_lock(holder) {
             return true;
@@ -74,7 +75,7 @@ fn lock_shard(shard: &Shard, holder: Holder, turns: &mut u32) -> bool {
 /// # Safety
 /// The caller locked it.
 #[inline]
-unsafe fn unlock_shard(keyspace: &Keyspace, index: u16) {
+pub(crate) unsafe fn unlock_shard(keyspace: &Keyspace, index: u16) {
     // SAFETY: by the caller's promise.
     if unsafe { keyspace.shards[index as usize].unlock() } {
         keyspace.parked.wake(index);
@@ -141,6 +142,8 @@ pub struct LockSet<'k> {
     /// The time of everything that runs under these locks, in milliseconds since 1970.
     now_ms: i64,
     access: AccessClock,
+    /// Which entries belong to a snapshot that is being taken.
+    cut: Cell<Cut>,
     /// Whether lookups count as accesses (CLIENT NO-TOUCH).
     touches: bool,
     /// Whether lookups remove what has expired. Otherwise they only hide it, as while writes are paused.
@@ -200,6 +203,7 @@ impl<'k> LockSet<'k> {
             held,
             holder,
             now_ms: 0,
+            cut: Cell::new(keyspace.snapshots.cut()),
             access: AccessClock::lru(0),
             touches: true,
             removes_expired: true,
@@ -360,10 +364,11 @@ impl<'k> LockSet<'k> {
         }
     }
 
-    /// Returns the counts of a database that this set may write.
+    /// Returns the right to change the entries of a database.
     #[inline]
-    fn counts(&self, database: usize) -> Counts<'k> {
-        self.keyspace.sizes.of(self.core(), database)
+    fn changes(&self, database: usize) -> Changes<'k> {
+        let counts = self.keyspace.sizes.of(self.core(), database);
+        Changes::new(counts, self.cut.get(), &self.keyspace.snapshots)
     }
 
     /// Publishes the earliest deadline of a shard.
@@ -412,8 +417,8 @@ impl<'k> LockSet<'k> {
         let view = shard.database(database)?.entry(position).hash_at(self.now_ms);
         let (is_empty, expired) = (view.is_empty(), view.at(i64::MIN).len() - view.len());
         if removes_expired && (is_empty || expired <= EXPIRED_FIELDS_MAX) {
-            let counts = &self.counts(database);
-            let fields = shard.expire_fields(database, (tag, position), self.now_ms, EXPIRED_FIELDS_MAX, counts);
+            let changes = &self.changes(database);
+            let fields = shard.expire_fields(database, (tag, position), self.now_ms, EXPIRED_FIELDS_MAX, changes);
             self.note_expired_fields(database, hash, fields);
         }
         (!is_empty).then_some(position)
@@ -428,7 +433,7 @@ impl<'k> LockSet<'k> {
     #[cold]
     fn expire(&self, shard: &mut ShardData, database: usize, key: HashedKey<'_>, position: Position) {
         let tag = tag_of(key.hash, self.keyspace.shard_bits);
-        let entry = shard.database_mut(database).remove(tag, position, &self.counts(database));
+        let entry = shard.database_mut(database).remove(tag, position, &self.changes(database));
         shard.note_deadline(database);
         shard.touch(database, key.bytes);
         self.expired.borrow_mut().push(Expired { database, hash: key.hash, what: ExpiredWhat::Key(entry) });

@@ -3,6 +3,7 @@
 use std::{marker::PhantomData, ops::Range};
 
 use super::{LockSet, Walker, Writer};
+use crate::snapshot::Snapshot;
 
 /// The right to change all keys at once. The gate is closed.
 pub struct WholeKeyspace<'a> {
@@ -33,18 +34,19 @@ impl<'a> WholeKeyspace<'a> {
         let keyspace = self.set.keyspace;
         let mut removed = Vec::new();
         let mut keys = 0;
+        let core = self.set.core();
         for index in 0..keyspace.shards.len() {
             self.set.with_shard(index, |shard| {
                 let taken = shard.take_databases(databases.clone());
                 if !taken.is_empty() {
                     shard.touch_existing_watchers(keyspace, |database| [taken.get(&database), None]);
                     keys += taken.values().map(|database| database.table.len()).sum::<usize>();
-                    removed.extend(taken.into_values());
+                    removed.extend(keyspace.snapshots.hand_databases_over(core, index, taken).into_values());
                 }
             });
             self.set.publish_deadline(index);
         }
-        databases.for_each(|database| keyspace.sizes.clear(self.set.core(), database));
+        databases.for_each(|database| keyspace.sizes.clear(core, database));
         keyspace.graveyard.bury(removed);
         keys
     }
@@ -56,6 +58,14 @@ impl<'a> WholeKeyspace<'a> {
             self.set.with_shard(shard, |data| data.database(database).map_or(0, |entries| entries.table.slots_len()))
         };
         shards.map(slots).sum()
+    }
+
+    /// Begins a snapshot of the first `databases` databases. The result is `None` if one is running.
+    pub fn cut(&mut self, databases: usize) -> Option<Snapshot> {
+        let keyspace = self.set.keyspace;
+        let snapshot = Snapshot::begin(keyspace, keyspace.sizes(self.set.core(), 0..databases));
+        self.set.cut.set(keyspace.snapshots.cut());
+        snapshot
     }
 
     /// Exchanges the contents of two databases (SWAPDB).
@@ -72,5 +82,6 @@ impl<'a> WholeKeyspace<'a> {
             });
         }
         self.set.keyspace.sizes.swap(self.set.core(), a, b);
+        self.set.keyspace.snapshots.note_swap(a, b);
     }
 }

@@ -114,7 +114,7 @@ impl<'a> Writer<'a> {
                         // SAFETY: the set holds the shard.
                         unsafe { before.touch(set.touched(before.access())) };
                     })?;
-                    entries.update(tag, position, &set.counts(database), |entry| {
+                    entries.update(tag, position, &set.changes(database), |entry| {
                         let before = entry.view();
                         let expiry_ms = match expiry {
                             ExpiryChange::Keep => before.expiry_ms(),
@@ -137,7 +137,7 @@ impl<'a> Writer<'a> {
                     let (value, expiry) = decide(None)?;
                     let expiry_ms = if let ExpiryChange::At(at_ms) = expiry { Some(at_ms) } else { None };
                     let entry = Entry::new(key.bytes, value, expiry_ms, set.access.initial());
-                    shard.database_mut(database).insert(tag, entry, &set.counts(database));
+                    shard.database_mut(database).insert(tag, entry, &set.changes(database));
                     Ok(None)
                 }
             }
@@ -158,7 +158,9 @@ impl<'a> Writer<'a> {
         self.at(database, key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
             Some(
-                shard.database_mut(database).update(tag, position, &set.counts(database), |entry| entry.modify(change)),
+                shard
+                    .database_mut(database)
+                    .update(tag, position, &set.changes(database), |entry| entry.modify(change)),
             )
         })
     }
@@ -185,10 +187,10 @@ impl<'a> Writer<'a> {
                 if entry.value_type() != C::TYPE {
                     return Err(WrongType);
                 }
-                let counts = &set.counts(database);
-                let (result, goes) = entries.update(tag, position, counts, |entry| entry.edit(change));
+                let changes = &set.changes(database);
+                let (result, goes) = entries.update(tag, position, changes, |entry| entry.edit(change));
                 if goes {
-                    set.discard(entries.remove(tag, position, counts));
+                    set.discard(entries.remove(tag, position, changes));
                 }
                 return Ok(Some(Edited { result, created: false, removed: goes }));
             }
@@ -200,7 +202,7 @@ impl<'a> Writer<'a> {
             let created = !value.is_empty();
             if created {
                 let entry = Entry::with_collection(key.bytes, value, None, set.access.initial());
-                shard.database_mut(database).insert(tag, entry, &set.counts(database));
+                shard.database_mut(database).insert(tag, entry, &set.changes(database));
             }
             Ok(Some(Edited { result, created, removed: false }))
         })
@@ -242,7 +244,7 @@ impl<'a> Writer<'a> {
             // SAFETY: the set holds the shard.
             unsafe { entry.touch(set.touched(entry.access())) };
             check(entry)?;
-            Ok(Some(entries.update(tag, position, &set.counts(database), |entry| entry.modify(change))))
+            Ok(Some(entries.update(tag, position, &set.changes(database), |entry| entry.modify(change))))
         })
     }
 
@@ -283,7 +285,7 @@ impl<'a> Writer<'a> {
         // SAFETY: the entry is not in a shard yet, so no other thread reaches it.
         unsafe { entry.view().touch(access) };
         self.at(database, key, |set, shard, tag| {
-            shard.database_mut(database).insert(tag, entry, &set.counts(database))
+            shard.database_mut(database).insert(tag, entry, &set.changes(database))
         });
         before
     }
@@ -292,7 +294,7 @@ impl<'a> Writer<'a> {
     pub fn take(&mut self, database: usize, key: HashedKey<'_>) -> Option<Entry> {
         self.at(database, key, |set, shard, tag| {
             let position = set.find(shard, database, key, true)?;
-            Some(shard.database_mut(database).remove(tag, position, &set.counts(database)))
+            Some(shard.database_mut(database).remove(tag, position, &set.changes(database)))
         })
     }
 
@@ -312,7 +314,7 @@ impl<'a> Writer<'a> {
         self.at(database, key, |set, shard, tag| {
             let Some(position) = set.find(shard, database, key, true) else { return false };
             let set_expiry = |entry: &mut Entry| entry.set_expiry(expiry_ms);
-            shard.database_mut(database).update(tag, position, &set.counts(database), set_expiry);
+            shard.database_mut(database).update(tag, position, &set.changes(database), set_expiry);
             true
         })
     }
@@ -331,7 +333,7 @@ impl<'a> Writer<'a> {
             let what = match due {
                 Due::Key(deadline_ms, tag) => {
                     let position = database.table.find_deadline(tag, |entry| is_due(deadline_ms, entry.expiry_ms()))?;
-                    let entry = database.remove(tag, position, &set.counts(index));
+                    let entry = database.remove(tag, position, &set.changes(index));
                     data.note_deadline(index);
                     data.touch(index, entry.view().key());
                     ExpiredWhat::Key(entry)
@@ -345,7 +347,7 @@ impl<'a> Writer<'a> {
                         place,
                         now_ms,
                         EXPIRED_FIELDS_MAX,
-                        &set.counts(index),
+                        &set.changes(index),
                     ))
                 }
             };

@@ -1,5 +1,7 @@
 //! The keyspace is compared with a model: ordered maps and a clock.
 
+mod snapshot;
+
 use std::{collections::BTreeMap, ops::Range};
 
 use ochre_datatypes::{
