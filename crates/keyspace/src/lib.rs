@@ -172,9 +172,9 @@ impl Keyspace {
             shards: (0..shards).map(|_| Shard::new()).collect(),
             shard_bits,
             hasher: SipHasher::new(seed),
-            gate: Gate::new(cores + 1),
+            gate: Gate::new(cores),
             parked: ParkedTasks::default(),
-            sizes: Sizes::new(cores + 1, databases),
+            sizes: Sizes::new(cores, databases),
             snapshots: Snapshots::default(),
             awaited: AtomicIsize::new(0),
             awaited_for_removal: AtomicIsize::new(0),
@@ -191,8 +191,13 @@ impl Keyspace {
         &self.gate
     }
 
-    /// Returns the index under which the thread that takes a snapshot enters the gate: the one behind the cores'.
-    pub fn snapshot_core(&self) -> usize {
+    /// Returns the snapshot that is being taken.
+    pub fn snapshot(&self) -> Option<SnapshotWatch> {
+        self.snapshots.watch()
+    }
+
+    /// Returns the number of cores.
+    pub(crate) fn cores(&self) -> usize {
         self.wake_ups_ms.len()
     }
 

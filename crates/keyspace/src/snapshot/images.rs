@@ -1,14 +1,14 @@
 //! Images: entries as they were at the cut of a snapshot.
 
-use std::ptr::NonNull;
+use std::{ptr::NonNull, sync::Arc, sync::atomic::Ordering};
 
-use super::Epoch;
+use super::{Epoch, Running};
 use crate::{
     entry::{Entry, EntryRef},
     table::Table,
 };
 
-/// Some images of a snapshot.
+/// Some images of a snapshot. They are cleared when they are dropped.
 ///
 /// ```text
 ///  blocks   for each short entry: database u32, length u32, a copy of its block
@@ -24,6 +24,8 @@ pub struct Images {
     epoch: Epoch,
     /// See [`Images::bytes`].
     bytes: usize,
+    /// The bytes that lock sets have handed over, and the snapshot whose backlog counts them.
+    handed_over: Option<(usize, Arc<Running>)>,
 }
 
 /// The length of what comes before a block.
@@ -55,20 +57,34 @@ impl Images {
         self.tables.push((database, table));
     }
 
-    /// Removes everything. The epoch is the one after the cut.
-    pub(super) fn reset(&mut self, epoch: Epoch) {
+    /// Frees the images. Those that lock sets have handed over no longer count as a backlog.
+    pub fn clear(&mut self) {
         self.blocks.clear();
         self.blocks.shrink_to(KEPT_BYTES_MAX);
         self.entries.clear();
         self.tables.clear();
-        (self.epoch, self.bytes) = (epoch, 0);
+        self.bytes = 0;
+        if let Some((bytes, running)) = self.handed_over.take() {
+            running.backlog.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
-    /// Moves the images of `other` here.
-    pub(super) fn append(&mut self, other: &mut Images) {
-        if other.bytes == 0 && other.tables.is_empty() {
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0 && self.tables.is_empty()
+    }
+
+    /// Sets the epoch after the cut.
+    pub(super) fn set_epoch(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
+    /// Moves the images here that lock sets have handed over.
+    pub(super) fn take_handed_over(&mut self, other: &mut Images, running: &Arc<Running>) {
+        if other.is_empty() {
             return;
         }
+        self.handed_over.get_or_insert_with(|| (0, running.clone())).0 += other.bytes;
         if self.blocks.is_empty() {
             std::mem::swap(&mut self.blocks, &mut other.blocks);
         } else {
@@ -104,5 +120,11 @@ impl Images {
             };
             table.visit_from(0, visit, || false);
         }
+    }
+}
+
+impl Drop for Images {
+    fn drop(&mut self) {
+        self.clear();
     }
 }

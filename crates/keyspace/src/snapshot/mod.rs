@@ -101,6 +101,14 @@ impl Snapshots {
         Cut { epoch: Epoch(state & EPOCH != 0), is_running: state & RUNNING != 0 }
     }
 
+    /// Returns the snapshot that is being taken.
+    pub(crate) fn watch(&self) -> Option<SnapshotWatch> {
+        if !self.cut().is_running {
+            return None;
+        }
+        self.running.load_full().map(SnapshotWatch)
+    }
+
     /// Takes the image of an entry that a lock set of this core is about to change or to remove.
     #[cold]
     pub(crate) fn hand_over(&self, core: usize, database: usize, entry: EntryRef<'_>) {
@@ -203,7 +211,7 @@ impl Snapshot {
         }
         let epoch = Epoch(!snapshots.cut().epoch.0);
         let running = Arc::new(Running {
-            handed_over: (0..=keyspace.snapshot_core()).map(|_| HandedOver::default()).collect(),
+            handed_over: (0..keyspace.cores()).map(|_| HandedOver::default()).collect(),
             backlog: AtomicUsize::new(0),
             passed: AtomicUsize::new(0),
             moved: Mutex::default(),
@@ -228,7 +236,7 @@ impl Snapshot {
     /// Takes images: those that lock sets have handed over, and those of a part of a shard, which is locked meanwhile. `enough` is asked
     /// before each further hash, and is told how many bytes the images have so far; if it returns true, the visit of the shard ends.
     ///
-    /// `entered` is a visit of [`Keyspace::snapshot_core`]. `images` is emptied first.
+    /// The images are added to `images`, which has images of no other snapshot.
     pub fn advance(
         &mut self,
         keyspace: &Keyspace,
@@ -237,12 +245,10 @@ impl Snapshot {
         enough: &mut dyn FnMut(usize) -> bool,
     ) -> Advanced {
         debug_assert!(entered.is_of(keyspace.gate()), "the visit entered the gate of this keyspace");
-        images.reset(self.epoch);
+        images.set_epoch(self.epoch);
         let is_last = self.place.shard == keyspace.shards();
         for handed_over in &self.running.handed_over {
-            let mut handed_over = handed_over.0.lock();
-            self.running.backlog.fetch_sub(handed_over.bytes(), Ordering::Relaxed);
-            images.append(&mut handed_over);
+            images.take_handed_over(&mut handed_over.0.lock(), &self.running);
         }
         if is_last {
             // What was handed over came from shards that the walker had not passed, so nothing comes after this.
@@ -320,7 +326,7 @@ impl SnapshotWatch {
         self.0.is_cancelled.load(Ordering::Relaxed)
     }
 
-    /// Returns how many bytes of images lock sets have handed over that were not taken yet.
+    /// Returns how many bytes of images lock sets have handed over that were not written yet: [`Images::clear`] subtracts them.
     pub fn backlog(&self) -> usize {
         self.0.backlog.load(Ordering::Relaxed)
     }

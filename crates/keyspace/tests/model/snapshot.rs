@@ -46,7 +46,7 @@ impl Taken {
 
     /// Takes the images of about so many hashes. Returns whether the snapshot has ended.
     fn advance(&mut self, keyspace: &Keyspace, hashes: usize) -> bool {
-        let entered = keyspace.gate().enter(keyspace.snapshot_core(), Visit::Brief, &mut None).expect("it is open");
+        let entered = enter(keyspace);
         let (mut images, asked) = (Images::default(), Cell::new(0));
         let mut enough = |_| {
             asked.set(asked.get() + 1);
@@ -70,6 +70,7 @@ impl Taken {
     }
 
     fn end(self) {
+        assert_eq!(self.snapshot.watch().backlog(), 0);
         if self.is_cancelled {
             assert!(self.got.iter().all(|(key, entry)| self.expected.get(key) == Some(entry)));
         } else {
@@ -103,6 +104,7 @@ proptest! {
             while !taken.advance(&keyspace, hashes) {}
             taken.end();
         }
+        prop_assert!(keyspace.snapshot().is_none());
         check_all(&keyspace, &model, now_ms);
     }
 }
