@@ -196,6 +196,12 @@ impl Keyspace {
         self.snapshots.watch()
     }
 
+    /// Returns whether a snapshot is being taken.
+    #[inline]
+    pub fn has_snapshot(&self) -> bool {
+        self.snapshots.cut().is_running
+    }
+
     /// Returns the number of cores.
     pub(crate) fn cores(&self) -> usize {
         self.wake_ups_ms.len()

@@ -35,6 +35,11 @@ impl Fault {
         Fault { offset, kind: FaultKind::Unsupported(reason.into()) }
     }
 
+    /// Returns a fault for a file that could not be read.
+    pub fn io(offset: u64, error: io::Error) -> Fault {
+        Fault { offset, kind: FaultKind::Io(error) }
+    }
+
     /// Returns a fault for bytes that end too early.
     pub fn truncated(offset: u64) -> Fault {
         Fault { offset, kind: FaultKind::Truncated }

@@ -6,6 +6,7 @@
 //! | [`lzf`], [`checksum`] | the compression and the checksum of that format |
 //! | [`fault`] | what is wrong with a file, and where |
 //! | [`files`] | the disk, or what stands in for it in tests |
+//! | [`new_file`] | a file that takes the place of another one once it is whole |
 
 #![warn(missing_docs)]
 
@@ -13,4 +14,5 @@ pub mod checksum;
 pub mod fault;
 pub mod files;
 pub mod lzf;
+pub mod new_file;
 pub mod rdb;

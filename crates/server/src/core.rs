@@ -11,7 +11,7 @@ use ochre_keyspace::AccessClock;
 use tokio::sync::Notify;
 
 use crate::{
-    config::{Config, MaxmemoryPolicy},
+    config::Config,
     counters::Counters,
     events::NotifyClass,
     server::Server,
@@ -184,11 +184,10 @@ impl Core {
     /// The access clock for a command that runs at `now_ms`: LFU or LRU, as `maxmemory-policy` requires.
     #[inline]
     pub fn access_clock(&self, config: &Config, now_ms: i64) -> AccessClock {
-        match config.maxmemory_policy {
-            MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
-                AccessClock::lfu(now_ms, config.lfu_log_factor, config.lfu_decay_time, self.random() as u32)
-            }
-            _ => AccessClock::lru(now_ms),
+        if config.maxmemory_policy.is_lfu() {
+            AccessClock::lfu(now_ms, config.lfu_log_factor, config.lfu_decay_time, self.random() as u32)
+        } else {
+            AccessClock::lru(now_ms)
         }
     }
 }

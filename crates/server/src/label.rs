@@ -94,6 +94,8 @@ bitflags! {
         const PRIVATE_SUBCOMMANDS = 1 << 40;
         /// Like `BATCH`, but only with as few arguments as its arity allows: with a count it may take long.
         const BATCH_BARE = 1 << 41;
+        /// Asks whether the server is well (PING): it is refused, as writes are, while the data cannot be kept.
+        const HEALTH = 1 << 42;
     }
 }
 

@@ -8,9 +8,9 @@
 //! request                                        the path of a request, from the socket and back to it
 //! commands, observe                              the commands; INFO
 //! commands::{table, context, registry, …}        what a command is
-//! server, core, locked, mailroom, notify         the state that all cores share, and the state of each core
+//! server, core, locked, loader, saver, …         the state that all cores share, and the state of each core
 //! session, pubsub                                the state of a connection; messages between clients
-//! config, log, process, shutdown, sockets, …     what does not depend on clients
+//! config, log, process, saves, sockets, …        what does not depend on clients
 //! clock, random, memory, sys, events, label      what depends on nothing else
 //! ```
 //!
@@ -27,6 +27,8 @@ pub mod counters;
 pub mod events;
 pub mod journal;
 pub mod label;
+pub mod loader;
+pub mod loading;
 pub mod locked;
 pub mod log;
 pub mod mailroom;
@@ -39,11 +41,15 @@ pub mod pubsub;
 pub mod random;
 pub mod rates;
 pub mod request;
+pub mod saver;
+pub mod saves;
 pub mod server;
 pub mod session;
 pub mod shutdown;
 pub mod sockets;
 pub mod start;
+pub mod stop;
+pub mod stored;
 mod sys;
 
 #[global_allocator]

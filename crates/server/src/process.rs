@@ -1,8 +1,10 @@
 //! The process as the system sees it: daemon, pid file, supervisor, open files, working directory, signals.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{self, Write},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -210,6 +212,14 @@ fn run_hook(hook: Option<Hook>, before: &Config, after: &Config) -> Result<(), S
         }
         _ => Ok(()),
     }
+}
+
+/// The version of Redis that Ochre reports, since clients and tools choose features by it.
+pub const REDIS_VERSION: &str = "7.4.2";
+
+/// The path that the bytes of a directive stand for.
+pub fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
 }
 
 /// Changes the working directory of the process.

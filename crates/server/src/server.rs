@@ -17,11 +17,13 @@ use crate::{
     config::ConfigStore,
     counters::Counters,
     journal::Journal,
+    loading::Loading,
     mailroom::{Arrival, Mailroom},
     memory,
     pubsub::PubSub,
     random,
     rates::{Figures, Rates},
+    saves::Saves,
     session::{pause::Pause, registry::Registry},
     shutdown::Shutdown,
     sockets::listening::Listening,
@@ -51,6 +53,10 @@ pub struct Server {
     pub started_ms: i64,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
+    /// The loading of data.
+    pub loading: Loading,
+    /// The snapshots that are written to files.
+    pub saves: Saves,
     /// Ends the process.
     pub shutdown: Shutdown,
     /// The listeners, which CONFIG SET can change.
@@ -119,6 +125,8 @@ impl Server {
             started: Instant::now(),
             started_ms: clock::now_ms(),
             run_id: random::hex(40),
+            loading: Loading::new(mailrooms.len()),
+            saves: Saves::default(),
             shutdown: Shutdown::default(),
             listening,
             rates: Rates::default(),
@@ -268,6 +276,11 @@ impl Server {
     /// Gives the history of the data a new random name (DEBUG CHANGE-REPL-ID).
     pub fn change_replication_id(&self) {
         *self.replication_id.lock() = random::hex(40);
+    }
+
+    /// The changes of the data since the start.
+    pub fn changes(&self) -> u64 {
+        self.sum(|counters| counters.changes.get())
     }
 
     /// The sum of a counter over all cores.

@@ -1,11 +1,7 @@
-//! Shutting down: SHUTDOWN and the signals begin it, and `start.rs` ends the process.
-//!
-//! In this version a shutdown waits for nothing: there are no replicas to catch up, and no snapshot to write. So it is never in progress
-//! while clients are served, and SHUTDOWN ABORT has nothing to abort. Whatever a shutdown has to wait for is started by
-//! [`Shutdown::begin`], and keeps [`Shutdown::begun`] waiting until it is finished, until `shutdown-timeout` has passed, or until
-//! [`Shutdown::abort`] takes the shutdown back.
+//! The state of a shutdown: whether one is in progress, and who waits for it. `stop.rs` begins it, and `start.rs` ends the process.
 
 use bitflags::bitflags;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 bitflags! {
@@ -23,40 +19,81 @@ bitflags! {
     }
 }
 
+impl ShutdownOptions {
+    /// The options whose names, in lower case, are among these words. Other words are ignored.
+    pub fn of_names(names: &[&str]) -> ShutdownOptions {
+        let named = [
+            ("save", ShutdownOptions::SAVE),
+            ("nosave", ShutdownOptions::NOSAVE),
+            ("now", ShutdownOptions::NOW),
+            ("force", ShutdownOptions::FORCE),
+        ];
+        named.iter().filter(|(name, _)| names.contains(name)).map(|&(_, option)| option).collect()
+    }
+}
+
 /// Whether the process is to end.
 #[derive(Default)]
 pub struct Shutdown {
-    begun: Notify,
+    progress: Mutex<Progress>,
+    decided: Notify,
 }
 
-/// The data could not be saved, so the server goes on. The log says why.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotSaved;
+#[derive(Default)]
+enum Progress {
+    #[default]
+    None,
+    /// It waits for something, and can be taken back. Each of these is called if it is, or if it fails.
+    Waiting(Vec<TakenBack>),
+    /// The process ends.
+    Decided,
+}
+
+/// Called when a shutdown does not come about.
+pub type TakenBack = Box<dyn FnOnce() + Send>;
 
 impl Shutdown {
-    /// Begins to shut the server down. If the data cannot be saved as the options demand, the server goes on.
-    pub fn begin(&self, options: ShutdownOptions) -> Result<(), NotSaved> {
-        tracing::info!("User requested shutdown...");
-        if options.contains(ShutdownOptions::SAVE) {
-            tracing::warn!("This version keeps data in memory only: it cannot save a snapshot.");
-            if !options.contains(ShutdownOptions::FORCE) {
-                tracing::warn!("Error trying to save the DB, can't exit.");
-                tracing::warn!("Errors trying to shut down the server. Check the logs for more information.");
-                return Err(NotSaved);
+    /// Begins a shutdown. Returns false if one is in progress, which then goes on for this caller too.
+    pub fn begin(&self, taken_back: TakenBack) -> bool {
+        let mut progress = self.progress.lock();
+        match &mut *progress {
+            Progress::None => *progress = Progress::Waiting(vec![taken_back]),
+            Progress::Waiting(waiting) => {
+                waiting.push(taken_back);
+                return false;
             }
-            tracing::warn!("Error trying to save the DB. Exit anyway.");
+            Progress::Decided => return false,
         }
-        self.begun.notify_one();
-        Ok(())
+        true
     }
 
-    /// Takes back a shutdown that waits. Returns whether there is one.
-    pub fn abort(&self) -> bool {
-        false
+    /// Decides that the process ends, unless the shutdown was taken back.
+    pub fn decide(&self) {
+        let mut progress = self.progress.lock();
+        if matches!(*progress, Progress::Waiting(_)) {
+            *progress = Progress::Decided;
+            self.decided.notify_one();
+        }
+    }
+
+    /// Takes back a shutdown that waits: the process goes on. Returns whether there is one.
+    pub fn take_back(&self) -> bool {
+        let mut progress = self.progress.lock();
+        let Progress::Waiting(waiting) = &mut *progress else { return false };
+        let waiting = std::mem::take(waiting);
+        *progress = Progress::None;
+        drop(progress);
+        waiting.into_iter().for_each(|taken_back| taken_back());
+        true
+    }
+
+    /// Returns whether a shutdown waits for something.
+    pub fn is_waiting(&self) -> bool {
+        matches!(*self.progress.lock(), Progress::Waiting(_))
     }
 
     /// Returns when the process is to end.
-    pub async fn begun(&self) {
-        self.begun.notified().await;
+    pub async fn decided(&self) {
+        self.decided.notified().await;
     }
 }

@@ -1,15 +1,17 @@
 //! Starts the server from the command line, runs it, and shuts it down.
 
-use std::{io, process::ExitCode};
+use std::{io, pin::pin, process::ExitCode, sync::Arc, thread};
 
 use tokio::{
     runtime::{Builder, LocalOptions},
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
 };
 
 use crate::{
     check, clock, commands,
     config::{self, ConfigStore, Invocation, Sources, StartError},
+    loader::{self, LoadError},
     log,
     net::{acceptor::Acceptors, cores},
     process::{self, PidFile, Supervisor},
@@ -19,6 +21,7 @@ use crate::{
         listener::Listener,
         listening::{self, Listening},
     },
+    stop,
 };
 
 /// Does what the command line asks for. Usually that is to run the server until a signal or SHUTDOWN stops it.
@@ -95,7 +98,7 @@ fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
     Ok(config)
 }
 
-/// Starts the cores and the acceptors, and returns when the server is to stop.
+/// Starts the cores and the acceptors, loads the data, and returns when the server is to stop.
 async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervisor) -> io::Result<()> {
     let (listening, mut changes) = Listening::new(&listeners)?;
     let (server, cores) = cores::prepare(config, listening);
@@ -103,18 +106,30 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
     log::initialized();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let listens_on = |transport: &str| listeners.iter().any(|listener| listener.transport() == transport);
-    for transport in ["tcp", "unix"].into_iter().filter(|transport| listens_on(transport)) {
-        log::ready(transport);
-    }
+    let listens_on = |transport: &&str| listeners.iter().any(|listener| listener.transport() == *transport);
+    let transports: Vec<&str> = ["tcp", "unix"].into_iter().filter(listens_on).collect();
     let mut acceptors = Acceptors::default();
+    // Clients are served while the data is loaded, as far as they do not need it.
+    let mut loading = pin!(load(&server)?);
+    let mut is_loaded = false;
     acceptors.start(&server, listeners);
-    supervisor.ready();
     loop {
         tokio::select! {
+            loaded = &mut loading, if !is_loaded => {
+                loaded.map_err(io::Error::other)?.map_err(io::Error::other)?;
+                is_loaded = true;
+                transports.iter().for_each(|transport| log::ready(transport));
+                supervisor.ready();
+            }
             _ = terminate.recv() => shut_down(&server, "SIGTERM"),
-            _ = interrupt.recv() => shut_down(&server, "SIGINT"),
-            () = server.shutdown.begun() => break,
+            _ = interrupt.recv() => {
+                if server.shutdown.is_waiting() {
+                    tracing::warn!("You insist... exiting now.");
+                    std::process::exit(1);
+                }
+                shut_down(&server, "SIGINT");
+            }
+            () = server.shutdown.decided() => break,
             Some(change) = changes.recv() => acceptors.change(&server, change),
         }
     }
@@ -122,9 +137,28 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
     Ok(())
 }
 
-/// Begins the shutdown that a signal asks for.
-fn shut_down(server: &Server, signal: &str) {
+/// Starts a thread that loads the data. The result is ready when that is done.
+fn load(server: &Arc<Server>) -> io::Result<oneshot::Receiver<Result<(), LoadError>>> {
+    let (done, loaded) = oneshot::channel();
+    let server = server.clone();
+    server.loading.begin(0);
+    let load = move || {
+        let result = loader::load_at_start(&server);
+        if result.is_ok() {
+            server.loading.end();
+            server.wake_expiry();
+        }
+        // The server may be stopping.
+        let _ = done.send(result);
+    };
+    thread::Builder::new().name("ochre-load".into()).spawn(load)?;
+    Ok(loaded)
+}
+
+/// Begins the shutdown that a signal asks for. If it fails, the server goes on.
+fn shut_down(server: &Arc<Server>, signal: &str) {
     log::received_signal(signal);
-    // Without SAVE nothing can fail: `shutdown-on-sigterm` and `shutdown-on-sigint` do not accept it.
-    let _ = server.shutdown.begin(ShutdownOptions::empty());
+    let config = server.config.current();
+    let names = if signal == "SIGTERM" { &config.shutdown_on_sigterm } else { &config.shutdown_on_sigint };
+    stop::begin(server, &config, ShutdownOptions::of_names(names), Box::new(|| {}));
 }

@@ -51,6 +51,13 @@ pub fn redirect_standard_streams(to: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives the calling thread a lower priority than the others have. (setpriority(2): on Linux, it is for the thread.)
+pub fn lower_priority() -> io::Result<()> {
+    const NICE: i32 = 10;
+    // SAFETY: setpriority touches no memory.
+    result_of(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) })
+}
+
 /// Stops the process until it receives SIGCONT. (raise(3))
 pub fn stop_process() {
     // SAFETY: raise touches no memory, and SIGSTOP runs no handler.

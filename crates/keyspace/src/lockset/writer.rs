@@ -260,6 +260,17 @@ impl<'a> Writer<'a> {
         self.put_entry(database, key, entry, PutAccess::New)
     }
 
+    /// Adds an entry with its access clock. Its key is not there, and has this hash.
+    pub fn add(&mut self, database: usize, hash: u64, entry: Entry) {
+        let set = self.set;
+        let (index, tag) = (set.keyspace.shard_of(hash), tag_of(hash, set.keyspace.shard_bits));
+        set.with_shard(index, |shard| {
+            shard.database_mut(database).insert(tag, entry, &set.changes(database));
+            shard.note_deadline(database);
+            set.keyspace.deadline_changed(index, shard.first_deadline_ms());
+        });
+    }
+
     /// As [`Writer::put`], for an entry whose access clock says how long it was idle, or how often it was used (RESTORE).
     pub fn put_with_access(&mut self, database: usize, key: HashedKey<'_>, entry: Entry) -> Option<ValueType> {
         self.put_entry(database, key, entry, PutAccess::Own)

@@ -15,7 +15,7 @@
 //! | `write.rs` | a value of Ochre's → bytes |
 //! | `read/` | bytes → a value, from all encodings that Redis up to 8.2 and Valkey up to 9.1 have written |
 //! | `node.rs` | the blocks of streams |
-//! | `file.rs` | a file, record by record |
+//! | `file/` | a file, record by record |
 //! | `payload.rs` | the payloads of DUMP and RESTORE |
 //!
 //! Whatever the bytes are, reading them ends with a value or a [`Fault`](crate::fault::Fault), in time and memory that the length of the input

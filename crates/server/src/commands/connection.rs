@@ -10,7 +10,7 @@ use super::{
     table::{Category, Group},
 };
 use crate::{
-    observe::info::REDIS_VERSION,
+    process::REDIS_VERSION,
     session::{ClientFlags, ReplyMode, delivery},
 };
 
@@ -62,7 +62,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "ping",
         arity: -1,
-        flags: Flags::FAST.union(Flags::IN_SUBSCRIBE_MODE),
+        flags: Flags::FAST.union(Flags::IN_SUBSCRIBE_MODE).union(Flags::HEALTH),
         categories: Category::CONNECTION,
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         group: Group::Connection,

@@ -23,12 +23,14 @@ use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, Outcome, Run, SessionOnly, Suspended, Whole},
     help,
+    later::LaterReply,
     numbers::count_to_pop,
     strings::TOO_LONG,
     table::{Group, KeyFlags, KeySpec},
 };
 use crate::{
     clock,
+    loader::{self, ReloadError, ReloadOptions},
     observe::process_figures,
     session::{Block, WalkState},
 };
@@ -104,7 +106,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
         session("protocol", 3, protocol::protocol),
         keyed("quicklist", -3, quicklist),
         session("quicklist-packed-threshold", 3, quicklist_packed_threshold),
-        session("reload", -2, no_persistence),
+        session("reload", -2, reload),
         switch("repl-pause"),
         session("replybuffer", 4, reply_buffer),
         keyed("sdslen", 3, string_lengths),
@@ -137,6 +139,35 @@ fn too_many_arguments<K>(cx: &Context<'_, K>) -> CommandError {
 fn accepted(cx: &mut SessionOnly<'_>) -> Run {
     cx.reply.ok();
     Ok(Outcome::Done)
+}
+
+/// Saves the data and loads it again. Options: MERGE, NOFLUSH, NOSAVE.
+fn reload(cx: &mut SessionOnly<'_>) -> Run {
+    let mut options = ReloadOptions { saves: true, empties: true, replaces: false };
+    for index in 2..cx.args.len() {
+        if cx.is_word(index, "MERGE") {
+            options.replaces = true;
+        } else if cx.is_word(index, "NOFLUSH") {
+            options.empties = false;
+        } else if cx.is_word(index, "NOSAVE") {
+            options.saves = false;
+        } else {
+            return Err(CommandError::text("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."));
+        }
+    }
+    if cx.nested {
+        return Err(CommandError::text("ERR DEBUG RELOAD is not possible in a transaction"));
+    }
+    let (server, later) = (cx.core.server.clone(), LaterReply::of(cx.session));
+    let run = move || {
+        later.give(loader::reload(&server, options).map_err(|error| match error {
+            ReloadError::Save => CommandError::text("ERR"),
+            ReloadError::Load => CommandError::text("ERR Error trying to load the RDB dump, check server logs."),
+        }));
+    };
+    let started = thread::Builder::new().name("ochre-reload".into()).spawn(run);
+    started.map_err(|error| CommandError::composed(format!("ERR {error}")))?;
+    Ok(Outcome::Block(Block::until(None, |_| {})))
 }
 
 fn no_persistence(_cx: &mut SessionOnly<'_>) -> Run {

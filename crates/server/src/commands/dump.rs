@@ -2,24 +2,16 @@
 
 use std::borrow::Cow;
 
-use ochre_keyspace::{Entry, EntryRef, NewValue, ValueRef};
-use ochre_persist::rdb::{
-    Dialect, Limits, Value, ValueView, WriteOptions,
-    payload::{self, PayloadError},
-};
+use ochre_keyspace::EntryRef;
+use ochre_persist::rdb::payload::{self, PayloadError};
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Context, KeyedRead, KeyedWrite, Outcome, Run},
-    hashes,
     keys::GENERIC,
-    lists, sets, sorted_sets,
     table::{Category, KeyFlags, KeySpec},
 };
-use crate::{
-    config::{Config, RdbDialect},
-    events::NotifyClass,
-};
+use crate::{events::NotifyClass, stored};
 
 /// The rows of DUMP and RESTORE.
 pub const ROWS: &[CommandSpec] = &[
@@ -57,41 +49,12 @@ const RESTORE: CommandSpec = CommandSpec {
     ..GENERIC
 };
 
-/// How values are written now.
-fn write_options(config: &Config, now_ms: i64) -> WriteOptions {
-    let dialect = match config.rdb_dialect {
-        RdbDialect::Redis => Dialect::Redis,
-        RdbDialect::Valkey => Dialect::Valkey,
-    };
-    WriteOptions { dialect, compress: config.rdbcompression, now_ms }
-}
-
-/// In which forms collections are made.
-fn limits<K>(cx: &Context<'_, K>) -> Limits {
-    Limits {
-        hash: hashes::limits(cx),
-        list: lists::limits(cx),
-        set: sets::limits(&cx.core.config()),
-        sorted_set: sorted_sets::limits(cx.core),
-    }
-}
-
-fn view(entry: EntryRef<'_>) -> ValueView<'_> {
-    match entry.any_collection() {
-        Some(collection) => ValueView::Collection(collection),
-        None => match entry.value() {
-            ValueRef::Integer(integer) => ValueView::Integer(integer),
-            ValueRef::Bytes(bytes) => ValueView::String(bytes),
-        },
-    }
-}
-
 fn dump(cx: &mut KeyedRead<'_>) -> Run {
     let key = cx.key(1);
     match cx.lookup(key) {
         Some(entry) => {
-            let options = write_options(&cx.core.config(), cx.now_ms);
-            cx.reply.bulk(&payload::dump(view(entry), &options));
+            let options = stored::write_options(&cx.core.config(), cx.now_ms);
+            cx.reply.bulk(&payload::dump(stored::view(entry), &options));
         }
         None => cx.reply.null(),
     }
@@ -149,7 +112,8 @@ fn restore(cx: &mut KeyedWrite<'_>) -> Run {
     if ttl < 0 {
         return Err(CommandError::text("ERR Invalid TTL value, must be >= 0"));
     }
-    let value = payload::restore(cx.args.get(3), &limits(cx)).map_err(|error| {
+    let limits = stored::limits(&cx.core.config(), cx.core.server.plain_len_min());
+    let value = payload::restore(cx.args.get(3), &limits).map_err(|error| {
         CommandError::text(match error {
             PayloadError::VersionOrChecksum => "ERR DUMP payload version or checksum are wrong",
             PayloadError::Format => "ERR Bad data format",
@@ -173,10 +137,7 @@ fn restore(cx: &mut KeyedWrite<'_>) -> Run {
     let given = options.idle_s.and_then(|idle_s| clock.idle_for(idle_s));
     let given = given.or(options.frequency.and_then(|frequency| clock.with_frequency(frequency)));
     let access = given.unwrap_or(clock.initial());
-    let entry = match value {
-        Value::String(bytes) => Entry::new(key.bytes, NewValue::from_bytes(&bytes), expiry_ms, access),
-        Value::Collection(collection) => Entry::with_any(key.bytes, collection, expiry_ms, access),
-    };
+    let entry = stored::entry(key.bytes, value, expiry_ms, access);
     let value_type = entry.view().value_type();
     cx.keys.put_with_access(database, key, entry);
     if let Some(expiry_ms) = expiry_ms {

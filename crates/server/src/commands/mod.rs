@@ -7,7 +7,7 @@
 //! | `key_positions.rs` | finding the keys among a request's arguments |
 //! | `registry.rs`, `names.rs` | the table of all commands, by name and by number |
 //! | `syntax.rs` | the notation of arguments in a row |
-//! | `elements.rs`, `help.rs`, `multi_pop.rs`, `numbers.rs`, `timeout.rs` | arguments and replies that several families share |
+//! | `elements.rs`, `help.rs`, `later.rs`, `multi_pop.rs`, `numbers.rs`, `timeout.rs` | arguments and replies that several families share |
 //! | all others | one family of commands each: its rows on top, its handlers below |
 //!
 //! This file joins the families' rows.
@@ -32,6 +32,7 @@ pub mod hyperloglog;
 pub mod info;
 pub mod key_positions;
 pub mod keys;
+pub mod later;
 pub mod lists;
 pub mod memory;
 pub mod module;
@@ -41,6 +42,7 @@ pub mod object;
 pub mod pubsub;
 pub mod registry;
 pub mod replication;
+pub mod saves;
 pub mod scan;
 pub mod server;
 pub mod sets;
@@ -86,6 +88,7 @@ const FAMILIES: &[&[CommandSpec]] = &[
     pubsub::ROWS,
     replication::ROWS,
     scan::ROWS,
+    saves::ROWS,
     server::ROWS,
     sets::ROWS,
     sets::combine::ROWS,

@@ -3,12 +3,14 @@
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Outcome, Run, SessionOnly, Walk, Whole},
+    later::LaterReply,
     table::{Category, Group},
 };
 use crate::{
-    clock,
+    clock, saver,
     session::{Block, client::Unblock},
-    shutdown::{NotSaved, ShutdownOptions},
+    shutdown::ShutdownOptions,
+    stop,
 };
 
 const SERVER: CommandSpec = CommandSpec { group: Group::Server, ..CommandSpec::DEFAULT };
@@ -125,9 +127,19 @@ fn flush(cx: &mut Whole<'_>, databases: std::ops::Range<usize>) -> Run {
         2 if cx.is_word(1, "ASYNC") => false,
         _ => return Err(CommandError::SYNTAX),
     };
+    let config = cx.core.config();
+    let saves = databases.len() == config.databases && !config.save.is_empty();
+    if saves {
+        // The file is complete when the client is answered, since the keys must not come back.
+        let later = if cx.nested { None } else { Some(LaterReply::of(cx.session)) };
+        saver::save_emptied(&cx.core.server, || later.into_iter().for_each(|later| later.give(Ok(()))));
+    }
     let removed = cx.keys.flush(databases.clone());
     cx.effects.replaced(databases);
     cx.effects.changed_many(removed as u64);
+    if saves && !cx.nested {
+        return Ok(Outcome::Block(Block::until(None, |_| {})));
+    }
     if synchronous && !cx.nested {
         let (client, wait) = (cx.session.client.clone(), cx.session.client.begin_wait());
         cx.core.server.keyspace.when_freed(move || {
@@ -198,16 +210,18 @@ fn shutdown(cx: &mut SessionOnly<'_>) -> Run {
     if aborts && has_options || options.contains(ShutdownOptions::SAVE | ShutdownOptions::NOSAVE) {
         return Err(CommandError::SYNTAX);
     }
-    let shutdown = &cx.core.server.shutdown;
+    let server = &cx.core.server;
     if aborts {
-        if !shutdown.abort() {
+        if !stop::abort(server) {
             return Err(CommandError::text("ERR No shutdown in progress."));
         }
         cx.reply.ok();
         return Ok(Outcome::Done);
     }
-    shutdown.begin(options).map_err(|NotSaved| CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."))?;
-    // There is no reply: the process ends.
+    // If nothing goes wrong there is no reply: the process ends.
+    let later = LaterReply::of(cx.session);
+    let taken_back = move || later.give(Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs.")));
+    stop::begin(server, &cx.core.config(), options, Box::new(taken_back));
     Ok(Outcome::Block(Block::until(None, |_| {})))
 }
 

@@ -7,10 +7,7 @@ use std::sync::Arc;
 
 use super::{
     directive::{Access, Directive, Section, kept_lines, numbered, set_kept},
-    rules::{
-        Bool, Choices, FileName, Integer, Memory, OneOf, Only, OomScores, OptionalText, PrimaryAddress, SavePoints,
-        Text,
-    },
+    rules::{Bool, FileName, Integer, Memory, OneOf, Only, OomScores, OptionalText, PrimaryAddress, Text},
 };
 
 /// The default of every kept directive.
@@ -41,14 +38,6 @@ const fn size(min: i64) -> Memory<i64> {
     Memory::between(min, i64::MAX)
 }
 
-const ON_SIGNAL: Choices = Choices {
-    names: &["default", "save", "nosave", "now", "force"],
-    exclusive: ("save", "nosave"),
-    both: "shutdown options SAVE and NOSAVE can't be used simultaneously",
-    refused: "save",
-    why: "this version keeps data in memory only and cannot save it: leave out 'save'",
-};
-
 /// Declares the rows of [`KEPT`]:
 ///
 /// ```text
@@ -75,9 +64,6 @@ macro_rules! kept {
 }
 
 kept! {
-    /// When to write a snapshot: after `seconds` with at least `changes` changes. This version writes none, and warns about it at
-    /// start.
-    "save" = "", SavePoints;
     /// Log every write to an append-only file (AOF). This version cannot, so it refuses `yes`.
     "appendonly" = "no",
         Only { rule: Bool, allowed: "no", why: "this version keeps data in memory only and cannot write an append-only file: leave appendonly at 'no'" };
@@ -102,21 +88,12 @@ kept! {
     "aof-timestamp-enabled" = "no", Bool;
     /// Sync a rewritten AOF in steps while it is written.
     "aof-rewrite-incremental-fsync" = "yes", Bool;
-    /// Sync a snapshot in steps while it is written.
-    "rdb-save-incremental-fsync" = "yes", Bool;
-    /// Write a checksum at the end of snapshots.
-    "rdbchecksum" = "yes", Bool, immutable();
     /// Whether to refuse snapshots of newer versions (`strict`) or to load what can be read (`relaxed`) (Valkey).
     "rdb-version-check" = "strict", OneOf(&["strict", "relaxed"]);
-    /// The file name of the snapshot.
-    "dbfilename" = "dump.rdb", FileName { not_a_path: "dbfilename can't be a path, just a filename" }, protected();
     /// Remove snapshots that were only written for replication.
     "rdb-del-sync-files" = "no", Bool;
     /// Check in depth the values that snapshots and RESTORE load. Ochre always does.
     "sanitize-dump-payload" = "no", OneOf(&["no", "yes", "clients"]);
-    /// Refuse writes after a snapshot has failed.
-    "stop-writes-on-bgsave-error" = "yes", Bool;
-
     /// The primary to replicate. This version cannot replicate, so it accepts no other value than `no one`.
     "replicaof" | "slaveof" = "",
         Only { rule: PrimaryAddress, allowed: "", why: "this version cannot replicate: leave replicaof out" }, immutable();
@@ -384,10 +361,6 @@ kept! {
     "proc-title-template" = "{title} {listen-addr} {server-mode}", Text;
     /// The locale that strings are sorted by.
     "locale-collate" = "", Text;
-    /// How SIGINT shuts the server down, in options of SHUTDOWN. This version cannot save, so it refuses `save`.
-    "shutdown-on-sigint" = "default", ON_SIGNAL;
-    /// How SIGTERM shuts the server down, in options of SHUTDOWN. This version cannot save, so it refuses `save`.
-    "shutdown-on-sigterm" = "default", ON_SIGNAL;
     /// Adjust which process the kernel kills first when memory runs out.
     "oom-score-adj" = "no", OneOf(&["no", "yes", "relative", "absolute"]);
     /// The adjustment for a primary, a replica, and a child process that saves.

@@ -8,13 +8,20 @@ use super::{
     directive::{Access, Directive, Hook, Section, default_value},
     kept,
     rules::{
-        Addresses, Bool, Choice, Directory, Integer, LimitsByClass, MaxmemoryClients, Memory, MemoryOrPercent,
-        NotifyClasses, Octal, OptionalPath, OptionalText, OutputLimits, Percentiles, Rule, choices,
+        Addresses, Bool, Choice, Choices, Directory, FileName, Integer, LimitsByClass, MaxmemoryClients, Memory,
+        MemoryOrPercent, NotifyClasses, Octal, OptionalPath, OptionalText, OutputLimits, Percentiles, Rule, SavePoints,
+        choices,
     },
 };
 
 const I32_MAX: i64 = i32::MAX as i64;
 const U32_MAX: i64 = u32::MAX as i64;
+
+const ON_SIGNAL: Choices = Choices {
+    names: &["default", "save", "nosave", "now", "force"],
+    exclusive: ("save", "nosave"),
+    both: "shutdown options SAVE and NOSAVE can't be used simultaneously",
+};
 
 /// Declares [`Config`] and the rows of [`SETTINGS`]:
 ///
@@ -137,6 +144,11 @@ settings! {
         supervised: Supervision, "supervised" = "no", Choice::new(), immutable();
         /// The working directory. Relative paths start here.
         dir: PathBuf, "dir" = ".", Directory, protected(), hook(Hook::Directory);
+        /// How SIGTERM shuts the server down, in options of SHUTDOWN: `default`, which saves if there are save points, or some of `save`,
+        /// `nosave`, `now` and `force`.
+        shutdown_on_sigterm: Vec<&'static str>, "shutdown-on-sigterm" = "default", ON_SIGNAL;
+        /// The same for SIGINT.
+        shutdown_on_sigint: Vec<&'static str>, "shutdown-on-sigint" = "default", ON_SIGNAL;
         /// The most seconds that a shutdown waits for replicas to catch up.
         shutdown_timeout_s: u32, "shutdown-timeout" = "10", Integer::between(0, I32_MAX), no_effect_yet();
     }
@@ -215,7 +227,21 @@ settings! {
         latency_tracking_info_percentiles: Vec<f64>, "latency-tracking-info-percentiles" = "50 99 99.9", Percentiles, no_effect_yet();
     }
     Persistence {
-        /// Compress strings in what DUMP replies, where that makes them shorter.
+        /// When to save: after `seconds` with at least `changes` changes of the data. Several lines, or pairs, are all looked at; "" is never.
+        save: Vec<(i64, i64)>, "save" = "3600 1 300 100 60 10000", SavePoints, example("900 1");
+        /// The file that the data is saved to and loaded from at start, within dir.
+        dbfilename: Vec<u8>, "dbfilename" = "dump.rdb",
+            FileName { not_a_path: "dbfilename can't be a path, just a filename" }, protected();
+        /// Refuse writes after a save in the background has failed, until one succeeds.
+        stop_writes_on_bgsave_error: bool, "stop-writes-on-bgsave-error" = "yes", Bool;
+        /// Write a checksum at the end of a saved file, and verify it when the file is loaded.
+        rdbchecksum: bool, "rdbchecksum" = "yes", Bool, immutable();
+        /// Sync a saved file in steps while it is written, so that little is left to sync at its end.
+        rdb_save_incremental_fsync: bool, "rdb-save-incremental-fsync" = "yes", Bool;
+        /// While the data is saved, the most bytes of old values that writers may hand over before they have to wait for the disk. 0 is 64 MiB, or
+        /// 5 percent of the memory in use if that is more.
+        snapshot_backlog_limit: u64, "snapshot-backlog-limit" = "0", Memory::between(0, i64::MAX);
+        /// Compress strings, where that makes them shorter, in saved files and in what DUMP replies.
         rdbcompression: bool, "rdbcompression" = "yes", Bool;
         /// How the expiries of hash fields are written: `redis` for Redis 7.4 and later, or `valkey` for Valkey 9. All other data is written so
         /// that both can load it. Ochre itself loads either.
@@ -301,5 +327,17 @@ choices! {
         Auto = "auto",
         /// None.
         No = "no",
+    }
+}
+
+impl MaxmemoryPolicy {
+    /// Whether it looks at when a key was last used.
+    pub fn is_lru(self) -> bool {
+        matches!(self, MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru)
+    }
+
+    /// Whether it looks at how often a key was used.
+    pub fn is_lfu(self) -> bool {
+        matches!(self, MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu)
     }
 }

@@ -16,11 +16,12 @@ use crate::{
     core::Core,
     mailroom::{Arrival, Mailroom},
     request::{
-        chores, connection, effects,
+        chores, connection, effects, inserting,
         locks::{self, Demand, Unavailable},
-        serving,
+        serving, walker,
         worker::Worker,
     },
+    saver,
     server::Server,
     session::{Client, LockAttempt, Session},
     sockets::{listening::Listening, stream::Stream},
@@ -30,6 +31,8 @@ use crate::{
 const EXPIRED_PER_LOCK: usize = 16;
 /// How long a core expires keys before it serves its clients again.
 const EXPIRY_TURN: Duration = Duration::from_micros(250);
+/// The core that walks through the shards for snapshots.
+const WALKING_CORE: usize = 0;
 /// How often a core checks the timeouts and limits of its clients.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
 
@@ -86,6 +89,10 @@ async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedRec
     spawn_local(expire(core.clone(), deadline));
     spawn_local(housekeeping(core.clone()));
     spawn_local(chores::serve(core.clone()));
+    spawn_local(inserting::serve(core.clone()));
+    if index == WALKING_CORE {
+        spawn_local(walker::serve(core.clone()));
+    }
     while let Some(arrival) = arrivals.recv().await {
         match arrival.stream.register() {
             Ok(stream) => welcome(&worker, stream, arrival.client, arrival.protocol),
@@ -114,7 +121,7 @@ async fn expire(core: Rc<Core>, earlier: Arc<Notify>) {
     let server = core.server.clone();
     let mut due = Vec::new();
     loop {
-        if server.pause.stops_expiry() || !server.expires_actively() {
+        if server.pause.stops_expiry() || !server.expires_actively() || server.loading.is_on() {
             // The end of either notifies `earlier`, except for a pause that ends because its time is over.
             let _ = timeout_at(Instant::now() + HOUSEKEEPING, earlier.notified()).await;
             continue;
@@ -184,6 +191,7 @@ fn expire_some(core: &Core, shard: usize, attempt: &mut Option<Box<LockAttempt>>
         visit: Visit::Brief,
         visit_written: &|_| {},
         is_paused: &is_stopped,
+        may_write: &|| true,
     };
     let mut locked = match locks::lock(core, &core.config(), attempt, demand) {
         Ok(locked) => locked,
@@ -206,6 +214,9 @@ async fn housekeeping(core: Rc<Core>) {
         let now_ms = clock::now_ms();
         if core.index == 0 {
             core.server.sample_rates(now_ms);
+            if !core.server.loading.is_on() {
+                saver::begin_if_due(&core.server, &config, now_ms / 1000);
+            }
             clock::measure_ticks();
         }
         core.server.clients.visit_core(core.index, |client| {

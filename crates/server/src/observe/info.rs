@@ -18,14 +18,12 @@ use crate::{
     config::{self, Config},
     core::Core,
     counters::Counters,
-    memory,
+    loading::LoadingProgress,
+    memory, process,
     pubsub::Kind,
     server::Server,
     session::{Client, ClientFlags},
 };
-
-/// The version of Redis that Ochre reports, since clients and tools choose features by it.
-pub const REDIS_VERSION: &str = "7.4.2";
 
 /// A section of the text.
 struct Section {
@@ -176,7 +174,7 @@ fn server(view: &View<'_>, text: &mut Text) {
     let (server, config) = (view.server, view.config);
     let uptime_s = server.started.elapsed().as_secs();
     let build = config::commit();
-    text.field("redis_version", REDIS_VERSION);
+    text.field("redis_version", process::REDIS_VERSION);
     text.field("server_name", "ochre");
     text.field("ochre_version", env!("CARGO_PKG_VERSION"));
     text.field("redis_git_sha1", build);
@@ -310,16 +308,32 @@ fn memory(view: &View<'_>, text: &mut Text) {
 }
 
 fn persistence(view: &View<'_>, text: &mut Text) {
-    text.zeros(&["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
-    text.field("current_fork_perc", "0.00");
-    text.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
-    text.field("rdb_changes_since_last_save", view.sum(|counters| counters.changes.get()));
-    text.field("rdb_bgsave_in_progress", 0);
-    text.field("rdb_last_save_time", view.server.started_ms / 1000);
-    text.field("rdb_last_bgsave_status", "ok");
-    text.field("rdb_last_bgsave_time_sec", -1);
-    text.field("rdb_current_bgsave_time_sec", -1);
-    text.zeros(&["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
+    let (figures, running) = (view.server.saves.figures(), view.server.saves.progress());
+    let background = running.filter(|running| running.is_background);
+    let progress = running.unwrap_or_default();
+    let loading = view.server.loading.progress();
+    text.field("loading", u8::from(loading.is_some()));
+    text.zeros(&["async_loading"]);
+    // What Redis copies for its child process when pages are written is here what writers hand over of the old values.
+    text.field("current_cow_peak", running.map_or(0, |_| figures.last_backlog_peak));
+    text.field("current_cow_size", progress.backlog);
+    text.zeros(&["current_cow_size_age"]);
+    let written = progress.keys_written.min(progress.keys_total);
+    text.field("current_fork_perc", format!("{:.2}", 100.0 * written as f64 / progress.keys_total.max(1) as f64));
+    text.field("current_save_keys_processed", written);
+    text.field("current_save_keys_total", progress.keys_total);
+    text.field("rdb_changes_since_last_save", view.server.changes() - figures.changes_saved);
+    text.field("rdb_bgsave_in_progress", u8::from(background.is_some()));
+    text.field("rdb_last_save_time", figures.last_saved_s);
+    text.field("rdb_last_bgsave_status", if view.server.saves.has_failed() { "err" } else { "ok" });
+    text.field("rdb_last_bgsave_time_sec", figures.last_seconds.unwrap_or(-1));
+    text.field("rdb_current_bgsave_time_sec", background.map_or(-1, |running| running.seconds));
+    text.field("rdb_saves", figures.saves);
+    text.field("rdb_last_cow_size", figures.last_backlog_peak);
+    text.field("rdb_last_lock_usec", figures.longest_lock_us);
+    let (keys_loaded, keys_expired) = view.server.loading.keys();
+    text.field("rdb_last_load_keys_expired", keys_expired);
+    text.field("rdb_last_load_keys_loaded", keys_loaded);
     text.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
     text.field("aof_last_rewrite_time_sec", -1);
     text.field("aof_current_rewrite_time_sec", -1);
@@ -327,6 +341,21 @@ fn persistence(view: &View<'_>, text: &mut Text) {
     text.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
     text.field("aof_last_write_status", "ok");
     text.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+    if let Some(loading) = loading {
+        write_loading(&loading, text);
+    }
+}
+
+/// How far the loading of data is.
+fn write_loading(loading: &LoadingProgress, text: &mut Text) {
+    let share = loading.loaded_bytes as f64 / loading.total_bytes.max(1) as f64;
+    let left_s = if share > 0.0 { loading.seconds * (1.0 / share - 1.0) } else { 1.0 };
+    text.field("loading_start_time", loading.began_s);
+    text.field("loading_total_bytes", loading.total_bytes);
+    text.field("loading_rdb_used_mem", loading.used_memory_then);
+    text.field("loading_loaded_bytes", loading.loaded_bytes);
+    text.field("loading_loaded_perc", format_args!("{:.2}", 100.0 * share));
+    text.field("loading_eta_seconds", left_s.max(0.0) as i64);
 }
 
 /// The clients, reads and writes of each core, in the fields of Redis's I/O threads.

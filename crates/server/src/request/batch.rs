@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock,
-    commands::{Command, CommandError},
+    commands::{Command, CommandError, Flags},
     core::Core,
     session::{ReplyMode, Session},
 };
@@ -153,6 +153,9 @@ impl Turn<'_> {
                 visit: Visit::Brief,
                 visit_written: &visit_written,
                 is_paused: &|| core.server.pause.is_on() && work.items.iter().any(is_held),
+                may_write: &|| {
+                    work.items.iter().any(|item| item.command.is_some_and(|it| it.spec.flags.contains(Flags::WRITE)))
+                },
             };
             match locks::lock(core, config, &mut attempt, demand) {
                 Ok(set) => locked = Some(set),

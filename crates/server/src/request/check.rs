@@ -25,6 +25,12 @@ pub enum Verdict {
 
 const AUTH_REQUIRED: CommandError = CommandError::text("NOAUTH Authentication required.");
 const OUT_OF_MEMORY: CommandError = CommandError::text("OOM command not allowed when used memory > 'maxmemory'.");
+const SAVE_FAILED: CommandError = CommandError::text(
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data \
+     set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails \
+     (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
+);
+const LOADING: CommandError = CommandError::text("LOADING Redis is loading the dataset in memory");
 const NOT_ENOUGH_REPLICAS: CommandError = CommandError::text("NOREPLICAS Not enough good replicas to write.");
 const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
@@ -38,12 +44,18 @@ const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
 #[inline]
 pub fn flags_to_check(core: &Core, config: &Config, session: &Session) -> Flags {
     let is_pausing = core.server.pause.is_on();
-    if !session.authenticated || session.in_transaction() || session.is_subscriber() || is_pausing {
+    if !session.authenticated
+        || core.server.loading.is_on()
+        || session.in_transaction()
+        || session.is_subscriber()
+        || is_pausing
+    {
         return Flags::all();
     }
     let mut flags_to_check = Flags::DEBUG;
     flags_to_check.set(Flags::DENYOOM, config.maxmemory > 0);
-    flags_to_check.set(Flags::WRITE, config.min_replicas_to_write > 0);
+    flags_to_check.set(Flags::WRITE, config.min_replicas_to_write > 0 || core.server.saves.has_failed());
+    flags_to_check.set(Flags::HEALTH, core.server.saves.has_failed());
     flags_to_check
 }
 
@@ -144,6 +156,9 @@ fn refusal(
             MemoryState::Full => return Err(OUT_OF_MEMORY.into()),
         }
     }
+    if flags.intersects(Flags::WRITE.union(Flags::HEALTH)) && stops_writes(core, config) {
+        return Err(SAVE_FAILED.into());
+    }
     if flags.contains(Flags::WRITE) && config.min_replicas_to_write > 0 && config.min_replicas_max_lag_s > 0 {
         return Err(NOT_ENOUGH_REPLICAS.into());
     }
@@ -154,7 +169,15 @@ fn refusal(
         ))
         .into());
     }
+    if core.server.loading.is_on() && !flags.contains(Flags::LOADING) {
+        return Err(LOADING.into());
+    }
     Ok(())
+}
+
+/// Whether writes are refused since a save has failed. (Redis: `writeCommandsDeniedByDiskError`)
+fn stops_writes(core: &Core, config: &Config) -> bool {
+    core.server.saves.has_failed() && config.stop_writes_on_bgsave_error && !config.save.is_empty()
 }
 
 /// Only Valkey refuses a subcommand, CLIENT REPLY, and its error has the name. Without the refusal, EXEC would have a reply too few.

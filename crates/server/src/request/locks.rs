@@ -1,5 +1,5 @@
-//! Step 6: gives a request its locks. In this order: it enters the gate, locks the shards, widens the set for waiters, looks at the pause,
-//! and reads the clock.
+//! Step 6: gives a request its locks. In this order: it looks at the backlog of a snapshot, enters the gate, locks the shards, widens the
+//! set for waiters, looks at the pause, and reads the clock.
 //!
 //! A core never sleeps here. If the locks are not available now, the caller learns what to wait for, and the core serves other connections
 //! meanwhile. A request that fails again and again closes the gate instead of locking its shards. Closers queue, so it gets its turn.
@@ -30,6 +30,8 @@ pub struct Demand<'d> {
     /// Whether a pause holds it. It is called under the locks. A pause begins with the gate closed, so it cannot begin between this call
     /// and the release of the locks.
     pub is_paused: &'d dyn Fn() -> bool,
+    /// Whether it may change keys. It is asked while a snapshot is being taken.
+    pub may_write: &'d dyn Fn() -> bool,
 }
 
 /// What a request waits for if its locks are not available, or if it may not run yet. It holds no lock meanwhile.
@@ -43,6 +45,8 @@ pub enum Unavailable {
     Pause,
     /// The memory of values that were removed and are being freed.
     Memory(Burial),
+    /// The images that writers have handed to a snapshot, and that are not written yet. There are too many.
+    Backlog,
 }
 
 /// Locks what a request needs. `attempt` is kept from one try to the next.
@@ -56,6 +60,9 @@ pub fn lock<'c>(
     attempt: &mut Option<Box<LockAttempt>>,
     mut demand: Demand<'_>,
 ) -> Result<Locked<'c>, Unavailable> {
+    if core.server.keyspace.has_snapshot() && is_held_back(core, &demand) {
+        return Err(Unavailable::Backlog);
+    }
     let mut tried = attempt.take().map_or_else(LockAttempt::default, |attempt| *attempt);
     match try_lock(core, &mut tried, &mut demand) {
         Ok(_) if (demand.is_paused)() => Err(Unavailable::Pause),
@@ -65,6 +72,15 @@ pub fn lock<'c>(
             Err(unavailable)
         }
     }
+}
+
+/// Returns whether a writer has to wait since too many images wait to be written. A writer of shards that the walker has passed hands none
+/// over.
+#[cold]
+fn is_held_back(core: &Core, demand: &Demand<'_>) -> bool {
+    let Some(snapshot) = core.server.keyspace.snapshot() else { return false };
+    let is_passed = !demand.everything && demand.shards.iter().all(|&shard| usize::from(shard) < snapshot.passed());
+    !is_passed && core.server.saves.holds_back(&snapshot) && (demand.may_write)()
 }
 
 /// A lock set is some hundred bytes long, so it is made where it is used.
@@ -138,5 +154,6 @@ pub fn poll_available(
         Unavailable::Shard(shard) => keyspace.poll_free(shard, context),
         Unavailable::Pause => core.server.pause.poll_end(context),
         Unavailable::Memory(burial) => keyspace.poll_freed(burial, context),
+        Unavailable::Backlog => core.server.saves.poll_backlog(keyspace.snapshot().as_ref(), context),
     }
 }

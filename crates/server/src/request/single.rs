@@ -167,6 +167,7 @@ fn lock_and_run(
                 visit: Visit::Lasting,
                 visit_written: &visit_written,
                 is_paused: &|| is_paused(session),
+                may_write: &|| session.flags_of_request(command.spec.flags).contains(Flags::WRITE),
             };
             let mut locked = match locks::lock(core, config, &mut attempt, demand) {
                 Ok(locked) => locked,
@@ -204,6 +205,7 @@ fn remove_met(
             visit: Visit::Brief,
             visit_written: &|_| {},
             is_paused: &|| false,
+            may_write: &|| true,
         };
         let mut locked = locks::lock(core, config, attempt, demand)?;
         remove_met_in(core, session, &mut locked);

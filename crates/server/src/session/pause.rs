@@ -22,9 +22,14 @@ pub enum PauseMode {
     All,
 }
 
+/// The bit of [`Pause::mode`] that is set while a shutdown waits for the last save.
+const STOPPED: u8 = 1 << 2;
+/// The bits of [`Pause::mode`] that are a [`PauseMode`].
+const MODE: u8 = STOPPED - 1;
+
 /// The pause of a server.
 pub struct Pause {
-    /// A [`PauseMode`]. It stays set when the time is over, until [`Pause::end_if_over`].
+    /// A [`PauseMode`], which stays set when the time is over, until [`Pause::end_if_over`]; and [`STOPPED`].
     mode: AtomicU8,
     /// When the pause ends, in milliseconds since 1970.
     until_ms: AtomicI64,
@@ -43,14 +48,36 @@ impl Pause {
         let before = self.mode(clock::now_ms());
         let end = self.until_ms.load(Ordering::Relaxed);
         self.until_ms.store(if before == PauseMode::None { until_ms } else { end.max(until_ms) }, Ordering::Relaxed);
-        self.mode.store(before.max(mode) as u8, Ordering::Release);
+        self.set_mode(before.max(mode));
     }
 
     /// Ends the pause and wakes the connections that it holds.
     pub fn end(&self) {
         let mut held = self.held.lock();
-        self.mode.store(PauseMode::None as u8, Ordering::Release);
+        self.set_mode(PauseMode::None);
         held.wake_all();
+    }
+
+    /// Holds all writes until [`Pause::resume_writes`], whatever CLIENT UNPAUSE does. If a cut follows, no write comes after the cut.
+    pub fn stop_writes(&self) {
+        self.mode.fetch_or(STOPPED, Ordering::AcqRel);
+    }
+
+    /// Ends what [`Pause::stop_writes`] began.
+    pub fn resume_writes(&self) {
+        let mut held = self.held.lock();
+        self.mode.fetch_and(!STOPPED, Ordering::AcqRel);
+        held.wake_all();
+    }
+
+    /// Sets the mode. The caller has locked `held`.
+    fn set_mode(&self, mode: PauseMode) {
+        let set = |bits| Some(bits & !MODE | mode as u8);
+        let _ = self.mode.fetch_update(Ordering::AcqRel, Ordering::Acquire, set);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.mode.load(Ordering::Acquire) & STOPPED != 0
     }
 
     /// Ends the pause if its time is over. CLIENT PAUSE arranges for a call of this at the pause's end.
@@ -71,13 +98,13 @@ impl Pause {
     /// Whether a request with these flags is held (see [`super::Session::flags_of_request`]).
     #[inline]
     pub fn holds(&self, flags: Flags) -> bool {
-        self.mode.load(Ordering::Acquire) != PauseMode::None as u8 && self.holds_now(flags)
+        self.mode.load(Ordering::Acquire) != 0 && self.holds_now(flags)
     }
 
     #[cold]
     fn holds_now(&self, flags: Flags) -> bool {
         match self.mode(clock::now_ms()) {
-            PauseMode::None => false,
+            PauseMode::None => self.is_stopped() && flags.intersects(MAY_WRITE),
             PauseMode::All => true,
             PauseMode::Write => flags.intersects(MAY_WRITE),
         }
@@ -86,7 +113,8 @@ impl Pause {
     /// Whether anything is paused.
     #[inline]
     pub fn is_on(&self) -> bool {
-        self.mode.load(Ordering::Acquire) != PauseMode::None as u8 && self.mode(clock::now_ms()) != PauseMode::None
+        let is_set = self.mode.load(Ordering::Acquire) != 0;
+        is_set && (self.is_stopped() || self.mode(clock::now_ms()) != PauseMode::None)
     }
 
     /// Whether expired keys are kept: no data changes during a pause.
@@ -95,10 +123,10 @@ impl Pause {
         self.is_on()
     }
 
-    /// Ready when there is no pause. Otherwise the task is woken at the end of the pause.
+    /// Ready when nothing is held. Otherwise the task is woken at the end of the pause.
     pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut held = self.held.lock();
-        if self.mode(clock::now_ms()) == PauseMode::None {
+        if !self.is_on() {
             return Poll::Ready(());
         }
         held.add(cx.waker());
@@ -109,7 +137,7 @@ impl Pause {
         if now_ms >= self.until_ms.load(Ordering::Relaxed) {
             return PauseMode::None;
         }
-        match self.mode.load(Ordering::Acquire) {
+        match self.mode.load(Ordering::Acquire) & MODE {
             0 => PauseMode::None,
             1 => PauseMode::Write,
             _ => PauseMode::All,

@@ -98,10 +98,6 @@ pub struct Choices {
     pub exclusive: (&'static str, &'static str),
     /// The error for a value with both of these.
     pub both: &'static str,
-    /// A name of something that this version does not do and must not promise.
-    pub refused: &'static str,
-    /// The error for a value with that name.
-    pub why: &'static str,
 }
 
 impl Rule for Choices {
@@ -119,9 +115,6 @@ impl Rule for Choices {
             self.names.iter().zip(chosen).filter(|(_, chosen)| *chosen).map(|(name, _)| *name).collect();
         if chosen.contains(&self.exclusive.0) && chosen.contains(&self.exclusive.1) {
             return Err(self.both.into());
-        }
-        if chosen.contains(&self.refused) {
-            return Err(self.why.into());
         }
         match chosen.as_slice() {
             [] => Err(refused()),
