@@ -28,7 +28,7 @@ pub mod output;
 pub mod payload;
 mod read;
 pub mod source;
-mod stream;
+pub mod stream;
 mod write;
 
 use ochre_datatypes::{

@@ -38,6 +38,47 @@ impl<R: Read> Stream<R> {
         self.checksum.value()
     }
 
+    /// Returns whether all bytes of the file were taken.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn is_at_end(&mut self) -> Result<bool, Fault> {
+        if self.at == self.end {
+            self.forget_taken();
+            self.read_once(READ_BYTES)?;
+        }
+        Ok(self.at == self.end)
+    }
+
+    /// Returns the next byte without taking it; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn peek(&mut self) -> Result<Option<u8>, Fault> {
+        Ok(if self.is_at_end()? { None } else { Some(self.window[self.at]) })
+    }
+
+    /// Takes a line with its line feed, of at most `len_max` bytes. If there is no line feed among so many bytes, they are taken.
+    ///
+    /// # Errors
+    /// If the file ends before, or cannot be read.
+    pub fn take_line(&mut self, len_max: usize) -> Result<&[u8], Fault> {
+        let mut looked_at = 0;
+        loop {
+            let there = &self.window[self.at..self.end.min(self.at + len_max)];
+            let len = match there[looked_at..].iter().position(|&byte| byte == b'\n') {
+                Some(at) => looked_at + at + 1,
+                None if there.len() == len_max => len_max,
+                None => {
+                    looked_at = there.len();
+                    self.fill(looked_at + 1)?;
+                    continue;
+                }
+            };
+            return self.take(len);
+        }
+    }
+
     /// Moves the bytes that were not taken to the beginning of the window.
     fn forget_taken(&mut self) {
         self.checksum();

@@ -24,12 +24,12 @@ mod rewrite;
 mod rules;
 mod settings;
 mod store;
-pub mod words;
 
 pub use command_line::{Invocation, Sources, commit, usage, version};
 pub use directive::{Directive, Flags, Hook, Section};
 pub use document::document;
 pub use file::{Line, StartError, lines};
+pub(crate) use ochre_persist::words;
 pub use rules::{MaxmemoryClients, OutputLimit, OutputLimits, parse_memory, system_text};
 pub use settings::{Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, RdbDialect, Supervision};
 pub use store::{Apply, ConfigSetError, ConfigStore, NotApplied};

@@ -63,8 +63,15 @@ impl<R: Read> FileReader<R> {
     /// # Errors
     /// A fault if this is no RDB file, or one of an unknown version.
     pub fn new(file: R, limits: Limits) -> Result<FileReader<R>, Fault> {
+        FileReader::of(Stream::new(file), limits)
+    }
+
+    /// As [`FileReader::new`], for a file of which nothing was taken yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of(mut source: Stream<R>, limits: Limits) -> Result<FileReader<R>, Fault> {
         const NOT_RDB: &str = "this is not an RDB file: it begins neither with REDIS nor with VALKEY";
-        let mut source = Stream::new(file);
         let magic: [u8; 9] = array(&mut source)?;
         let (digits, of_valkey) = match &magic {
             [b'R', b'E', b'D', b'I', b'S', digits @ ..] => (&digits[..], false),
@@ -84,6 +91,11 @@ impl<R: Read> FileReader<R> {
     /// Sets whether the checksum at the end has to be right.
     pub fn set_verifies_checksum(&mut self, verifies: bool) {
         self.verifies_checksum = verifies;
+    }
+
+    /// Returns the file with what comes behind the RDB part, once that was read to its end.
+    pub fn into_rest(self) -> Stream<R> {
+        self.source
     }
 
     /// Returns the version of the file's format.
