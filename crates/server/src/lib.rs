@@ -18,6 +18,9 @@
 
 #![warn(missing_docs)]
 
+pub mod aof;
+pub mod aof_files;
+pub mod aof_loader;
 pub mod check;
 pub mod clock;
 pub mod commands;
@@ -46,6 +49,7 @@ pub mod saves;
 pub mod server;
 pub mod session;
 pub mod shutdown;
+pub mod snapshot_parts;
 pub mod sockets;
 pub mod start;
 pub mod stop;

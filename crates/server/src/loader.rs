@@ -1,28 +1,31 @@
 //! Loading a file: the calling thread parses it, and the cores insert its keys.
 
 use std::{
-    collections::HashMap,
     fmt,
-    io::Read,
-    path::{Path, PathBuf},
+    io::{ErrorKind, Read},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use ochre_keyspace::AccessClock;
 use ochre_persist::{
+    aof::folder::FolderError,
     fault::Fault,
     files::{Disk, Files},
-    rdb::file::{FileReader, Key, Record},
+    rdb::{
+        file::{FileReader, Key, Record},
+        stream::Stream,
+    },
 };
 use tokio::sync::mpsc;
 
 use crate::{
-    clock,
+    aof_files, aof_loader, clock,
     config::Config,
-    loading::{KeysToInsert, NewKey},
+    loading::{KeysToInsert, LoadWork, NewKey},
     process, saver,
-    saves::{Ended, Save},
+    saves::{Ended, Save, Target},
     server::Server,
     stored,
 };
@@ -52,6 +55,8 @@ pub enum LoadFault {
     Duplicate(usize, Box<[u8]>),
     /// Its record at this offset has keys of a database that does not exist.
     Database(u64, u64, usize),
+    /// The folder of the append-only file.
+    Folder(FolderError),
     /// Its record at this offset is a library of functions, which this version cannot keep.
     Function(u64),
 }
@@ -61,6 +66,7 @@ impl fmt::Display for LoadError {
         write!(f, "{}: ", self.path.display())?;
         match &self.reason {
             LoadFault::File(fault) => fault.fmt(f),
+            LoadFault::Folder(error) => error.fmt(f),
             LoadFault::Duplicate(database, key) => {
                 write!(f, "the key '{}' is in database {database} twice", key.escape_ascii())
             }
@@ -86,49 +92,69 @@ pub struct Loaded {
     pub expired: usize,
 }
 
-/// Loads `dbfilename` if it exists. Only the calling thread waits; the cores must be running. (Redis: `loadDataFromDisk`)
+/// Loads the data: the append-only file, or the saved file if there is one. Only the calling thread waits; the cores must be running. (Redis:
+/// `loadDataFromDisk`)
 ///
 /// # Errors
-/// If the file is broken. Keys before that place may have been inserted.
+/// If a file is broken. What comes before that place may have been loaded.
 pub fn load_at_start(server: &Arc<Server>) -> Result<(), LoadError> {
     let config = server.config.current();
+    if config.appendonly {
+        let folder = aof_loader::load(server, &config)?;
+        let started = aof_files::start(server, &config, folder);
+        return started.map_err(|error| LoadError {
+            path: aof_files::path(&config),
+            reason: LoadFault::File(Fault::io(0, error)),
+        });
+    }
     let path = process::path_of(&config.dbfilename);
-    let files = Disk;
-    let file = match files.open(&path) {
+    let file = match Disk.open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(LoadError { path, reason: LoadFault::File(Fault::io(0, error)) }),
     };
     let began = Instant::now();
-    let len = files.len(&path).unwrap_or(0);
-    server.loading.begin(len);
-    let loaded = load_rdb(server, &config, file, &path, false)?;
+    server.loading.begin(Disk.len(&path).unwrap_or(0));
+    let options = RdbOptions { replaces: false, keeps_expired: false };
+    let (loaded, _) =
+        load_rdb(server, &config, Stream::new(file), options).map_err(|reason| LoadError { path, reason })?;
     server.loading.note_keys(loaded.keys, loaded.expired);
     tracing::info!("Done loading RDB, keys loaded: {}, keys expired: {}.", loaded.keys, loaded.expired);
     tracing::info!("DB loaded from disk: {:.3} seconds", began.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Loads an RDB file. The caller has begun the loading. A key that is there already is replaced if `replaces` is true, and is an error otherwise.
+/// How an RDB file is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct RdbOptions {
+    /// Whether a key takes the place of one that is there. Otherwise that is an error.
+    pub replaces: bool,
+    /// Whether keys are kept that have expired. What follows in an append-only file may concern them, and removes them.
+    pub keeps_expired: bool,
+}
+
+/// Loads an RDB file, or the RDB part of a file. The caller has begun the loading. Returns the file with what follows.
 ///
 /// # Errors
-/// If the file is broken. Keys before that place may have been inserted.
-pub fn load_rdb(
+/// If it is broken. Keys before that place may have been inserted.
+pub fn load_rdb<R: Read>(
     server: &Arc<Server>,
     config: &Config,
-    file: impl Read,
-    path: &Path,
-    replaces: bool,
-) -> Result<Loaded, LoadError> {
+    file: Stream<R>,
+    options: RdbOptions,
+) -> Result<(Loaded, Stream<R>), LoadFault> {
     let (to_report, mut duplicates) = mpsc::unbounded_channel();
+    let replaces = options.replaces;
     let queues = (0..server.cores()).map(|core| {
         let (queue, portions) = mpsc::channel(PORTIONS_MAX);
-        server.loading.give(core, KeysToInsert { empties: false, replaces, portions, duplicates: to_report.clone() });
+        let keys = KeysToInsert { empties: false, replaces, portions, duplicates: to_report.clone() };
+        server.loading.give(core, LoadWork::Insert(keys));
         queue
     });
     let mut loader = Loader {
         server,
         config,
+        keeps_expired: options.keeps_expired,
         queues: queues.collect(),
         next_core: 0,
         portion: Vec::with_capacity(PORTION),
@@ -142,9 +168,10 @@ pub fn load_rdb(
     // The cores end when their queues are closed and empty.
     drop(loader);
     let duplicate = duplicates.blocking_recv().map(|(database, key)| LoadFault::Duplicate(database, key));
-    match result.err().or(duplicate) {
-        Some(reason) => Err(LoadError { path: path.to_owned(), reason }),
-        None => Ok(loaded),
+    let rest = result?;
+    match duplicate {
+        Some(reason) => Err(reason),
+        None => Ok((loaded, rest)),
     }
 }
 
@@ -182,11 +209,11 @@ pub fn reload(server: &Arc<Server>, options: ReloadOptions) -> Result<(), Reload
 
 fn save_and_load(server: &Arc<Server>, options: ReloadOptions) -> Result<(), ReloadError> {
     if options.saves {
-        server.saves.cancel();
+        server.saves.cancel(Target::Rdb);
         let (done, ended) = std::sync::mpsc::channel();
         // If the save is refused, its end is never sent.
         let then = Box::new(move |ended| done.send(ended).expect("the end of the save is waited for"));
-        saver::begin(server, Save { is_background: false, then: Some(then) });
+        saver::begin(server, Save { target: Target::Rdb, is_background: false, then: Some(then) });
         if ended.recv() != Ok(Ended::Saved) {
             return Err(ReloadError::Save);
         }
@@ -201,18 +228,54 @@ fn save_and_load(server: &Arc<Server>, options: ReloadOptions) -> Result<(), Rel
     if options.empties {
         empty(server);
     }
-    let loaded = load_rdb(server, &config, file, &path, options.replaces);
+    let rdb_options = RdbOptions { replaces: options.replaces, keeps_expired: false };
+    let loaded = load_rdb(server, &config, Stream::new(file), rdb_options);
     server.loading.end();
     server.wake_expiry();
     match loaded {
-        Ok(loaded) => {
+        Ok((loaded, _)) => {
             server.loading.note_keys(loaded.keys, loaded.expired);
             tracing::info!("DB reloaded by DEBUG RELOAD");
             Ok(())
         }
+        Err(reason) => {
+            tracing::warn!("{}", LoadError { path, reason });
+            Err(ReloadError::Load)
+        }
+    }
+}
+
+/// The append-only file was not loaded; the log says why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReloadFailed;
+
+/// Empties the databases and loads the append-only file, after what was written was synced (DEBUG LOADAOF). Only the calling thread waits.
+///
+/// # Errors
+/// If it cannot be loaded.
+pub fn reload_append_only_file(server: &Arc<Server>) -> Result<(), ReloadFailed> {
+    let config = server.config.current();
+    server.pause.stop_writes();
+    server.loading.begin(0);
+    if let Some(log) = server.aof.log() {
+        log.flush();
+    }
+    // What is loaded is in the log already.
+    let sink = server.journal.suspend();
+    empty(server);
+    let loaded = aof_loader::load(server, &config);
+    server.journal.resume(sink);
+    server.loading.end();
+    server.pause.resume_writes();
+    server.wake_expiry();
+    match loaded {
+        Ok(_) => {
+            tracing::info!("Append Only File loaded by DEBUG LOADAOF");
+            Ok(())
+        }
         Err(error) => {
             tracing::warn!("{error}");
-            Err(ReloadError::Load)
+            Err(ReloadFailed)
         }
     }
 }
@@ -220,13 +283,14 @@ fn save_and_load(server: &Arc<Server>, options: ReloadOptions) -> Result<(), Rel
 /// Empties all databases, and waits until that is done.
 fn empty(server: &Server) {
     let ((_, portions), (duplicates, mut done)) = (mpsc::channel(1), mpsc::unbounded_channel());
-    server.loading.give(0, KeysToInsert { empties: true, replaces: false, portions, duplicates });
+    server.loading.give(0, LoadWork::Insert(KeysToInsert { empties: true, replaces: false, portions, duplicates }));
     done.blocking_recv();
 }
 
 struct Loader<'s> {
     server: &'s Server,
     config: &'s Config,
+    keeps_expired: bool,
     /// The queues of the cores.
     queues: Vec<mpsc::Sender<Vec<NewKey>>>,
     next_core: usize,
@@ -237,17 +301,17 @@ struct Loader<'s> {
 }
 
 impl Loader<'_> {
-    fn read(&mut self, file: impl Read) -> Result<(), LoadFault> {
+    fn read<R: Read>(&mut self, file: Stream<R>) -> Result<Stream<R>, LoadFault> {
         let limits = stored::limits(self.config, self.server.plain_len_min());
-        let mut reader = FileReader::new(file, limits).map_err(LoadFault::File)?;
+        let mut reader = FileReader::of(file, limits).map_err(LoadFault::File)?;
         reader.set_verifies_checksum(self.config.rdbchecksum);
-        let (mut database, mut origin) = (0, HashMap::new());
+        let mut database = 0;
         let mut last_note = Instant::now();
         loop {
             let offset = reader.offset();
             match reader.read_record().map_err(LoadFault::File)? {
                 None => break,
-                Some(Record::Aux(name, value)) => self.note_origin(&name, &value, &mut origin),
+                Some(Record::Aux(name, value)) => self.note_origin(&name, &value),
                 Some(Record::Select(index)) => {
                     let databases = self.config.databases;
                     let exists = |&index: &usize| index < databases;
@@ -266,11 +330,11 @@ impl Loader<'_> {
             }
         }
         self.send();
-        Ok(())
+        Ok(reader.into_rest())
     }
 
     /// Logs where the file comes from, as Redis does.
-    fn note_origin(&self, name: &[u8], value: &[u8], origin: &mut HashMap<Vec<u8>, ()>) {
+    fn note_origin(&self, name: &[u8], value: &[u8]) {
         let text = String::from_utf8_lossy(value);
         let number = text.parse::<i64>();
         match name {
@@ -286,7 +350,6 @@ impl Loader<'_> {
             }
             _ => tracing::debug!("RDB field {}: {text}", String::from_utf8_lossy(name)),
         }
-        origin.insert(name.to_vec(), ());
     }
 
     fn add(&mut self, database: usize, key: Key) {
@@ -294,7 +357,7 @@ impl Loader<'_> {
             tracing::info!("rdbLoadObject skipping empty key: {}", key.name.escape_ascii());
             return;
         };
-        if key.expiry_ms.is_some_and(|expiry_ms| expiry_ms < self.now_ms) {
+        if !self.keeps_expired && key.expiry_ms.is_some_and(|expiry_ms| expiry_ms < self.now_ms) {
             self.loaded.expired += 1;
             return;
         }

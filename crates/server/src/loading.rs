@@ -1,4 +1,4 @@
-//! The loading of data: its progress, and the queues through which the cores get the keys to insert.
+//! The loading of data: its progress, and the queues through which the cores get what to insert or to apply.
 //!
 //! While the data is loaded the cores serve whatever does not need it, such as PING and INFO.
 
@@ -26,8 +26,32 @@ pub struct Loading {
 
 #[derive(Default)]
 struct Queue {
-    waiting: Mutex<Option<KeysToInsert>>,
+    waiting: Mutex<Option<LoadWork>>,
     is_there: Notify,
+}
+
+/// What a core is to do for the loading.
+pub enum LoadWork {
+    /// Insert keys.
+    Insert(KeysToInsert),
+    /// Apply records of an append-only file.
+    Apply(RecordsToApply),
+}
+
+/// The records that a core is to apply, one after the other.
+pub struct RecordsToApply {
+    /// The records, in portions.
+    pub portions: mpsc::Receiver<Vec<RecordToApply>>,
+    /// Closed when all of them are applied. If one cannot be applied, the reason is sent with its offset, and no further one is applied.
+    pub errors: mpsc::UnboundedSender<(u64, String)>,
+}
+
+/// A record of an append-only file.
+pub struct RecordToApply {
+    /// The offset in the file at which it begins.
+    pub offset: u64,
+    /// For each command its database and its words.
+    pub commands: Vec<(usize, Vec<Vec<u8>>)>,
 }
 
 /// The keys that a core is to insert, and where it reports that it has.
@@ -133,18 +157,18 @@ impl Loading {
         })
     }
 
-    /// Gives a core a queue of keys.
-    pub fn give(&self, core: usize, keys: KeysToInsert) {
-        *self.queues[core].waiting.lock() = Some(keys);
+    /// Gives a core work, once it has done what it was given before.
+    pub fn give(&self, core: usize, work: LoadWork) {
+        *self.queues[core].waiting.lock() = Some(work);
         self.queues[core].is_there.notify_one();
     }
 
-    /// Returns the next queue for a core.
-    pub async fn next(&self, core: usize) -> KeysToInsert {
+    /// Returns the next work for a core.
+    pub async fn next(&self, core: usize) -> LoadWork {
         let queue = &self.queues[core];
         loop {
-            if let Some(keys) = queue.waiting.lock().take() {
-                return keys;
+            if let Some(work) = queue.waiting.lock().take() {
+                return work;
             }
             queue.is_there.notified().await;
         }

@@ -93,7 +93,7 @@ impl Locked<'_> {
         let records = self.set.records().take();
         if let Some(records) = records {
             if !records.is_empty() {
-                self.core.server.journal.append(Frame::in_buffer(&records));
+                self.core.server.journal.append(self.core.index, Frame::in_buffer(&records));
             }
             self.core.give_record_buffer(records);
         }

@@ -12,7 +12,7 @@ use ochre_keyspace::{DatabaseSize, Images, SnapshotWatch, WaitingTasks};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
-use crate::clock;
+use crate::{clock, journal::Position};
 
 /// The saves of a server. See the module.
 #[derive(Default)]
@@ -35,15 +35,26 @@ pub struct Saves {
 #[derive(Default)]
 struct State {
     running: Option<Running>,
-    /// The saves that were asked for while a cancelled one had not ended yet. They will be one.
+    /// The saves that come next: the running one was cancelled and has not ended yet, or is for another target.
     next: Vec<Save>,
     /// BGSAVE SCHEDULE.
     is_scheduled: bool,
     figures: SaveFigures,
 }
 
+/// What a snapshot is written for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// The file that is loaded at start (`dbfilename`).
+    Rdb,
+    /// The base of the append-only file.
+    AofBase,
+}
+
 /// A save.
 pub struct Save {
+    /// What it is for.
+    pub target: Target,
     /// Whether it was asked for by BGSAVE or a save point. Only such a save is shown by INFO as one in the background.
     pub is_background: bool,
     /// Called with how it ended.
@@ -55,6 +66,7 @@ pub type Then = Box<dyn FnOnce(Ended) + Send>;
 
 /// A save that is running.
 struct Running {
+    target: Target,
     is_background: bool,
     then: Vec<Then>,
     began_ms: i64,
@@ -121,8 +133,10 @@ impl Default for SaveFigures {
 }
 
 /// The progress of the running save, for INFO.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SaveProgress {
+    /// What it is for.
+    pub target: Target,
     /// Whether it is one in the background.
     pub is_background: bool,
     /// For how many seconds it has been running.
@@ -139,11 +153,16 @@ pub struct SaveProgress {
 pub struct WalkOrder {
     /// How many databases there are.
     pub databases: usize,
+    /// Called with the gate closed, when the cut is made. It is given the position of the last frame of the journal.
+    pub at_cut: Option<AtCut>,
     /// Where the parts of the snapshot go. If it is closed, the walk takes no further images.
     pub parts: mpsc::Sender<Part>,
     /// Images that were written, to be filled again.
     pub written: mpsc::UnboundedReceiver<Images>,
 }
+
+/// See [`WalkOrder::at_cut`].
+pub type AtCut = Box<dyn FnOnce(Position) + Send>;
 
 /// A part of a snapshot, as the walker hands it over.
 pub enum Part {
@@ -163,6 +182,8 @@ pub struct CutFigures {
     pub sizes: Vec<DatabaseSize>,
     /// The changes of the data before it.
     pub changes: u64,
+    /// The position of the last frame of the journal before it.
+    pub position: Position,
     /// A handle of the snapshot.
     pub watch: SnapshotWatch,
 }
@@ -177,7 +198,7 @@ impl Saves {
                 self.keys_written.store(0, Ordering::Relaxed);
                 Asked::Begins
             }
-            Some(running) if running.is_cancelled => {
+            Some(running) if running.is_cancelled || running.target != save.target => {
                 state.next.push(save);
                 Asked::Follows
             }
@@ -201,10 +222,11 @@ impl Saves {
         std::mem::take(&mut self.state.lock().is_scheduled)
     }
 
-    /// Cancels the running save. Returns whether there is one.
-    pub fn cancel(&self) -> bool {
+    /// Cancels the running save for a target. Returns whether there is one.
+    pub fn cancel(&self, target: Target) -> bool {
         let mut state = self.state.lock();
-        let Some(running) = state.running.as_mut().filter(|running| !running.is_cancelled) else { return false };
+        let is_it = |running: &&mut Running| running.target == target && !running.is_cancelled;
+        let Some(running) = state.running.as_mut().filter(is_it) else { return false };
         running.is_cancelled = true;
         running.watch.iter().for_each(SnapshotWatch::cancel);
         drop(state);
@@ -212,10 +234,21 @@ impl Saves {
         true
     }
 
-    /// Returns whether a save is running that was not cancelled.
-    pub fn is_running(&self) -> bool {
+    /// Returns whether a save for a target is running, and was not cancelled, or comes next.
+    pub fn is_running(&self, target: Target) -> bool {
         let state = self.state.lock();
-        !state.next.is_empty() || state.running.as_ref().is_some_and(|running| !running.is_cancelled)
+        let is_running = |running: &Running| running.target == target && !running.is_cancelled;
+        state.next.iter().any(|save| save.target == target) || state.running.as_ref().is_some_and(is_running)
+    }
+
+    /// Returns whether nothing is running.
+    pub fn is_idle(&self) -> bool {
+        self.state.lock().running.is_none()
+    }
+
+    /// Returns the target of the running save.
+    pub fn target(&self) -> Option<Target> {
+        self.state.lock().running.as_ref().map(|running| running.target)
     }
 
     /// Returns whether the running save was cancelled.
@@ -254,19 +287,22 @@ impl Saves {
         let mut state = self.state.lock();
         let Some(running) = state.running.take() else { return false };
         state.figures.longest_lock_us = longest_lock_us;
-        if ended == Ended::Saved {
+        let is_rdb = running.target == Target::Rdb;
+        if is_rdb && ended == Ended::Saved {
             state.figures.changes_saved = running.changes_at_cut;
             state.figures.last_saved_s = clock::now_ms() / 1000;
             state.figures.saves += 1;
         }
-        if running.is_background {
+        if is_rdb && running.is_background {
             state.figures.last_seconds = Some((clock::now_ms() - running.began_ms) / 1000);
         }
         // A save that was cancelled says nothing about the disk.
-        if ended != Ended::Cancelled {
+        if is_rdb && ended != Ended::Cancelled {
             self.has_failed.store(ended == Ended::Failed, Ordering::Release);
         }
-        let next = std::mem::take(&mut state.next);
+        // Those that are for the same target become one.
+        let target = state.next.first().map(|save| save.target);
+        let next: Vec<Save> = state.next.extract_if(.., |save| Some(save.target) == target).collect();
         let goes_on = !next.is_empty();
         if goes_on {
             state.begin(next);
@@ -294,6 +330,7 @@ impl Saves {
         let state = self.state.lock();
         let running = state.running.as_ref().filter(|running| !running.is_cancelled)?;
         Some(SaveProgress {
+            target: running.target,
             is_background: running.is_background,
             seconds: (clock::now_ms() - running.began_ms) / 1000,
             keys_written: self.keys_written.load(Ordering::Relaxed),
@@ -338,11 +375,13 @@ impl State {
     fn begin(&mut self, saves: Vec<Save>) {
         let now_ms = clock::now_ms();
         let is_background = saves.iter().any(|save| save.is_background);
-        if is_background {
+        let target = saves[0].target;
+        if is_background && target == Target::Rdb {
             self.figures.last_tried_s = now_ms / 1000;
         }
         self.figures.last_backlog_peak = 0;
         self.running = Some(Running {
+            target,
             is_background,
             then: saves.into_iter().filter_map(|save| save.then).collect(),
             began_ms: now_ms,

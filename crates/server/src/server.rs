@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
+    aof::Aof,
     clock,
     config::ConfigStore,
     counters::Counters,
@@ -55,6 +56,8 @@ pub struct Server {
     pub run_id: String,
     /// The loading of data.
     pub loading: Loading,
+    /// The append-only file.
+    pub aof: Aof,
     /// The snapshots that are written to files.
     pub saves: Saves,
     /// Ends the process.
@@ -126,6 +129,7 @@ impl Server {
             started_ms: clock::now_ms(),
             run_id: random::hex(40),
             loading: Loading::new(mailrooms.len()),
+            aof: Aof::default(),
             saves: Saves::default(),
             shutdown: Shutdown::default(),
             listening,

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    check, clock, commands,
+    aof_files, check, clock, commands,
     config::{self, ConfigStore, Invocation, Sources, StartError},
     loader::{self, LoadError},
     log,
@@ -134,6 +134,7 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
         }
     }
     supervisor.stopping();
+    aof_files::finish(&server);
     Ok(())
 }
 

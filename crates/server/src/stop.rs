@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::{
     config::Config,
     saver,
-    saves::{Ended, Save},
+    saves::{Ended, Save, Target},
     server::Server,
     shutdown::{ShutdownOptions, TakenBack},
 };
@@ -18,12 +18,14 @@ pub fn begin(server: &Arc<Server>, config: &Config, options: ShutdownOptions, ta
     if !server.shutdown.begin(taken_back) {
         return;
     }
-    if server.saves.cancel() {
+    server.saves.cancel(Target::AofBase);
+    if server.saves.cancel(Target::Rdb) {
         tracing::warn!("A snapshot is being written. It is cancelled.");
     }
     let saves_always = options.contains(ShutdownOptions::SAVE);
     let never_saves = options.contains(ShutdownOptions::NOSAVE) || server.loading.is_on();
     if never_saves || !saves_always && config.save.is_empty() {
+        server.pause.stop_writes();
         server.shutdown.decide();
         return;
     }
@@ -31,7 +33,7 @@ pub fn begin(server: &Arc<Server>, config: &Config, options: ShutdownOptions, ta
     server.pause.stop_writes();
     let of_save = server.clone();
     let then = Box::new(move |ended| saved(&of_save, options, ended));
-    saver::begin(server, Save { is_background: false, then: Some(then) });
+    saver::begin(server, Save { target: Target::Rdb, is_background: false, then: Some(then) });
 }
 
 /// Ends the process if the data was saved, or if it is to end in any case.
@@ -51,7 +53,7 @@ fn saved(server: &Server, options: ShutdownOptions, ended: Ended) {
 pub fn abort(server: &Server) -> bool {
     let is_taken_back = take_back(server);
     if is_taken_back {
-        server.saves.cancel();
+        server.saves.cancel(Target::Rdb);
         tracing::info!("Shutdown manually aborted.");
     }
     is_taken_back

@@ -21,6 +21,8 @@ struct Block {
 
 /// How a checksum's line begins. The checksum and the length of the block follow, in hexadecimal and in decimal digits.
 pub(super) const CHECKSUM: &[u8] = b"#CRC64:";
+/// The line from which on there are no checksums.
+pub(super) const NO_CHECKSUMS: &[u8] = b"#CRC64:none\r\n";
 /// How the line of a time begins. Seconds since 1970 follow. (Redis: `genAofTimestampAnnotationIfNeeded`)
 pub(super) const TIME: &[u8] = b"#TS:";
 
@@ -35,6 +37,14 @@ impl Encoder {
     pub fn begin(&mut self, out: &mut Vec<u8>) {
         if self.block.is_some() {
             put_checksum(out, 0, 0);
+        }
+    }
+
+    /// Writes what ends the part of the file that this encoder writes, if it has checksums: what comes next may have none.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        self.end_block(out);
+        if self.block.is_some() {
+            out.extend_from_slice(NO_CHECKSUMS);
         }
     }
 

@@ -147,29 +147,41 @@ impl Folder {
                 let path = self.path_of(last);
                 Ok((self.files.append(&path)?, self.files.len(&path)?))
             }
-            None => Ok((self.begin_increment()?, 0)),
+            None => {
+                let (part, file) = self.new_increment()?;
+                self.list(part)?;
+                Ok((file, 0))
+            }
         }
     }
 
-    /// Begins a further increment. When this returns, the manifest names it.
+    /// Makes a further increment, which the manifest does not name yet.
     ///
     /// # Errors
-    /// The error of the system. Then the increments are what they were.
-    pub fn begin_increment(&mut self) -> io::Result<Arc<dyn OutFile>> {
-        let mut manifest = self.manifest.clone();
+    /// The error of the system.
+    pub fn new_increment(&mut self) -> io::Result<(Part, Arc<dyn OutFile>)> {
+        let manifest = &self.manifest;
         let number = manifest.increments.last().map_or(0, |last| last.number) + 1;
         let number = number.max(manifest.history.iter().map(|part| part.number + 1).max().unwrap_or(0));
         let part = Part { name: self.name_of(number, "incr.aof"), number };
         let file = self.files.create(&self.path_of(&part))?;
         self.files.sync_dir(&self.path)?;
-        manifest.increments.push(part);
-        self.change(manifest)?;
-        Ok(file)
+        Ok((part, file))
     }
 
-    /// Returns the number of the last increment; 0 if there is none.
-    pub fn last_increment(&self) -> u64 {
-        self.manifest.increments.last().map_or(0, |last| last.number)
+    /// Names an increment in the manifest.
+    ///
+    /// # Errors
+    /// The error of the system. Then the increments are what they were.
+    pub fn list(&mut self, increment: Part) -> io::Result<()> {
+        let mut manifest = self.manifest.clone();
+        manifest.increments.push(increment);
+        self.change(manifest)
+    }
+
+    /// Returns whether the manifest names an increment.
+    pub fn lists(&self, increment: &Part) -> bool {
+        self.manifest.increments.contains(increment)
     }
 
     /// Begins to write a new base: an RDB file, or one of commands. It counts from [`Folder::finish_rewrite`] on.
@@ -184,13 +196,15 @@ impl Folder {
         Ok(NewBase { file: NewFile::create(self.files.clone(), &path, &temporary, sync_every)?, part })
     }
 
-    /// Puts a base, which is complete, in the place of the old one and of the increments before `first_increment`.
+    /// Puts a base, which is complete, in the place of the old one and of the increments before the number `first_increment`. `begun` is an
+    /// increment that counts together with the base.
     ///
     /// # Errors
     /// The error of the system. The manifest is the old one then, unless only syncing the directory failed.
-    pub fn finish_rewrite(&mut self, base: Part, first_increment: u64) -> io::Result<()> {
-        let (old, kept) = self.manifest.increments.iter().cloned().partition(|part| part.number < first_increment);
-        let old: Vec<Part> = old;
+    pub fn finish_rewrite(&mut self, base: Part, first_increment: u64, begun: Option<Part>) -> io::Result<()> {
+        let (old, mut kept): (Vec<Part>, Vec<Part>) =
+            self.manifest.increments.iter().cloned().partition(|part| part.number < first_increment);
+        kept.extend(begun);
         let history = self.manifest.history.iter().cloned().chain(self.manifest.base.clone()).chain(old).collect();
         self.change(Manifest { base: Some(base), history, increments: kept })?;
         self.remove_history()
@@ -228,7 +242,8 @@ impl Folder {
         self.path.join(OsStr::from_bytes(&[&self.name[..], b".manifest"].concat()))
     }
 
-    fn path_of(&self, part: &Part) -> PathBuf {
+    /// Returns the path of a file.
+    pub fn path_of(&self, part: &Part) -> PathBuf {
         self.path.join(OsStr::from_bytes(&part.name))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, io::Read};
 
-use super::encode::{CHECKSUM, TIME};
+use super::encode::{CHECKSUM, NO_CHECKSUMS, TIME};
 use crate::{
     checksum::Checksum,
     fault::{Fault, FaultKind},
@@ -39,6 +39,8 @@ struct Block {
     records: Vec<Record>,
 }
 
+/// What is wrong with a block without its checksum.
+const UNFINISHED: &str = "the block before this offset has no checksum";
 /// The longest line with a count, a length or an annotation. (Redis: `loadSingleAppendOnlyFile`)
 const LINE_LEN_MAX: usize = 128;
 
@@ -175,6 +177,11 @@ impl<R: Read> AofReader<R> {
         if line.last() != Some(&b'\n') {
             return Err(Fault::corrupt(offset, "an annotation is too long"));
         }
+        if line == NO_CHECKSUMS {
+            let is_whole = self.block.take().is_none_or(|block| block.len == 0);
+            self.whole_until = self.file.offset();
+            return if is_whole { Ok(()) } else { Err(Fault::corrupt(offset, UNFINISHED)) };
+        }
         if let Some(checksum) = line.strip_prefix(CHECKSUM) {
             let checksum = parse_checksum(checksum).ok_or(Fault::corrupt(offset, "this is not a checksum"))?;
             return self.end_block(offset, checksum);
@@ -203,8 +210,8 @@ impl<R: Read> AofReader<R> {
             };
             self.ready.extend(block.records);
         } else if self.block.take().is_some_and(|block| block.len > 0) {
-            // The server began to write behind a block that had no checksum yet. It cuts such a block off before.
-            return Err(Fault::corrupt(offset, "the block before this offset has no checksum"));
+            // Whoever goes on behind such a block cuts it off before.
+            return Err(Fault::corrupt(offset, UNFINISHED));
         }
         self.whole_until = self.file.offset();
         self.block = Some(Block::default());

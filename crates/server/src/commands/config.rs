@@ -1,5 +1,7 @@
 //! CONFIG: reads and changes the settings while the server runs.
 
+use std::sync::Arc;
+
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Outcome, Run, SessionOnly},
@@ -7,6 +9,7 @@ use super::{
     table::Group,
 };
 use crate::{
+    aof_files,
     config::{Config, Directive, Hook, NotApplied},
     process,
     server::Server,
@@ -106,8 +109,16 @@ fn set(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 /// Applies changed settings to the process and the server. Applies all of them or, on an error, none.
-fn apply(server: &Server, before: &Config, after: &Config, changed: &[&'static Directive]) -> Result<(), NotApplied> {
+fn apply(
+    server: &Arc<Server>,
+    before: &Config,
+    after: &Config,
+    changed: &[&'static Directive],
+) -> Result<(), NotApplied> {
     process::apply(before, after, changed)?;
+    if changed.iter().any(|directive| directive.hook == Some(Hook::AppendOnly)) {
+        aof_files::apply(server, before, after).map_err(|reason| NotApplied { directive: "appendonly", reason })?;
+    }
     let listen = changed.iter().find_map(|directive| match directive.hook {
         Some(Hook::Listen(error)) => Some((directive.name, error)),
         _ => None,

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     clock,
-    loader::{self, ReloadError, ReloadOptions},
+    loader::{self, ReloadError, ReloadFailed, ReloadOptions},
     observe::process_figures,
     session::{Block, WalkState},
 };
@@ -95,7 +95,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
         switch("keysizes-hist-assert"),
         session("leak", 3, accepted),
         keyed("listpack", 3, listpack),
-        session("loadaof", 2, no_persistence),
+        session("loadaof", 2, load_append_only_file),
         session("log", 3, log),
         session("mark-internal-client", -2, accepted),
         keyed("object", -3, object),
@@ -170,8 +170,19 @@ fn reload(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Block(Block::until(None, |_| {})))
 }
 
-fn no_persistence(_cx: &mut SessionOnly<'_>) -> Run {
-    Err(CommandError::text("ERR this version of Ochre keeps data in memory only: there is nothing to load it from"))
+/// Empties the databases and loads the append-only file.
+fn load_append_only_file(cx: &mut SessionOnly<'_>) -> Run {
+    if cx.nested {
+        return Err(CommandError::text("ERR DEBUG LOADAOF is not possible in a transaction"));
+    }
+    let (server, later) = (cx.core.server.clone(), LaterReply::of(cx.session));
+    let run = move || {
+        const FAILED: CommandError = CommandError::text("ERR Error trying to load the AOF files, check server logs.");
+        later.give(loader::reload_append_only_file(&server).map_err(|ReloadFailed| FAILED));
+    };
+    let started = thread::Builder::new().name("ochre-reload".into()).spawn(run);
+    started.map_err(|error| CommandError::composed(format!("ERR {error}")))?;
+    Ok(Outcome::Block(Block::until(None, |_| {})))
 }
 
 /// Delays this client's next command, and no other client. Inside EXEC it delays the following commands while their keys are locked.

@@ -25,15 +25,19 @@ impl LaterReply {
 
     /// Gives the reply, unless the wait has ended otherwise.
     pub fn give(self, reply: Result<(), CommandError>) {
+        self.give_with(|writer| match reply {
+            Ok(()) => writer.ok(),
+            Err(error) => writer.error(error.as_bytes()),
+        });
+    }
+
+    /// As [`LaterReply::give`], for a reply that `write` writes.
+    pub fn give_with(self, write: impl FnOnce(&mut ReplyWriter<'_>)) {
         if !self.wait.claim() {
             return;
         }
         let mut out = ReplyBuffer::default();
-        let mut writer = ReplyWriter::new(&mut out, self.protocol);
-        match reply {
-            Ok(()) => writer.ok(),
-            Err(error) => writer.error(error.as_bytes()),
-        }
+        write(&mut ReplyWriter::new(&mut out, self.protocol));
         self.wait.serve(out, Position::default());
         self.client.wake();
     }

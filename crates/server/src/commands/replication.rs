@@ -1,12 +1,17 @@
 //! Replication: the replies of a server without replicas.
 
+use std::sync::Arc;
+
+use ochre_resp::ReplyWriter;
+
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Outcome, Run, SessionOnly},
+    later::LaterReply,
     table::{Category, Group},
     timeout::deadline_ms,
 };
-use crate::session::Block;
+use crate::{aof::Log, session::Block};
 
 const WAIT: CommandSpec = CommandSpec {
     flags: Flags::BLOCKING,
@@ -102,21 +107,30 @@ fn waitaof(cx: &mut SessionOnly<'_>) -> Run {
     let replicas = cx.integer(2).ok().filter(|&replicas| replicas >= 0);
     let replicas = replicas.ok_or(CommandError::text("ERR value is out of range, must be positive"))?;
     let deadline = deadline_ms(cx, 3)?;
-    if local > 0 {
+    let log = cx.core.server.aof.log();
+    if local > 0 && log.is_none() {
         return Err(CommandError::text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }
-    if replicas == 0 || cx.nested {
-        cx.reply.array(2);
-        cx.reply.integer(0);
-        cx.reply.integer(0);
+    // What this client has written, or may have read.
+    let position = cx.session.position;
+    let synced = |log: &Arc<Log>| u8::from(log.durable() >= position);
+    let is_local_done = local == 0 || log.as_ref().is_some_and(|log| synced(log) == 1);
+    if replicas == 0 && is_local_done || cx.nested {
+        write_waitaof(&mut cx.reply, log.as_ref().map_or(0, synced));
         return Ok(Outcome::Done);
     }
-    let on_timeout = |reply: &mut ochre_resp::ReplyWriter<'_>| {
-        reply.array(2);
-        reply.integer(0);
-        reply.integer(0);
-    };
-    Ok(Outcome::Block(Block::until(deadline, on_timeout)))
+    if let Some(log) = log.filter(|_| replicas == 0) {
+        let later = LaterReply::of(cx.session);
+        log.when_durable(position, Box::new(move || later.give_with(|reply| write_waitaof(reply, 1))));
+    }
+    Ok(Outcome::Block(Block::until(deadline, |reply| write_waitaof(reply, 0))))
+}
+
+/// Writes the reply of WAITAOF: whether this server has synced, and how many replicas have.
+fn write_waitaof(reply: &mut ReplyWriter<'_>, local: u8) {
+    reply.array(2);
+    reply.integer(local.into());
+    reply.integer(0);
 }
 
 fn replicaof(cx: &mut SessionOnly<'_>) -> Run {

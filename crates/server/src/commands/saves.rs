@@ -1,4 +1,4 @@
-//! Saving the data into a file: SAVE, BGSAVE and LASTSAVE.
+//! Saving the data into a file: SAVE, BGSAVE and LASTSAVE; and BGREWRITEAOF.
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     saver,
-    saves::{Ended, Save},
+    saves::{Ended, Save, Target},
     session::Block,
 };
 
@@ -19,6 +19,14 @@ const ADMIN_ONLY: Flags = Flags::NO_ASYNC_LOADING.union(Flags::ADMIN).union(Flag
 
 /// The rows of the commands that save.
 pub const ROWS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "bgrewriteaof",
+        arity: 1,
+        complexity: "O(1)",
+        summary: "Begins to rewrite the append-only file, while clients are served.",
+        handler: Handler::Session(bgrewriteaof),
+        ..SAVES
+    },
     CommandSpec {
         name: "bgsave",
         arity: -1,
@@ -54,11 +62,11 @@ const IN_PROGRESS: CommandError = CommandError::text("ERR Background save alread
 
 fn bgsave(cx: &mut SessionOnly<'_>) -> Run {
     let saves = &cx.core.server.saves;
-    match cx.args.len() {
-        1 => {}
-        2 if cx.is_word(1, "SCHEDULE") => {}
+    let is_scheduled = match cx.args.len() {
+        1 => false,
+        2 if cx.is_word(1, "SCHEDULE") => true,
         2 if cx.is_word(1, "CANCEL") => {
-            cx.reply.simple(if saves.cancel() {
+            cx.reply.simple(if saves.cancel(Target::Rdb) {
                 tracing::info!("Background saving will be aborted due to user request");
                 "Background saving cancelled"
             } else if saves.cancel_scheduled() {
@@ -70,18 +78,40 @@ fn bgsave(cx: &mut SessionOnly<'_>) -> Run {
             return Ok(Outcome::Done);
         }
         _ => return Err(CommandError::SYNTAX),
-    }
-    if saves.is_running() {
+    };
+    if saves.is_running(Target::Rdb) {
         return Err(IN_PROGRESS);
     }
+    let is_busy = saves.is_running(Target::AofBase);
+    if is_busy && !is_scheduled && !cx.nested {
+        return Err(CommandError::text(
+            "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE \
+             whenever possible.",
+        ));
+    }
     // In a transaction it waits for the end of the transaction.
-    if cx.nested {
+    if cx.nested || is_busy {
         saves.schedule();
         cx.reply.simple("Background saving scheduled");
-    } else if saver::begin(&cx.core.server, Save { is_background: true, then: None }) {
+    } else if saver::begin(&cx.core.server, Save { target: Target::Rdb, is_background: true, then: None }) {
         cx.reply.simple("Background saving started");
     } else {
         return Err(IN_PROGRESS);
+    }
+    Ok(Outcome::Done)
+}
+
+fn bgrewriteaof(cx: &mut SessionOnly<'_>) -> Run {
+    let (server, saves) = (&cx.core.server, &cx.core.server.saves);
+    if saves.is_running(Target::AofBase) {
+        return Err(CommandError::text("ERR Background append only file rewriting already in progress"));
+    }
+    if saves.is_running(Target::Rdb) || cx.nested {
+        server.aof.change_rewrites(|rewrites| rewrites.is_scheduled = true);
+        cx.reply.simple("Background append only file rewriting scheduled");
+    } else {
+        saver::begin(server, Save { target: Target::AofBase, is_background: true, then: None });
+        cx.reply.simple("Background append only file rewriting started");
     }
     Ok(Outcome::Done)
 }
@@ -94,7 +124,7 @@ fn lastsave(cx: &mut SessionOnly<'_>) -> Run {
 fn save(cx: &mut SessionOnly<'_>) -> Run {
     let later = LaterReply::of(cx.session);
     let then = |ended| later.give(if ended == Ended::Saved { Ok(()) } else { Err(CommandError::text("ERR")) });
-    if !saver::begin(&cx.core.server, Save { is_background: false, then: Some(Box::new(then)) }) {
+    if !saver::begin(&cx.core.server, Save { target: Target::Rdb, is_background: false, then: Some(Box::new(then)) }) {
         return Err(IN_PROGRESS);
     }
     Ok(Outcome::Block(Block::until(None, |_| {})))

@@ -66,6 +66,8 @@ pub enum Hook {
     OpenFiles,
     /// Changes the working directory.
     Directory,
+    /// Turns the append-only file on or off, or changes how it is written.
+    AppendOnly,
 }
 
 /// A section of `ochre.conf`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     directive::{Access, Directive, Section, kept_lines, numbered, set_kept},
-    rules::{Bool, FileName, Integer, Memory, OneOf, Only, OomScores, OptionalText, PrimaryAddress, Text},
+    rules::{Bool, Integer, Memory, OneOf, Only, OomScores, OptionalText, PrimaryAddress, Text},
 };
 
 /// The default of every kept directive.
@@ -64,30 +64,8 @@ macro_rules! kept {
 }
 
 kept! {
-    /// Log every write to an append-only file (AOF). This version cannot, so it refuses `yes`.
-    "appendonly" = "no",
-        Only { rule: Bool, allowed: "no", why: "this version keeps data in memory only and cannot write an append-only file: leave appendonly at 'no'" };
-    /// When to sync the AOF to disk.
-    "appendfsync" = "everysec", OneOf(&["everysec", "always", "no"]);
-    /// The file name of the AOF.
-    "appendfilename" = "appendonly.aof",
-        FileName { not_a_path: "appendfilename can't be a path, just a filename" }, immutable();
-    /// The folder of the AOF, within dir.
-    "appenddirname" = "appendonlydir", FileName { not_a_path: "appenddirname can't be a path, just a dirname" }, immutable();
     /// Do not sync the AOF while a child process is writing. Ochre has no child processes.
     "no-appendfsync-on-rewrite" = "no", Bool;
-    /// The growth of the AOF, in percent, at which it is rewritten.
-    "auto-aof-rewrite-percentage" = "100", integer(0, I32_MAX);
-    /// The least size at which the AOF is rewritten.
-    "auto-aof-rewrite-min-size" = "67108864", size(0);
-    /// Load an AOF whose end is missing.
-    "aof-load-truncated" = "yes", Bool;
-    /// Start a rewritten AOF with a snapshot.
-    "aof-use-rdb-preamble" = "yes", Bool;
-    /// Write the time between the records of the AOF.
-    "aof-timestamp-enabled" = "no", Bool;
-    /// Sync a rewritten AOF in steps while it is written.
-    "aof-rewrite-incremental-fsync" = "yes", Bool;
     /// Whether to refuse snapshots of newer versions (`strict`) or to load what can be read (`relaxed`) (Valkey).
     "rdb-version-check" = "strict", OneOf(&["strict", "relaxed"]);
     /// Remove snapshots that were only written for replication.

@@ -31,7 +31,9 @@ pub use document::document;
 pub use file::{Line, StartError, lines};
 pub(crate) use ochre_persist::words;
 pub use rules::{MaxmemoryClients, OutputLimit, OutputLimits, parse_memory, system_text};
-pub use settings::{Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, RdbDialect, Supervision};
+pub use settings::{
+    AppendFsync, Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, RdbDialect, Supervision,
+};
 pub use store::{Apply, ConfigSetError, ConfigStore, NotApplied};
 
 /// All directives: those that Ochre uses, then those that it only keeps.

@@ -227,6 +227,30 @@ settings! {
         latency_tracking_info_percentiles: Vec<f64>, "latency-tracking-info-percentiles" = "50 99 99.9", Percentiles, no_effect_yet();
     }
     Persistence {
+        /// Keep an append-only file (AOF) of everything that is written, and load it at start instead of the saved file.
+        appendonly: bool, "appendonly" = "no", Bool, hook(Hook::AppendOnly);
+        /// When the AOF is synced to the disk: `always` before a client is answered, `everysec` once a second, or `no` when the system does it.
+        appendfsync: AppendFsync, "appendfsync" = "everysec", Choice::new(), hook(Hook::AppendOnly);
+        /// What the names of the AOF's files begin with.
+        appendfilename: Vec<u8>, "appendfilename" = "appendonly.aof",
+            FileName { not_a_path: "appendfilename can't be a path, just a filename" }, immutable();
+        /// The folder of the AOF, within dir.
+        appenddirname: Vec<u8>, "appenddirname" = "appendonlydir",
+            FileName { not_a_path: "appenddirname can't be a path, just a dirname" }, immutable();
+        /// The growth of the AOF since it was last rewritten, in percent, at which it is rewritten; 0 for never.
+        auto_aof_rewrite_percentage: u32, "auto-aof-rewrite-percentage" = "100", Integer::between(0, I32_MAX);
+        /// The size that the AOF must have to be rewritten for its growth.
+        auto_aof_rewrite_min_size: u64, "auto-aof-rewrite-min-size" = "67108864", Memory::between(0, i64::MAX);
+        /// Begin a rewritten AOF with an RDB file, which loads faster; otherwise with one RESTORE for each key.
+        aof_use_rdb_preamble: bool, "aof-use-rdb-preamble" = "yes", Bool;
+        /// Load an AOF whose end is missing, as after a crash, and cut the torn end off. Otherwise the server does not start.
+        aof_load_truncated: bool, "aof-load-truncated" = "yes", Bool;
+        /// Write the time into the AOF whenever its second changes.
+        aof_timestamp_enabled: bool, "aof-timestamp-enabled" = "no", Bool, hook(Hook::AppendOnly);
+        /// Write a checksum after each block of the AOF, and verify each before it is loaded. Redis and Valkey skip these lines.
+        aof_checksum: bool, "aof-checksum" = "yes", Bool, hook(Hook::AppendOnly);
+        /// Sync a rewritten AOF in steps while it is written.
+        aof_rewrite_incremental_fsync: bool, "aof-rewrite-incremental-fsync" = "yes", Bool;
         /// When to save: after `seconds` with at least `changes` changes of the data. Several lines, or pairs, are all looked at; "" is never.
         save: Vec<(i64, i64)>, "save" = "3600 1 300 100 60 10000", SavePoints, example("900 1");
         /// The file that the data is saved to and loaded from at start, within dir.
@@ -273,6 +297,16 @@ choices! {
         Yes = "yes",
         /// The clients of this machine.
         Local = "local",
+    }
+
+    /// When the append-only file is synced.
+    AppendFsync {
+        /// When the system does it.
+        No = "no",
+        /// Once a second.
+        Everysec = "everysec",
+        /// Before a client is answered.
+        Always = "always",
     }
 
     /// How the expiries of hash fields are written.

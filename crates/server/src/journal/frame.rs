@@ -93,6 +93,26 @@ impl<'b> Frame<'b> {
         Frame { position: position(header).expect("a header holds a number"), items }
     }
 
+    /// Returns the frame of a position whose items were copied.
+    pub fn of_items(position: Position, items: &'b [u8]) -> Frame<'b> {
+        Frame { position, items }
+    }
+
+    /// Appends the items to a buffer.
+    pub fn copy_items(&self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(self.items);
+    }
+
+    /// Returns the length of the items in bytes.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Returns whether there are no items.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
     /// Returns the records, in order.
     pub fn records(self) -> impl Iterator<Item = Vec<RecordedCommand<'b>>> {
         let mut reader = Reader(self.items);

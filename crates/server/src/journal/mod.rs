@@ -43,9 +43,9 @@ pub type Record<'a> = Vec<Cow<'a, [u8]>>;
 
 /// A destination of frames, such as a file or a replica.
 pub trait Sink: Send + Sync {
-    /// Takes a frame. The locks of its keys are still held, so this must be quick. The frames of different cores come in any order. Their
+    /// Takes a frame of a core, on the core's thread. The locks of its keys are still held, so this must be quick. The frames of different cores come in any order. Their
     /// numbers leave no gap.
-    fn append(&self, frame: Frame<'_>);
+    fn append(&self, core: usize, frame: Frame<'_>);
 }
 
 /// The journal of a server. See the module.
@@ -53,7 +53,7 @@ pub trait Sink: Send + Sync {
 pub struct Journal {
     last_number: AtomicU64,
     is_kept: AtomicBool,
-    sink: ArcSwapOption<Box<dyn Sink>>,
+    sink: ArcSwapOption<Arc<dyn Sink>>,
 }
 
 impl Journal {
@@ -64,9 +64,25 @@ impl Journal {
     }
 
     /// Begins to keep the journal. The caller has the keyspace to itself, or no client is served yet.
-    pub fn keep(&self, sink: Box<dyn Sink>) {
+    pub fn keep(&self, sink: Arc<dyn Sink>) {
         self.sink.store(Some(Arc::new(sink)));
         self.is_kept.store(true, Ordering::Release);
+    }
+
+    /// Gathers no records until [`Journal::resume`] is called with the result. Nothing is written meanwhile.
+    pub fn suspend(&self) -> bool {
+        self.is_kept.swap(false, Ordering::AcqRel)
+    }
+
+    /// Ends what [`Journal::suspend`] began.
+    pub fn resume(&self, was_kept: bool) {
+        self.is_kept.store(was_kept, Ordering::Release);
+    }
+
+    /// Ends the journal. Frames that have been begun may come yet, or may be lost.
+    pub fn end(&self) {
+        self.is_kept.store(false, Ordering::Release);
+        self.sink.store(None);
     }
 
     /// Takes the number of a frame. The caller holds the locks of the keys that the frame will record.
@@ -79,9 +95,9 @@ impl Journal {
         Position(self.last_number.load(Ordering::Relaxed))
     }
 
-    /// Passes a frame to the sink. The locks of its keys are still held.
-    pub(crate) fn append(&self, frame: Frame<'_>) {
+    /// Passes a frame to the sink, unless the journal has ended since its records were begun. The locks of its keys are still held.
+    pub(crate) fn append(&self, core: usize, frame: Frame<'_>) {
         let sink = self.sink.load();
-        sink.as_ref().expect("records are gathered for a sink").append(frame);
+        sink.as_ref().into_iter().for_each(|sink| sink.append(core, frame));
     }
 }

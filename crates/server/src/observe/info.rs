@@ -21,6 +21,7 @@ use crate::{
     loading::LoadingProgress,
     memory, process,
     pubsub::Kind,
+    saves::Target,
     server::Server,
     session::{Client, ClientFlags},
 };
@@ -308,20 +309,29 @@ fn memory(view: &View<'_>, text: &mut Text) {
 }
 
 fn persistence(view: &View<'_>, text: &mut Text) {
-    let (figures, running) = (view.server.saves.figures(), view.server.saves.progress());
-    let background = running.filter(|running| running.is_background);
-    let progress = running.unwrap_or_default();
     let loading = view.server.loading.progress();
     text.field("loading", u8::from(loading.is_some()));
     text.zeros(&["async_loading"]);
+    write_saves(view, text);
+    write_append_only_file(view, text);
+    if let Some(loading) = loading {
+        write_loading(&loading, text);
+    }
+}
+
+/// The saved file, and the snapshot that is being taken.
+fn write_saves(view: &View<'_>, text: &mut Text) {
+    let (figures, running) = (view.server.saves.figures(), view.server.saves.progress());
     // What Redis copies for its child process when pages are written is here what writers hand over of the old values.
     text.field("current_cow_peak", running.map_or(0, |_| figures.last_backlog_peak));
-    text.field("current_cow_size", progress.backlog);
+    text.field("current_cow_size", running.map_or(0, |running| running.backlog));
     text.zeros(&["current_cow_size_age"]);
-    let written = progress.keys_written.min(progress.keys_total);
-    text.field("current_fork_perc", format!("{:.2}", 100.0 * written as f64 / progress.keys_total.max(1) as f64));
-    text.field("current_save_keys_processed", written);
-    text.field("current_save_keys_total", progress.keys_total);
+    let (written, total) = running.map_or((0, 0), |running| (running.keys_written, running.keys_total));
+    let share = 100.0 * written.min(total) as f64 / total.max(1) as f64;
+    text.field("current_fork_perc", format_args!("{share:.2}"));
+    text.field("current_save_keys_processed", written.min(total));
+    text.field("current_save_keys_total", total);
+    let background = running.filter(|running| running.is_background && running.target == Target::Rdb);
     text.field("rdb_changes_since_last_save", view.server.changes() - figures.changes_saved);
     text.field("rdb_bgsave_in_progress", u8::from(background.is_some()));
     text.field("rdb_last_save_time", figures.last_saved_s);
@@ -334,15 +344,30 @@ fn persistence(view: &View<'_>, text: &mut Text) {
     let (keys_loaded, keys_expired) = view.server.loading.keys();
     text.field("rdb_last_load_keys_expired", keys_expired);
     text.field("rdb_last_load_keys_loaded", keys_loaded);
-    text.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
-    text.field("aof_last_rewrite_time_sec", -1);
-    text.field("aof_current_rewrite_time_sec", -1);
-    text.field("aof_last_bgrewrite_status", "ok");
-    text.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    text.field("aof_last_write_status", "ok");
+}
+
+/// The append-only file.
+fn write_append_only_file(view: &View<'_>, text: &mut Text) {
+    let (aof, rewrites) = (&view.server.aof, view.server.aof.rewrites());
+    let running = view.server.saves.progress().filter(|running| running.target == Target::AofBase);
+    text.field("aof_enabled", u8::from(view.config.appendonly));
+    text.field("aof_rewrite_in_progress", u8::from(running.is_some()));
+    text.field("aof_rewrite_scheduled", u8::from(rewrites.is_scheduled));
+    text.field("aof_last_rewrite_time_sec", rewrites.last_seconds.unwrap_or(-1));
+    text.field("aof_current_rewrite_time_sec", running.map_or(-1, |running| running.seconds));
+    text.field("aof_last_bgrewrite_status", if rewrites.failures == 0 { "ok" } else { "err" });
+    text.field("aof_rewrites", rewrites.count);
+    text.field("aof_rewrites_consecutive_failures", rewrites.failures);
+    text.field("aof_last_write_status", if aof.has_failed() { "err" } else { "ok" });
     text.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
-    if let Some(loading) = loading {
-        write_loading(&loading, text);
+    if let Some(log) = aof.log() {
+        let (size, _, base) = aof.sizes();
+        text.field("aof_current_size", size);
+        text.field("aof_base_size", base);
+        text.field("aof_pending_rewrite", u8::from(rewrites.is_scheduled));
+        text.field("aof_buffer_length", log.backlog());
+        text.field("aof_pending_bio_fsync", u8::from(log.is_syncing()));
+        text.field("aof_delayed_fsync", log.delayed_syncs());
     }
 }
 

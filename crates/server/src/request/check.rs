@@ -52,10 +52,11 @@ pub fn flags_to_check(core: &Core, config: &Config, session: &Session) -> Flags 
     {
         return Flags::all();
     }
+    let has_disk_error = core.server.saves.has_failed() || core.server.aof.has_failed();
     let mut flags_to_check = Flags::DEBUG;
     flags_to_check.set(Flags::DENYOOM, config.maxmemory > 0);
-    flags_to_check.set(Flags::WRITE, config.min_replicas_to_write > 0 || core.server.saves.has_failed());
-    flags_to_check.set(Flags::HEALTH, core.server.saves.has_failed());
+    flags_to_check.set(Flags::WRITE, config.min_replicas_to_write > 0 || has_disk_error);
+    flags_to_check.set(Flags::HEALTH, has_disk_error);
     flags_to_check
 }
 
@@ -156,8 +157,8 @@ fn refusal(
             MemoryState::Full => return Err(OUT_OF_MEMORY.into()),
         }
     }
-    if flags.intersects(Flags::WRITE.union(Flags::HEALTH)) && stops_writes(core, config) {
-        return Err(SAVE_FAILED.into());
+    if flags.intersects(Flags::WRITE.union(Flags::HEALTH)) {
+        disk_error(core, config)?;
     }
     if flags.contains(Flags::WRITE) && config.min_replicas_to_write > 0 && config.min_replicas_max_lag_s > 0 {
         return Err(NOT_ENOUGH_REPLICAS.into());
@@ -175,9 +176,15 @@ fn refusal(
     Ok(())
 }
 
-/// Whether writes are refused since a save has failed. (Redis: `writeCommandsDeniedByDiskError`)
-fn stops_writes(core: &Core, config: &Config) -> bool {
-    core.server.saves.has_failed() && config.stop_writes_on_bgsave_error && !config.save.is_empty()
+/// Refuses a write if the data cannot be kept. (Redis: `writeCommandsDeniedByDiskError`)
+fn disk_error(core: &Core, config: &Config) -> Result<(), CommandError> {
+    if core.server.saves.has_failed() && config.stop_writes_on_bgsave_error && !config.save.is_empty() {
+        return Err(SAVE_FAILED);
+    }
+    match core.server.aof.error() {
+        Some(error) => Err(CommandError::composed(format!("MISCONF Errors writing to the AOF file: {error}"))),
+        None => Ok(()),
+    }
 }
 
 /// Only Valkey refuses a subcommand, CLIENT REPLY, and its error has the name. Without the refusal, EXEC would have a reply too few.

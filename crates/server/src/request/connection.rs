@@ -5,6 +5,7 @@
 //! that the client does not read, are kept with the connection.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     io,
     pin::{Pin, pin},
@@ -63,6 +64,8 @@ struct Connection {
     output: Vec<u8>,
     /// The number of bytes of `output` that are sent by now.
     sent: usize,
+    /// The end of `output` that waits until a position is durable, in parts: the position and the number of bytes.
+    gated: VecDeque<(Position, usize)>,
     /// When the output exceeded its soft limit, if it still does.
     above_soft_limit_since: Option<Instant>,
     /// The timer of the session's blocked command.
@@ -96,6 +99,7 @@ pub fn serve(worker: Rc<Worker>, stream: Stream, session: Session) -> impl Futur
         unserved: false,
         output: Vec::new(),
         sent: 0,
+        gated: VecDeque::new(),
         above_soft_limit_since: None,
         timer: None,
         held: None,
@@ -182,7 +186,10 @@ impl Connection {
 
     /// Whether it may serve requests at present.
     fn serves(&self) -> bool {
-        !self.closing && self.session.blocked.is_none() && self.held.is_none()
+        /// While as many bytes of replies wait for the disk, nothing more is served.
+        const GATED_BYTES_MAX: usize = 1 << 20;
+        let is_free = !self.closing && self.session.blocked.is_none() && self.held.is_none();
+        is_free && (self.gated.is_empty() || self.gated_bytes() < GATED_BYTES_MAX)
     }
 
     /// Records what to do next after a turn. Returns whether other connections must have their turns first.
@@ -298,11 +305,15 @@ impl Connection {
         if self.session.client.is_killed() {
             return Err(());
         }
+        let gate = &core.server.aof;
+        if (gate.is_gated() || !self.gated.is_empty()) && !self.pass_gate(core, cx, output) {
+            return Ok(());
+        }
         let kept = self.unsent() > 0;
         if kept {
             self.output.extend_from_slice(output);
         }
-        let unsent = if kept { &self.output[self.sent..] } else { &output[..] };
+        let unsent = if kept { &self.output[self.sent..self.output.len() - self.gated_bytes()] } else { &output[..] };
         let written = if unsent.is_empty() { Ok(0) } else { self.stream.write_what_fits(cx, unsent) };
         let Ok(written) = written else { return Err(()) };
         if kept {
@@ -341,6 +352,29 @@ impl Connection {
             return Err(());
         }
         Ok(())
+    }
+
+    /// The number of bytes that wait until what they depend on is durable.
+    fn gated_bytes(&self) -> usize {
+        self.gated.iter().map(|&(_, bytes)| bytes).sum()
+    }
+
+    /// Moves the output behind what is kept, and finds how much of it may be sent (`appendfsync always`). Returns whether anything may.
+    #[cold]
+    fn pass_gate(&mut self, core: &Core, cx: &mut Context<'_>, output: &mut ReplyBuffer) -> bool {
+        if !output.is_empty() {
+            self.gated.push_back((self.session.position, output.len()));
+            self.output.extend_from_slice(output);
+            output.truncate(0);
+        }
+        while let Some(&(position, _)) = self.gated.front()
+            && core.server.aof.poll_durable(position, cx).is_ready()
+        {
+            self.gated.pop_front();
+        }
+        let unsent = self.unsent() as u64;
+        self.session.client.figures.output_bytes.store(unsent, Ordering::Relaxed);
+        self.unsent() > self.gated_bytes()
     }
 
     /// Whether the output, with the replies that are to be sent next, exceeds the hard limit of the client's class.

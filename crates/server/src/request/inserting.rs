@@ -1,21 +1,32 @@
-//! Inserts the keys of a file that is being loaded: a task of each core, between the batches of its clients.
+//! Inserts the keys of a file that is being loaded, or applies its records: a task of each core, between the batches of its clients.
 
 use std::{future::poll_fn, rc::Rc};
 
 use ochre_keyspace::{HashedKey, ShardList, Visit};
 use tokio::task::yield_now;
 
-use super::locks::{self, Demand};
+use super::{
+    locks::{self, Demand},
+    replay::Replay,
+};
 use crate::{
     core::Core,
-    loading::{KeysToInsert, NewKey},
+    journal::RecordedCommand,
+    loading::{KeysToInsert, LoadWork, NewKey, RecordToApply, RecordsToApply},
     locked::Locked,
 };
 
-/// Inserts whatever the core is given. It never ends.
+/// Does whatever the core is given to do. It never ends.
 pub async fn serve(core: Rc<Core>) {
     loop {
-        let mut keys = core.server.loading.next(core.index).await;
+        let mut keys = match core.server.loading.next(core.index).await {
+            LoadWork::Insert(keys) => keys,
+            LoadWork::Apply(records) => {
+                apply(&core, records).await;
+                continue;
+            }
+        };
+        core.refresh_config();
         if keys.empties {
             let mut locked = lock(&core, ShardList::new(), true).await;
             let databases = core.config().databases;
@@ -25,6 +36,27 @@ pub async fn serve(core: Rc<Core>) {
             insert(&core, portion, &keys).await;
             yield_now().await;
         }
+    }
+}
+
+/// Applies records, up to one that cannot be applied.
+async fn apply(core: &Core, mut records: RecordsToApply) {
+    core.refresh_config();
+    let mut replay = Replay::of_file(core);
+    while let Some(portion) = records.portions.recv().await {
+        for RecordToApply { offset, commands } in portion {
+            let commands = commands.iter().map(|(database, words)| RecordedCommand {
+                time_ms: 0,
+                database: *database,
+                words: words.iter().map(Vec::as_slice).collect(),
+            });
+            if let Err(error) = replay.apply(&commands.collect::<Vec<_>>()).await {
+                // If nobody listens, the file could not be read either.
+                let _ = records.errors.send((offset, error.to_string()));
+                return;
+            }
+        }
+        yield_now().await;
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     serving, single,
 };
 use crate::{
-    commands::{self, Command},
+    commands::{self, Command, table::Group},
     core::Core,
     journal::RecordedCommand,
     session::{Client, Session, transaction::Queued},
@@ -27,6 +27,8 @@ pub struct Replay<'c> {
     core: &'c Core,
     /// The session in which the commands run. It belongs to no connection.
     session: Session,
+    /// Whether the records are those of a file, which does not say by which clock they ran.
+    is_of_file: bool,
 }
 
 /// A record cannot be applied, since the journal does not belong to this data or to this server.
@@ -54,7 +56,15 @@ impl<'c> Replay<'c> {
     /// Begins a replay on a core.
     pub fn new(core: &'c Core) -> Replay<'c> {
         let client = Client::new(0, String::new(), String::new(), -1, core.index, 0);
-        Replay { core, session: Session::new(Arc::new(client), Protocol::Resp2, true) }
+        Replay { core, session: Session::new(Arc::new(client), Protocol::Resp2, true), is_of_file: false }
+    }
+
+    /// Begins a replay of a file, whose records have no time.
+    ///
+    /// Times in such records are absolute. Nothing in them may count as past, since the file says when it was removed. So the clock stands at
+    /// the beginning of time, except for commands on streams: these compare the times of deliveries, and know no expiries.
+    pub fn of_file(core: &'c Core) -> Replay<'c> {
+        Replay { is_of_file: true, ..Replay::new(core) }
     }
 
     /// Applies a record as a whole. It waits while its keys are locked.
@@ -83,14 +93,25 @@ impl<'c> Replay<'c> {
                 }
             }
         };
+        let now_ms = locked.now_ms();
         locked.set_removes_expired(false);
         let mark = locked.record_mark();
         let mut error = None;
         for Found { time_ms, database, command, queued } in &found {
-            locked.set_clock(*time_ms, AccessClock::lru(*time_ms));
+            let time_ms = match self.is_of_file {
+                true if command.spec.group != Group::Stream => 0,
+                true => now_ms,
+                false => *time_ms,
+            };
+            let access = if self.is_of_file {
+                self.core.access_clock(&self.core.config(), now_ms)
+            } else {
+                AccessClock::lru(time_ms)
+            };
+            locked.set_clock(time_ms, access);
             self.session.select(*database);
             let (args, hashed) = (queued.args(), &queued.hashed);
-            let call = Call { command, args, hashed, now_ms: *time_ms, nested: true, shares_batch: false };
+            let call = Call { command, args, hashed, now_ms: time_ms, nested: true, shares_batch: false };
             let mut out = ochre_resp::ReplyBuffer::default();
             let ended = execute::run(self.core, &mut self.session, Access::Keys(&mut locked), call, &mut out);
             if !matches!(ended, Ended::Done) || out.starts_with(b"-") {

@@ -24,18 +24,18 @@ const PART_BYTES: usize = 256 * 1024;
 /// Walks whenever a save asks for it. It never ends.
 pub async fn serve(core: Rc<Core>) {
     loop {
-        let order = core.server.saves.ordered().await;
-        let snapshot = cut(&core, &order).await;
+        let mut order = core.server.saves.ordered().await;
+        let snapshot = cut(&core, &mut order).await;
         walk(&core, snapshot, order).await;
     }
 }
 
 /// Begins a snapshot with the gate closed, and sends its first part.
-async fn cut(core: &Core, order: &WalkOrder) -> Snapshot {
+async fn cut(core: &Core, order: &mut WalkOrder) -> Snapshot {
     let mut attempt = None;
     loop {
         core.refresh_config();
-        match try_cut(core, order.databases, &mut attempt) {
+        match try_cut(core, order, &mut attempt) {
             Ok((snapshot, figures)) => {
                 // If nobody listens, the walk finds that out.
                 let _ = order.parts.send(Part::Cut(figures)).await;
@@ -50,7 +50,7 @@ async fn cut(core: &Core, order: &WalkOrder) -> Snapshot {
 
 fn try_cut(
     core: &Core,
-    databases: usize,
+    order: &mut WalkOrder,
     attempt: &mut Option<Box<LockAttempt>>,
 ) -> Result<(Snapshot, CutFigures), Unavailable> {
     let demand = Demand {
@@ -62,11 +62,16 @@ fn try_cut(
         may_write: &|| false,
     };
     let mut locked = locks::lock(core, &core.config(), attempt, demand)?;
-    let snapshot = locked.whole_keyspace().cut(databases).expect("the walker makes one snapshot after the other");
+    let snapshot = locked.whole_keyspace().cut(order.databases).expect("the walker makes one snapshot after the other");
+    let position = core.server.journal.last_position();
+    if let Some(at_cut) = order.at_cut.take() {
+        at_cut(position);
+    }
     let figures = CutFigures {
         now_ms: locked.now_ms(),
         sizes: snapshot.sizes().to_vec(),
         changes: core.server.changes(),
+        position,
         watch: snapshot.watch(),
     };
     Ok((snapshot, figures))
