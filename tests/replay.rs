@@ -58,7 +58,7 @@ type Records = Vec<Vec<Recorded>>;
 struct Memory(Arc<Mutex<BTreeMap<u64, Records>>>);
 
 impl Sink for Memory {
-    fn append(&self, frame: Frame<'_>) {
+    fn append(&self, _core: usize, frame: Frame<'_>) {
         let owned = |command: RecordedCommand<'_>| Recorded {
             time_ms: command.time_ms,
             database: command.database,
@@ -126,7 +126,7 @@ impl Recording {
     fn start() -> Recording {
         let (server, cores, listener) = prepared(2);
         let memory = Memory::default();
-        server.journal.keep(Box::new(memory.clone()));
+        server.journal.keep(Arc::new(memory.clone()));
         let local = Local::start(server, cores, listener);
         Recording { local, memory, start: 0 }
     }
@@ -422,7 +422,7 @@ impl Direct {
 fn whatever_is_sent_carries_its_position() {
     let (server, _cores, _listener) = prepared(1);
     let memory = Memory::default();
-    server.journal.keep(Box::new(memory.clone()));
+    server.journal.keep(Arc::new(memory.clone()));
     let mut writer = Direct::new(&server);
     assert_eq!(writer.run("SET a 1\r\nINCR a\r\nSET b 1"), "+OK\r\n:2\r\n+OK\r\n");
     assert_eq!(writer.position(), 1, "a batch is one frame");

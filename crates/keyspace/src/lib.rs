@@ -68,13 +68,13 @@ pub use crate::{
     gate::{Closed, Entered, Gate, Place, Visit},
     graveyard::Burial,
     lockset::{
-        Busy, Edited, Expired, ExpiredWhat, ExpiryChange, LockSet, Met, Missing, RandomKey, Reader, ShardList, Visited,
-        Walk, Walker, WholeKeyspace, Writer,
+        Advanced, Busy, Edited, Expired, ExpiredWhat, ExpiryChange, LockSet, Met, Missing, RandomKey, Reader,
+        ShardList, Snapshot, Visited, Walk, Walker, WholeKeyspace, Writer,
     },
     scan::ScanPosition,
     shard::ExpiredFields,
     sizes::DatabaseSize,
-    snapshot::{Advanced, Images, Snapshot, SnapshotWatch},
+    snapshot::{Images, SnapshotWatch},
     sync::WaitingTasks,
     waiters::{AwaitedKeys, Waiter},
 };

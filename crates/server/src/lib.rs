@@ -8,7 +8,7 @@
 //! request                                        the path of a request, from the socket and back to it
 //! commands, observe                              the commands; INFO
 //! commands::{table, context, registry, …}        what a command is
-//! server, core, locked, loader, saver, …         the state that all cores share, and the state of each core
+//! server, core, locked, persistence, stop, …      the state that all cores share, and the state of each core; files
 //! session, pubsub                                the state of a connection; messages between clients
 //! config, log, process, saves, sockets, …        what does not depend on clients
 //! clock, random, memory, sys, events, label      what depends on nothing else
@@ -19,8 +19,6 @@
 #![warn(missing_docs)]
 
 pub mod aof;
-pub mod aof_files;
-pub mod aof_loader;
 pub mod check;
 pub mod clock;
 pub mod commands;
@@ -30,7 +28,6 @@ pub mod counters;
 pub mod events;
 pub mod journal;
 pub mod label;
-pub mod loader;
 pub mod loading;
 pub mod locked;
 pub mod log;
@@ -39,21 +36,19 @@ pub mod memory;
 pub mod net;
 pub mod notify;
 pub mod observe;
+pub mod persistence;
 pub mod process;
 pub mod pubsub;
 pub mod random;
 pub mod rates;
 pub mod request;
-pub mod saver;
 pub mod saves;
 pub mod server;
 pub mod session;
 pub mod shutdown;
-pub mod snapshot_parts;
 pub mod sockets;
 pub mod start;
 pub mod stop;
-pub mod stored;
 mod sys;
 
 #[global_allocator]

@@ -9,11 +9,12 @@ use tokio::{
 };
 
 use crate::{
-    aof_files, check, clock, commands,
+    check, clock, commands,
     config::{self, ConfigStore, Invocation, Sources, StartError},
-    loader::{self, LoadError},
     log,
     net::{acceptor::Acceptors, cores},
+    persistence::aof_files,
+    persistence::loader::{self, LoadError},
     process::{self, PidFile, Supervisor},
     server::Server,
     shutdown::ShutdownOptions,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     config::Config,
-    saver,
+    persistence::saver,
     saves::{Ended, Save, Target},
     server::Server,
     shutdown::{ShutdownOptions, TakenBack},

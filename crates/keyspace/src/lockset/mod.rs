@@ -10,6 +10,7 @@
 //! Locks are taken in the order of their ranks: gate < shard < channel < mailbox < journal.
 
 mod reader;
+mod snapshot;
 mod waiting;
 mod walker;
 mod whole;
@@ -26,6 +27,7 @@ use smallvec::SmallVec;
 
 pub use self::{
     reader::Reader,
+    snapshot::{Advanced, Snapshot},
     walker::{Met, RandomKey, Visited, Walk, Walker},
     whole::WholeKeyspace,
     writer::{Edited, ExpiryChange, Missing, Writer},
@@ -59,7 +61,7 @@ const LOCK_TURNS_MAX: u32 = 500;
 
 /// Locks a shard, if it becomes free within a moment. Returns whether it did. `turns` counts the tries for all shards that one caller locks.
 #[inline]
-pub(crate) fn lock_shard(shard: &Shard, holder: Holder, turns: &mut u32) -> bool {
+fn lock_shard(shard: &Shard, holder: Holder, turns: &mut u32) -> bool {
     loop {
         if shard.lock.try_lock(holder) {
             return true;
@@ -75,7 +77,7 @@ pub(crate) fn lock_shard(shard: &Shard, holder: Holder, turns: &mut u32) -> bool
 /// # Safety
 /// The caller locked it.
 #[inline]
-pub(crate) unsafe fn unlock_shard(keyspace: &Keyspace, index: u16) {
+unsafe fn unlock_shard(keyspace: &Keyspace, index: u16) {
     // SAFETY: by the caller's promise.
     if unsafe { keyspace.shards[index as usize].unlock() } {
         keyspace.parked.wake(index);

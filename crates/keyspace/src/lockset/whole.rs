@@ -2,8 +2,7 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::{LockSet, Walker, Writer};
-use crate::snapshot::Snapshot;
+use super::{LockSet, Snapshot, Walker, Writer};
 
 /// The right to change all keys at once. The gate is closed.
 pub struct WholeKeyspace<'a> {
@@ -37,11 +36,14 @@ impl<'a> WholeKeyspace<'a> {
         let core = self.set.core();
         for index in 0..keyspace.shards.len() {
             self.set.with_shard(index, |shard| {
-                let taken = shard.take_databases(databases.clone());
+                let mut taken = shard.take_databases(databases.clone());
                 if !taken.is_empty() {
                     shard.touch_existing_watchers(keyspace, |database| [taken.get(&database), None]);
                     keys += taken.values().map(|database| database.table.len()).sum::<usize>();
-                    removed.extend(keyspace.snapshots.hand_databases_over(core, index, taken).into_values());
+                    for (&database, contents) in &mut taken {
+                        keyspace.snapshots.hand_table_over(core, index, database, &mut contents.table);
+                    }
+                    removed.extend(taken.into_values());
                 }
             });
             self.set.publish_deadline(index);

@@ -37,7 +37,7 @@ const KEPT_BYTES_MAX: usize = 1 << 20;
 
 impl Images {
     /// Adds the image of an entry. `database` is that of the cut.
-    pub(super) fn add(&mut self, database: usize, entry: EntryRef<'_>) {
+    pub(crate) fn add(&mut self, database: usize, entry: EntryRef<'_>) {
         match entry.own_bytes() {
             Some(block) => {
                 self.blocks.extend_from_slice(&(database as u32).to_le_bytes());
@@ -75,7 +75,7 @@ impl Images {
     }
 
     /// Sets the epoch after the cut.
-    pub(super) fn set_epoch(&mut self, epoch: Epoch) {
+    pub(crate) fn set_epoch(&mut self, epoch: Epoch) {
         self.epoch = epoch;
     }
 

@@ -19,6 +19,8 @@
 //! The databases of a snapshot are those of the cut. SWAPDB moves entries of the old epoch to another database, so the snapshot keeps a map
 //! back. FLUSHALL hands whole tables over.
 //!
+//! `Snapshot` itself, with the walker, is in `lockset/snapshot.rs`, since it locks shards.
+//!
 //! A snapshot that is cancelled takes no more images, but its walker goes on to the end, so that all entries belong to one epoch again.
 
 mod images;
@@ -35,12 +37,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 pub use self::images::Images;
-use crate::{
-    Busy, DatabaseSize, Entered, Keyspace,
-    entry::EntryRef,
-    lockset::{lock_shard, unlock_shard},
-    shard::{Database, ShardData},
-};
+use crate::{entry::EntryRef, table::Table};
 
 /// One of the two epochs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -75,7 +72,7 @@ pub(crate) struct Snapshots {
 }
 
 /// A snapshot that is being taken, as the lock sets see it.
-struct Running {
+pub(crate) struct Running {
     /// What lock sets have handed over, by core. Each list is on a cache line of its own.
     handed_over: Box<[HandedOver]>,
     /// The bytes of all images in these lists.
@@ -117,21 +114,38 @@ impl Snapshots {
         running.hand_over(core, |images| images.add(running.database_at_cut(database), entry));
     }
 
-    /// Takes whole databases that a lock set of this core has removed. Returns those that the snapshot does not need.
-    pub(crate) fn hand_databases_over(
-        &self,
-        core: usize,
-        shard: usize,
-        databases: HashMap<usize, Database>,
-    ) -> HashMap<usize, Database> {
+    /// Takes the table of a database that a lock set of this core has removed from a shard, and leaves an empty one, if the snapshot needs it.
+    pub(crate) fn hand_table_over(&self, core: usize, shard: usize, database: usize, table: &mut Table) {
         let running = self.running.load();
-        let Some(running) = running.as_ref().filter(|running| running.is_owed_by(shard)) else { return databases };
-        running.hand_over(core, |images| {
-            for (index, database) in databases {
-                images.add_table(running.database_at_cut(index), database.table);
-            }
+        if let Some(running) = running.as_ref().filter(|running| running.is_owed_by(shard)) {
+            let database = running.database_at_cut(database);
+            running.hand_over(core, |images| images.add_table(database, std::mem::take(table)));
+        }
+    }
+
+    /// Begins a snapshot, unless one is running. The gate is closed. Returns the snapshot and the epoch of what is changed from now on.
+    pub(crate) fn begin(&self, cores: usize) -> Option<(Arc<Running>, Epoch)> {
+        if self.cut().is_running {
+            return None;
+        }
+        let epoch = Epoch(!self.cut().epoch.0);
+        let running = Arc::new(Running {
+            handed_over: (0..cores).map(|_| HandedOver::default()).collect(),
+            backlog: AtomicUsize::new(0),
+            passed: AtomicUsize::new(0),
+            moved: Mutex::default(),
+            swaps: AtomicUsize::new(0),
+            is_cancelled: AtomicBool::new(false),
         });
-        HashMap::new()
+        self.running.store(Some(running.clone()));
+        self.state.store(RUNNING | if epoch.0 { EPOCH } else { 0 }, Ordering::Relaxed);
+        Some((running, epoch))
+    }
+
+    /// Ends the snapshot. No entry of the old epoch is left.
+    pub(crate) fn end(&self) {
+        self.running.store(None);
+        self.state.fetch_and(!RUNNING, Ordering::Relaxed);
     }
 
     /// Notes that two databases were exchanged. The gate is closed.
@@ -145,6 +159,28 @@ impl Snapshots {
 }
 
 impl Running {
+    /// Takes what lock sets have handed over.
+    pub(crate) fn take_handed_over(self: &Arc<Running>, images: &mut Images) {
+        for handed_over in &self.handed_over {
+            images.take_handed_over(&mut handed_over.0.lock(), self);
+        }
+    }
+
+    /// Notes that the walker has passed all shards before this one.
+    pub(crate) fn note_passed(&self, shard: usize) {
+        self.passed.store(shard, Ordering::Relaxed);
+    }
+
+    /// Returns how often databases were exchanged since the cut.
+    pub(crate) fn swaps(&self) -> usize {
+        self.swaps.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether no further images are wanted.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Relaxed)
+    }
+
     fn hand_over(&self, core: usize, add: impl FnOnce(&mut Images)) {
         if self.is_cancelled.load(Ordering::Relaxed) {
             return;
@@ -156,7 +192,7 @@ impl Running {
     }
 
     /// Returns the database at the cut of the entries of the old epoch that are in a database now.
-    fn database_at_cut(&self, database: usize) -> usize {
+    pub(crate) fn database_at_cut(&self, database: usize) -> usize {
         if self.swaps.load(Ordering::Relaxed) == 0 {
             return database;
         }
@@ -169,151 +205,9 @@ impl Running {
     }
 }
 
-/// A snapshot that is being taken. Its owner calls [`Snapshot::advance`] until that returns [`Advanced::All`], also after
-/// [`Snapshot::cancel`]; before that, no other snapshot can begin.
-pub struct Snapshot {
-    running: Arc<Running>,
-    epoch: Epoch,
-    /// What each database held at the cut.
-    sizes: Vec<DatabaseSize>,
-    /// Where the walker is.
-    place: Place,
-    /// [`Running::swaps`], when the walker began with its shard.
-    swaps: usize,
-    is_at_end: bool,
-}
-
-/// Where a walker is in the keyspace.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    shard: usize,
-    database: usize,
-    tag: u32,
-}
-
-/// How far [`Snapshot::advance`] came.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Advanced {
-    /// There may be more images.
-    Some,
-    /// Another visit has locked the shard. There may be more images when it is free.
-    Busy(Busy),
-    /// All images were taken.
-    All,
-}
-
-impl Snapshot {
-    /// Begins a snapshot, unless one is running. The gate is closed.
-    pub(crate) fn begin(keyspace: &Keyspace, sizes: Vec<DatabaseSize>) -> Option<Snapshot> {
-        let snapshots = &keyspace.snapshots;
-        if snapshots.cut().is_running {
-            return None;
-        }
-        let epoch = Epoch(!snapshots.cut().epoch.0);
-        let running = Arc::new(Running {
-            handed_over: (0..keyspace.cores()).map(|_| HandedOver::default()).collect(),
-            backlog: AtomicUsize::new(0),
-            passed: AtomicUsize::new(0),
-            moved: Mutex::default(),
-            swaps: AtomicUsize::new(0),
-            is_cancelled: AtomicBool::new(false),
-        });
-        snapshots.running.store(Some(running.clone()));
-        snapshots.state.store(RUNNING | if epoch.0 { EPOCH } else { 0 }, Ordering::Relaxed);
-        Some(Snapshot { running, epoch, sizes, place: Place::default(), swaps: 0, is_at_end: false })
-    }
-
-    /// Returns what each database held at the cut.
-    pub fn sizes(&self) -> &[DatabaseSize] {
-        &self.sizes
-    }
-
-    /// Returns a handle, with which others see how far the snapshot is and can cancel it.
-    pub fn watch(&self) -> SnapshotWatch {
-        SnapshotWatch(self.running.clone())
-    }
-
-    /// Takes images: those that lock sets have handed over, and those of a part of a shard, which is locked meanwhile. `enough` is asked
-    /// before each further hash, and is told how many bytes the images have so far; if it returns true, the visit of the shard ends.
-    ///
-    /// The images are added to `images`, which has images of no other snapshot.
-    pub fn advance(
-        &mut self,
-        keyspace: &Keyspace,
-        entered: &Entered<'_>,
-        images: &mut Images,
-        enough: &mut dyn FnMut(usize) -> bool,
-    ) -> Advanced {
-        debug_assert!(entered.is_of(keyspace.gate()), "the visit entered the gate of this keyspace");
-        images.set_epoch(self.epoch);
-        let is_last = self.place.shard == keyspace.shards();
-        for handed_over in &self.running.handed_over {
-            images.take_handed_over(&mut handed_over.0.lock(), &self.running);
-        }
-        if is_last {
-            // What was handed over came from shards that the walker had not passed, so nothing comes after this.
-            self.end(keyspace);
-            return Advanced::All;
-        }
-        let shard = &keyspace.shards[self.place.shard];
-        if !lock_shard(shard, entered.holder(), &mut 0) {
-            return Advanced::Busy(Busy { shard: self.place.shard as u16 });
-        }
-        // SAFETY: it was locked above, and the reference ends before it is unlocked.
-        let is_passed = self.visit(unsafe { shard.data() }, images, enough);
-        // SAFETY: as above.
-        unsafe { unlock_shard(keyspace, self.place.shard as u16) };
-        if is_passed {
-            self.place = Place { shard: self.place.shard + 1, ..Place::default() };
-            self.running.passed.store(self.place.shard, Ordering::Relaxed);
-        }
-        Advanced::Some
-    }
-
-    /// Visits a part of the walker's shard. Returns whether that was the last part.
-    fn visit(&mut self, shard: &ShardData, images: &mut Images, enough: &mut dyn FnMut(usize) -> bool) -> bool {
-        let swaps = self.running.swaps.load(Ordering::Relaxed);
-        if swaps != self.swaps {
-            // Entries that were not visited may be in a database now that was.
-            self.swaps = swaps;
-            self.place = Place { shard: self.place.shard, ..Place::default() };
-        }
-        let is_cancelled = self.running.is_cancelled.load(Ordering::Relaxed);
-        for (index, database) in shard.databases_from(self.place.database) {
-            let from = if index == self.place.database { self.place.tag } else { 0 };
-            let at_cut = self.running.database_at_cut(index);
-            let (epoch, bytes) = (self.epoch, std::cell::Cell::new(images.bytes()));
-            let visit = |entry: EntryRef<'_>| {
-                if entry.epoch() != epoch {
-                    if !is_cancelled {
-                        images.add(at_cut, entry);
-                        bytes.set(images.bytes());
-                    }
-                    // SAFETY: the shard is locked.
-                    unsafe { entry.set_epoch(epoch) };
-                }
-            };
-            if let Some(tag) = database.table.visit_from(from, visit, || enough(bytes.get())) {
-                self.place = Place { shard: self.place.shard, database: index, tag };
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Ends the snapshot. No entry of the old epoch is left.
-    fn end(&mut self, keyspace: &Keyspace) {
-        if !self.is_at_end {
-            self.is_at_end = true;
-            keyspace.snapshots.running.store(None);
-            keyspace.snapshots.state.fetch_and(!RUNNING, Ordering::Relaxed);
-        }
-    }
-}
-
 /// How far a snapshot is, for others than its owner.
 #[derive(Clone)]
-pub struct SnapshotWatch(Arc<Running>);
+pub struct SnapshotWatch(pub(crate) Arc<Running>);
 
 impl SnapshotWatch {
     /// Takes no further images. The owner's calls of [`Snapshot::advance`] only bring all entries to one epoch again.

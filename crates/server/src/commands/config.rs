@@ -9,8 +9,8 @@ use super::{
     table::Group,
 };
 use crate::{
-    aof_files,
     config::{Config, Directive, Hook, NotApplied},
+    persistence::aof_files,
     process,
     server::Server,
 };

@@ -30,8 +30,8 @@ use super::{
 };
 use crate::{
     clock,
-    loader::{self, ReloadError, ReloadFailed, ReloadOptions},
     observe::process_figures,
+    persistence::loader::{self, ReloadError, ReloadFailed, ReloadOptions},
     session::{Block, WalkState},
 };
 

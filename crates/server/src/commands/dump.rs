@@ -11,7 +11,7 @@ use super::{
     keys::GENERIC,
     table::{Category, KeyFlags, KeySpec},
 };
-use crate::{events::NotifyClass, stored};
+use crate::{events::NotifyClass, persistence::stored};
 
 /// The rows of DUMP and RESTORE.
 pub const ROWS: &[CommandSpec] = &[

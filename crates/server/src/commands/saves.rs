@@ -7,7 +7,7 @@ use super::{
     table::{Category, Group},
 };
 use crate::{
-    saver,
+    persistence::saver,
     saves::{Ended, Save, Target},
     session::Block,
 };

@@ -7,7 +7,8 @@ use super::{
     table::{Category, Group},
 };
 use crate::{
-    clock, saver,
+    clock,
+    persistence::saver,
     session::{Block, client::Unblock},
     shutdown::ShutdownOptions,
     stop,

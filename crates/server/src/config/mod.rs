@@ -61,12 +61,6 @@ impl Config {
             lookup(name.as_bytes()).is_some_and(|directive| directive.show(self) != directive.default.as_bytes())
         };
         let mut warnings = Vec::new();
-        if is_set("save") {
-            warnings.push(
-                "Snapshots are not written in this version: the save points of the configuration have no effect."
-                    .to_owned(),
-            );
-        }
         if is_set("maxmemory") && is_set("maxmemory-policy") {
             warnings.push(
                 "Keys are not evicted in this version: beyond maxmemory, writes are refused whatever maxmemory-policy says."

@@ -75,8 +75,8 @@ fn reference(file: &str) -> Vec<(String, String)> {
 
 #[test]
 fn defaults_are_those_of_the_reference_servers() {
-    /// Ochre writes no snapshots, so it has no save points. The others are its own name and the working directory.
-    const OURS: [&str; 3] = ["save", "syslog-ident", "dir"];
+    /// Its own name, and the working directory.
+    const OURS: [&str; 2] = ["syslog-ident", "dir"];
     let defaults = defaults();
     let (redis, valkey) = (reference(REDIS), reference(VALKEY));
     for (name, value) in redis.iter().filter(|(name, _)| !OURS.contains(&name.as_str())) {
@@ -231,7 +231,6 @@ fn a_wrong_line_is_told_with_its_place() {
     check("rename-command GET", "Bad directive or wrong number of arguments");
     check("notify-keyspace-events q", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
     for promise in [
-        "appendonly yes",
         "tls-port 6380",
         "cluster-enabled yes",
         "replicaof 10.0.0.1 6379",
@@ -239,8 +238,6 @@ fn a_wrong_line_is_told_with_its_place() {
         "user alice on +get",
         "user default off",
         "loadmodule /x.so",
-        "shutdown-on-sigterm save",
-        "shutdown-on-sigint force save",
     ] {
         let error = read(promise).unwrap_err().to_string();
         assert!(error.contains("this version") || error.contains("Ochre cannot"), "{error}");

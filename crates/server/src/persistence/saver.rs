@@ -19,13 +19,12 @@ use ochre_persist::{
     new_file::{NewFile, NewFileError, Step},
 };
 
+use super::{aof_files, parts::Parts};
 use crate::{
-    aof_files,
     config::Config,
     process,
     saves::{Asked, Ended, Save, Target},
     server::Server,
-    snapshot_parts::Parts,
     sys,
 };
 

@@ -20,14 +20,14 @@ use ochre_persist::{
 };
 use tokio::sync::mpsc;
 
+use super::{aof_files, aof_loader, saver, stored};
 use crate::{
-    aof_files, aof_loader, clock,
+    clock,
     config::Config,
     loading::{KeysToInsert, LoadWork, NewKey},
-    process, saver,
+    process,
     saves::{Ended, Save, Target},
     server::Server,
-    stored,
 };
 
 /// How many keys a core inserts at a time.

@@ -14,17 +14,19 @@ use ochre_persist::{
     rdb::file::FileWriter,
 };
 
+use super::{
+    parts::Parts,
+    saver::{self, SYNC_EVERY_BYTES},
+    stored,
+};
 use crate::{
     aof::{Begin, Log, LogOptions, Sync},
     clock,
     config::{AppendFsync, Config},
     journal::{Position, Sink},
     process,
-    saver::{self, SYNC_EVERY_BYTES},
     saves::{Ended, Save, Target},
     server::Server,
-    snapshot_parts::Parts,
-    stored,
 };
 
 /// The settings of the log.

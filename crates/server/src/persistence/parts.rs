@@ -13,13 +13,13 @@ use ochre_persist::{
 };
 use tokio::sync::mpsc;
 
+use super::stored;
 use crate::{
     config::Config,
     journal::Position,
     process,
     saves::{AtCut, CutFigures, Part, Target, WalkOrder},
     server::Server,
-    stored,
 };
 
 /// How many parts may wait to be written.

@@ -10,10 +10,12 @@ use ochre_persist::{
 };
 use tokio::sync::mpsc;
 
-use crate::{
+use super::{
     aof_files,
-    config::Config,
     loader::{self, LoadError, LoadFault, RdbOptions},
+};
+use crate::{
+    config::Config,
     loading::{LoadWork, RecordToApply, RecordsToApply},
     server::Server,
 };
