@@ -81,7 +81,7 @@ fn prepared(threads: usize) -> (Arc<Server>, Prepared, Listener) {
     static COMMANDS: Once = Once::new();
     COMMANDS.call_once(|| commands::load(&[]).expect("the commands are loaded once"));
     let threads = threads.to_string();
-    let words = ["--port", "0", "--threads", &threads, "--enable-debug-command", "yes"].map(Into::into);
+    let words = ["--port", "0", "--threads", &threads, "--enable-debug-command", "yes", "--save", ""].map(Into::into);
     let Invocation::Serve(sources) = Invocation::parse(&words) else { panic!("these are directives") };
     let config = ConfigStore::load(&sources).expect("the directives are right");
     let listener = listener::bind_tcp(([127, 0, 0, 1], 0).into(), 511).expect("a port is free");

@@ -3,6 +3,7 @@
 mod asan;
 mod bench;
 mod compat;
+mod crash;
 mod differential;
 mod fuzz;
 mod generated;
@@ -24,6 +25,7 @@ usage: cargo xtask COMMAND
   fix               format the code and write the generated files
   compat            write COMPAT.md only
   differential      run the differential test with other seeds or fewer commands; see --help
+  crash             kill servers that write, and compare what they come back with; see --help
   bench             measure Ochre and the reference servers; see --help
   growth            find commands whose cost grows faster than their work; see --help
   asan              test the crates with unsafe code under AddressSanitizer
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         "fix" => testing::fix(),
         "compat" => generated::write_compat(),
         "differential" => differential::run(rest),
+        "crash" => crash::run(rest),
         "bench" => bench::run(rest),
         "growth" => growth::run(rest),
         "asan" => asan::run(),

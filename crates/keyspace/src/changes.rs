@@ -1,9 +1,9 @@
 //! What every change of an entry keeps true besides the table: the sizes of the databases, and a snapshot that is being taken.
 
 use crate::{
-    entry::EntryRef,
+    entry::{EntryRef, Epoch},
     sizes::Counts,
-    snapshot::{Cut, Epoch, Snapshots},
+    snapshot::{Cut, Snapshots},
 };
 
 /// The right of a lock set to change the entries of a database.

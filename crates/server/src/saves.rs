@@ -241,6 +241,14 @@ impl Saves {
         state.next.iter().any(|save| save.target == target) || state.running.as_ref().is_some_and(is_running)
     }
 
+    /// Returns whether a save for a target that was asked for in the background is running, and was not cancelled, or comes next.
+    pub fn is_running_in_background(&self, target: Target) -> bool {
+        let state = self.state.lock();
+        let is_it = |running: &Running| running.target == target && running.is_background && !running.is_cancelled;
+        let comes_next = state.next.iter().any(|save| save.target == target && save.is_background);
+        comes_next || state.running.as_ref().is_some_and(is_it)
+    }
+
     /// Returns whether nothing is running.
     pub fn is_idle(&self) -> bool {
         self.state.lock().running.is_none()

@@ -1,6 +1,6 @@
 //! Starts the server from the command line, runs it, and shuts it down.
 
-use std::{io, pin::pin, process::ExitCode, sync::Arc, thread};
+use std::{io, pin::pin, process::ExitCode, sync::Arc, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -24,6 +24,9 @@ use crate::{
     },
     stop,
 };
+
+/// If the data is loaded within this time, clients wait for it. They are in the queues of the listeners meanwhile.
+const LONG_LOADING: Duration = Duration::from_millis(100);
 
 /// Does what the command line asks for. Usually that is to run the server until a signal or SHUTDOWN stops it.
 pub fn main() -> ExitCode {
@@ -103,6 +106,8 @@ fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
 async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervisor) -> io::Result<()> {
     let (listening, mut changes) = Listening::new(&listeners)?;
     let (server, cores) = cores::prepare(config, listening);
+    // Nothing may look at the data, or save it, before it is loaded.
+    server.loading.begin(0);
     cores.start(&server);
     log::initialized();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -110,11 +115,17 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
     let listens_on = |transport: &&str| listeners.iter().any(|listener| listener.transport() == *transport);
     let transports: Vec<&str> = ["tcp", "unix"].into_iter().filter(listens_on).collect();
     let mut acceptors = Acceptors::default();
-    // Clients are served while the data is loaded, as far as they do not need it.
+    let mut listeners = Some(listeners);
     let mut loading = pin!(load(&server)?);
     let mut is_loaded = false;
-    acceptors.start(&server, listeners);
+    let mut is_long = pin!(tokio::time::sleep(LONG_LOADING));
     loop {
+        // Clients are served while the data is loaded, as far as they do not need it. If that takes no time, they see nothing of it.
+        if (is_loaded || is_long.is_elapsed())
+            && let Some(listeners) = listeners.take()
+        {
+            acceptors.start(&server, listeners);
+        }
         tokio::select! {
             loaded = &mut loading, if !is_loaded => {
                 loaded.map_err(io::Error::other)?.map_err(io::Error::other)?;
@@ -122,6 +133,7 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
                 transports.iter().for_each(|transport| log::ready(transport));
                 supervisor.ready();
             }
+            () = &mut is_long, if !is_loaded && listeners.is_some() => {}
             _ = terminate.recv() => shut_down(&server, "SIGTERM"),
             _ = interrupt.recv() => {
                 if server.shutdown.is_waiting() {
@@ -143,7 +155,6 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
 fn load(server: &Arc<Server>) -> io::Result<oneshot::Receiver<Result<(), LoadError>>> {
     let (done, loaded) = oneshot::channel();
     let server = server.clone();
-    server.loading.begin(0);
     let load = move || {
         let result = loader::load_at_start(&server);
         if result.is_ok() {

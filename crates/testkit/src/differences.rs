@@ -151,6 +151,22 @@ pub const DIFFERENCES: &[Difference] = &[
         seen: Seen::Elsewhere,
     },
     Difference {
+        commands: &["sort", "sort_ro"],
+        from: Some(Kind::Redis),
+        what: "Sorts numbers whatever another command has failed at before. Redis may answer that a score cannot be converted.",
+        why: "Redis looks at an error code of the C library that the earlier command has left.",
+        seen: Seen::InReplies(|_, ours, theirs| {
+            !ours.is_error() && theirs.to_text().contains("can't be converted into double")
+        }),
+    },
+    Difference {
+        commands: &["sort"],
+        from: Some(Kind::Redis),
+        what: "The same with STORE, after which the data differs.",
+        why: "As above.",
+        seen: Seen::NotDrawn(|arguments| has_word(arguments, b"STORE") && !has_word(arguments, b"ALPHA")),
+    },
+    Difference {
         commands: &["sort"],
         from: None,
         what: "STORE over a key of another type serves clients that are blocked on the key, as STORE to a new key does. On the references they \
@@ -331,6 +347,11 @@ pub fn same_encoding(reference: Kind, ours: &Reply, theirs: &Reply) -> bool {
 
 fn has_hexadecimal(arguments: &[Vec<u8>]) -> bool {
     arguments.iter().any(|argument| argument.starts_with(b"0x"))
+}
+
+/// Whether one of the arguments is this word, in letters of either case.
+fn has_word(arguments: &[Vec<u8>], word: &[u8]) -> bool {
+    arguments.iter().any(|argument| argument.eq_ignore_ascii_case(word))
 }
 
 fn has_zero_byte(arguments: &[Vec<u8>]) -> bool {

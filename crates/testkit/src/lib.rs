@@ -37,5 +37,5 @@ pub use client::Client;
 pub use poll::{eventually, until};
 pub use random::Random;
 pub use reply::Reply;
-pub use server::{Kind, Launch, Server};
+pub use server::{Kind, Launch, Server, new_folder};
 pub use transcript::check;

@@ -80,6 +80,17 @@ pub fn raise_file_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// Makes a named pipe. What is opened to read it waits until something is opened to write it, and the other way round.
+pub fn make_pipe(path: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path is a C string that lives during the call.
+    match unsafe { libc::mkfifo(path.as_ptr(), 0o600) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Sends a signal to a process, which must be a child that was not waited for.
 pub fn signal(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: kill takes no pointers.

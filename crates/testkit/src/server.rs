@@ -93,6 +93,7 @@ pub struct Launch {
     threads: Option<usize>,
     unix_socket: bool,
     cores: Vec<usize>,
+    folder: Option<PathBuf>,
 }
 
 impl Launch {
@@ -106,6 +107,7 @@ impl Launch {
             threads: None,
             unix_socket: false,
             cores: Vec::new(),
+            folder: None,
         }
     }
 
@@ -117,6 +119,12 @@ impl Launch {
     /// Starts another program in the place of [`Kind::program`].
     pub fn program(mut self, path: &Path) -> Launch {
         self.program = Some(path.to_path_buf());
+        self
+    }
+
+    /// Starts the server in a folder that exists, and that is not removed when the server is dropped.
+    pub fn in_folder(mut self, folder: &Path) -> Launch {
+        self.folder = Some(folder.to_path_buf());
         self
     }
 
@@ -168,8 +176,9 @@ impl Launch {
         panic!("no free port found for {}", self.kind.name());
     }
 
-    fn spawn(&self) -> Server {
-        let dir = new_folder(self.kind);
+    /// Starts the server, and does not wait until it answers.
+    pub fn spawn(&self) -> Server {
+        let dir = self.folder.clone().unwrap_or_else(|| new_folder(self.kind));
         let port = free_port();
         let log_path = dir.join("log.txt");
         let log = File::create(&log_path).unwrap_or_else(|error| panic!("{}: {error}", log_path.display()));
@@ -204,7 +213,7 @@ impl Launch {
             crate::process::pin(&mut command, &self.cores);
         }
         let child = spawn_bound(command).unwrap_or_else(|error| panic!("{} did not start: {error}", program.display()));
-        Server { kind: self.kind, child, port, dir, unix_socket }
+        Server { kind: self.kind, child, port, dir, keeps_dir: self.folder.is_some(), unix_socket }
     }
 }
 
@@ -222,6 +231,8 @@ pub struct Server {
     child: Child,
     port: u16,
     dir: PathBuf,
+    /// Whether the folder stays when the server is dropped.
+    keeps_dir: bool,
     unix_socket: Option<PathBuf>,
 }
 
@@ -341,7 +352,17 @@ impl Drop for Server {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-        let _ = fs::remove_dir_all(&self.dir);
+        if !self.keeps_dir {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+impl Server {
+    /// Kills the server, as a crash does (SIGKILL).
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a child that was not waited for can be killed");
+        self.child.wait().expect("a killed child ends");
     }
 }
 

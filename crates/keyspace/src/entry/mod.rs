@@ -45,6 +45,7 @@ use ochre_datatypes::{AnyCollection, Collection, ValueType, allocation::size_cla
 use self::layout::{
     Kind, RAW, Shape, Stored, block_layout, collection_bits, overwrite_value, write_entry, write_expiry,
 };
+pub(crate) use self::view::Epoch;
 pub use self::{
     string::{NewValue, ValueRef},
     view::EntryRef,

@@ -13,7 +13,10 @@ use super::{
     Entry, ValueRef,
     layout::{ACCESS, EPOCH, EXPIRES, EXPIRY_LEN, FLAGS, HEADER, KIND, Kind, LONG_KEY, LONG_VALUE, RAW, Stored},
 };
-use crate::snapshot::Epoch;
+
+/// One of the two epochs to which an entry can belong; see `snapshot/`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Epoch(pub(crate) bool);
 
 /// Freeing a value of this size, in bytes, may take the allocator long. It is left to the graveyard's thread.
 const HEAVY_VALUE_MIN: usize = 64 * 1024;

@@ -5,10 +5,10 @@ use std::{cell::Cell, sync::Arc};
 use super::{Busy, lock_shard, unlock_shard};
 use crate::{
     DatabaseSize, Keyspace,
-    entry::EntryRef,
+    entry::{EntryRef, Epoch},
     gate::Entered,
     shard::ShardData,
-    snapshot::{Epoch, Images, Running, SnapshotWatch},
+    snapshot::{Images, Running, SnapshotWatch},
 };
 
 /// A snapshot that is being taken. Its owner calls [`Snapshot::advance`] until that returns [`Advanced::All`], also after

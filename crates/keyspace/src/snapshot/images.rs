@@ -2,9 +2,9 @@
 
 use std::{ptr::NonNull, sync::Arc, sync::atomic::Ordering};
 
-use super::{Epoch, Running};
+use super::Running;
 use crate::{
-    entry::{Entry, EntryRef},
+    entry::{Entry, EntryRef, Epoch},
     table::Table,
 };
 

@@ -37,11 +37,10 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 pub use self::images::Images;
-use crate::{entry::EntryRef, table::Table};
-
-/// One of the two epochs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Epoch(pub(crate) bool);
+use crate::{
+    entry::{EntryRef, Epoch},
+    table::Table,
+};
 
 /// What a lock set knows of the snapshots: it stays true until the locks are released, since a cut needs the gate closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -19,6 +19,9 @@ use crate::{
     new_file::NewFile,
 };
 
+/// What the names of files begin with that are not complete.
+const TEMPORARY: &[u8] = b"temp-";
+
 /// The folder of an append-only file; see the module.
 #[derive(Debug)]
 pub struct Folder {
@@ -225,6 +228,19 @@ impl Folder {
         }
         let manifest = Manifest { history, ..self.manifest.clone() };
         self.change(manifest)
+    }
+
+    /// Removes temporary files that a crash has left. No other server may use the folder.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or a file not be removed.
+    pub fn remove_leftovers(&self) -> io::Result<()> {
+        for name in self.files.list(&self.path)? {
+            if name.as_bytes().starts_with(TEMPORARY) {
+                self.files.remove(&self.path.join(name))?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the manifest.

@@ -25,8 +25,9 @@
 //! #CRC64:0123456789abcdef:1234        the checksum of the 1234 bytes before this line (aof-checksum)
 //! ```
 //!
-//! A checksum of no bytes begins a file that has checksums: it says that each block from here on ends with one. A block counts only once its
-//! checksum was verified. Redis and Valkey skip annotations, so they load files with checksums too.
+//! A checksum of no bytes begins a file that has checksums: it says that blocks with checksums follow. A block counts only once its checksum was
+//! verified. Redis and Valkey skip annotations, so they load files with checksums too. If they have gone on writing, there are commands behind the
+//! last block, up to the end or to the next checksum of no bytes. These count as far as they are whole.
 
 pub mod encode;
 pub mod folder;

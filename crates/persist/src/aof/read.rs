@@ -27,6 +27,8 @@ pub struct AofReader<R> {
     block: Option<Block>,
     /// See [`AofReader::whole_until`].
     whole_until: u64,
+    /// What comes after the records that are ready.
+    fault: Option<Fault>,
     /// The last time that was annotated, in seconds since 1970.
     time_s: Option<i64>,
 }
@@ -37,10 +39,10 @@ struct Block {
     checksum: Checksum,
     len: u64,
     records: Vec<Record>,
+    /// The offset behind the last of these records.
+    whole_until: u64,
 }
 
-/// What is wrong with a block without its checksum.
-const UNFINISHED: &str = "the block before this offset has no checksum";
 /// The longest line with a count, a length or an annotation. (Redis: `loadSingleAppendOnlyFile`)
 const LINE_LEN_MAX: usize = 128;
 
@@ -48,7 +50,7 @@ impl<R: Read> AofReader<R> {
     /// Reads commands from here on.
     pub fn new(file: Stream<R>) -> AofReader<R> {
         let whole_until = file.offset();
-        AofReader { file, ready: VecDeque::new(), block: None, whole_until, time_s: None }
+        AofReader { file, ready: VecDeque::new(), block: None, whole_until, fault: None, time_s: None }
     }
 
     /// Returns the offset up to which the file consists of complete records. If its tail is missing, it can be cut off here.
@@ -75,28 +77,78 @@ impl<R: Read> AofReader<R> {
             if let Some(record) = self.ready.pop_front() {
                 return Ok(Some(record));
             }
-            let offset = self.file.offset();
-            match self.file.peek()? {
-                None => {
-                    // A block without its checksum was not written completely.
-                    return match &self.block {
-                        Some(block) if block.len > 0 => Err(Fault::truncated(offset)),
-                        _ => Ok(None),
-                    };
+            if let Some(fault) = self.fault.take() {
+                return Err(fault);
+            }
+            match self.read_next() {
+                Ok(true) => {}
+                // Whoever has no checksums may have gone on behind the last block. What has no checksum yet counts as far as it is whole.
+                Ok(false) => {
+                    if self.release_block() == 0 {
+                        return Ok(None);
+                    }
                 }
-                Some(b'#') => self.read_annotation()?,
-                Some(_) => {
-                    let record = self.read_commands(offset)?;
-                    match &mut self.block {
-                        Some(block) => block.records.push(record),
-                        None => {
-                            self.whole_until = self.file.offset();
-                            self.ready.push_back(record);
+                Err(fault) => {
+                    if Self::is_missing_tail(&fault) {
+                        self.fault = Some(self.tail_or_damage(fault));
+                        if self.fault.as_ref().is_some_and(Self::is_missing_tail) {
+                            self.release_block();
                         }
+                    } else {
+                        return Err(fault);
                     }
                 }
             }
         }
+    }
+
+    /// Reads what comes next. Returns false at the end.
+    fn read_next(&mut self) -> Result<bool, Fault> {
+        let offset = self.file.offset();
+        match self.file.peek()? {
+            None => return Ok(false),
+            Some(b'#') => self.read_annotation()?,
+            Some(_) => {
+                let record = self.read_commands(offset)?;
+                let end = self.file.offset();
+                match &mut self.block {
+                    Some(block) => {
+                        block.whole_until = end;
+                        block.records.push(record);
+                    }
+                    None => {
+                        self.whole_until = end;
+                        self.ready.push_back(record);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the records of a block without its checksum count. Returns how many they are.
+    fn release_block(&mut self) -> usize {
+        let Some(block) = self.block.take().filter(|block| !block.records.is_empty()) else { return 0 };
+        let count = block.records.len();
+        self.whole_until = block.whole_until;
+        self.ready.extend(block.records);
+        count
+    }
+
+    /// Decides whether a file ends in the middle of a record because its tail is missing, or because a length in it is damaged: then the
+    /// checksums of later blocks, or of this one, are among the bytes that are left.
+    fn tail_or_damage(&self, fault: Fault) -> Fault {
+        let left = self.file.buffered();
+        let is_checksum = |at: usize| {
+            let line = left[at..].split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
+            line.strip_prefix(CHECKSUM).and_then(parse_checksum).is_some()
+        };
+        let mut starts = left.windows(CHECKSUM.len()).enumerate().filter(|(_, bytes)| *bytes == CHECKSUM);
+        if self.block.is_some() && starts.any(|(at, _)| is_checksum(at)) {
+            let reason = format!("the block from offset {} is damaged: a length in it is wrong", self.whole_until);
+            return Fault::corrupt(self.whole_until, reason);
+        }
+        fault
     }
 
     /// Reads a command, or those from MULTI to EXEC.
@@ -178,9 +230,10 @@ impl<R: Read> AofReader<R> {
             return Err(Fault::corrupt(offset, "an annotation is too long"));
         }
         if line == NO_CHECKSUMS {
-            let is_whole = self.block.take().is_none_or(|block| block.len == 0);
+            self.release_block();
+            self.block = None;
             self.whole_until = self.file.offset();
-            return if is_whole { Ok(()) } else { Err(Fault::corrupt(offset, UNFINISHED)) };
+            return Ok(());
         }
         if let Some(checksum) = line.strip_prefix(CHECKSUM) {
             let checksum = parse_checksum(checksum).ok_or(Fault::corrupt(offset, "this is not a checksum"))?;
@@ -209,9 +262,9 @@ impl<R: Read> AofReader<R> {
                 return Err(Fault::corrupt(begin, reason));
             };
             self.ready.extend(block.records);
-        } else if self.block.take().is_some_and(|block| block.len > 0) {
-            // Whoever goes on behind such a block cuts it off before.
-            return Err(Fault::corrupt(offset, UNFINISHED));
+        } else {
+            // A server that writes no checksums may have gone on behind the last block.
+            self.release_block();
         }
         self.whole_until = self.file.offset();
         self.block = Some(Block::default());

@@ -50,6 +50,11 @@ impl<R: Read> Stream<R> {
         Ok(self.at == self.end)
     }
 
+    /// Returns the bytes that were read from the file and not taken yet. After a take that failed since the file ends, these are all that are left.
+    pub fn buffered(&self) -> &[u8] {
+        &self.window[self.at..self.end]
+    }
+
     /// Returns the next byte without taking it; `None` at the end of the file.
     ///
     /// # Errors

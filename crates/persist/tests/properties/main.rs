@@ -1,5 +1,6 @@
 //! Property tests: what must hold for any bytes. The fuzzer runs the same bodies.
 
+mod append_only;
 mod payloads;
 
 use ochre_persist::{checksum::Checksum, rdb::payload::PayloadError};
@@ -16,6 +17,11 @@ proptest! {
     #[test]
     fn damaged_files_are_read_or_refused(data in prop::collection::vec(any::<u8>(), 2..40)) {
         payloads::files(&data);
+    }
+
+    #[test]
+    fn any_bytes_are_an_append_only_file_or_refused(data in prop::collection::vec(any::<u8>(), 0..200)) {
+        append_only::any(&data);
     }
 
     #[test]
@@ -73,5 +79,68 @@ fn a_payload_needs_a_known_version_and_its_checksum() {
     }
     for len in 0..payload.len() {
         assert_eq!(restored(&payload[..len]), Err(PayloadError::VersionOrChecksum));
+    }
+}
+
+fn written() -> impl Strategy<Value = append_only::Written> {
+    let word = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..20),
+        Just(b"#CRC64:0000000000000000:0\r\n".to_vec()),
+        Just(b"*1\r\n$4\r\nEXEC\r\n".to_vec()),
+        Just(vec![0; 300]),
+    ];
+    let command = (0usize..3, prop::collection::vec(word, 1..4));
+    // A command of one word could be MULTI or EXEC, and one of two could be SELECT.
+    let command =
+        command.prop_map(|(database, words)| (database, [vec![b"SET".to_vec(), b"key".to_vec()], words].concat()));
+    (0i64..10_000_000, prop::collection::vec(command, 1..4))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn an_append_only_file_is_read_as_it_was_written(
+        records in prop::collection::vec(written(), 0..8), times: bool, checksums: bool,
+    ) {
+        let (file, _) = append_only::encode(&records, times, checksums);
+        let (read, whole, fault) = append_only::read(&file);
+        prop_assert!(fault.is_none(), "{:?}", fault);
+        prop_assert_eq!(whole, file.len() as u64);
+        let expected: Vec<_> = records.into_iter().map(|(_, commands)| commands).collect();
+        prop_assert_eq!(append_only::commands(&read), expected);
+    }
+
+    /// Wherever a file is torn, what is read is what was written completely before, and no half transaction.
+    #[test]
+    fn a_torn_file_has_whole_records(
+        records in prop::collection::vec(written(), 1..5), times: bool, checksums: bool, torn in any::<prop::sample::Index>(),
+    ) {
+        let (file, ends) = append_only::encode(&records, times, checksums);
+        let len = torn.index(file.len() + 1);
+        let (read, whole, _) = append_only::read(&file[..len]);
+        let complete = ends.iter().filter(|&&end| end <= len).count();
+        let expected: Vec<_> = records.into_iter().map(|(_, commands)| commands).collect();
+        let read = append_only::commands(&read);
+        // A record counts as soon as its own bytes are there, even if its checksum is not.
+        prop_assert!(read.len() >= complete && read.len() <= complete + 1);
+        prop_assert_eq!(&read[..], &expected[..read.len()]);
+        prop_assert!(whole <= len as u64);
+    }
+
+    /// With checksums, a byte that was changed is noticed, unless it is in an annotation that says nothing of the data.
+    #[test]
+    fn a_damaged_file_has_no_wrong_records(
+        records in prop::collection::vec(written(), 1..5), at in any::<prop::sample::Index>(), bit in 0u32..8,
+    ) {
+        let (mut file, _) = append_only::encode(&records, false, true);
+        let at = at.index(file.len());
+        file[at] ^= 1 << bit;
+        let (read, _, fault) = append_only::read(&file);
+        let expected: Vec<_> = records.into_iter().map(|(_, commands)| commands).collect();
+        let read = append_only::commands(&read);
+        prop_assert!(read.len() <= expected.len());
+        prop_assert_eq!(&read[..], &expected[..read.len()]);
+        prop_assert!(fault.is_some() || read.len() == expected.len());
     }
 }

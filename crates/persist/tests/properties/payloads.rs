@@ -8,9 +8,10 @@ use ochre_datatypes::{
 pub use ochre_persist::rdb::payload::restore;
 use ochre_persist::{
     checksum::Checksum,
+    fault::Fault,
     rdb::{
         Dialect, Limits, Value, ValueView, WriteOptions,
-        file::FileReader,
+        file::{Access, FileReader, FileWriter, Key, KeyToWrite, Record},
         payload::{self, PayloadError},
     },
 };
@@ -89,14 +90,53 @@ pub fn files(data: &[u8]) {
         }
     }
     let len = file.len() as u64;
-    let read = FileReader::new(&file[..], limits(usize::from(*entries_max % 8))).and_then(|mut reader| {
-        while reader.read_record()?.is_some() {}
-        Ok(())
-    });
-    match read {
-        Ok(()) => {}
+    let limits = limits(usize::from(*entries_max % 8));
+    match keys_of(&file, &limits) {
+        Ok(keys) => check_file(&keys, &limits),
         Err(fault) => assert!(fault.offset <= len, "{fault}"),
     }
+}
+
+/// Reads the keys of a file, each with its database.
+fn keys_of(file: &[u8], limits: &Limits) -> Result<Vec<(u64, Key)>, Fault> {
+    let mut reader = FileReader::new(file, *limits)?;
+    let (mut database, mut keys) = (0, Vec::new());
+    while let Some(record) = reader.read_record()? {
+        match record {
+            Record::Select(index) => database = index,
+            Record::Key(key) => keys.push((database, key)),
+            Record::Aux(..) | Record::Resize(..) | Record::Function(_) => {}
+        }
+    }
+    Ok(keys)
+}
+
+/// What is written of a file's keys reads back as the same keys.
+fn check_file(keys: &[(u64, Key)], limits: &Limits) {
+    let described = |(database, key): &(u64, Key)| {
+        // A key has an idle time or a frequency.
+        let idle_s = key.idle_s.filter(|_| key.frequency.is_none());
+        let value = key.value.as_ref().map(described);
+        (*database, key.name.clone(), value, key.expiry_ms, idle_s, key.frequency)
+    };
+    let options = WriteOptions { dialect: Dialect::Redis, compress: true, now_ms: i64::MIN };
+    let mut writer = FileWriter::new(Vec::new(), options, true, true);
+    let written: Vec<_> = keys.iter().filter(|(_, key)| key.value.is_some()).collect();
+    for (database, key) in &written {
+        let access = key.frequency.map(Access::Frequency).or(key.idle_s.map(Access::Idle));
+        writer.key(&KeyToWrite {
+            database: *database,
+            name: &key.name,
+            value: view(key.value.as_ref().expect("it was looked for")),
+            expiry_ms: key.expiry_ms,
+            access,
+        });
+    }
+    let file = writer.finish().expect("memory takes everything");
+    let again = keys_of(&file, limits).unwrap_or_else(|fault| panic!("{fault}: {file:02x?}"));
+    let before: Vec<_> = written.into_iter().map(described).collect();
+    let after: Vec<_> = again.iter().map(described).collect();
+    assert_eq!(before, after);
 }
 
 /// Any bytes with the right version and checksum are restored or refused.

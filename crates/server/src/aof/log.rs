@@ -442,8 +442,10 @@ impl Writer {
 
     fn run(mut self) {
         loop {
-            self.take_orders();
+            // A switch is ordered before the first frame that comes after it is appended. So the frames are taken first.
             let took = self.take_frames();
+            self.take_orders();
+            self.encode();
             let wrote = self.write();
             self.sync();
             self.switch();
@@ -483,7 +485,7 @@ impl Writer {
         self.options = options;
     }
 
-    /// Takes what was appended, and encodes the frames that have no gap before them. Returns whether there was anything.
+    /// Takes what was appended. Returns whether there was anything.
     fn take_frames(&mut self) -> bool {
         let mut took = false;
         for core in &*self.log.cores {
@@ -500,7 +502,6 @@ impl Writer {
                 start = end;
             }
         }
-        self.encode();
         took
     }
 

@@ -14,6 +14,7 @@
 mod log;
 
 use std::{
+    any::Any,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -40,6 +41,8 @@ pub struct Aof {
     is_gated: AtomicBool,
     /// The folder, once it was opened.
     pub folder: Mutex<Option<Folder>>,
+    /// Keeps other servers away from the folder.
+    pub folder_lock: Mutex<Option<Box<dyn Any + Send>>>,
     rewrites: Mutex<Rewrites>,
     /// The size in bytes after the last rewrite, or at the start.
     size_before: AtomicU64,

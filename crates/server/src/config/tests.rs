@@ -120,22 +120,30 @@ fn the_test_suites_of_the_reference_servers_can_configure_ochre() {
 #[test]
 fn the_document_sets_every_directive() {
     let text = document();
-    let mut set = Vec::new();
-    let mut expected = defaults();
+    let mut set: Vec<(&str, String)> = Vec::new();
     for line in lines(text.as_bytes()) {
         let line = line.unwrap();
         let directive = lookup(&line.words[0]).unwrap();
         let name = String::from_utf8(line.words[0].clone()).unwrap();
         assert_eq!(directive.name, name, "a directive is written under its own name");
+        let line = String::from_utf8_lossy(line.text) + "\n";
+        match set.last_mut() {
+            // Several lines of a directive add up.
+            Some((last, before)) if *last == directive.name => before.push_str(&line),
+            _ => set.push((directive.name, line.into_owned())),
+        }
+    }
+    let mut expected = defaults();
+    for (name, lines) in &set {
+        let directive = lookup(name.as_bytes()).unwrap();
         if let Some(value) = directive.in_file {
             directive.set_at_run_time(&mut expected, value.as_bytes()).unwrap();
             assert_ne!(directive.show(&expected), directive.show(&defaults()), "{name}");
         }
-        let read = read(&String::from_utf8_lossy(line.text)).unwrap();
+        let read = read(lines).unwrap();
         assert_eq!(directive.show(&read), directive.show(&expected), "{name}");
-        set.push(directive.name);
     }
-    set.dedup();
+    let set: Vec<&str> = set.into_iter().map(|(name, _)| name).collect();
     assert_eq!(set, directives().map(|directive| directive.name).collect::<Vec<_>>());
     assert_eq!(read(&text).unwrap(), expected);
     assert_eq!(shown(&expected, "bind"), "127.0.0.1 -::1", "the network does not reach a server with the shipped file");

@@ -333,7 +333,8 @@ fn write_saves(view: &View<'_>, text: &mut Text) {
     text.field("current_save_keys_total", total);
     let background = running.filter(|running| running.is_background && running.target == Target::Rdb);
     text.field("rdb_changes_since_last_save", view.server.changes() - figures.changes_saved);
-    text.field("rdb_bgsave_in_progress", u8::from(background.is_some()));
+    let is_running = view.server.saves.is_running_in_background(Target::Rdb);
+    text.field("rdb_bgsave_in_progress", u8::from(is_running));
     text.field("rdb_last_save_time", figures.last_saved_s);
     text.field("rdb_last_bgsave_status", if view.server.saves.has_failed() { "err" } else { "ok" });
     text.field("rdb_last_bgsave_time_sec", figures.last_seconds.unwrap_or(-1));
@@ -351,7 +352,8 @@ fn write_append_only_file(view: &View<'_>, text: &mut Text) {
     let (aof, rewrites) = (&view.server.aof, view.server.aof.rewrites());
     let running = view.server.saves.progress().filter(|running| running.target == Target::AofBase);
     text.field("aof_enabled", u8::from(view.config.appendonly));
-    text.field("aof_rewrite_in_progress", u8::from(running.is_some()));
+    let is_running = view.server.saves.is_running_in_background(Target::AofBase);
+    text.field("aof_rewrite_in_progress", u8::from(is_running));
     text.field("aof_rewrite_scheduled", u8::from(rewrites.is_scheduled));
     text.field("aof_last_rewrite_time_sec", rewrites.last_seconds.unwrap_or(-1));
     text.field("aof_current_rewrite_time_sec", running.map_or(-1, |running| running.seconds));

@@ -15,6 +15,7 @@ use ochre_persist::{
 };
 
 use super::{
+    folder_lock::{FolderLock, LockError},
     parts::Parts,
     saver::{self, SYNC_EVERY_BYTES},
     stored,
@@ -47,6 +48,18 @@ pub fn open(config: &Config) -> Result<Folder, FolderError> {
     Folder::open(Arc::new(Disk), &process::path_of(&config.appenddirname), &config.appendfilename)
 }
 
+/// Keeps other servers away from the folder, if that has not been done.
+///
+/// # Errors
+/// If another server uses it.
+pub fn lock(server: &Server, config: &Config) -> Result<(), LockError> {
+    let mut lock = server.aof.folder_lock.lock();
+    if lock.is_none() {
+        *lock = Some(Box::new(FolderLock::take(&path(config))?));
+    }
+    Ok(())
+}
+
 /// Begins the log, after the folder was loaded. No client is served yet. An empty folder gets an empty base.
 ///
 /// # Errors
@@ -56,6 +69,8 @@ pub fn start(server: &Arc<Server>, config: &Config, mut folder: Folder) -> io::R
         tracing::info!("Creating AOF base file on server start");
         write_empty_base(config, &mut folder)?;
     }
+    folder.remove_leftovers()?;
+    folder.remove_history()?;
     let base_size = base_size(&folder);
     let (file, len) = folder.resume_increment()?;
     let size = size_of_increments(&folder);
@@ -107,6 +122,7 @@ fn len_of(path: &Path) -> u64 {
 pub fn apply(server: &Arc<Server>, before: &Config, after: &Config) -> Result<(), String> {
     server.aof.set_options(options(after));
     if after.appendonly && !before.appendonly {
+        lock(server, after).map_err(|error| error.to_string())?;
         let mut folder = server.aof.folder.lock();
         if folder.is_none() {
             *folder = Some(open(after).map_err(|error| error.to_string())?);
@@ -147,8 +163,8 @@ pub fn rewrite_is_due(server: &Server, config: &Config) -> bool {
         return rewrites.is_scheduled;
     }
     let Some(log) = server.aof.log() else {
-        // It is on, but the rewrite that began it has failed.
-        return rewrites.may_try(FAILURES_MAX);
+        // It was turned on, but the rewrite that begins it has failed.
+        return server.aof.folder_lock.lock().is_some() && rewrites.may_try(FAILURES_MAX);
     };
     if rewrites.is_scheduled || log.needs_rewrite() && rewrites.may_try(FAILURES_MAX) {
         return true;

@@ -20,7 +20,7 @@ use ochre_persist::{
 };
 use tokio::sync::mpsc;
 
-use super::{aof_files, aof_loader, saver, stored};
+use super::{aof_files, aof_loader, folder_lock::LockError, saver, stored};
 use crate::{
     clock,
     config::Config,
@@ -57,6 +57,8 @@ pub enum LoadFault {
     Database(u64, u64, usize),
     /// The folder of the append-only file.
     Folder(FolderError),
+    /// Another server uses the folder.
+    Lock(LockError),
     /// Its record at this offset is a library of functions, which this version cannot keep.
     Function(u64),
 }
@@ -67,6 +69,7 @@ impl fmt::Display for LoadError {
         match &self.reason {
             LoadFault::File(fault) => fault.fmt(f),
             LoadFault::Folder(error) => error.fmt(f),
+            LoadFault::Lock(error) => error.fmt(f),
             LoadFault::Duplicate(database, key) => {
                 write!(f, "the key '{}' is in database {database} twice", key.escape_ascii())
             }
@@ -100,6 +103,8 @@ pub struct Loaded {
 pub fn load_at_start(server: &Arc<Server>) -> Result<(), LoadError> {
     let config = server.config.current();
     if config.appendonly {
+        let locked = aof_files::lock(server, &config);
+        locked.map_err(|error| LoadError { path: aof_files::path(&config), reason: LoadFault::Lock(error) })?;
         let folder = aof_loader::load(server, &config)?;
         let started = aof_files::start(server, &config, folder);
         return started.map_err(|error| LoadError {

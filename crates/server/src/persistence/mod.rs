@@ -7,6 +7,7 @@
 //! | `aof_files.rs` | opens, rewrites, begins and ends the append-only file |
 //! | `loader.rs` | loads at start, and for DEBUG RELOAD |
 //! | `aof_loader.rs` | loads the append-only file |
+//! | `folder_lock.rs` | keeps a second server away from the folder |
 //! | `stored.rs` | entries as files have them, both ways |
 //!
 //! What commands and INFO see of it is on lower floors: `saves.rs`, `loading.rs` and `aof/`. The walker, which takes the images of a snapshot, and
@@ -14,6 +15,7 @@
 
 pub mod aof_files;
 pub mod aof_loader;
+pub mod folder_lock;
 pub mod loader;
 mod parts;
 pub mod saver;

@@ -21,8 +21,6 @@ use crate::{
 /// Blocks a session. If the command waits for keys, the set holds their shards.
 pub fn park(core: &Core, session: &mut Session, set: Option<&LockSet<'_>>, block: Block, call: Call<'_>) {
     let wait = session.client.begin_wait();
-    session.client.set_flag(ClientFlags::BLOCKED, true);
-    session.client.set_flag(ClientFlags::HAS_DEADLINE, block.deadline.is_some());
     let parked = block.keys.map(|wanted| {
         let set = set.expect("a command that waits for keys has locked them");
         let request = match &wanted.args {
@@ -55,6 +53,9 @@ pub fn park(core: &Core, session: &mut Session, set: Option<&LockSet<'_>>, block
         }
         parked
     });
+    // Whoever sees it blocked sees its keys awaited too.
+    session.client.set_flag(ClientFlags::HAS_DEADLINE, block.deadline.is_some());
+    session.client.set_flag(ClientFlags::BLOCKED, true);
     session.blocked = Some(Box::new(Waiting { deadline: block.deadline, on_timeout: block.on_timeout, wait, parked }));
 }
 
