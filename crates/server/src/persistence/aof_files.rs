@@ -249,7 +249,8 @@ fn try_rewrite(server: &Arc<Server>, longest_lock_us: &mut u64) -> io::Result<()
     let mut folder = server.aof.folder.lock();
     let folder = folder.as_mut().expect("it was opened above");
     let (first, unlisted) = match &increment {
-        Some((part, _)) => (part.number, folder.lists(part).then_some(None).unwrap_or(Some(part.clone()))),
+        Some((part, _)) if folder.lists(part) => (part.number, None),
+        Some((part, _)) => (part.number, Some(part.clone())),
         None => (u64::MAX, None),
     };
     folder.finish_rewrite(part, first, unlisted)?;
