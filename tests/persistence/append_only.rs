@@ -330,3 +330,61 @@ fn growth_begins_a_rewrite() {
     wait_for(&mut client, "aof_rewrite_in_progress", "0");
     assert_eq!(client.run("BGREWRITEAOF"), Reply::simple("Background append only file rewriting started"));
 }
+
+fn check(arguments: &[&str], path: &std::path::Path) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(Kind::Ochre.program());
+    let output = command.arg("check").args(arguments).arg(path).output().expect("Ochre runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn a_folder_is_checked_and_repaired() {
+    let folder = Folder::new();
+    let mut server = launch(&folder).directive("aof-timestamp-enabled", "yes").start();
+    let mut client = server.client();
+    ok(&mut client, "SET a 1");
+    ok(&mut client, "BGREWRITEAOF");
+    wait_for(&mut client, "aof_rewrite_in_progress", "0");
+    ok(&mut client, "SET b 1");
+    ok(&mut client, "MULTI");
+    ok(&mut client, "SET c 1");
+    ok(&mut client, "SET d 1");
+    ok(&mut client, "EXEC");
+    server.kill();
+    let path = folder.join("appendonlydir");
+    let last = path.join("appendonly.aof.2.incr.aof");
+    let (code, text) = check(&[], &path);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("database 0: 1 keys") && text.contains("3 records, 4 commands"), "{text}");
+    assert!(text.contains("the last time in it: ") && text.ends_with("it is whole\n"), "{text}");
+    assert_eq!(check(&["--json"], &path.join("appendonly.aof.manifest")).0, Some(0));
+    assert_eq!(check(&[], &last).0, Some(0));
+
+    let bytes = fs::read(&last).expect("the file can be read");
+    let exec = bytes.windows(4).rposition(|bytes| bytes == b"EXEC").expect("there is a transaction");
+    fs::write(&last, &bytes[..exec]).expect("the file can be written");
+    let (code, text) = check(&[], &path);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("BROKEN at offset") && text.contains("the file ends in the middle of a record"), "{text}");
+    assert_eq!(fs::metadata(&last).expect("the file is there").len(), exec as u64, "nothing was changed");
+    assert_eq!(check(&["--fix", "--yes"], &path).0, Some(0));
+    assert_eq!(check(&[], &path).0, Some(0));
+    assert_eq!(launch(&folder).start().client().run("EXISTS a b c d"), Reply::Integer(2));
+
+    fs::write(path.join("appendonly.aof.2.base.rdb"), b"REDIS0011").expect("the file can be written");
+    let (code, text) = check(&["--fix", "--yes"], &path);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("only the tail of the last file can be cut off"), "{text}");
+    assert_eq!(check(&[], &folder).0, Some(2), "there is no manifest in this folder");
+}
+
+#[test]
+fn a_second_server_does_not_use_the_folder() {
+    let folder = Folder::new();
+    let first = launch(&folder).start();
+    let mut second = launch(&folder).spawn();
+    assert_eq!(second.wait().code(), Some(1));
+    let said = format!("the folder is used by the server with the process ID {}", first.pid());
+    assert!(second.log().contains(&said), "{}", second.log());
+}

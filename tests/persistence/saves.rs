@@ -167,6 +167,8 @@ fn a_file_holds_one_instant_of_what_writers_do() {
     const ACCOUNTS: usize = 3000;
     const TOKENS: usize = 500;
     const ROUNDS: usize = 8;
+    /// Longer than a string that would be copied under a lock.
+    const LONG: usize = 3 << 20;
     let folder = Folder::new();
     let server = launch(&folder).start();
     let mut client = server.client();
@@ -177,6 +179,7 @@ fn a_file_holds_one_instant_of_what_writers_do() {
     for token in 0..TOKENS {
         ok(&mut client, &format!("SET {{token}}:{token} {token}"));
     }
+    ok(&mut client, &format!("SETRANGE long {} x", LONG - 1));
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         for writer in 0..2usize {
@@ -187,10 +190,16 @@ fn a_file_holds_one_instant_of_what_writers_do() {
                 while !is_over.load(Ordering::Relaxed) {
                     let mut draw = |below: usize| random.below(below);
                     let (from, to, token) = (draw(ACCOUNTS), draw(ACCOUNTS), draw(TOKENS));
-                    let commands: Vec<String> = match draw(5) {
+                    let commands: Vec<String> = match draw(6) {
                         0 if writer == 0 => vec![format!("RENAMENX {{token}}:{token} {{token}}:b:{token}")],
                         1 if writer == 0 => vec![format!("RENAMENX {{token}}:b:{token} {{token}}:{token}")],
                         2 if writer == 0 => vec!["SWAPDB 5 6".to_owned()],
+                        4 => vec![
+                            "MULTI".to_owned(),
+                            "APPEND long x".to_owned(),
+                            "INCR appended".to_owned(),
+                            "EXEC".to_owned(),
+                        ],
                         3 => vec!["MULTI".to_owned(), format!("RPOPLPUSH list:{from} list:{to}"), "EXEC".to_owned()],
                         _ => vec![
                             "MULTI".to_owned(),
@@ -208,6 +217,9 @@ fn a_file_holds_one_instant_of_what_writers_do() {
         ok(&mut client, "SELECT 5");
         ok(&mut client, "SET name five");
         for round in 0..ROUNDS {
+            // With a small limit, writers wait for what they hand over.
+            let limit = if round % 2 == 0 { 0 } else { 1000 };
+            ok(&mut client, &format!("CONFIG SET snapshot-backlog-limit {limit}"));
             assert_eq!(client.run("SAVE"), Reply::ok());
             let copy = Folder::new();
             fs::copy(folder.join("dump.rdb"), copy.join("dump.rdb")).expect("the file can be copied");
@@ -220,6 +232,8 @@ fn a_file_holds_one_instant_of_what_writers_do() {
             let items: i64 =
                 (0..ACCOUNTS).map(|account| loaded.run(&format!("LLEN list:{account}")).as_integer().unwrap()).sum();
             assert_eq!(items, ACCOUNTS as i64, "round {round}");
+            let appended = loaded.run("GET appended").to_text().parse::<i64>().unwrap_or(0);
+            assert_eq!(loaded.run("STRLEN long"), Reply::Integer(LONG as i64 + appended), "round {round}");
             let names = loaded.run("KEYS {token}:*").items().len();
             assert_eq!(names, TOKENS, "round {round}");
             let found: Vec<String> = ["SELECT 5", "GET name", "SELECT 6", "GET name"]

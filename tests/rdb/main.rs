@@ -2,4 +2,5 @@
 
 mod check;
 mod dataset;
+mod files;
 mod payloads;

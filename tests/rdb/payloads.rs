@@ -2,7 +2,7 @@
 
 use ochre_testkit::{Client, Kind, Launch, Reply, Server};
 
-use crate::dataset::{dataset, fill};
+use crate::dataset::{Made, dataset, fill};
 
 fn server(kind: Kind) -> Server {
     Launch::new(kind).directive("enable-debug-command", "yes").start()
@@ -12,8 +12,8 @@ fn call(client: &mut Client, words: &[&[u8]]) -> Reply {
     client.call(words).expect("the server answers")
 }
 
-/// What a key holds, as far as clients can see.
-fn seen(client: &mut Client, key: &str) -> Vec<(&'static str, String)> {
+/// What a key holds, as far as clients can see: the names of its properties with their values.
+pub fn seen(client: &mut Client, key: &str) -> Vec<(&'static str, String)> {
     let mut seen = vec![];
     let mut ask = |name, words: &[&[u8]]| seen.push((name, call(client, words).to_text()));
     let key = key.as_bytes();
@@ -50,16 +50,26 @@ fn carry(from: Kind, to: Kind) {
         let payload = payload.as_bytes().expect("DUMP replies with a string");
         let restored = call(&mut to_client, &[b"RESTORE", key, b"0", payload]);
         assert_eq!(restored, Reply::ok(), "{} from {} to {}: {payload:02x?}", made.key, from.name(), to.name());
-        let (before, after) = (seen(&mut from_client, &made.key), seen(&mut to_client, &made.key));
-        for ((name, before), (_, after)) in before.into_iter().zip(after) {
-            // A string that is restored is an integer if it can be. A hash that once had an expiry is a listpackex until it is dumped.
-            // Valkey has no listpackex.
-            let is_of_valkey = made.has_field_expiries && [from, to].contains(&Kind::Valkey);
-            if name == "encoding" && (before.contains("raw") || made.key == "hash:persisted" || is_of_valkey) {
-                continue;
-            }
-            assert_eq!(before, after, "{}: {name}, from {} to {}", made.key, from.name(), to.name());
+        compare(&made, from, to, seen(&mut from_client, &made.key), seen(&mut to_client, &made.key));
+    }
+}
+
+/// Compares what two servers have of a key.
+pub fn compare(
+    made: &Made,
+    from: Kind,
+    to: Kind,
+    before: Vec<(&'static str, String)>,
+    after: Vec<(&'static str, String)>,
+) {
+    for ((name, before), (_, after)) in before.into_iter().zip(after) {
+        // A string that is restored is an integer if it can be. A hash that once had an expiry is a listpackex until it is dumped.
+        // Valkey has no listpackex.
+        let is_of_valkey = made.has_field_expiries && [from, to].contains(&Kind::Valkey);
+        if name == "encoding" && (before.contains("raw") || made.key == "hash:persisted" || is_of_valkey) {
+            continue;
         }
+        assert_eq!(before, after, "{}: {name}, from {} to {}", made.key, from.name(), to.name());
     }
 }
 

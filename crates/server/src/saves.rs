@@ -368,6 +368,17 @@ impl Saves {
         !watch.is_cancelled() && watch.backlog() > self.backlog_max.load(Ordering::Relaxed)
     }
 
+    /// Has the task woken when more of the snapshot is written. Returns `Ready` if there is no snapshot.
+    pub fn poll_written(&self, has_snapshot: impl Fn() -> bool, context: &mut Context<'_>) -> Poll<()> {
+        let mut held_back = self.held_back.lock();
+        // The walk ends before the last part is written, after which all tasks are woken once more.
+        if !has_snapshot() {
+            return Poll::Ready(());
+        }
+        held_back.add(context.waker());
+        Poll::Pending
+    }
+
     /// Returns `Ready` if writers need not wait. Otherwise the task is woken when that is so.
     pub fn poll_backlog(&self, snapshot: Option<&SnapshotWatch>, context: &mut Context<'_>) -> Poll<()> {
         let mut held_back = self.held_back.lock();

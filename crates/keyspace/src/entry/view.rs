@@ -1,6 +1,6 @@
 //! Reading an entry.
 
-use std::{fmt, marker::PhantomData, ptr::NonNull, sync::Arc};
+use std::{fmt, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull, sync::Arc};
 
 use ochre_datatypes::{
     AnyCollection, AnyView, Collection, ElementPrefetch, Encoding, ValueType, WrongType,
@@ -381,6 +381,16 @@ impl<'a> EntryRef<'a> {
     /// Returns the length of a string that lies in another allocation.
     pub(crate) fn long_string_len(self) -> Option<usize> {
         (self.kind() == Kind::Heap).then(|| self.heap().len())
+    }
+
+    /// Returns whether the value is a string in another allocation that a duplicate of the entry shares.
+    pub(crate) fn shares_string(self) -> bool {
+        if self.kind() != Kind::Heap {
+            return false;
+        }
+        // SAFETY: the address came from `Arc::into_raw`, and the entry owns one of the counts, which is not given up here.
+        let value = ManuallyDrop::new(unsafe { Arc::from_raw(std::ptr::from_ref(self.heap())) });
+        Arc::strong_count(&value) > 1
     }
 
     /// Begins to prefetch an element of the collection. A packed collection is prefetched as a whole, here.

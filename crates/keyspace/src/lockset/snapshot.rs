@@ -2,14 +2,42 @@
 
 use std::{cell::Cell, sync::Arc};
 
-use super::{Busy, lock_shard, unlock_shard};
+use super::{Busy, LockSet, lock_shard, unlock_shard};
 use crate::{
-    DatabaseSize, Keyspace,
+    DatabaseSize, HashedKey, Keyspace,
     entry::{EntryRef, Epoch},
     gate::Entered,
-    shard::ShardData,
+    hint_of,
+    shard::{ShardData, tag_of},
     snapshot::{Images, Running, SnapshotWatch},
 };
+
+/// A longer string is not copied under a lock, in bytes.
+const COPIED_LEN_MAX: usize = 1 << 20;
+
+impl LockSet<'_> {
+    /// Returns whether a key holds a long string that a snapshot has not written yet. To change such a string would copy all of it, so its writer
+    /// should wait. If the snapshot has not got the string's image, it gets it now.
+    pub fn is_long_and_unsaved(&self, database: usize, key: HashedKey<'_>) -> bool {
+        if !self.cut.get().is_running {
+            return false;
+        }
+        self.with_shard(self.keyspace.shard_of(key.hash), |shard| {
+            let Some(entries) = shard.database(database) else { return false };
+            let tag = tag_of(key.hash, self.keyspace.shard_bits);
+            let Some(position) = entries.find(tag, hint_of(key.hash), key.bytes) else { return false };
+            let entry = entries.entry(position);
+            if entry.long_string_len().is_none_or(|len| len <= COPIED_LEN_MAX) {
+                return false;
+            }
+            let changes = self.changes(database);
+            changes.before(entry);
+            // SAFETY: the set holds the shard.
+            unsafe { entry.set_epoch(changes.epoch()) };
+            entry.shares_string()
+        })
+    }
+}
 
 /// A snapshot that is being taken. Its owner calls [`Snapshot::advance`] until that returns [`Advanced::All`], also after
 /// [`Snapshot::cancel`]; before that, no other snapshot can begin.

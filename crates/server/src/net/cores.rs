@@ -186,6 +186,7 @@ fn expire_some(core: &Core, shard: usize, attempt: &mut Option<Box<LockAttempt>>
     // Expiry may have been stopped since the due shards were listed.
     let is_stopped = || core.server.pause.stops_expiry() || !core.server.expires_actively();
     let demand = Demand {
+        database: 0,
         shards: ShardList::from_slice(&[shard as u16]),
         everything: false,
         visit: Visit::Brief,

@@ -148,6 +148,7 @@ impl Turn<'_> {
             let mut attempt = session.attempt.take();
             let is_held = |item: &Item| item.command.is_some_and(|it| core.server.pause.holds(it.spec.flags));
             let demand = Demand {
+                database: session.database,
                 shards,
                 everything: false,
                 visit: Visit::Brief,

@@ -125,6 +125,7 @@ fn run(core: &Core, chore: Chore, attempt: &mut Option<Box<LockAttempt>>) -> Res
     // The other chores change no data, so a pause does not hold them.
     let is_paused = || matches!(chore, Chore::Serve(_)) && core.server.pause.is_on();
     let demand = Demand {
+        database: 0,
         shards: shards(core, &chore),
         everything: false,
         visit: Visit::Lasting,

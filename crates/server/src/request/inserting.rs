@@ -65,6 +65,7 @@ async fn lock(core: &Core, shards: ShardList, everything: bool) -> Locked<'_> {
     let mut attempt = None;
     loop {
         let demand = Demand {
+            database: 0,
             shards: shards.clone(),
             everything,
             visit: Visit::Brief,

@@ -19,6 +19,8 @@ pub const FAILURES_MAX: u8 = 4;
 
 /// What a request needs to lock.
 pub struct Demand<'d> {
+    /// The database of its keys.
+    pub database: usize,
     /// The shards of its keys. A shard may occur several times.
     pub shards: ShardList,
     /// Whether it needs the whole keyspace to itself.
@@ -47,6 +49,8 @@ pub enum Unavailable {
     Memory(Burial),
     /// The images that writers have handed to a snapshot, and that are not written yet. There are too many.
     Backlog,
+    /// A long string that it may change, and that a snapshot has not written yet.
+    LongString,
 }
 
 /// Locks what a request needs. `attempt` is kept from one try to the next.
@@ -66,6 +70,9 @@ pub fn lock<'c>(
     let mut tried = attempt.take().map_or_else(LockAttempt::default, |attempt| *attempt);
     match try_lock(core, &mut tried, &mut demand) {
         Ok(_) if (demand.is_paused)() => Err(Unavailable::Pause),
+        Ok(set) if core.server.keyspace.has_snapshot() && has_unsaved_long_string(&set, &demand) => {
+            Err(Unavailable::LongString)
+        }
         Ok(set) => Ok(Locked::new(core, config, set)),
         Err(unavailable) => {
             *attempt = Some(Box::new(tried));
@@ -81,6 +88,14 @@ fn is_held_back(core: &Core, demand: &Demand<'_>) -> bool {
     let Some(snapshot) = core.server.keyspace.snapshot() else { return false };
     let is_passed = !demand.everything && demand.shards.iter().all(|&shard| usize::from(shard) < snapshot.passed());
     !is_passed && core.server.saves.holds_back(&snapshot) && (demand.may_write)()
+}
+
+/// Returns whether a writer has to wait until a snapshot has written a long string. A change of the string would copy all of it.
+#[cold]
+fn has_unsaved_long_string(set: &LockSet<'_>, demand: &Demand<'_>) -> bool {
+    let mut has_one = false;
+    (demand.visit_written)(&mut |written| has_one |= set.is_long_and_unsaved(demand.database, written.key));
+    has_one
 }
 
 /// A lock set is some hundred bytes long, so it is made where it is used.
@@ -154,6 +169,7 @@ pub fn poll_available(
         Unavailable::Shard(shard) => keyspace.poll_free(shard, context),
         Unavailable::Pause => core.server.pause.poll_end(context),
         Unavailable::Memory(burial) => keyspace.poll_freed(burial, context),
+        Unavailable::LongString => core.server.saves.poll_written(|| keyspace.has_snapshot(), context),
         Unavailable::Backlog => core.server.saves.poll_backlog(keyspace.snapshot().as_ref(), context),
     }
 }

@@ -79,6 +79,7 @@ impl<'c> Replay<'c> {
         let mut attempt = None;
         let mut locked = loop {
             let demand = Demand {
+                database: 0,
                 shards: shards.clone(),
                 everything: found.iter().any(|found| single::needs_everything(&found.queued)),
                 visit: Visit::Lasting,

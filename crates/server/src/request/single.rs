@@ -160,6 +160,7 @@ fn lock_and_run(
                 }
             };
             let demand = Demand {
+                database: session.database,
                 shards,
                 everything: matches!(handler, Handler::Walk(_))
                     || command.spec.needs_everything(args)
@@ -200,6 +201,7 @@ fn remove_met(
     let keyspace = &core.server.keyspace;
     while let Some(key) = session.walk.as_ref().and_then(|walk| walk.expired.last()) {
         let demand = Demand {
+            database: session.database,
             shards: ShardList::from_slice(&[keyspace.shard_of(keyspace.hash(key).hash) as u16]),
             everything: false,
             visit: Visit::Brief,

@@ -54,6 +54,7 @@ fn try_cut(
     attempt: &mut Option<Box<LockAttempt>>,
 ) -> Result<(Snapshot, CutFigures), Unavailable> {
     let demand = Demand {
+        database: 0,
         shards: ShardList::new(),
         everything: true,
         visit: Visit::Brief,

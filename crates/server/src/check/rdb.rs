@@ -1,46 +1,24 @@
-//! `ochre check FILE`: what is in an RDB file, and where it is broken. The file is only read.
+//! What is in an RDB file, and where it is broken.
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
     fmt,
-    fs::File,
-    io::{self, IsTerminal, Write as _},
-    path::PathBuf,
-    process::ExitCode,
+    io::Read,
     time::{Duration, SystemTime},
 };
 
-use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use ochre_datatypes::{hash::HashLimits, list::ListLimits, set::SetLimits, sorted_set::SortedSetLimits};
 use ochre_persist::{
     fault::{Fault, FaultKind},
     rdb::{
         Dialect, Limits, Value,
         file::{FileReader, Key, Record},
+        stream::Stream,
     },
 };
 use serde::Serialize;
 
-/// Shows what is in an RDB file of Redis, Valkey or Ochre, and where it is broken.
-///
-/// Exit codes: 0 if the file is whole, 1 if it is broken, 2 if it cannot be read or the arguments are wrong.
-#[derive(Parser)]
-#[command(name = "ochre check", bin_name = "ochre check")]
-struct Arguments {
-    /// The file, for example dump.rdb.
-    file: PathBuf,
-    /// Print the report as JSON.
-    #[arg(long)]
-    json: bool,
-    /// How many of the largest keys to show.
-    #[arg(long, default_value_t = 10, value_name = "NUMBER")]
-    largest: usize,
-}
-
-const BROKEN: u8 = 1;
-const UNREADABLE: u8 = 2;
+use super::Broken;
 
 /// In which forms values are made while they are checked. They are dropped at once, so that the forms that take no conversion suit best.
 const LIMITS: Limits = Limits {
@@ -50,49 +28,9 @@ const LIMITS: Limits = Limits {
     sorted_set: SortedSetLimits { entries_max: 128, member_len_max: 64 },
 };
 
-/// Runs the subcommand. `arguments` begin with its name.
-pub fn main(arguments: &[OsString]) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // It tells help, which goes to standard output, from an error. If neither can be written, nobody reads it.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(UNREADABLE) } else { ExitCode::SUCCESS };
-        }
-    };
-    let shown = arguments.file.display();
-    let report = File::open(&arguments.file).and_then(|file| {
-        let len = file.metadata()?.len();
-        let progress = if io::stderr().is_terminal() { ProgressBar::new(len) } else { ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes}, {eta} left");
-        progress.set_style(style.expect("the template is well formed"));
-        let report = Report::of(file, len, arguments.largest, |offset| progress.set_position(offset));
-        progress.finish_and_clear();
-        match report {
-            Err(Fault { kind: FaultKind::Io(error), .. }) => Err(error),
-            Err(fault) => Ok(Report { fault: Some(Broken::from(&fault)), ..Report::default() }),
-            Ok(report) => Ok(report),
-        }
-    });
-    let report = match report {
-        Ok(report) => report,
-        Err(error) => {
-            eprintln!("{shown}: {error}");
-            return ExitCode::from(UNREADABLE);
-        }
-    };
-    let text = match arguments.json {
-        true => serde_json::to_string_pretty(&report).expect("the report consists of texts and numbers") + "\n",
-        false => report.to_string(),
-    };
-    // Whoever reads the report may stop early, as `head` does.
-    let _ = io::stdout().write_all(text.as_bytes());
-    if report.fault.is_some() { ExitCode::from(BROKEN) } else { ExitCode::SUCCESS }
-}
-
 /// What a file has.
 #[derive(Default, Serialize)]
-struct Report {
+pub struct Report {
     /// `redis` or `valkey`: whose format it is.
     format: &'static str,
     version: u16,
@@ -106,7 +44,7 @@ struct Report {
     databases: BTreeMap<u64, Database>,
     largest: Vec<Large>,
     /// Where the file is broken.
-    fault: Option<Broken>,
+    pub fault: Option<Broken>,
 }
 
 #[derive(Default, Serialize)]
@@ -136,31 +74,25 @@ struct Large {
     offset: u64,
 }
 
-#[derive(Serialize)]
-struct Broken {
-    offset: u64,
-    /// The file ends too early, rather than holding what it must not.
-    is_truncated: bool,
-    reason: String,
-}
-
-impl From<&Fault> for Broken {
-    fn from(fault: &Fault) -> Broken {
-        let reason = match &fault.kind {
-            FaultKind::Truncated => "the file ends in the middle of a record".to_owned(),
-            FaultKind::Corrupt(reason) | FaultKind::Unsupported(reason) => reason.clone().into_owned(),
-            FaultKind::Io(error) => error.to_string(),
-        };
-        Broken { offset: fault.offset, is_truncated: matches!(fault.kind, FaultKind::Truncated), reason }
-    }
-}
-
 impl Report {
-    /// Reads a file of `bytes` bytes up to its end or to where it is broken. `passed` is told the offset now and then.
-    fn of(file: File, bytes: u64, largest: usize, passed: impl Fn(u64)) -> Result<Report, Fault> {
+    /// Reads a file of `bytes` bytes up to the end of its RDB part or to where it is broken. `passed` is told the offset now and then. Returns the
+    /// file with what follows, unless it is broken.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of<R: Read>(
+        file: Stream<R>,
+        bytes: u64,
+        largest: usize,
+        passed: &dyn Fn(u64),
+    ) -> Result<(Report, Option<Stream<R>>), Fault> {
         /// How many records are read between two calls of `passed`.
         const RECORDS: u64 = 1024;
-        let mut reader = FileReader::new(file, LIMITS)?;
+        let mut reader = match FileReader::of(file, LIMITS) {
+            Ok(reader) => reader,
+            Err(fault @ Fault { kind: FaultKind::Io(_), .. }) => return Err(fault),
+            Err(fault) => return Ok((Report { fault: Some(Broken::from(&fault)), ..Report::default() }, None)),
+        };
         let mut report = Report {
             format: if reader.dialect() == Dialect::Valkey { "valkey" } else { "redis" },
             version: reader.version(),
@@ -184,7 +116,8 @@ impl Report {
             }
         }
         report.read_bytes = reader.offset();
-        Ok(report)
+        let rest = report.fault.is_none().then(|| reader.into_rest());
+        Ok((report, rest))
     }
 
     fn add(&mut self, record: Record, database: &mut u64, now_ms: i64, largest: usize) {
