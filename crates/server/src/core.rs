@@ -42,6 +42,8 @@ pub struct Core {
     pub(crate) chore_left: Notify,
     /// Whether chores wait for locks. Then a new one is not tried on the spot, since many may want the same shard.
     pub(crate) chores_wait: Cell<bool>,
+    /// Notified when a frame was appended to the journal.
+    pub(crate) appended: Notify,
     /// The buffer for the records of the next lock set. Used only while a journal is kept.
     record_buffer: Cell<Vec<u8>>,
 }
@@ -117,6 +119,7 @@ impl Core {
             chores: RefCell::default(),
             chore_left: Notify::new(),
             chores_wait: Cell::new(false),
+            appended: Notify::new(),
             record_buffer: Cell::default(),
             server,
         }

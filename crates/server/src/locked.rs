@@ -94,6 +94,7 @@ impl Locked<'_> {
         if let Some(records) = records {
             if !records.is_empty() {
                 self.core.server.journal.append(self.core.index, Frame::in_buffer(&records));
+                self.core.appended.notify_one();
             }
             self.core.give_record_buffer(records);
         }

@@ -368,7 +368,13 @@ impl Sink for Log {
         appended.frames.push((frame.position.number(), end));
         drop(appended);
         self.backlog.fetch_add(frame.len(), Ordering::Relaxed);
-        // Orders the frame before the question whether the writer is asleep.
+        if end >= BLOCK_BYTES {
+            self.appended();
+        }
+    }
+
+    fn appended(&self) {
+        // Orders the frames before the question whether the writer is asleep.
         std::sync::atomic::fence(Ordering::SeqCst);
         self.wake_writer();
     }

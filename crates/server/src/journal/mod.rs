@@ -46,6 +46,9 @@ pub trait Sink: Send + Sync {
     /// Takes a frame of a core, on the core's thread. The locks of its keys are still held, so this must be quick. The frames of different cores come in any order. Their
     /// numbers leave no gap.
     fn append(&self, core: usize, frame: Frame<'_>);
+
+    /// Is called after frames of a core were appended, when the core has served all connections that were ready then.
+    fn appended(&self) {}
 }
 
 /// The journal of a server. See the module.
@@ -93,6 +96,12 @@ impl Journal {
     /// Returns the position of the last frame that was begun.
     pub fn last_position(&self) -> Position {
         Position(self.last_number.load(Ordering::Relaxed))
+    }
+
+    /// Tells the sink that frames were appended; see [`Sink::appended`].
+    pub fn appended(&self) {
+        let sink = self.sink.load();
+        sink.as_ref().into_iter().for_each(|sink| sink.appended());
     }
 
     /// Passes a frame to the sink, unless the journal has ended since its records were begun. The locks of its keys are still held.

@@ -90,6 +90,7 @@ async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedRec
     spawn_local(housekeeping(core.clone()));
     spawn_local(chores::serve(core.clone()));
     spawn_local(inserting::serve(core.clone()));
+    spawn_local(pass_frames_on(core.clone()));
     if index == WALKING_CORE {
         spawn_local(walker::serve(core.clone()));
     }
@@ -203,6 +204,15 @@ fn expire_some(core: &Core, shard: usize, attempt: &mut Option<Box<LockAttempt>>
     effects::publish_expired_alone(core, &locked);
     serving::serve(core, &mut locked);
     Ok(is_finished)
+}
+
+/// Tells the journal's sink that frames were appended. The task has its turn after the connections that are ready when the first of them is, so
+/// that their frames are written and synced together.
+async fn pass_frames_on(core: Rc<Core>) {
+    loop {
+        core.appended.notified().await;
+        core.server.journal.appended();
+    }
 }
 
 /// Checks regularly what no event reports: clients that are idle for too long, output buffers that stay above their soft limit, and the
