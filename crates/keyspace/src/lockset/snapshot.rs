@@ -40,7 +40,7 @@ impl LockSet<'_> {
 }
 
 /// A snapshot that is being taken. Its owner calls [`Snapshot::advance`] until that returns [`Advanced::All`], also after
-/// [`Snapshot::cancel`]; before that, no other snapshot can begin.
+/// [`SnapshotWatch::cancel`]; before that, no other snapshot can begin.
 pub struct Snapshot {
     running: Arc<Running>,
     epoch: Epoch,

@@ -209,7 +209,7 @@ impl Running {
 pub struct SnapshotWatch(pub(crate) Arc<Running>);
 
 impl SnapshotWatch {
-    /// Takes no further images. The owner's calls of [`Snapshot::advance`] only bring all entries to one epoch again.
+    /// Takes no further images. The owner's calls of `Snapshot::advance` only bring all entries to one epoch again.
     pub fn cancel(&self) {
         self.0.is_cancelled.store(true, Ordering::Relaxed);
     }

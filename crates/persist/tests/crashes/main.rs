@@ -159,7 +159,10 @@ fn upgrade(disk: &Disk, acknowledged: &mut dyn FnMut(u32)) -> Result<(), String>
     Ok(())
 }
 
-const STORIES: &[(&str, Story, &[(&str, &str)])] =
+/// The files before a story: their paths and texts.
+type Before = &'static [(&'static str, &'static str)];
+
+const STORIES: &[(&str, Story, Before)] =
     &[("rewrites", rewrites, &[]), ("beginning", beginning, &[]), ("upgrade", upgrade, &[("a.aof", "1\n2\n")])];
 
 /// Checks that a disk loads to all records in order, and to those at least that were acknowledged.
