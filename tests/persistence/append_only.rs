@@ -388,3 +388,37 @@ fn a_second_server_does_not_use_the_folder() {
     let said = format!("the folder is used by the server with the process ID {}", first.pid());
     assert!(second.log().contains(&said), "{}", second.log());
 }
+
+/// The file that a rewrite begins is one that takes nothing, as on a disk that is full. The next rewrite begins another one.
+#[test]
+fn writes_are_refused_while_the_file_cannot_be_written_and_go_on_afterwards() {
+    for policy in ["everysec", "always"] {
+        let folder = Folder::new();
+        let mut server = launch(&folder).directive("appendfsync", policy).start();
+        let mut client = server.client();
+        ok(&mut client, "SET a 1");
+        let full = folder.join("appendonlydir/appendonly.aof.2.incr.aof");
+        std::os::unix::fs::symlink("/dev/full", full).expect("a link can be made");
+        ok(&mut client, "BGREWRITEAOF");
+        wait_for(&mut client, "aof_rewrites", "1");
+        // Under `always`, the reply to a write that is not durable comes when it is.
+        let mut writing = server.client();
+        writing.send(&["SET", "b", "1"]).expect("the server reads");
+        // And so do replies to reads that may have seen it.
+        if policy == "everysec" {
+            let refusal = poll::until(poll::PATIENCE, || {
+                let reply = client.run("DEL nothing");
+                reply.is_error().then(|| reply.to_string())
+            });
+            let refusal = refusal.expect("writes are refused");
+            assert!(refusal.starts_with("-MISCONF Errors writing to the AOF file: "), "{refusal}");
+            assert_eq!(client.run("GET a"), Reply::bulk("1"), "reads go on");
+        }
+        assert_eq!(writing.read_reply().expect("it is answered in the end"), Reply::ok());
+        poll::eventually("writes go on", || !client.run("SET c 1").is_error());
+        assert_eq!(info(&mut client, "aof_last_write_status"), "ok");
+        assert_eq!(client.run("WAITAOF 1 0 0").items().first().and_then(|it| it.as_integer()), Some(1));
+        server.kill();
+        assert_eq!(launch(&folder).start().client().run("EXISTS a b c"), Reply::Integer(3), "{policy}");
+    }
+}

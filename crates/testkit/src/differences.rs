@@ -162,8 +162,8 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         commands: &["sort"],
         from: Some(Kind::Redis),
-        what: "The same with STORE, after which the data differs.",
-        why: "As above.",
+        what: "STORE stores numbers sorted, whatever another command has failed at before. Redis may answer that a score cannot be converted.",
+        why: "Redis looks at an error code of the C library that the earlier command has left.",
         seen: Seen::NotDrawn(|arguments| has_word(arguments, b"STORE") && !has_word(arguments, b"ALPHA")),
     },
     Difference {

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ochre_keyspace::WaitingTasks;
 use ochre_persist::{aof::encode::Encoder, files::OutFile};
 use parking_lot::Mutex;
 
@@ -52,6 +53,8 @@ pub struct Log {
     durable: AtomicU64,
     /// The bytes of frames that were appended and are not written yet.
     backlog: AtomicUsize,
+    /// The tasks that wait until there are fewer.
+    held_back: Mutex<WaitingTasks>,
     /// The bytes of all increments.
     size: AtomicU64,
     /// How often a sync was still running when the next one was due.
@@ -120,6 +123,9 @@ pub struct Begin {
     pub position: Position,
 }
 
+/// The bytes of frames beyond which writers wait until the disk has taken some.
+const BACKLOG_BYTES_MAX: usize = 64 << 20;
+
 const CHECKSUMS: u8 = 1 << 2;
 const TIMES: u8 = 1 << 3;
 
@@ -149,6 +155,7 @@ impl Log {
             options: AtomicU8::new(options.bits()),
             durable: AtomicU64::new(begin.position.number()),
             backlog: AtomicUsize::new(0),
+            held_back: Mutex::default(),
             size: AtomicU64::new(begin.size),
             delayed_syncs: AtomicU64::new(0),
             is_syncing: AtomicBool::new(false),
@@ -287,6 +294,34 @@ impl Log {
     /// Returns the bytes that are not written yet.
     pub fn backlog(&self) -> usize {
         self.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether so much is not written yet that writers have to wait for the disk.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.backlog() > BACKLOG_BYTES_MAX
+    }
+
+    /// Returns `Ready` if writers need not wait for the disk. Otherwise the task is woken when that is so.
+    pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut held_back = self.held_back.lock();
+        if !self.is_full() {
+            return Poll::Ready(());
+        }
+        held_back.add(context.waker());
+        Poll::Pending
+    }
+
+    /// Notes that so many bytes are written.
+    fn note_written(&self, bytes: usize) {
+        let before = self.backlog.fetch_sub(bytes, Ordering::Relaxed);
+        // It may have been full at any time before.
+        if before > BACKLOG_BYTES_MAX / 2 {
+            let mut held_back = self.held_back.lock();
+            if !self.is_full() {
+                held_back.wake_all();
+            }
+        }
     }
 
     /// Returns the bytes of all increments.
@@ -541,12 +576,11 @@ impl Writer {
             Ok(()) => {
                 self.len += self.out.len() as u64;
                 self.log.size.fetch_add(self.out.len() as u64, Ordering::Relaxed);
-                self.log.backlog.fetch_sub(self.out_of_backlog, Ordering::Relaxed);
-                self.out_of_backlog = 0;
                 self.written = self.encoded;
                 self.out.clear();
                 self.out.shrink_to(KEPT_BYTES_MAX);
                 self.log.recover();
+                self.log.note_written(std::mem::take(&mut self.out_of_backlog));
                 true
             }
             Err(error) => {
@@ -598,7 +632,7 @@ impl Writer {
             }
             (self.file, self.len) = (file, 0);
             self.out.clear();
-            self.log.backlog.fetch_sub(std::mem::take(&mut self.out_of_backlog), Ordering::Relaxed);
+            self.log.note_written(std::mem::take(&mut self.out_of_backlog));
             (self.written, self.sync_begun) = (self.encoded, self.encoded);
             self.encoder = Encoder::new(self.options.times, self.options.checksums);
             self.encoder.begin(&mut self.out);

@@ -131,6 +131,17 @@ impl Aof {
         }
     }
 
+    /// Returns whether writers have to wait for the disk.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.is_on() && self.log.load().as_ref().is_some_and(|log| log.is_full())
+    }
+
+    /// Returns `Ready` if writers need not wait for the disk. Otherwise the task is woken when that is so.
+    pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.log.load().as_ref().map_or(Poll::Ready(()), |log| log.poll_room(context))
+    }
+
     /// Returns why writes are refused, if the log cannot be written.
     pub fn error(&self) -> Option<String> {
         self.log.load().as_ref().and_then(|log| log.error())

@@ -49,6 +49,8 @@ pub enum Unavailable {
     Memory(Burial),
     /// The images that writers have handed to a snapshot, and that are not written yet. There are too many.
     Backlog,
+    /// The disk, which has not taken what was written to the append-only file before.
+    Log,
     /// A long string that it may change, and that a snapshot has not written yet.
     LongString,
 }
@@ -66,6 +68,9 @@ pub fn lock<'c>(
 ) -> Result<Locked<'c>, Unavailable> {
     if core.server.keyspace.has_snapshot() && is_held_back(core, &demand) {
         return Err(Unavailable::Backlog);
+    }
+    if core.server.aof.is_full() && (demand.may_write)() {
+        return Err(Unavailable::Log);
     }
     let mut tried = attempt.take().map_or_else(LockAttempt::default, |attempt| *attempt);
     match try_lock(core, &mut tried, &mut demand) {
@@ -169,6 +174,7 @@ pub fn poll_available(
         Unavailable::Shard(shard) => keyspace.poll_free(shard, context),
         Unavailable::Pause => core.server.pause.poll_end(context),
         Unavailable::Memory(burial) => keyspace.poll_freed(burial, context),
+        Unavailable::Log => core.server.aof.poll_room(context),
         Unavailable::LongString => core.server.saves.poll_written(|| keyspace.has_snapshot(), context),
         Unavailable::Backlog => core.server.saves.poll_backlog(keyspace.snapshot().as_ref(), context),
     }
