@@ -122,11 +122,15 @@ pub fn decompress(input: &[u8], len: usize) -> Option<Vec<u8>> {
         if out.len() + copied + 2 > len {
             return None;
         }
-        if distance >= copied + 2 {
-            out.extend_from_within(from..from + copied + 2);
-        } else {
-            // The copy overlaps what it writes: it repeats.
-            (from..from + copied + 2).for_each(|at| out.push(out[at]));
+        let end = out.len() + copied + 2;
+        if distance == 1 {
+            // A run of one byte.
+            out.resize(end, out[from]);
+        }
+        // A copy that overlaps what it writes repeats the last `distance` bytes: each turn doubles what there is to copy.
+        while out.len() < end {
+            let len = (end - out.len()).min(out.len() - from);
+            out.extend_from_within(from..from + len);
         }
         rest = behind;
     }
