@@ -3,8 +3,8 @@
 use std::task::{Context, Poll, Waker};
 
 use ochre_keyspace::{
-    Busy, DatabaseSize, ExpiryChange, HashedKey, Keyspace, LockSet, NewValue, RandomKey, ScanPosition, ShardList,
-    Visit, Visited, Walk,
+    AccessClock, Busy, DatabaseSize, Entry, ExpiryChange, HashedKey, Keyspace, LockSet, NewValue, RandomKey,
+    ScanPosition, ShardList, Visit, Visited, Walk,
 };
 
 const CORES: usize = 3;
@@ -129,4 +129,31 @@ fn keys_are_counted_right_if_another_core_removes_them() {
     assert_eq!([0, 1].map(|core| keyspace.len_of(core, 0)), [3, 0]);
     drop(whole);
     assert_eq!(keyspace.sizes(0, 0..1), [DatabaseSize::default()]);
+}
+
+#[test]
+fn an_entry_is_added_unless_its_key_is_there() {
+    let keyspace = keyspace();
+    let mut locked = try_lock(&keyspace, 0, Visit::Brief, &[0, 1, 2, 3]).expect("all shards are free");
+    locked.set_clock(1000, AccessClock::lru(1000));
+    let entry = |value, expiry_ms| Entry::new(b"k", NewValue::Bytes(value), expiry_ms, 7);
+    let key = keyspace.hash(b"k");
+    let mut writer = locked.writer();
+    for database in [0, 3] {
+        // It counts as there although it has expired.
+        assert!(writer.add(database, key.hash, entry(b"first", Some(1))).is_ok());
+        let refused = writer.add(database, key.hash, entry(b"second", None)).expect_err("the key is there");
+        assert_eq!(refused.view().expiry_ms(), None);
+    }
+    drop(locked);
+    let sizes = keyspace.sizes(0, 0..4);
+    assert_eq!(
+        sizes.iter().map(|size| (size.keys, size.expires)).collect::<Vec<_>>(),
+        [(1, 1), (0, 0), (0, 0), (1, 1)]
+    );
+    let mut due = vec![];
+    for core in 0..CORES {
+        keyspace.due_shards(core, 1000, &mut due);
+    }
+    assert_eq!(due, [keyspace.shard_of(key.hash)]);
 }

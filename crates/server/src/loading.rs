@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-use ochre_keyspace::Entry;
+use ochre_persist::rdb::Value;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
@@ -61,17 +61,47 @@ pub struct KeysToInsert {
     /// Whether a key takes the place of one that is there. Otherwise the latter is a duplicate.
     pub replaces: bool,
     /// The keys, in portions.
-    pub portions: mpsc::Receiver<Vec<NewKey>>,
+    pub portions: mpsc::Receiver<Portion>,
+    /// Takes the portions back when they are empty, so that their memory is used again.
+    pub emptied: mpsc::UnboundedSender<Portion>,
     /// Closed when all of them are inserted. A key that was there already is sent.
     pub duplicates: mpsc::UnboundedSender<(usize, Box<[u8]>)>,
+}
+
+/// Keys to be inserted. They are of shards that only one core inserts into, so that cores do not meet at a shard.
+#[derive(Default)]
+pub struct Portion {
+    /// The keys.
+    pub keys: Vec<NewKey>,
+    /// The name of each key, followed by its value if that is [`LoadedValue::Short`]. The cores make the entries from it, so that an entry is
+    /// allocated by a thread that may also free it, and the parsing thread has less to do.
+    pub bytes: Vec<u8>,
+    /// About how much memory the keys take.
+    pub size: usize,
 }
 
 /// A key to be inserted.
 pub struct NewKey {
     /// The number of its database.
     pub database: usize,
-    /// The key and its value.
-    pub entry: Entry,
+    /// The hash of its name.
+    pub hash: u64,
+    /// The length of its name in [`Portion::bytes`].
+    pub name_len: usize,
+    /// Its value.
+    pub value: LoadedValue,
+    /// When it expires, in milliseconds since 1970.
+    pub expiry_ms: Option<i64>,
+    /// Its access clock.
+    pub access: u32,
+}
+
+/// A value to be inserted.
+pub enum LoadedValue {
+    /// A string of this length in [`Portion::bytes`].
+    Short(usize),
+    /// A collection or a long string.
+    Whole(Value),
 }
 
 /// The figures of the loading that is going on, for INFO.

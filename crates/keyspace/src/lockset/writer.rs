@@ -8,6 +8,7 @@ use super::{EXPIRED_FIELDS_MAX, Expired, ExpiredWhat, LockSet};
 use crate::{
     HashedKey,
     entry::{Entry, EntryRef, NewValue},
+    hint_of,
     shard::{Due, ShardData, tag_of},
 };
 
@@ -260,15 +261,23 @@ impl<'a> Writer<'a> {
         self.put_entry(database, key, entry, PutAccess::New)
     }
 
-    /// Adds an entry with its access clock. Its key is not there, and has this hash.
-    pub fn add(&mut self, database: usize, hash: u64, entry: Entry) {
+    /// Adds an entry with its access clock, if its key is not there, expired or not. The key has this hash.
+    ///
+    /// # Errors
+    /// The entry, if its key is there.
+    pub fn add(&mut self, database: usize, hash: u64, entry: Entry) -> Result<(), Entry> {
         let set = self.set;
         let (index, tag) = (set.keyspace.shard_of(hash), tag_of(hash, set.keyspace.shard_bits));
         set.with_shard(index, |shard| {
-            shard.database_mut(database).insert(tag, entry, &set.changes(database));
+            let entries = shard.database_mut(database);
+            if entries.find(tag, hint_of(hash), entry.view().key()).is_some() {
+                return Err(entry);
+            }
+            entries.insert(tag, entry, &set.changes(database));
             shard.note_deadline(database);
             set.keyspace.deadline_changed(index, shard.first_deadline_ms());
-        });
+            Ok(())
+        })
     }
 
     /// As [`Writer::put`], for an entry whose access clock says how long it was idle, or how often it was used (RESTORE).

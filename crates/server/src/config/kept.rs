@@ -375,8 +375,6 @@ kept! {
 
     /// For tests: microseconds to wait before each key of a snapshot is written.
     "rdb-key-save-delay" = "0", integer(i32::MIN as i64, I32_MAX), hidden();
-    /// For tests: microseconds to wait before each key is loaded.
-    "key-load-delay" = "0", integer(i32::MIN as i64, I32_MAX), hidden();
     /// For tests: the bytes to load between two looks at the network.
     "loading-process-events-interval-bytes" = "524288", integer(1024, I32_MAX), hidden();
     /// For tests: keep AOF files that are not needed any more.

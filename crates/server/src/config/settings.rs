@@ -270,6 +270,8 @@ settings! {
         /// How the expiries of hash fields are written: `redis` for Redis 7.4 and later, or `valkey` for Valkey 9. All other data is written so
         /// that both can load it. Ochre itself loads either.
         rdb_dialect: RdbDialect, "rdb-dialect" = "redis", Choice::new();
+        /// For tests: microseconds to wait after each key that is loaded; -n waits for a microsecond after every n-th key.
+        key_load_delay_us: i32, "key-load-delay" = "0", Integer::between(i32::MIN as i64, I32_MAX), hidden();
     }
     Replicas {
         /// Refuse writes while fewer replicas than this are connected; 0 for never. This version has no replicas, so any other number refuses

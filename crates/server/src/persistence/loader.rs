@@ -5,6 +5,7 @@ use std::{
     io::{ErrorKind, Read},
     path::PathBuf,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,7 @@ use ochre_persist::{
     fault::Fault,
     files::{Disk, Files},
     rdb::{
+        Value,
         file::{FileReader, Key, Record},
         stream::Stream,
     },
@@ -24,18 +26,25 @@ use super::{aof_files, aof_loader, folder_lock::LockError, saver, stored};
 use crate::{
     clock,
     config::Config,
-    loading::{KeysToInsert, LoadWork, NewKey},
+    loading::{KeysToInsert, LoadWork, LoadedValue, NewKey, Portion},
     process,
     saves::{Ended, Save, Target},
     server::Server,
 };
 
+/// The shards are divided into this number of groups, and the keys are gathered by group; see [`Portion`]. With more groups, what is gathered
+/// does not stay in the cache of the thread that parses. That thread cannot occupy more cores anyway.
+const GROUPS: usize = 8;
 /// How many keys a core inserts at a time.
-const PORTION: usize = 128;
-/// The bytes of values after which a portion is complete.
-const PORTION_BYTES: usize = 256 * 1024;
+const PORTION_KEYS: usize = 512;
+/// The size in bytes from which on a portion is complete.
+const PORTION_SIZE: usize = 256 * 1024;
+/// The memory of a portion that is used again at most, in bytes.
+const REUSED_BYTES_MAX: usize = 2 * PORTION_SIZE;
 /// How many portions may wait for each core.
 const PORTIONS_MAX: usize = 8;
+/// The longest string that is copied into its portion.
+const SHORT_LEN: usize = 4096;
 
 /// Why data could not be loaded.
 #[derive(Debug)]
@@ -93,6 +102,8 @@ pub struct Loaded {
     pub keys: usize,
     /// The keys that had expired, and were left out.
     pub expired: usize,
+    /// The keys whose values were empty collections, which were left out.
+    pub empty: usize,
 }
 
 /// Loads the data: the append-only file, or the saved file if there is one. Only the calling thread waits; the cores must be running. (Redis:
@@ -124,7 +135,6 @@ pub fn load_at_start(server: &Arc<Server>) -> Result<(), LoadError> {
     let (loaded, _) =
         load_rdb(server, &config, Stream::new(file), options).map_err(|reason| LoadError { path, reason })?;
     server.loading.note_keys(loaded.keys, loaded.expired);
-    tracing::info!("Done loading RDB, keys loaded: {}, keys expired: {}.", loaded.keys, loaded.expired);
     tracing::info!("DB loaded from disk: {:.3} seconds", began.elapsed().as_secs_f64());
     Ok(())
 }
@@ -149,22 +159,34 @@ pub fn load_rdb<R: Read>(
     options: RdbOptions,
 ) -> Result<(Loaded, Stream<R>), LoadFault> {
     let (to_report, mut duplicates) = mpsc::unbounded_channel();
+    let (emptied, spent) = mpsc::unbounded_channel();
     let replaces = options.replaces;
     let queues = (0..server.cores()).map(|core| {
         let (queue, portions) = mpsc::channel(PORTIONS_MAX);
-        let keys = KeysToInsert { empties: false, replaces, portions, duplicates: to_report.clone() };
+        let keys = KeysToInsert {
+            empties: false,
+            replaces,
+            portions,
+            emptied: emptied.clone(),
+            duplicates: to_report.clone(),
+        };
         server.loading.give(core, LoadWork::Insert(keys));
         queue
     });
+    let now_ms = clock::now_ms();
     let mut loader = Loader {
         server,
         config,
         keeps_expired: options.keeps_expired,
         queues: queues.collect(),
-        next_core: 0,
-        portion: Vec::with_capacity(PORTION),
-        portion_bytes: 0,
-        now_ms: clock::now_ms(),
+        groups: std::iter::repeat_with(Portion::default).take(GROUPS).collect(),
+        emptied: spent,
+        now_ms,
+        clock: match config.maxmemory_policy.is_lfu() {
+            true => AccessClock::lfu(now_ms, config.lfu_log_factor, config.lfu_decay_time, 0),
+            false => AccessClock::lru(now_ms),
+        },
+        delay_us: config.key_load_delay_us,
         loaded: Loaded::default(),
     };
     drop(to_report);
@@ -176,7 +198,12 @@ pub fn load_rdb<R: Read>(
     let rest = result?;
     match duplicate {
         Some(reason) => Err(reason),
-        None => Ok((loaded, rest)),
+        None => {
+            let Loaded { keys, expired, empty } = loaded;
+            let empty = if empty > 0 { format!(", empty keys skipped: {empty}") } else { String::new() };
+            tracing::info!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}{empty}.");
+            Ok((loaded, rest))
+        }
     }
 }
 
@@ -288,7 +315,9 @@ pub fn reload_append_only_file(server: &Arc<Server>) -> Result<(), ReloadFailed>
 /// Empties all databases, and waits until that is done.
 fn empty(server: &Server) {
     let ((_, portions), (duplicates, mut done)) = (mpsc::channel(1), mpsc::unbounded_channel());
-    server.loading.give(0, LoadWork::Insert(KeysToInsert { empties: true, replaces: false, portions, duplicates }));
+    let (emptied, _) = mpsc::unbounded_channel();
+    let keys = KeysToInsert { empties: true, replaces: false, portions, emptied, duplicates };
+    server.loading.give(0, LoadWork::Insert(keys));
     done.blocking_recv();
 }
 
@@ -297,11 +326,15 @@ struct Loader<'s> {
     config: &'s Config,
     keeps_expired: bool,
     /// The queues of the cores.
-    queues: Vec<mpsc::Sender<Vec<NewKey>>>,
-    next_core: usize,
-    portion: Vec<NewKey>,
-    portion_bytes: usize,
+    queues: Vec<mpsc::Sender<Portion>>,
+    /// The portion of each group that is not complete yet.
+    groups: Vec<Portion>,
+    /// Portions that the cores are done with.
+    emptied: mpsc::UnboundedReceiver<Portion>,
     now_ms: i64,
+    clock: AccessClock,
+    /// How long to wait after each key (`key-load-delay`).
+    delay_us: i32,
     loaded: Loaded,
 }
 
@@ -312,7 +345,7 @@ impl Loader<'_> {
         reader.set_verifies_checksum(self.config.rdbchecksum);
         let mut database = 0;
         let mut last_note = Instant::now();
-        loop {
+        for number in 0u64.. {
             let offset = reader.offset();
             match reader.read_record().map_err(LoadFault::File)? {
                 None => break,
@@ -325,16 +358,21 @@ impl Loader<'_> {
                 }
                 Some(Record::Resize(..)) => {}
                 Some(Record::Function(_)) => return Err(LoadFault::Function(offset)),
-                Some(Record::Key(key)) => self.add(database, key),
+                Some(Record::Key(key)) => {
+                    self.add(database, key);
+                    self.wait();
+                }
             }
-            /// How often the progress is noted.
+            /// How often the progress is noted, and how many records are read before the time is asked for.
             const NOTE_EVERY: Duration = Duration::from_millis(10);
-            if self.portion.is_empty() && last_note.elapsed() > NOTE_EVERY {
+            const RECORDS: u64 = 64;
+            if (number.is_multiple_of(RECORDS) || self.delay_us != 0) && last_note.elapsed() > NOTE_EVERY {
                 self.server.loading.note_loaded(reader.offset());
+                self.delay_us = self.server.config.current().key_load_delay_us;
                 last_note = Instant::now();
             }
         }
-        self.send();
+        (0..GROUPS).for_each(|group| self.send(group));
         Ok(reader.into_rest())
     }
 
@@ -359,33 +397,69 @@ impl Loader<'_> {
 
     fn add(&mut self, database: usize, key: Key) {
         let Some(value) = key.value else {
-            tracing::info!("rdbLoadObject skipping empty key: {}", key.name.escape_ascii());
+            /// After this number of keys without a value the log only has how many there were.
+            const EMPTY_LOGGED: usize = 10;
+            if self.loaded.empty < EMPTY_LOGGED {
+                tracing::info!("rdbLoadObject skipping empty key: {}", key.name.escape_ascii());
+            }
+            self.loaded.empty += 1;
             return;
         };
         if !self.keeps_expired && key.expiry_ms.is_some_and(|expiry_ms| expiry_ms < self.now_ms) {
             self.loaded.expired += 1;
             return;
         }
-        let clock = match self.config.maxmemory_policy.is_lfu() {
-            true => AccessClock::lfu(self.now_ms, self.config.lfu_log_factor, self.config.lfu_decay_time, 0),
-            false => AccessClock::lru(self.now_ms),
-        };
-        let idle = key.idle_s.and_then(|seconds| clock.idle_for(i64::try_from(seconds).unwrap_or(i64::MAX)));
-        let access = idle.or(key.frequency.and_then(|frequency| clock.with_frequency(frequency)));
-        let entry = stored::entry(&key.name, value, key.expiry_ms, access.unwrap_or(clock.initial()));
         self.loaded.keys += 1;
-        self.portion_bytes += key.bytes as usize;
-        self.portion.push(NewKey { database, entry });
-        if self.portion.len() == PORTION || self.portion_bytes >= PORTION_BYTES {
-            self.send();
+        let idle = key.idle_s.and_then(|seconds| self.clock.idle_for(i64::try_from(seconds).unwrap_or(i64::MAX)));
+        let access = idle.or(key.frequency.and_then(|frequency| self.clock.with_frequency(frequency)));
+        let keyspace = &self.server.keyspace;
+        let hash = keyspace.hash(&key.name).hash;
+        // Ochre's own files are in the order of the shards, and should occupy all cores too.
+        let group = keyspace.shard_of(hash) % GROUPS;
+        let portion = &mut self.groups[group];
+        let name_len = key.name.len();
+        let size = match &value {
+            // It may have been compressed.
+            Value::String(string) => name_len + string.len(),
+            Value::Collection(_) => key.bytes as usize,
+        };
+        portion.bytes.extend_from_slice(&key.name);
+        let value = match value {
+            Value::String(string) if string.len() <= SHORT_LEN => {
+                portion.bytes.extend_from_slice(&string);
+                LoadedValue::Short(string.len())
+            }
+            value => LoadedValue::Whole(value),
+        };
+        let access = access.unwrap_or(self.clock.initial());
+        portion.keys.push(NewKey { database, hash, name_len, value, expiry_ms: key.expiry_ms, access });
+        portion.size += size;
+        if portion.keys.len() == PORTION_KEYS || portion.size >= PORTION_SIZE {
+            self.send(group);
         }
     }
 
-    /// Sends the portion to the next core.
-    fn send(&mut self) {
-        let portion = std::mem::replace(&mut self.portion, Vec::with_capacity(PORTION));
-        self.portion_bytes = 0;
-        self.queues[self.next_core].blocking_send(portion).expect("a core takes its queue to the end");
-        self.next_core = (self.next_core + 1) % self.queues.len();
+    /// Sends the portion of a group to the group's core.
+    fn send(&mut self, group: usize) {
+        if self.groups[group].keys.is_empty() {
+            return;
+        }
+        let is_small = |portion: &Portion| portion.bytes.capacity() <= REUSED_BYTES_MAX;
+        let next = self.emptied.try_recv().ok().filter(is_small).unwrap_or_default();
+        let portion = std::mem::replace(&mut self.groups[group], next);
+        let queue = &self.queues[group % self.queues.len()];
+        queue.blocking_send(portion).expect("a core takes its queue to the end");
+    }
+
+    /// Waits as `key-load-delay` says. A wait is longer than a microsecond, so -n is one microsecond after every n-th key. (Redis: `debugDelay`)
+    fn wait(&self) {
+        let is_due = match self.delay_us {
+            0 => false,
+            1.. => true,
+            every => self.loaded.keys.is_multiple_of(every.unsigned_abs() as usize),
+        };
+        if is_due {
+            thread::sleep(Duration::from_micros(self.delay_us.max(1) as u64));
+        }
     }
 }

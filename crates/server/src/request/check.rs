@@ -150,7 +150,8 @@ fn refusal(
     if session.in_transaction() && flags.contains(Flags::NO_MULTI) {
         return Err(not_in_transaction(command).into());
     }
-    if flags.contains(Flags::DENYOOM) && config.maxmemory > 0 {
+    // While the data is loaded the memory is not limited.
+    if flags.contains(Flags::DENYOOM) && config.maxmemory > 0 && !core.server.loading.is_on() {
         match core.server.memory_state(config.maxmemory) {
             MemoryState::Free => {}
             MemoryState::Freeing(burial) => return Err(Refusal::Until(Unavailable::Memory(burial))),

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, rc::Rc};
 
-use ochre_keyspace::{HashedKey, ShardList, Visit};
+use ochre_keyspace::{Entry, HashedKey, NewValue, ShardList, Visit};
 use tokio::task::yield_now;
 
 use super::{
@@ -12,8 +12,9 @@ use super::{
 use crate::{
     core::Core,
     journal::RecordedCommand,
-    loading::{KeysToInsert, LoadWork, NewKey, RecordToApply, RecordsToApply},
+    loading::{KeysToInsert, LoadWork, LoadedValue, Portion, RecordToApply, RecordsToApply},
     locked::Locked,
+    persistence::stored,
 };
 
 /// Does whatever the core is given to do. It never ends.
@@ -82,31 +83,46 @@ async fn lock(core: &Core, shards: ShardList, everything: bool) -> Locked<'_> {
     }
 }
 
-async fn insert(core: &Core, portion: Vec<NewKey>, keys: &KeysToInsert) {
+async fn insert(core: &Core, mut portion: Portion, keys: &KeysToInsert) {
     let keyspace = &core.server.keyspace;
-    let hashes: Vec<u64> = portion
-        .iter()
-        .map(|key| {
-            let hash = keyspace.hash(key.entry.view().key()).hash;
-            keyspace.prefetch_shard(hash);
-            hash
-        })
-        .collect();
-    hashes.iter().for_each(|&hash| keyspace.prefetch_slot(hash));
-    let shards: ShardList = hashes.iter().map(|&hash| keyspace.shard_of(hash) as u16).collect();
+    portion.keys.iter().for_each(|key| keyspace.prefetch_slot(key.hash));
+    let shards: ShardList = portion.keys.iter().map(|key| keyspace.shard_of(key.hash) as u16).collect();
+    // The entries are made before the locks are taken, so that these are held for a shorter time.
+    let entries = take_entries(&mut portion);
+    // The thread that parses may be done.
+    let _ = keys.emptied.send(portion);
     let mut locked = lock(core, shards, false).await;
     let mut writer = locked.writer();
-    for (NewKey { database, entry }, hash) in portion.into_iter().zip(hashes) {
-        let name = entry.view().key();
-        // A name is copied only if the key must not be there.
-        let key = HashedKey { bytes: name, hash };
+    for (database, hash, entry) in entries {
+        let Err(entry) = writer.add(database, hash, entry) else { continue };
+        let name: Box<[u8]> = entry.view().key().into();
         if keys.replaces {
-            writer.remove(database, key);
-        } else if writer.peek(database, key).is_some() {
+            writer.put_with_access(database, HashedKey { bytes: &name, hash }, entry);
+        } else {
             // Nobody listens if the file is broken anyway.
-            let _ = keys.duplicates.send((database, name.into()));
-            continue;
+            let _ = keys.duplicates.send((database, name));
         }
-        writer.add(database, hash, entry);
     }
+}
+
+/// Makes the entries of a portion, each with its database and its hash, and empties it.
+fn take_entries(portion: &mut Portion) -> Vec<(usize, u64, Entry)> {
+    let mut bytes = &portion.bytes[..];
+    let mut take = |len| {
+        let (taken, rest) = bytes.split_at(len);
+        bytes = rest;
+        taken
+    };
+    let entries = portion.keys.drain(..).map(|key| {
+        let name = take(key.name_len);
+        let entry = match key.value {
+            LoadedValue::Short(len) => Entry::new(name, NewValue::from_bytes(take(len)), key.expiry_ms, key.access),
+            LoadedValue::Whole(value) => stored::entry(name, value, key.expiry_ms, key.access),
+        };
+        (key.database, key.hash, entry)
+    });
+    let entries = entries.collect();
+    portion.bytes.clear();
+    portion.size = 0;
+    entries
 }
