@@ -7,6 +7,7 @@
 mod collections;
 mod expiry;
 mod latency;
+mod loading;
 mod memory;
 pub mod results;
 mod throughput;
@@ -22,7 +23,7 @@ const USAGE: &str = "\
 usage: cargo xtask bench [ROW…] [--rounds N] [--servers ochre,valkey,redis] [--write] [--list]
 
 A ROW is a name or the beginning of one: `GET`, `GET-p16`, `SET-p1-unix`, `ZRANGE`, `memory`, `latency`,
-`expiry`. Without a ROW, all rows are measured.
+`expiry`, `loading`. Without a ROW, all rows are measured.
 
   --rounds N        measure each row N times and take the median (3)
   --servers …       measure only these servers
@@ -86,7 +87,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let rows = throughput::rows().into_iter().chain(collections::rows());
     let rows: Vec<throughput::Row> = rows.filter(|row| chosen(&row.name)).collect();
     let memory_rows: Vec<memory::Row> = memory::ROWS.into_iter().filter(|row| chosen(row.name)).collect();
-    let (latency, expiry) = (chosen(latency::NAME), chosen(expiry::NAME));
+    let (latency, expiry, loading) = (chosen(latency::NAME), chosen(expiry::NAME), chosen(loading::NAME));
     if list {
         for row in &rows {
             println!("{}", row.name);
@@ -98,9 +99,12 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         if expiry {
             println!("{}", expiry::NAME);
         }
+        if loading {
+            println!("{}", loading::NAME);
+        }
         return Ok(());
     }
-    if rows.is_empty() && memory_rows.is_empty() && !latency && !expiry {
+    if rows.is_empty() && memory_rows.is_empty() && !latency && !expiry && !loading {
         return Err(format!("no row begins with {}\n\n{USAGE}", wanted.join(" or ")));
     }
 
@@ -114,6 +118,9 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     }
     if expiry {
         failures.extend(expiry::measure(&contestants, rounds, &mut results).err());
+    }
+    if loading {
+        failures.extend(loading::measure(&contestants, rounds, &mut results).err());
     }
     println!("\n{}", results.tables());
     if write {
