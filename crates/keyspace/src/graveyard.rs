@@ -8,14 +8,14 @@ use std::{
         mpsc::{SendError, Sender, channel},
     },
     task::{Context, Poll},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Graveyard {
-    /// The queue of the thread. It is started when it is first needed, and ends with the keyspace.
-    sender: OnceLock<Sender<Work>>,
+    /// The thread. It is started when it is first needed, and ends with the keyspace.
+    thread: OnceLock<(Sender<Work>, JoinHandle<()>)>,
     /// The number of burials so far.
     buried: AtomicU64,
     /// The number of burials whose values are freed. It is shared with the thread.
@@ -84,15 +84,28 @@ impl Graveyard {
     }
 
     fn send(&self, work: Work) {
-        let sender = self.sender.get_or_init(|| {
+        let (sender, _) = self.thread.get_or_init(|| {
             let (sender, receiver) = channel::<Work>();
             let run = move || receiver.into_iter().for_each(Work::run);
-            thread::Builder::new().name("ochre-free".into()).spawn(run).expect("the system can start a thread");
-            sender
+            let builder = thread::Builder::new().name("ochre-free".into());
+            (sender, builder.spawn(run).expect("the system can start a thread"))
         });
         // This fails only if the thread is gone. Then the job is done here.
         if let Err(SendError(work)) = sender.send(work) {
             work.run();
+        }
+    }
+}
+
+/// Waits until everything is freed: a process that ended meanwhile would leave memory behind that a leak checker reports.
+impl Drop for Graveyard {
+    fn drop(&mut self) {
+        let Some((sender, thread)) = self.thread.take() else { return };
+        drop(sender);
+        // A job may hold the last reference to the keyspace. A thread cannot wait for itself.
+        if thread.thread().id() != thread::current().id() {
+            // If a job panicked, the thread's message has said so.
+            let _ = thread.join();
         }
     }
 }

@@ -50,6 +50,7 @@ pub const FIXED: &[(&str, &[&str])] = &[
             "COMMAND HELP",
             "CONFIG HELP",
             "CONFIG RESETSTAT",
+            "LASTSAVE",
             "LOLWUT",
             "MEMORY DOCTOR",
             "MEMORY HELP",
@@ -118,6 +119,7 @@ pub const FIXED: &[(&str, &[&str])] = &[
     ),
     ("it writes a line for each directive to the file that the server was started with", &["CONFIG REWRITE"]),
     ("it ends the server", &["SHUTDOWN"]),
+    ("it replies before the work, which a task beside the commands does", &["BGREWRITEAOF", "BGSAVE"]),
 ];
 
 #[cfg(test)]
