@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 
 use ochre_datatypes::list::{End, List, ListLimits};
 use ochre_keyspace::{
@@ -260,6 +261,25 @@ fn a_burial_is_unfinished_until_its_values_are_freed() {
     all_done.recv().expect("the thread goes on");
     assert_eq!((keyspace.unfinished_burial(), keyspace.burials_ended()), (None, 2));
     assert_eq!((keyspace.poll_freed(burial, context), woken.0.load(Ordering::Acquire)), (Poll::Ready(()), 1));
+}
+
+/// A process that ends after that leaves no memory behind.
+#[test]
+fn dropping_a_keyspace_waits_until_large_values_are_freed() {
+    let keyspace = Arc::new(keyspace());
+    let (weak, is_freed) = (Arc::downgrade(&keyspace), Arc::new(AtomicBool::new(false)));
+    let values: Vec<Box<usize>> = (0..100_000).map(Box::new).collect();
+    let freed = is_freed.clone();
+    keyspace.when_freed(move || {
+        // There are no references any more as soon as the drop begins.
+        while weak.strong_count() > 0 {
+            thread::yield_now();
+        }
+        drop(values);
+        freed.store(true, Ordering::Release);
+    });
+    drop(keyspace);
+    assert!(is_freed.load(Ordering::Acquire));
 }
 
 /// A hint is where a key was seen. It changes no result, even if the key has moved meanwhile.
