@@ -64,11 +64,21 @@ impl Deadlines {
         Some((self.chunks.first()?.first()? >> TAG_BITS) as i64)
     }
 
+    /// Returns a deadline by its place in the order, counted from 0: milliseconds since 1970, and its tag. It takes one step for each chunk
+    /// before it.
+    pub fn get(&self, mut index: usize) -> Option<(i64, u32)> {
+        for chunk in &self.chunks {
+            if let Some(&item) = chunk.get(index) {
+                return Some(((item >> TAG_BITS) as i64, (item & ((1 << TAG_BITS) - 1)) as u32));
+            }
+            index -= chunk.len();
+        }
+        None
+    }
+
     /// Returns the earliest deadline, in milliseconds since 1970, and its tag, if it is before `now_ms`.
     pub fn first_due(&self, now_ms: i64) -> Option<(i64, u32)> {
-        let first = *self.chunks.first()?.first()?;
-        let deadline_ms = (first >> TAG_BITS) as i64;
-        (now_ms > deadline_ms).then_some((deadline_ms, (first & ((1 << TAG_BITS) - 1)) as u32))
+        self.get(0).filter(|&(deadline_ms, _)| now_ms > deadline_ms)
     }
 
     /// Returns whether a deadline may be that of an owner with this expiry: they are the same, or both are later than a deadline can hold.
@@ -156,6 +166,9 @@ mod tests {
                 prop_assert!(deadlines.chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK_MAX));
                 prop_assert_eq!(deadlines.is_empty(), model.is_empty());
                 let first = model.first().map(|first| ((first >> TAG_BITS) as i64, (first & 0xf_ffff) as u32));
+                let index = expiry_ms as usize;
+                let at = model.get(index).map(|item| ((item >> TAG_BITS) as i64, (item & 0xf_ffff) as u32));
+                prop_assert_eq!(deadlines.get(index), at);
                 prop_assert_eq!(deadlines.first_ms(), first.map(|(first_ms, _)| first_ms));
                 for now_ms in [0, expiry_ms, expiry_ms + 1, 300] {
                     prop_assert_eq!(deadlines.first_due(now_ms), first.filter(|(first_ms, _)| *first_ms < now_ms));

@@ -1,5 +1,5 @@
-//! The access clock of an entry: when its key was last used (LRU), or how often (LFU). It has 24 bits, which mean what they mean on
-//! Redis (`evict.c`).
+//! The access clock of an entry: when its key was last used (LRU) or last changed (LRM), or how often it was used (LFU). It has 24 bits,
+//! which mean what they mean on Redis (`evict.c`).
 
 /// The counter of a new key under LFU. It is not 0, so that a key is not evicted before it could be used. (Redis: `LFU_INIT_VAL`)
 const LFU_INITIAL: u32 = 5;
@@ -11,6 +11,11 @@ const CLOCK_MASK: u32 = (1 << 24) - 1;
 pub enum AccessClock {
     /// The clock is the time of the last access, in seconds.
     Lru {
+        /// The time in seconds since 1970, modulo 2^24.
+        now_s: u32,
+    },
+    /// The clock is the time of the last change, in seconds. A lookup leaves it as it is.
+    Lrm {
         /// The time in seconds since 1970, modulo 2^24.
         now_s: u32,
     },
@@ -33,6 +38,11 @@ impl AccessClock {
         AccessClock::Lru { now_s: (now_ms / 1000) as u32 & CLOCK_MASK }
     }
 
+    /// Creates the clock for LRM. `now_ms` is in milliseconds since 1970.
+    pub fn lrm(now_ms: i64) -> AccessClock {
+        AccessClock::Lrm { now_s: (now_ms / 1000) as u32 & CLOCK_MASK }
+    }
+
     /// Creates the clock for LFU from the time in milliseconds since 1970, the two settings (see [`AccessClock::Lfu`]) and a random number.
     pub fn lfu(now_ms: i64, log_factor: u32, decay_min: u32, random: u32) -> AccessClock {
         AccessClock::Lfu { now_min: (now_ms / 60_000) as u16, log_factor, decay_min, random }
@@ -42,14 +52,20 @@ impl AccessClock {
     #[inline]
     pub fn initial(self) -> u32 {
         match self {
-            AccessClock::Lru { now_s } => now_s,
+            AccessClock::Lru { now_s } | AccessClock::Lrm { now_s } => now_s,
             AccessClock::Lfu { now_min, .. } => u32::from(now_min) << 8 | LFU_INITIAL,
         }
     }
 
+    /// Returns the access clock of an entry after a change of its key or value, if a change sets it and not a lookup.
+    #[inline]
+    pub(crate) fn changed(self) -> Option<u32> {
+        if let AccessClock::Lrm { now_s } = self { Some(now_s) } else { None }
+    }
+
     /// Returns the access clock of an entry that was last accessed this many seconds ago; `None` under LFU.
     pub fn idle_for(self, idle_s: i64) -> Option<u32> {
-        let AccessClock::Lru { now_s } = self else { return None };
+        let (AccessClock::Lru { now_s } | AccessClock::Lrm { now_s }) = self else { return None };
         Some((i64::from(now_s) - idle_s) as u32 & CLOCK_MASK)
     }
 
@@ -64,6 +80,7 @@ impl AccessClock {
     pub fn touched(self, old: u32) -> u32 {
         match self {
             AccessClock::Lru { now_s } => now_s,
+            AccessClock::Lrm { .. } => old,
             AccessClock::Lfu { now_min, log_factor, random, .. } => {
                 let counter = self.frequency(old);
                 let base = counter.saturating_sub(LFU_INITIAL);
@@ -77,7 +94,7 @@ impl AccessClock {
         }
     }
 
-    /// Returns the counter of an access clock, from 0 to 255, after it decayed (OBJECT FREQ); 0 under LRU. (Redis: `LFUDecrAndReturn`)
+    /// Returns the counter of an access clock, from 0 to 255, after it decayed (OBJECT FREQ); 0 under LRU and LRM. (Redis: `LFUDecrAndReturn`)
     pub fn frequency(self, access: u32) -> u32 {
         let AccessClock::Lfu { now_min, decay_min, .. } = self else { return 0 };
         let elapsed = now_min.wrapping_sub((access >> 8) as u16);
@@ -85,9 +102,21 @@ impl AccessClock {
         (access & 0xff).saturating_sub(decay)
     }
 
+    /// Returns how little an entry with this access clock is worth keeping: the larger, the sooner it is evicted. Of two that were used as often
+    /// it is the one that was not used for longer.
+    pub(crate) fn rank(self, access: u32) -> u32 {
+        match self {
+            AccessClock::Lru { .. } | AccessClock::Lrm { .. } => self.idle_s(access),
+            AccessClock::Lfu { now_min, .. } => {
+                let idle_min = now_min.wrapping_sub((access >> 8) as u16);
+                (255 - self.frequency(access)) << 16 | u32::from(idle_min)
+            }
+        }
+    }
+
     /// Returns the seconds since the last access (OBJECT IDLETIME); 0 under LFU.
     pub fn idle_s(self, access: u32) -> u32 {
-        let AccessClock::Lru { now_s } = self else { return 0 };
+        let (AccessClock::Lru { now_s } | AccessClock::Lrm { now_s }) = self else { return 0 };
         now_s.wrapping_sub(access) & CLOCK_MASK
     }
 }
@@ -115,6 +144,14 @@ mod tests {
     }
 
     #[test]
+    fn the_lrm_clock_is_the_second_of_the_last_change() {
+        let clock = AccessClock::lrm(7_999);
+        assert_eq!((clock.initial(), clock.touched(3), clock.changed()), (7, 3, Some(7)));
+        assert_eq!((clock.idle_s(3), clock.idle_for(4), clock.frequency(0xff)), (4, Some(3), 0));
+        assert_eq!((AccessClock::lru(7_999).changed(), AccessClock::lfu(7_999, 10, 1, 0).changed()), (None, None));
+    }
+
+    #[test]
     fn the_lfu_counter_decays() {
         let check = |accessed_min: i64, counter: u32, now_min: i64, decay_min, expected| {
             let access = AccessClock::lfu(accessed_min * MINUTE_MS, 10, decay_min, 0).initial() - LFU_INITIAL + counter;
@@ -129,6 +166,17 @@ mod tests {
         check(100, 200, 150, 0, 200);
         // The minutes begin again after 45 days.
         check(65_530, 200, 65_540, 1, 190);
+    }
+
+    #[test]
+    fn what_is_used_least_ranks_highest() {
+        let lru = AccessClock::lru(100_000);
+        assert!(lru.rank(10) > lru.rank(11) && lru.rank(99) > lru.rank(100));
+        let at = |now_min: i64| AccessClock::lfu(now_min * MINUTE_MS, 10, 1, 0);
+        let (often, seldom) = (90 << 8 | 30, 90 << 8 | 12);
+        assert!(at(90).rank(seldom) > at(90).rank(often));
+        // The counters of both have decayed to nothing, and the older one goes first.
+        assert!(at(200).rank(80 << 8 | 12) > at(200).rank(often));
     }
 
     /// Returns how many of 100,000 accesses increment the counter.

@@ -13,13 +13,15 @@ pub(crate) struct Changes<'k> {
     pub(crate) counts: Counts<'k>,
     cut: Cut,
     snapshots: &'k Snapshots,
+    /// The access clock of an entry that is changed, if changes set it.
+    pub(crate) access: Option<u32>,
 }
 
 impl<'k> Changes<'k> {
-    /// Makes the right. `cut` is that of the lock set.
+    /// Makes the right. `cut` is that of the lock set; `access` is the access clock of an entry that is changed, if changes set it.
     #[inline]
-    pub(crate) fn new(counts: Counts<'k>, cut: Cut, snapshots: &'k Snapshots) -> Changes<'k> {
-        Changes { counts, cut, snapshots }
+    pub(crate) fn new(counts: Counts<'k>, cut: Cut, snapshots: &'k Snapshots, access: Option<u32>) -> Changes<'k> {
+        Changes { counts, cut, snapshots, access }
     }
 
     /// The epoch of an entry that is added or changed now.

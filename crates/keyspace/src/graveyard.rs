@@ -68,8 +68,14 @@ impl Graveyard {
         (freed < buried).then_some(Burial(buried))
     }
 
+    /// Returns the number of burials whose values are not freed yet, and of those whose values are.
+    pub(crate) fn burials(&self) -> (u64, u64) {
+        let freed = self.freed();
+        (self.buried.load(Ordering::Relaxed).saturating_sub(freed), freed)
+    }
+
     /// Returns the number of burials whose values are freed.
-    pub(crate) fn freed(&self) -> u64 {
+    fn freed(&self) -> u64 {
         self.freed.load(Ordering::Acquire)
     }
 

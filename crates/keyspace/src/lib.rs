@@ -33,6 +33,7 @@
 //! | `changes.rs` | what every change of an entry keeps true besides the table |
 //! | `scan.rs` | [`ScanPosition`]: the cursor of SCAN |
 //! | `access.rs` | [`AccessClock`]: when a key was last used, or how often |
+//! | `eviction.rs` | [`Evictor`]: which key to evict when memory is short |
 //! | `sizes.rs` | [`DatabaseSize`]: the number of keys, which is read without a lock |
 //! | `graveyard.rs` | the thread that frees large values |
 //! | `sip.rs` | the hash function |
@@ -43,6 +44,7 @@
 mod access;
 mod changes;
 mod entry;
+mod eviction;
 mod gate;
 mod graveyard;
 mod lockset;
@@ -65,6 +67,7 @@ use std::{
 pub use crate::{
     access::AccessClock,
     entry::{Entry, EntryRef, NewValue, ValueRef},
+    eviction::{EvictionOrder, EvictionRule, Evictor, Victim},
     gate::{Closed, Entered, Gate, Place, Visit},
     graveyard::Burial,
     lockset::{
@@ -262,9 +265,9 @@ impl Keyspace {
         self.graveyard.unfinished()
     }
 
-    /// Returns how often values that were handed over for freeing have been freed. When the number changes, memory has become free.
-    pub fn burials_ended(&self) -> u64 {
-        self.graveyard.freed()
+    /// Returns how often values were handed over for freeing that are not freed yet, and how often they have been freed.
+    pub fn burials(&self) -> (u64, u64) {
+        self.graveyard.burials()
     }
 
     /// Returns `Ready` if the values of a burial are freed. Otherwise the task is woken when they are.
@@ -301,6 +304,11 @@ impl Keyspace {
     /// Returns the core that removes what expires in a shard.
     fn core_of(&self, shard: usize) -> usize {
         shard % self.wake_ups_ms.len()
+    }
+
+    /// Returns the earliest deadline that each shard has published, in milliseconds since 1970; `i64::MAX` for none.
+    pub(crate) fn published_deadlines(&self) -> impl ExactSizeIterator<Item = i64> {
+        self.deadlines_ms.iter().map(|deadline_ms| deadline_ms.load(Ordering::Relaxed))
     }
 
     /// Publishes a shard's earliest deadline, and wakes the shard's core if the core would wake up later. The caller holds the shard.

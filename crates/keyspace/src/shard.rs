@@ -496,6 +496,10 @@ impl Database {
         let entry = self.table.entry(position);
         // SAFETY: the caller holds the lock of the shard.
         unsafe { entry.set_epoch(changes.epoch()) };
+        if let Some(access) = changes.access {
+            // SAFETY: as above.
+            unsafe { entry.touch(access) };
+        }
         let (after, field_after) = (entry.expiry_ms(), entry.first_field_expiry_ms());
         self.move_field_deadline(tag, field_before, field_after, changes);
         self.move_deadline(tag, before, after, changes);

@@ -183,17 +183,44 @@ impl Table {
         }
     }
 
-    /// Returns the entry in a slot that `random`, of 64 bits, chooses; `None` if that slot is empty.
-    pub(crate) fn at_random(&self, random: u64) -> Option<EntryRef<'_>> {
+    /// Returns the segment and the slot that `random`, of 64 bits, chooses, if there are slots.
+    fn slot_at_random(&self, random: u64) -> Option<(usize, usize)> {
         let slots = self.slots_len() as u64;
         let mut at = ((u128::from(random) * u128::from(slots)) >> 64) as usize;
-        for segment in &self.segments {
+        for (index, segment) in self.segments.iter().enumerate() {
             if at < segment.slots_len() {
-                return segment.entry(at);
+                return Some((index, at));
             }
             at -= segment.slots_len();
         }
         None
+    }
+
+    /// Returns the entry in a slot that `random`, of 64 bits, chooses; `None` if that slot is empty.
+    pub(crate) fn at_random(&self, random: u64) -> Option<EntryRef<'_>> {
+        let (segment, slot) = self.slot_at_random(random)?;
+        self.segments[segment].entry(slot)
+    }
+
+    /// Visits at most `max` entries that follow each other, from a slot on that `random`, of 64 bits, chooses. After the last slot comes the
+    /// first. Entries are in the order of their hashes, so any that follow each other are a random sample.
+    pub(crate) fn visit_some(&self, random: u64, max: usize, visit: &mut dyn FnMut(EntryRef<'_>)) {
+        let Some((start, slot)) = self.slot_at_random(random) else { return };
+        let segments = self.segments.iter();
+        let from_start = segments.clone().skip(start).chain(segments.take(start + 1));
+        let mut found: SmallVec<[EntryRef<'_>; 16]> = SmallVec::new();
+        let mut skipped = slot;
+        for segment in from_start {
+            found.extend((skipped..segment.slots_len()).filter_map(|at| segment.entry(at)).take(max - found.len()));
+            skipped = 0;
+            if found.len() == max {
+                break;
+            }
+        }
+        // The whole table was gone through: what lies behind the start was met twice.
+        found.truncate(self.len);
+        found.iter().for_each(|entry| entry.prefetch());
+        found.into_iter().for_each(visit);
     }
 
     /// Returns the position of the first entry with this tag for which `due` returns true: the entry that a deadline stands for.

@@ -246,7 +246,7 @@ fn a_burial_is_unfinished_until_its_values_are_freed() {
     let mut locked = whole(&keyspace, 0);
     // Nothing of an empty database is left to the thread.
     locked.whole_keyspace().flush(0..1);
-    assert_eq!((keyspace.unfinished_burial(), keyspace.burials_ended()), (None, 0));
+    assert_eq!((keyspace.unfinished_burial(), keyspace.burials()), (None, (0, 0)));
 
     keyspace.when_freed(move || wait.recv().expect("the test goes on"));
     for _ in 0..2 {
@@ -254,12 +254,12 @@ fn a_burial_is_unfinished_until_its_values_are_freed() {
         assert_eq!(locked.whole_keyspace().flush(0..1), 1);
     }
     let burial = keyspace.unfinished_burial().expect("the thread waits");
-    assert_eq!((keyspace.poll_freed(burial, context), keyspace.burials_ended()), (Poll::Pending, 0));
+    assert_eq!((keyspace.poll_freed(burial, context), keyspace.burials()), (Poll::Pending, (2, 0)));
     go_on.send(()).expect("the thread waits");
     let (done, all_done) = mpsc::channel();
     keyspace.when_freed(move || done.send(()).expect("the test waits"));
     all_done.recv().expect("the thread goes on");
-    assert_eq!((keyspace.unfinished_burial(), keyspace.burials_ended()), (None, 2));
+    assert_eq!((keyspace.unfinished_burial(), keyspace.burials()), (None, (0, 2)));
     assert_eq!((keyspace.poll_freed(burial, context), woken.0.load(Ordering::Acquire)), (Poll::Ready(()), 1));
 }
 

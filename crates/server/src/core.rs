@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     counters::Counters,
     events::NotifyClass,
+    room::Room,
     server::Server,
     session::{Watch, wait::Parked},
 };
@@ -32,6 +33,8 @@ pub struct Core {
     generation: Cell<u64>,
     /// `notify-keyspace-events`. It is here too because every event needs it.
     announced: Cell<NotifyClass>,
+    /// The memory that it may still take.
+    pub room: Room,
     /// The state of [`Core::random`]; never 0.
     random: Cell<u64>,
     /// The keys with waiters that the running command has changed.
@@ -114,6 +117,7 @@ impl Core {
             generation: Cell::new(generation),
             announced: Cell::new(config.notify_keyspace_events),
             config: RefCell::new(config),
+            room: Room::new(),
             random: Cell::new(crate::random::seed_64() | 1),
             ready: RefCell::default(),
             chores: RefCell::default(),
@@ -165,6 +169,7 @@ impl Core {
             let config = Rc::new((*self.server.config.current()).clone());
             self.announced.set(config.notify_keyspace_events);
             *self.config.borrow_mut() = config;
+            self.room.forget();
         }
     }
 
@@ -184,14 +189,10 @@ impl Core {
         x.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// The access clock for a command that runs at `now_ms`: LFU or LRU, as `maxmemory-policy` requires.
+    /// The access clock for a command that runs at `now_ms`: LRU, LRM or LFU, as `maxmemory-policy` requires.
     #[inline]
     pub fn access_clock(&self, config: &Config, now_ms: i64) -> AccessClock {
-        if config.maxmemory_policy.is_lfu() {
-            AccessClock::lfu(now_ms, config.lfu_log_factor, config.lfu_decay_time, self.random() as u32)
-        } else {
-            AccessClock::lru(now_ms)
-        }
+        config.access_clock(now_ms, || self.random() as u32)
     }
 }
 

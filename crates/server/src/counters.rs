@@ -70,6 +70,10 @@ pub struct Counters {
     pub expired_fields: Counter,
     /// Keys that were evicted for `maxmemory`.
     pub evicted_keys: Counter,
+    /// Clients disconnected for `maxmemory-clients`.
+    pub evicted_clients: Counter,
+    /// The memory of the core's clients, in bytes. It goes up and down.
+    pub client_bytes: Counter,
     /// Changes of data (INFO: `rdb_changes_since_last_save`).
     pub changes: Counter,
     /// Error replies.
@@ -99,6 +103,8 @@ impl Counters {
             expired_keys: Counter::default(),
             expired_fields: Counter::default(),
             evicted_keys: Counter::default(),
+            evicted_clients: Counter::default(),
+            client_bytes: Counter::default(),
             changes: Counter::default(),
             error_replies: Counter::default(),
             output_limit_disconnections: Counter::default(),
@@ -108,7 +114,7 @@ impl Counters {
         }
     }
 
-    /// Sets all to zero, except for `changes`, which counts what is not saved yet.
+    /// Sets all to zero, except for `changes`, which counts what is not saved yet, and `client_bytes`.
     pub fn reset(&self) {
         let counters = [
             &self.commands_processed,
@@ -122,6 +128,7 @@ impl Counters {
             &self.expired_keys,
             &self.expired_fields,
             &self.evicted_keys,
+            &self.evicted_clients,
             &self.error_replies,
             &self.output_limit_disconnections,
             &self.query_limit_disconnections,

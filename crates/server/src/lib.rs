@@ -33,6 +33,7 @@ pub mod locked;
 pub mod log;
 pub mod mailroom;
 pub mod memory;
+pub mod memory_use;
 pub mod net;
 pub mod notify;
 pub mod observe;
@@ -42,6 +43,7 @@ pub mod pubsub;
 pub mod random;
 pub mod rates;
 pub mod request;
+pub mod room;
 pub mod saves;
 pub mod server;
 pub mod session;
@@ -50,6 +52,7 @@ pub mod sockets;
 pub mod start;
 pub mod stop;
 mod sys;
+pub mod threads;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

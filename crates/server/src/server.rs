@@ -3,12 +3,12 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
-use ochre_keyspace::{Burial, Keyspace};
+use ochre_keyspace::Keyspace;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -21,6 +21,7 @@ use crate::{
     loading::Loading,
     mailroom::{Arrival, Mailroom},
     memory,
+    memory_use::MemoryUse,
     pubsub::PubSub,
     random,
     rates::{Figures, Rates},
@@ -64,6 +65,8 @@ pub struct Server {
     pub shutdown: Shutdown,
     /// The listeners, which CONFIG SET can change.
     pub listening: Listening,
+    /// The memory in use.
+    pub memory: MemoryUse,
     /// The rates per second that INFO shows.
     pub rates: Rates,
     /// 40 hexadecimal digits that name the history of the data. A mutex: only INFO reads it, and only DEBUG changes it.
@@ -71,53 +74,23 @@ pub struct Server {
     active_expiry: AtomicBool,
     /// See [`Server::plain_len_min`]; 0 if it is not set.
     plain_len_min: AtomicU32,
+    /// Held by the core that disconnects clients for `maxmemory-clients`.
+    pub evicting_clients: Mutex<()>,
     mailrooms: Box<[Mailroom]>,
     next_core: AtomicUsize,
-    memory: MemoryFigure,
 }
-
-/// The memory in use. It is cached for a few milliseconds, since a measurement takes the allocator's locks.
-struct MemoryFigure {
-    measured_ms: AtomicI64,
-    bytes: AtomicUsize,
-    /// What [`Server::memory_releases`] was before the measurement.
-    releases: AtomicU64,
-    /// Held by the core that measures. A measurement takes some microseconds, and the allocator makes one at a time.
-    measuring: Mutex<()>,
-    /// The memory in use right after the start.
-    initial_bytes: usize,
-    /// The most that was measured.
-    peak_bytes: AtomicUsize,
-    /// When that was, in seconds since 1970.
-    peak_time_s: AtomicI64,
-}
-
-/// Whether a command that needs memory may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemoryState {
-    /// No more than `maxmemory` is in use.
-    Free,
-    /// More is in use, but removed values are being freed. It should be asked again when that is done.
-    Freeing(Burial),
-    /// More is in use.
-    Full,
-}
-
-/// The age from which the figure is measured again.
-const MEMORY_AGE_MAX_MS: i64 = 5;
 
 impl Server {
     /// A server with one core for each mailroom. `commands` is the number of commands and subcommands, for their counters.
     pub fn new(config: ConfigStore, mailrooms: Vec<Mailroom>, listening: Listening, commands: usize) -> Server {
         let deadlines: Vec<Arc<Notify>> = mailrooms.iter().map(|mailroom| mailroom.deadline.clone()).collect();
         let wake = move |core: usize| deadlines[core].notify_one();
+        let seed = (random::seed_64(), random::seed_64());
+        let keyspace = Keyspace::new(mailrooms.len(), config.current().databases, seed, wake);
+        // The keyspace's own thread is not started by `threads::spawn`.
+        keyspace.when_freed(memory::count_thread);
         Server {
-            keyspace: Keyspace::new(
-                mailrooms.len(),
-                config.current().databases,
-                (random::seed_64(), random::seed_64()),
-                wake,
-            ),
+            keyspace,
             config,
             clients: Registry::new(mailrooms.len()),
             pubsub: PubSub::default(),
@@ -133,13 +106,14 @@ impl Server {
             saves: Saves::default(),
             shutdown: Shutdown::default(),
             listening,
+            memory: MemoryUse::default(),
             rates: Rates::default(),
             replication_id: Mutex::new(random::hex(40)),
             active_expiry: AtomicBool::new(true),
             plain_len_min: AtomicU32::new(0),
+            evicting_clients: Mutex::default(),
             mailrooms: mailrooms.into(),
             next_core: AtomicUsize::new(0),
-            memory: MemoryFigure::new(),
         }
     }
 
@@ -191,67 +165,22 @@ impl Server {
         self.mailrooms.iter().for_each(|mailroom| mailroom.deadline.notify_one());
     }
 
-    /// The memory in use, in bytes. The figure may be a few milliseconds old.
+    /// The memory in use, in bytes.
     pub fn used_memory(&self) -> usize {
-        let is_recent = || clock::now_ms() - self.memory.measured_ms.load(Ordering::Relaxed) < MEMORY_AGE_MAX_MS;
-        self.measured_memory(is_recent)
+        self.memory.bytes()
     }
 
-    /// The memory in use, in bytes. It is measured, unless the figure is as new as the caller needs.
-    fn measured_memory(&self, is_new_enough: impl Fn() -> bool) -> usize {
-        if is_new_enough() {
-            return self.memory.bytes.load(Ordering::Relaxed);
-        }
-        let measuring = self.memory.measuring.lock();
-        // Another core may have measured it meanwhile.
-        if is_new_enough() {
-            return self.memory.bytes.load(Ordering::Relaxed);
-        }
-        // What is released during the measurement may be missing from it.
-        let releases = self.memory_releases();
-        let bytes = memory::allocated();
-        let now_ms = clock::now_ms();
-        self.memory.bytes.store(bytes, Ordering::Relaxed);
-        self.memory.releases.store(releases, Ordering::Relaxed);
-        self.memory.measured_ms.store(now_ms, Ordering::Relaxed);
-        drop(measuring);
-        if self.memory.peak_bytes.fetch_max(bytes, Ordering::Relaxed) < bytes {
-            self.memory.peak_time_s.store(now_ms / 1000, Ordering::Relaxed);
-        }
-        bytes
+    /// The memory of all clients, in bytes: of their sessions, and of what they have sent and not yet received.
+    pub fn client_bytes(&self) -> u64 {
+        // A core may count a client out that another core's sum still has.
+        self.counters.iter().fold(0, |sum: u64, counters| sum.wrapping_add(counters.client_bytes.get()))
     }
 
-    /// The most memory in use at any measurement, in bytes, and the time of that measurement, in seconds since 1970.
-    pub fn peak_memory(&self) -> (usize, i64) {
-        (self.memory.peak_bytes.load(Ordering::Relaxed), self.memory.peak_time_s.load(Ordering::Relaxed))
-    }
-
-    /// The memory in use right after the start, in bytes.
-    pub fn initial_memory(&self) -> usize {
-        self.memory.initial_bytes
-    }
-
-    /// Whether `maxmemory` bytes are in use.
-    ///
-    /// The cached figure lets a command pass, but does not refuse one if anything has been removed since it was measured. Values that are
-    /// removed but not freed yet do not refuse a command either. (Redis waits for them in `performEvictions`.)
-    pub fn memory_state(&self, maxmemory: u64) -> MemoryState {
-        if self.used_memory() as u64 <= maxmemory {
-            return MemoryState::Free;
-        }
-        // A burial that ends during the measurement counts as unfinished, since the measurement may have missed its end.
-        let burial = self.keyspace.unfinished_burial();
-        let has_all_releases = || self.memory.releases.load(Ordering::Relaxed) == self.memory_releases();
-        if self.measured_memory(has_all_releases) as u64 <= maxmemory {
-            return MemoryState::Free;
-        }
-        burial.map_or(MemoryState::Full, MemoryState::Freeing)
-    }
-
-    /// A number that changes when memory of the data may have become free.
-    fn memory_releases(&self) -> u64 {
-        let of_core = |counters: &Counters| counters.changes.get() + counters.expired_keys.get();
-        self.sum(of_core) + self.keyspace.burials_ended()
+    /// The memory that does not count toward `maxmemory`, in bytes: what waits to be written to files.
+    pub fn uncounted_bytes(&self) -> u64 {
+        let snapshot =
+            if self.keyspace.has_snapshot() { self.keyspace.snapshot().map_or(0, |it| it.backlog()) } else { 0 };
+        (snapshot + self.aof.backlog()) as u64
     }
 
     /// Sets the counters and rates of INFO back to zero (CONFIG RESETSTAT).
@@ -259,6 +188,7 @@ impl Server {
         self.counters.iter().for_each(|counters| counters.reset());
         self.refused_connections.store(0, Ordering::Relaxed);
         self.rates.reset();
+        self.memory.reset();
     }
 
     /// Takes a sample of the counters for [`Rates`], and measures the memory for its peak.
@@ -290,19 +220,5 @@ impl Server {
     /// The sum of a counter over all cores.
     pub fn sum(&self, figure: impl Fn(&Counters) -> u64) -> u64 {
         self.counters.iter().map(|counters| figure(counters)).sum()
-    }
-}
-
-impl MemoryFigure {
-    fn new() -> MemoryFigure {
-        MemoryFigure {
-            measured_ms: AtomicI64::new(0),
-            bytes: AtomicUsize::new(0),
-            releases: AtomicU64::new(0),
-            measuring: Mutex::new(()),
-            initial_bytes: memory::allocated(),
-            peak_bytes: AtomicUsize::new(0),
-            peak_time_s: AtomicI64::new(0),
-        }
     }
 }

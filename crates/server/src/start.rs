@@ -1,6 +1,6 @@
 //! Starts the server from the command line, runs it, and shuts it down.
 
-use std::{io, pin::pin, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{io, pin::pin, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -11,7 +11,7 @@ use tokio::{
 use crate::{
     check, clock, commands,
     config::{self, ConfigStore, Invocation, Sources, StartError},
-    log,
+    log, memory,
     net::{acceptor::Acceptors, cores},
     persistence::aof_files,
     persistence::loader::{self, LoadError},
@@ -22,7 +22,7 @@ use crate::{
         listener::Listener,
         listening::{self, Listening},
     },
-    stop,
+    stop, threads,
 };
 
 /// If the data is loaded within this time, clients wait for it. They are in the queues of the listeners meanwhile.
@@ -57,6 +57,7 @@ fn serve(sources: &Sources) -> ExitCode {
         return ExitCode::FAILURE;
     }
     clock::start();
+    memory::count_thread();
     process::abort_on_panic();
     process::ignore_signals();
     log::starting(*sources != Sources::default());
@@ -164,7 +165,7 @@ fn load(server: &Arc<Server>) -> io::Result<oneshot::Receiver<Result<(), LoadErr
         // The server may be stopping.
         let _ = done.send(result);
     };
-    thread::Builder::new().name("ochre-load".into()).spawn(load)?;
+    threads::spawn("ochre-load", load)?;
     Ok(loaded)
 }
 

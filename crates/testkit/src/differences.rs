@@ -206,6 +206,21 @@ pub const DIFFERENCES: &[Difference] = &[
         seen: Seen::Elsewhere,
     },
     Difference {
+        commands: &[],
+        from: None,
+        what: "Keys are evicted before commands that need memory, and by each core on its own. Redis evicts before every command. `volatile-ttl` \
+               evicts exactly the key that expires first, where the references sample.",
+        why: "Reading costs nothing at the limit, and the deadlines are sorted.",
+        seen: Seen::Elsewhere,
+    },
+    Difference {
+        commands: &[],
+        from: None,
+        what: "Buffers of clients count for at most a half of `maxmemory`. What waits to be written to files does not count, snapshots among it.",
+        why: "Clients that do not read must not empty the store.",
+        seen: Seen::Elsewhere,
+    },
+    Difference {
         commands: &["quit"],
         from: None,
         what: "All replies before it are sent, and those to a client that has closed its sending direction. Redis drops what the socket does \

@@ -393,6 +393,12 @@ impl<'a> EntryRef<'a> {
         Arc::strong_count(&value) > 1
     }
 
+    /// Prefetches what lies before the value of most entries.
+    #[inline]
+    pub(crate) fn prefetch(self) {
+        prefetch::read_lines(self.block.as_ptr(), 1);
+    }
+
     /// Begins to prefetch an element of the collection. A packed collection is prefetched as a whole, here.
     #[inline]
     pub(crate) fn approach(self, element: &[u8]) -> Option<ElementPrefetch<'a>> {

@@ -370,7 +370,8 @@ impl<'k> LockSet<'k> {
     #[inline]
     fn changes(&self, database: usize) -> Changes<'k> {
         let counts = self.keyspace.sizes.of(self.core(), database);
-        Changes::new(counts, self.cut.get(), &self.keyspace.snapshots)
+        let access = if self.touches { self.access.changed() } else { None };
+        Changes::new(counts, self.cut.get(), &self.keyspace.snapshots, access)
     }
 
     /// Publishes the earliest deadline of a shard.

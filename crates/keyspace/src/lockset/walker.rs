@@ -3,7 +3,15 @@
 use std::marker::PhantomData;
 
 use super::{Busy, LockSet, lock_shard, unlock_shard};
-use crate::{Keyspace, entry::EntryRef, gate::Entered, scan::ScanPosition, shard::ShardData, sync::Holder};
+use crate::{
+    AccessClock, Keyspace,
+    entry::EntryRef,
+    eviction::{self, EvictionOrder, EvictionRule, Evictor, Victim},
+    gate::Entered,
+    scan::ScanPosition,
+    shard::ShardData,
+    sync::Holder,
+};
 
 /// A visit of shard after shard, each of which is locked only while it is looked at (SCAN, KEYS). Between two looks it holds no shard, so it
 /// gives no [`crate::Reader`], whose entries would outlive the look.
@@ -220,6 +228,84 @@ impl<'a> Walker<'a> {
                 Err(Busy { shard: start as u16 })
             }
             None => Ok(RandomKey::None),
+        }
+    }
+
+    /// Chooses a key to evict. `clock` is the access clock of now; `random` returns 64 random bits. Returns `None` if there is no key that the
+    /// rule allows, or if the only ones are in shards that were empty when they were looked at.
+    ///
+    /// # Errors
+    /// If no key was found, but a shard is locked that may have one.
+    pub fn choose_victim(
+        &self,
+        evictor: &mut Evictor,
+        rule: EvictionRule,
+        clock: AccessClock,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Result<Option<Victim>, Busy> {
+        evictor.follow(rule);
+        match rule.order {
+            EvictionOrder::SoonestExpiry => self.choose_soonest(evictor, rule),
+            EvictionOrder::Random => {
+                let mut victim = None;
+                let busy = self.look_around(random, |shard, random| {
+                    victim = eviction::draw(self.keyspace, shard, rule, random);
+                    victim.is_some()
+                });
+                if victim.is_some() { Ok(victim) } else { busy.map_or(Ok(None), Err) }
+            }
+            EvictionOrder::ByAccess => {
+                let mut looked_at = 0;
+                let busy = self.look_around(random, |shard, random| {
+                    looked_at += evictor.sample(self.keyspace, shard, rule, clock, random);
+                    looked_at >= rule.samples
+                });
+                match (evictor.pop(), busy) {
+                    (None, Some(busy)) => Err(busy),
+                    (victim, _) => Ok(victim),
+                }
+            }
+        }
+    }
+
+    /// Looks at one shard after the other, from a random one on, until `look` returns true. Returns the last shard that was passed over since
+    /// it is locked.
+    fn look_around(
+        &self,
+        random: &mut dyn FnMut() -> u64,
+        mut look: impl FnMut(&ShardData, &mut dyn FnMut() -> u64) -> bool,
+    ) -> Option<Busy> {
+        let shards = self.keyspace.shards.len();
+        let start = (random() % shards as u64) as usize;
+        let (mut turns, mut busy) = (0, None);
+        for shard in (start..shards).chain(0..start) {
+            match self.look(shard, &mut turns, |data| look(data, random)) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(locked) => busy = Some(locked),
+            }
+        }
+        busy
+    }
+
+    /// Chooses the key that expires first.
+    fn choose_soonest(&self, evictor: &mut Evictor, rule: EvictionRule) -> Result<Option<Victim>, Busy> {
+        // The shard that seemed to be the first need not be it: what it had published may be the deadline of a field, or of a key that is gone.
+        loop {
+            let Some((expected_ms, shard)) = evictor.soonest_shard(self.keyspace.published_deadlines()) else {
+                return Ok(None);
+            };
+            let look = |data: &ShardData| {
+                let published_ms = data.first_deadline_ms().unwrap_or(i64::MAX);
+                (published_ms, eviction::soonest(self.keyspace, data, rule))
+            };
+            let (published_ms, found) = self.look(shard, &mut 0, look)?;
+            evictor.note_soonest(shard, published_ms, found.as_ref().map(|&(at_ms, _)| at_ms));
+            if let Some((at_ms, victim)) = found
+                && at_ms <= expected_ms
+            {
+                return Ok(Some(victim));
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{EXPIRED_FIELDS_MAX, Expired, ExpiredWhat, LockSet};
 use crate::{
     HashedKey,
     entry::{Entry, EntryRef, NewValue},
+    eviction::Victim,
     hint_of,
     shard::{Due, ShardData, tag_of},
 };
@@ -327,6 +328,21 @@ impl<'a> Writer<'a> {
             }
             None => false,
         }
+    }
+
+    /// Removes a key that was chosen to be evicted, tells the watchers, and returns its entry; `None` if the choice does not hold any more.
+    pub fn evict(&mut self, victim: &Victim) -> Option<Entry> {
+        let key = HashedKey { bytes: &victim.key, hash: victim.hash };
+        self.at(victim.database, key, |set, shard, tag| {
+            let position = set.find(shard, victim.database, key, true)?;
+            let entries = shard.database_mut(victim.database);
+            if !victim.is_still(entries.entry(position)) {
+                return None;
+            }
+            let entry = entries.remove(tag, position, &set.changes(victim.database));
+            shard.touch(victim.database, &victim.key);
+            Some(entry)
+        })
     }
 
     /// Sets the expiry of a key, in milliseconds since 1970, or removes it. Returns whether the key was there.

@@ -20,7 +20,10 @@ use ochre_keyspace::WaitingTasks;
 use ochre_persist::{aof::encode::Encoder, files::OutFile};
 use parking_lot::Mutex;
 
-use crate::journal::{Frame, Position, Sink};
+use crate::{
+    journal::{Frame, Position, Sink},
+    threads,
+};
 
 /// When the log is synced (`appendfsync`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -167,7 +170,7 @@ impl Log {
             is_asleep: AtomicBool::new(false),
         });
         let writer = Writer::new(log.clone(), options, begin)?;
-        let thread = thread::Builder::new().name("ochre-aof".into()).spawn(move || writer.run())?;
+        let thread = threads::spawn("ochre-aof", move || writer.run())?;
         log.writer.set(thread.thread().clone()).expect("a log is started once");
         log.wake_writer();
         Ok(log)
@@ -692,7 +695,7 @@ impl Syncer {
                 }
             }
         };
-        thread::Builder::new().name("ochre-aof-sync".into()).spawn(run)?;
+        threads::spawn("ochre-aof-sync", run)?;
         Ok(Syncer { begin, done, is_busy: false })
     }
 

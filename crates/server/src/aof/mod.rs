@@ -137,6 +137,11 @@ impl Aof {
         self.is_on() && self.log.load().as_ref().is_some_and(|log| log.is_full())
     }
 
+    /// Returns the bytes that wait to be written to the log.
+    pub fn backlog(&self) -> usize {
+        if self.is_on() { self.log.load().as_ref().map_or(0, |log| log.backlog()) } else { 0 }
+    }
+
     /// Returns `Ready` if writers need not wait for the disk. Otherwise the task is woken when that is so.
     pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
         self.log.load().as_ref().map_or(Poll::Ready(()), |log| log.poll_room(context))

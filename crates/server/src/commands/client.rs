@@ -15,7 +15,12 @@ use super::{
 };
 use crate::{
     clock,
-    session::{Client, ClientFlags, ReplyMode, Session, client::Unblock, description::Running, pause::PauseMode},
+    session::{
+        Client, ClientFlags, ReplyMode, Session,
+        client::{Details, Unblock},
+        description::Running,
+        pause::PauseMode,
+    },
 };
 
 const SELF: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
@@ -256,7 +261,7 @@ fn is_one_word(text: &[u8]) -> bool {
 
 /// Sets a client's name. An empty name removes it.
 pub fn set_name(session: &Session, name: &[u8]) {
-    session.client.details.lock().name = name.into();
+    session.client.change_details(|details| details.name = name.into());
 }
 
 fn id(cx: &mut SessionOnly<'_>) -> Run {
@@ -284,19 +289,17 @@ fn setname(cx: &mut SessionOnly<'_>) -> Run {
 
 fn setinfo(cx: &mut SessionOnly<'_>) -> Run {
     let (option, value) = (cx.args.get(2), cx.args.get(3));
-    let mut details = cx.session.client.details.lock();
-    let details = &mut *details;
-    let destination = if cx.is_word(2, "LIB-NAME") {
-        &mut details.library_name
+    let destination: fn(&mut Details) -> &mut Box<[u8]> = if cx.is_word(2, "LIB-NAME") {
+        |details| &mut details.library_name
     } else if cx.is_word(2, "LIB-VER") {
-        &mut details.library_version
+        |details| &mut details.library_version
     } else {
         return Err(CommandError::repeating("ERR Unrecognized option '", option, "'"));
     };
     if !is_one_word(value) {
         return Err(CommandError::repeating("ERR ", option, " cannot contain spaces, newlines or special characters."));
     }
-    *destination = value.into();
+    cx.session.client.change_details(|details| *destination(details) = value.into());
     cx.reply.ok();
     Ok(Outcome::Done)
 }
@@ -495,7 +498,7 @@ fn caching(_cx: &mut SessionOnly<'_>) -> Run {
 /// Valkey's CLIENT CAPA. Unknown capabilities are accepted, since later servers may know them.
 fn capa(cx: &mut SessionOnly<'_>) -> Run {
     if cx.args.iter().skip(2).any(|word| word.eq_ignore_ascii_case(b"redirect")) {
-        cx.session.client.details.lock().capabilities = "r".into();
+        cx.session.client.change_details(|details| details.capabilities = "r".into());
     }
     cx.reply.ok();
     Ok(Outcome::Done)

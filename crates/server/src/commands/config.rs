@@ -104,6 +104,8 @@ fn set(cx: &mut SessionOnly<'_>) -> Run {
         .set(&pairs, cx.session.client.is_local(), &mut |before, after, changed| apply(server, before, after, changed));
     result.map_err(|error| CommandError::composed(error.to_string()))?;
     cx.core.refresh_config();
+    // The limit of the memory may be lower now, or the policy another one.
+    cx.core.room.begin_evicting();
     cx.reply.ok();
     Ok(Outcome::Done)
 }
@@ -118,6 +120,14 @@ fn apply(
     process::apply(before, after, changed)?;
     if changed.iter().any(|directive| directive.hook == Some(Hook::AppendOnly)) {
         aof_files::apply(server, before, after).map_err(|reason| NotApplied { directive: "appendonly", reason })?;
+    }
+    let used = server.used_memory() as u64;
+    if after.maxmemory != before.maxmemory && after.maxmemory > 0 && used > after.maxmemory {
+        tracing::warn!(
+            "WARNING: the new maxmemory value set via CONFIG SET ({}) is smaller than the current memory usage ({used}). This will \
+             result in key eviction and/or the inability to accept new write commands depending on the maxmemory-policy.",
+            after.maxmemory
+        );
     }
     let listen = changed.iter().find_map(|directive| match directive.hook {
         Some(Hook::Listen(error)) => Some((directive.name, error)),

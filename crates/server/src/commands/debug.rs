@@ -33,6 +33,7 @@ use crate::{
     observe::process_figures,
     persistence::loader::{self, ReloadError, ReloadFailed, ReloadOptions},
     session::{Block, WalkState},
+    threads,
 };
 
 const DEBUG: CommandSpec = CommandSpec {
@@ -165,7 +166,7 @@ fn reload(cx: &mut SessionOnly<'_>) -> Run {
             ReloadError::Load => CommandError::text("ERR Error trying to load the RDB dump, check server logs."),
         }));
     };
-    let started = thread::Builder::new().name("ochre-reload".into()).spawn(run);
+    let started = threads::spawn("ochre-reload", run);
     started.map_err(|error| CommandError::composed(format!("ERR {error}")))?;
     Ok(Outcome::Block(Block::until(None, |_| {})))
 }
@@ -180,7 +181,7 @@ fn load_append_only_file(cx: &mut SessionOnly<'_>) -> Run {
         const FAILED: CommandError = CommandError::text("ERR Error trying to load the AOF files, check server logs.");
         later.give(loader::reload_append_only_file(&server).map_err(|ReloadFailed| FAILED));
     };
-    let started = thread::Builder::new().name("ochre-reload".into()).spawn(run);
+    let started = threads::spawn("ochre-reload", run);
     started.map_err(|error| CommandError::composed(format!("ERR {error}")))?;
     Ok(Outcome::Block(Block::until(None, |_| {})))
 }

@@ -97,13 +97,13 @@ fn stats(cx: &mut SessionOnly<'_>) -> Run {
     let server = &cx.core.server;
     let sizes = server.keyspace.sizes(cx.core.index, 0..cx.core.config().databases);
     let used = server.used_memory() as i64;
-    let (peak, _) = server.peak_memory();
-    let initial = server.initial_memory() as i64;
+    let (peak, _) = server.memory.peak();
+    let initial = server.memory.initial_bytes() as i64;
     let allocator = memory::allocator();
     let resident = process_figures::resident_memory() as i64;
     let keys: i64 = sizes.iter().map(|size| size.keys as i64).sum();
     let tables = keys * SLOT_BYTES_PER_KEY as i64;
-    let clients = server.clients.len() as i64 * size_of::<crate::session::Client>() as i64;
+    let clients = server.client_bytes() as i64;
     let overhead = (initial + tables + clients).min(used);
     let net = (used - initial).max(1);
     let [allocated, active, pages] = [allocator.allocated, allocator.active, allocator.resident].map(|b| b as i64);
@@ -125,7 +125,9 @@ fn stats(cx: &mut SessionOnly<'_>) -> Run {
         add(name, Integer(0));
     }
     add("clients.normal", Integer(clients));
-    for name in ["cluster.links", "aof.buffer", "lua.caches", "functions.caches", "script.VMs"] {
+    add("cluster.links", Integer(0));
+    add("aof.buffer", Integer(server.aof.backlog() as i64));
+    for name in ["lua.caches", "functions.caches", "script.VMs"] {
         add(name, Integer(0));
     }
     for (index, size) in sizes.iter().enumerate().filter(|(_, size)| size.keys > 0) {
@@ -174,7 +176,7 @@ fn stats(cx: &mut SessionOnly<'_>) -> Run {
 fn doctor(cx: &mut SessionOnly<'_>) -> Run {
     let server = &cx.core.server;
     let used = server.used_memory();
-    let (peak, _) = server.peak_memory();
+    let (peak, _) = server.memory.peak();
     let allocator = memory::allocator();
     const SMALL: usize = 5 << 20;
     let mut text = String::new();

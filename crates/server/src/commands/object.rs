@@ -126,7 +126,7 @@ fn freq(cx: &mut KeyedRead<'_>) -> Run {
     let Some(entry) = entry(cx) else { return Ok(Outcome::Done) };
     match access_clock(cx) {
         clock @ AccessClock::Lfu { .. } => cx.reply.integer(clock.frequency(entry.access()).into()),
-        AccessClock::Lru { .. } => {
+        AccessClock::Lru { .. } | AccessClock::Lrm { .. } => {
             return Err(CommandError::text(
                 "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
                  switching between policies at runtime LRU and LFU data will take some time to adjust.",
@@ -139,7 +139,9 @@ fn freq(cx: &mut KeyedRead<'_>) -> Run {
 fn idletime(cx: &mut KeyedRead<'_>) -> Run {
     let Some(entry) = entry(cx) else { return Ok(Outcome::Done) };
     match access_clock(cx) {
-        clock @ AccessClock::Lru { .. } => cx.reply.integer(clock.idle_s(entry.access()).into()),
+        clock @ (AccessClock::Lru { .. } | AccessClock::Lrm { .. }) => {
+            cx.reply.integer(clock.idle_s(entry.access()).into())
+        }
         AccessClock::Lfu { .. } => {
             return Err(CommandError::text(
                 "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching \

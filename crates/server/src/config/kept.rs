@@ -285,8 +285,6 @@ kept! {
     "lazyfree-lazy-server-del" = "no", Bool;
     /// Make DEL free values in the background, as UNLINK does. Ochre always frees large values there.
     "lazyfree-lazy-user-del" = "no", Bool;
-    /// How much time eviction may take before other work continues.
-    "maxmemory-eviction-tenacity" = "10", integer(0, 100);
     /// The most connections that are accepted at once.
     "max-new-connections-per-cycle" = "10", unsigned(1, 1000);
     /// The most TLS connections that are accepted at once.

@@ -25,6 +25,8 @@ mod rules;
 mod settings;
 mod store;
 
+use ochre_keyspace::AccessClock;
+
 pub use command_line::{Invocation, Sources, commit, usage, version};
 pub use directive::{Directive, Flags, Hook, Section};
 pub use document::document;
@@ -55,18 +57,25 @@ impl Config {
         }
     }
 
+    /// The access clock for a command that runs at `now_ms`, in milliseconds since 1970: LRU, LRM or LFU, as `maxmemory-policy` requires.
+    /// `random` is called if the clock needs a random number.
+    #[inline]
+    pub fn access_clock(&self, now_ms: i64, random: impl FnOnce() -> u32) -> AccessClock {
+        if self.maxmemory_policy.is_lfu() {
+            AccessClock::lfu(now_ms, self.lfu_log_factor, self.lfu_decay_time, random())
+        } else if self.maxmemory_policy.is_lrm() {
+            AccessClock::lrm(now_ms)
+        } else {
+            AccessClock::lru(now_ms)
+        }
+    }
+
     /// Settings that would have an effect in Redis and have none in this version, a sentence for each, for the log at start.
     pub fn warnings(&self) -> Vec<String> {
         let is_set = |name: &str| {
             lookup(name.as_bytes()).is_some_and(|directive| directive.show(self) != directive.default.as_bytes())
         };
         let mut warnings = Vec::new();
-        if is_set("maxmemory") && is_set("maxmemory-policy") {
-            warnings.push(
-                "Keys are not evicted in this version: beyond maxmemory, writes are refused whatever maxmemory-policy says."
-                    .to_owned(),
-            );
-        }
         if is_set("syslog-enabled") {
             warnings.push("Ochre does not log to syslog: the log goes to logfile, or to standard output.".to_owned());
         }

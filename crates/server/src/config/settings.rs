@@ -160,14 +160,18 @@ settings! {
         logfile: Option<PathBuf>, "logfile" = "", OptionalPath, local(), hook(Hook::Log), example("/var/log/ochre.log");
     }
     Memory {
-        /// The most memory that the server may use. Beyond it, commands that need more memory are refused. 0 is no limit.
+        /// The most memory that the server may use. Beyond it, keys are evicted, as maxmemory-policy says. 0 is no limit.
+        /// Buffers of clients count for at most a half of it, and what waits to be written to files does not count.
         maxmemory: u64, "maxmemory" = "0", Memory::any(), example("2gb");
         /// Which keys to evict at maxmemory: those least recently used (`lru`), least frequently used (`lfu`) or any (`random`), of all
         /// keys (`allkeys-*`) or of those with an expiry (`volatile-*`); `volatile-ttl` for those that expire soonest; or
-        /// `noeviction`. This version evicts no keys: the policy only decides whether OBJECT FREQ or OBJECT IDLETIME works.
+        /// `noeviction`, which refuses commands that need more memory. `lrm` is least recently modified: reading a key does not keep it.
         maxmemory_policy: MaxmemoryPolicy, "maxmemory-policy" = "noeviction", Choice::new();
         /// The number of keys that are compared to choose one to evict.
-        maxmemory_samples: u32, "maxmemory-samples" = "5", Integer::between(1, 64), no_effect_yet();
+        maxmemory_samples: u32, "maxmemory-samples" = "5", Integer::between(1, 64);
+        /// How long eviction may hold up the clients of its core before they have their turn: 0 for the shortest time, 10 for 500 µs, 100 for as
+        /// long as it takes. A command that needs memory waits for it in any case.
+        maxmemory_eviction_tenacity: u32, "maxmemory-eviction-tenacity" = "10", Integer::between(0, 100);
         /// How slowly the LFU counter of a key grows with its hits. The higher, the more hits a step takes.
         lfu_log_factor: u32, "lfu-log-factor" = "10", Integer::between(0, I32_MAX);
         /// Minutes without a hit after which the LFU counter of a key decreases by one; 0 for never.
@@ -327,12 +331,16 @@ choices! {
         VolatileLfu = "volatile-lfu",
         /// Any one, of the keys with an expiry.
         VolatileRandom = "volatile-random",
+        /// The least recently modified one, of the keys with an expiry.
+        VolatileLrm = "volatile-lrm",
         /// The one that expires soonest.
         VolatileTtl = "volatile-ttl",
         /// The least recently used one.
         AllkeysLru = "allkeys-lru",
         /// The least frequently used one.
         AllkeysLfu = "allkeys-lfu",
+        /// The least recently modified one.
+        AllkeysLrm = "allkeys-lrm",
         /// Any one.
         AllkeysRandom = "allkeys-random",
         /// None: writes are refused instead.
@@ -370,6 +378,11 @@ impl MaxmemoryPolicy {
     /// Whether it looks at when a key was last used.
     pub fn is_lru(self) -> bool {
         matches!(self, MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru)
+    }
+
+    /// Whether it looks at when a key was last modified.
+    pub fn is_lrm(self) -> bool {
+        matches!(self, MaxmemoryPolicy::AllkeysLrm | MaxmemoryPolicy::VolatileLrm)
     }
 
     /// Whether it looks at how often a key was used.

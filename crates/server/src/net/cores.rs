@@ -17,7 +17,7 @@ use crate::{
     mailroom::{Arrival, Mailroom},
     persistence::saver,
     request::{
-        chores, connection, effects, inserting,
+        chores, client_eviction, connection, effects, eviction, inserting,
         locks::{self, Demand, Unavailable},
         serving, walker,
         worker::Worker,
@@ -25,6 +25,7 @@ use crate::{
     server::Server,
     session::{Client, LockAttempt, Session},
     sockets::{listening::Listening, stream::Stream},
+    threads,
 };
 
 /// The most keys to expire before the shard's lock is released.
@@ -79,7 +80,7 @@ fn start(
             .expect("the system provides an event queue");
         runtime.block_on(run(index, server, arrivals, deadline));
     };
-    thread::Builder::new().name(format!("ochre-core-{index}")).spawn(run).expect("the system can start a thread")
+    threads::spawn(&format!("ochre-core-{index}"), run).expect("the system can start a thread")
 }
 
 /// Starts the core's tasks, and serves arriving connections until the server stops.
@@ -89,6 +90,7 @@ async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedRec
     spawn_local(expire(core.clone(), deadline));
     spawn_local(housekeeping(core.clone()));
     spawn_local(chores::serve(core.clone()));
+    spawn_local(eviction::serve(core.clone()));
     spawn_local(inserting::serve(core.clone()));
     spawn_local(pass_frames_on(core.clone()));
     if index == WALKING_CORE {
@@ -229,6 +231,10 @@ async fn housekeeping(core: Rc<Core>) {
                 saver::begin_if_due(&core.server, &config, now_ms / 1000);
             }
             clock::measure_ticks();
+        }
+        eviction::check(&core, &config);
+        if core.index == 0 {
+            client_eviction::check(&core, &config);
         }
         core.server.clients.visit_core(core.index, |client| {
             client.note_activity(now_ms);

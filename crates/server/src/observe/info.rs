@@ -120,14 +120,7 @@ impl View<'_> {
     /// Bytes of the keyspace's tables, and bytes of clients' buffers.
     fn overhead(&self) -> (u64, u64) {
         let keys: usize = self.sizes().iter().map(|size| size.keys).sum();
-        ((keys * SLOT_BYTES_PER_KEY) as u64, self.client_memory())
-    }
-
-    fn client_memory(&self) -> u64 {
-        let buffers = |client: &Client| {
-            client.figures.input_bytes.load(Ordering::Relaxed) + client.figures.output_bytes.load(Ordering::Relaxed)
-        };
-        self.clients.iter().map(|client| buffers(client) + size_of::<Client>() as u64).sum()
+        ((keys * SLOT_BYTES_PER_KEY) as u64, self.server.client_bytes())
     }
 }
 
@@ -243,9 +236,9 @@ fn memory(view: &View<'_>, text: &mut Text) {
     let server = view.server;
     let used = server.used_memory() as u64;
     let resident = process_figures::resident_memory();
-    let (peak, peak_time_s) = server.peak_memory();
+    let (peak, peak_time_s) = server.memory.peak();
     let peak = peak as u64;
-    let initial = server.initial_memory() as u64;
+    let initial = server.memory.initial_bytes() as u64;
     let (tables, clients) = view.overhead();
     let overhead = (initial + tables + clients).min(used);
     let dataset = used - overhead;
@@ -290,22 +283,21 @@ fn memory(view: &View<'_>, text: &mut Text) {
     text.field("rss_overhead_bytes", excess(resident, pages));
     text.field("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
     text.field("mem_fragmentation_bytes", excess(resident, used));
+    text.field("mem_not_counted_for_evict", server.uncounted_bytes());
     text.zeros(&[
-        "mem_not_counted_for_evict",
         "mem_replication_backlog",
         "mem_total_replication_buffers",
         "mem_replica_full_sync_buffer",
         "mem_clients_slaves",
     ]);
     text.field("mem_clients_normal", clients);
-    text.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
+    text.zeros(&["mem_cluster_links"]);
+    text.field("mem_aof_buffer", server.aof.backlog());
     text.field("mem_allocator", memory::allocator_name());
-    text.zeros(&[
-        "mem_overhead_db_hashtable_rehashing",
-        "active_defrag_running",
-        "lazyfree_pending_objects",
-        "lazyfreed_objects",
-    ]);
+    text.zeros(&["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
+    let (pending, freed) = server.keyspace.burials();
+    text.field("lazyfree_pending_objects", pending);
+    text.field("lazyfreed_objects", freed);
 }
 
 fn persistence(view: &View<'_>, text: &mut Text) {
@@ -417,12 +409,11 @@ fn stats(view: &View<'_>, text: &mut Text) {
     text.field("expired_stale_perc", "0.00");
     text.zeros(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
     text.field("evicted_keys", view.sum(|counters| counters.evicted_keys.get()));
-    text.zeros(&[
-        "evicted_clients",
-        "evicted_scripts",
-        "total_eviction_exceeded_time",
-        "current_eviction_exceeded_time",
-    ]);
+    text.field("evicted_clients", view.sum(|counters| counters.evicted_clients.get()));
+    text.zeros(&["evicted_scripts"]);
+    let exceeded = server.memory.exceeded();
+    text.field("total_eviction_exceeded_time", exceeded.total_ms);
+    text.field("current_eviction_exceeded_time", exceeded.current_ms(view.now_ms));
     text.field("keyspace_hits", view.sum(|counters| counters.keyspace_hits.get()));
     text.field("keyspace_misses", view.sum(|counters| counters.keyspace_misses.get()));
     text.field("pubsub_channels", server.pubsub.count(Kind::Channel));

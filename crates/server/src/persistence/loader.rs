@@ -182,10 +182,7 @@ pub fn load_rdb<R: Read>(
         groups: std::iter::repeat_with(Portion::default).take(GROUPS).collect(),
         emptied: spent,
         now_ms,
-        clock: match config.maxmemory_policy.is_lfu() {
-            true => AccessClock::lfu(now_ms, config.lfu_log_factor, config.lfu_decay_time, 0),
-            false => AccessClock::lru(now_ms),
-        },
+        clock: config.access_clock(now_ms, || 0),
         delay_us: config.key_load_delay_us,
         loaded: Loaded::default(),
     };

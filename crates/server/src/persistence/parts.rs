@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, io::Write};
 
-use ochre_keyspace::{AccessClock, EntryRef, Images, SnapshotWatch};
+use ochre_keyspace::{EntryRef, Images, SnapshotWatch};
 use ochre_persist::{
     aof::encode::Encoder,
     new_file::{NewFile, NewFileError, Step},
@@ -108,10 +108,7 @@ impl Parts {
     ) -> Result<NewFile, NewFileError> {
         let cut = self.cut(server, config);
         let writer = RefCell::new(begin_file(server, config, &cut, file, target));
-        let clock = match config.maxmemory_policy.is_lfu() {
-            true => AccessClock::lfu(cut.now_ms, config.lfu_log_factor, config.lfu_decay_time, 0),
-            false => AccessClock::lru(cut.now_ms),
-        };
+        let clock = config.access_clock(cut.now_ms, || 0);
         let write = |database: usize, entry: EntryRef<'_>| {
             writer.borrow_mut().key(&KeyToWrite {
                 database: database as u64,

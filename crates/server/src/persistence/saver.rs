@@ -10,7 +10,6 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
     time::Instant,
 };
 
@@ -25,7 +24,7 @@ use crate::{
     process,
     saves::{Asked, Ended, Save, Target},
     server::Server,
-    sys,
+    sys, threads,
 };
 
 /// After how many bytes a file is synced (`rdb-save-incremental-fsync`). (Redis: `REDIS_AUTOSYNC_BYTES`)
@@ -36,7 +35,7 @@ pub fn begin(server: &Arc<Server>, save: Save) -> bool {
         Asked::Begins => {
             let of_thread = server.clone();
             let run = move || run(&of_thread);
-            if let Err(error) = thread::Builder::new().name("ochre-save".into()).spawn(run) {
+            if let Err(error) = threads::spawn("ochre-save", run) {
                 tracing::warn!("Can't save in background: {error}");
                 server.saves.end(Ended::Failed, 0);
             }

@@ -56,7 +56,7 @@ pub fn entry(key: &[u8], value: Value, expiry_ms: Option<i64>, access: u32) -> E
 
 /// How an entry was used, as a file says it: if keys are evicted by that. (Redis: `rdbSaveKeyValuePair`)
 pub fn access(config: &Config, clock: AccessClock, access: u32) -> Option<Access> {
-    if config.maxmemory_policy.is_lru() {
+    if config.maxmemory_policy.is_lru() || config.maxmemory_policy.is_lrm() {
         Some(Access::Idle(u64::from(clock.idle_s(access))))
     } else if config.maxmemory_policy.is_lfu() {
         Some(Access::Frequency(clock.frequency(access) as u8))

@@ -134,7 +134,7 @@ impl PubSub {
                 name
             }
         };
-        subscriptions.of_mut(kind).insert(name);
+        subscriptions.insert(kind, name);
         subscriptions.show(client);
         true
     }
@@ -142,7 +142,7 @@ impl PubSub {
     /// Ends a subscription. Returns false if the session does not have it.
     pub fn unsubscribe(&self, session: &mut Session, kind: Kind, name: &[u8]) -> bool {
         let Some(subscriptions) = &mut session.subscriptions else { return false };
-        if !subscriptions.of_mut(kind).remove(name) {
+        if !subscriptions.remove(kind, name) {
             return false;
         }
         self.remove(kind, name, session.client.id);

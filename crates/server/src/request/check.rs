@@ -2,12 +2,16 @@
 
 use ochre_resp::{Args, Protocol};
 
-use super::{chores, keys, locks::Unavailable};
+use super::{
+    chores,
+    eviction::{self, Room},
+    keys,
+    locks::Unavailable,
+};
 use crate::{
     commands::{Command, CommandError, Flags},
     config::{Config, EnableCommand},
     core::{Chore, Core},
-    server::MemoryState,
     session::{Session, transaction::Queued},
 };
 
@@ -54,7 +58,7 @@ pub fn flags_to_check(core: &Core, config: &Config, session: &Session) -> Flags 
     }
     let has_disk_error = core.server.saves.has_failed() || core.server.aof.has_failed();
     let mut flags_to_check = Flags::DEBUG;
-    flags_to_check.set(Flags::DENYOOM, config.maxmemory > 0);
+    flags_to_check.set(Flags::DENYOOM, config.maxmemory > 0 && !core.room.is_sure());
     flags_to_check.set(Flags::WRITE, config.min_replicas_to_write > 0 || has_disk_error);
     flags_to_check.set(Flags::HEALTH, has_disk_error);
     flags_to_check
@@ -152,10 +156,11 @@ fn refusal(
     }
     // While the data is loaded the memory is not limited.
     if flags.contains(Flags::DENYOOM) && config.maxmemory > 0 && !core.server.loading.is_on() {
-        match core.server.memory_state(config.maxmemory) {
-            MemoryState::Free => {}
-            MemoryState::Freeing(burial) => return Err(Refusal::Until(Unavailable::Memory(burial))),
-            MemoryState::Full => return Err(OUT_OF_MEMORY.into()),
+        match eviction::make_room(core, config) {
+            Room::Free => {}
+            Room::Evicting => return Err(Refusal::Until(Unavailable::Room)),
+            Room::Freeing(burial) => return Err(Refusal::Until(Unavailable::Memory(burial))),
+            Room::Full => return Err(OUT_OF_MEMORY.into()),
         }
     }
     if flags.intersects(Flags::WRITE.union(Flags::HEALTH)) {

@@ -19,7 +19,7 @@ use ochre_resp::{ReplyBuffer, ReplyWriter, RequestParser};
 use tokio::{io::AsyncReadExt, time::Sleep};
 
 use super::{
-    chores,
+    chores, client_eviction,
     locks::{self, Unavailable},
     turn::{Next, Scratch, Turn, Workspace},
     worker::Worker,
@@ -70,6 +70,8 @@ struct Connection {
     above_soft_limit_since: Option<Instant>,
     /// The timer of the session's blocked command.
     timer: Option<Pin<Box<Sleep>>>,
+    /// The bytes of memory that are counted for it.
+    counted_bytes: u64,
     /// What the next request, which is in `input`, has to wait for. Replies are sent in the meantime.
     held: Option<Unavailable>,
     /// Whether it ends once the output is sent.
@@ -102,6 +104,7 @@ pub fn serve(worker: Rc<Worker>, stream: Stream, session: Session) -> impl Futur
         gated: VecDeque::new(),
         above_soft_limit_since: None,
         timer: None,
+        counted_bytes: 0,
         held: None,
         closing: false,
         input_ended: false,
@@ -169,6 +172,7 @@ impl Connection {
                 return Poll::Ready(Stop::End);
             }
             self.release_memory();
+            self.count_memory(core, &config);
             if yields || read_bytes >= TURN_BYTES && self.serves() {
                 return Poll::Ready(Stop::Yield);
             }
@@ -176,6 +180,7 @@ impl Connection {
                 if self.watch_for_end(core, &config, cx) {
                     return Poll::Ready(Stop::End);
                 }
+                self.count_memory(core, &config);
                 if self.session.blocked.is_some() && self.arm_timer(cx) {
                     continue;
                 }
@@ -408,6 +413,21 @@ impl Connection {
         }
     }
 
+    /// Counts the memory that the client takes, and looks whether all clients together take too much.
+    #[inline]
+    fn count_memory(&mut self, core: &Core, config: &Config) {
+        let client = &self.session.client;
+        let buffers = self.input.capacity() + self.output.capacity() + size_of::<Connection>();
+        let bytes = client.memory_usage() + buffers as u64;
+        if bytes != self.counted_bytes {
+            core.counters.client_bytes.add(bytes.wrapping_sub(self.counted_bytes));
+            client.figures.memory_bytes.store(bytes, Ordering::Relaxed);
+            client.figures.input_bytes.store(self.input.len() as u64, Ordering::Relaxed);
+            self.counted_bytes = bytes;
+            client_eviction::check(core, config);
+        }
+    }
+
     /// If the session is blocked and its wait has ended or timed out, writes the reply and unblocks the session.
     fn poll_blocked(&mut self, core: &Rc<Core>, cx: &mut Context<'_>, output: &mut ReplyBuffer) {
         let Some(waiting) = &self.session.blocked else { return };
@@ -510,6 +530,7 @@ impl Connection {
             chores::run_or_leave(core, Chore::Unwatch(watch));
         }
         core.server.clients.remove(&self.session.client);
+        core.counters.client_bytes.add(0_u64.wrapping_sub(self.counted_bytes));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Step 9: the one place that makes a write known. A handler only says what it did. Everything that follows from it happens here, under
 //! the locks: the count of changes, WATCH, blocked clients, notifications, the journal.
 
-use ochre_keyspace::{Expired, ExpiredFields, ExpiredWhat, HashedKey, LockSet};
+use ochre_keyspace::{Entry, Expired, ExpiredFields, ExpiredWhat, HashedKey, LockSet, Victim};
 use ochre_resp::Args;
 
 use super::serving;
@@ -99,6 +99,18 @@ fn publish_each_expired(core: &Core, set: &LockSet<'_>) {
             ExpiredWhat::Fields(fields) => publish_expired_fields(core, set, database, hash, fields),
         }
     }
+}
+
+/// Makes known that a key was evicted. This is a record of its own.
+pub fn publish_evicted(core: &Core, set: &LockSet<'_>, victim: &Victim, entry: Entry) {
+    let mark = frame::mark(&set.records());
+    let (database, key) = (victim.database, HashedKey { bytes: &victim.key, hash: victim.hash });
+    core.counters.evicted_keys.add(1);
+    let position = record_removal(core, set, database, [&b"DEL"[..], key.bytes].into_iter());
+    notify::publish(core, position, NotifyClass::EVICTED, "evicted", database, key.bytes);
+    note_removed(core, set, database, key);
+    set.discard(entry);
+    frame::end_record(&mut set.records(), mark);
 }
 
 fn publish_expired_fields(core: &Core, set: &LockSet<'_>, database: usize, hash: u64, fields: ExpiredFields) {

@@ -47,6 +47,8 @@ pub enum Unavailable {
     Pause,
     /// The memory of values that were removed and are being freed.
     Memory(Burial),
+    /// The eviction of keys by the core's task.
+    Room,
     /// The images that writers have handed to a snapshot, and that are not written yet. There are too many.
     Backlog,
     /// The disk, which has not taken what was written to the append-only file before.
@@ -174,6 +176,7 @@ pub fn poll_available(
         Unavailable::Shard(shard) => keyspace.poll_free(shard, context),
         Unavailable::Pause => core.server.pause.poll_end(context),
         Unavailable::Memory(burial) => keyspace.poll_freed(burial, context),
+        Unavailable::Room => core.room.poll_evicted(context),
         Unavailable::Log => core.server.aof.poll_room(context),
         Unavailable::LongString => core.server.saves.poll_written(|| keyspace.has_snapshot(), context),
         Unavailable::Backlog => core.server.saves.poll_backlog(keyspace.snapshot().as_ref(), context),

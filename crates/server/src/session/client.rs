@@ -116,6 +116,12 @@ pub struct Figures {
     pub input_bytes: AtomicU64,
     /// Bytes of replies that are not yet sent.
     pub output_bytes: AtomicU64,
+    /// Bytes of its name, and of the name and the version of its library.
+    pub details_bytes: AtomicU64,
+    /// Bytes of its channels and patterns.
+    pub subscription_bytes: AtomicU64,
+    /// Bytes of memory that it takes in all, when its connection last counted them.
+    pub memory_bytes: AtomicU64,
     /// Bytes read from it since it connected.
     pub read_bytes: AtomicU64,
     /// Bytes sent to it since it connected.
@@ -261,6 +267,22 @@ impl Client {
             self.waker.wake();
         }
         ended
+    }
+
+    /// Changes what it has told about itself.
+    pub fn change_details(&self, change: impl FnOnce(&mut Details)) {
+        let mut details = self.details.lock();
+        change(&mut details);
+        let bytes = details.name.len() + details.library_name.len() + details.library_version.len();
+        self.figures.details_bytes.store(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The memory that it takes besides its connection's buffers, in bytes.
+    pub(crate) fn memory_usage(&self) -> u64 {
+        let figures = &self.figures;
+        let parts = [&figures.queued_bytes, &figures.details_bytes, &figures.subscription_bytes];
+        let parts: u64 = parts.into_iter().map(|part| part.load(Ordering::Relaxed)).sum();
+        size_of::<Client>() as u64 + parts + self.mailbox.bytes() as u64
     }
 
     /// Wakes the task of its connection.

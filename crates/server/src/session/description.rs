@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use ochre_resp::{Args, Protocol};
 
-use super::{Client, ClientFlags, Session};
+use super::{Client, ClientFlags};
 use crate::label::CommandLabel;
 
 /// The command that a client is running. It is known only for the client that asks for the line.
@@ -51,10 +51,8 @@ impl Client {
         };
         let queued_bytes = figures.queued_bytes.load(Ordering::Relaxed);
         let waiting = figures.output_bytes.load(Ordering::Relaxed) + self.mailbox.bytes() as u64;
-        let total = (size_of::<Client>() + size_of::<Session>() + request_bytes + argument_bytes) as u64
-            + queued_bytes
-            + waiting
-            + (details.name.len() + details.library_name.len() + details.library_version.len()) as u64;
+        let running_bytes = if running.is_some() { request_bytes + argument_bytes } else { 0 };
+        let total = figures.memory_bytes.load(Ordering::Relaxed) + running_bytes as u64;
         let idle_s = if running.is_some() { 0 } else { seconds_since(self.last_active_ms()) };
         format!(
             "id={id} addr={address} laddr={local_address} fd={fd} name={name} age={age_s} idle={idle_s} flags={flags} db={db} \

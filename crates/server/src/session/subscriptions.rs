@@ -28,6 +28,8 @@ pub struct Subscriptions {
     channels: BTreeSet<Name>,
     patterns: BTreeSet<Name>,
     shard_channels: BTreeSet<Name>,
+    /// The length of all names together.
+    bytes: usize,
 }
 
 impl Subscriptions {
@@ -40,8 +42,24 @@ impl Subscriptions {
         }
     }
 
-    /// The names of one kind, to be changed.
-    pub(crate) fn of_mut(&mut self, kind: Kind) -> &mut BTreeSet<Name> {
+    /// Adds a name.
+    pub(crate) fn insert(&mut self, kind: Kind, name: Name) {
+        let len = name.len();
+        if self.of_mut(kind).insert(name) {
+            self.bytes += len;
+        }
+    }
+
+    /// Removes a name. Returns whether it was there.
+    pub(crate) fn remove(&mut self, kind: Kind, name: &[u8]) -> bool {
+        let is_removed = self.of_mut(kind).remove(name);
+        if is_removed {
+            self.bytes -= name.len();
+        }
+        is_removed
+    }
+
+    fn of_mut(&mut self, kind: Kind) -> &mut BTreeSet<Name> {
         match kind {
             Kind::Channel => &mut self.channels,
             Kind::Pattern => &mut self.patterns,
@@ -67,6 +85,9 @@ impl Subscriptions {
         client.figures.channels.store(self.channels.len() as u32, Ordering::Relaxed);
         client.figures.patterns.store(self.patterns.len() as u32, Ordering::Relaxed);
         client.figures.shard_channels.store(self.shard_channels.len() as u32, Ordering::Relaxed);
+        let names = self.channels.len() + self.patterns.len() + self.shard_channels.len();
+        let bytes = self.bytes + names * size_of::<Name>();
+        client.figures.subscription_bytes.store(bytes as u64, Ordering::Relaxed);
         client.set_flag(ClientFlags::PUBSUB, !self.is_empty());
     }
 }

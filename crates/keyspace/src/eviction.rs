@@ -1,0 +1,229 @@
+//! Which key to evict when memory is short.
+//!
+//! The least recently used key, or the least frequently used one, is found by sampling, as on Redis (`evictionPoolPopulate`). Each choice
+//! compares some keys of a random shard, and keeps the best candidates of this and of earlier samples in a pool. So a few keys for each
+//! choice come close to comparing all keys. A candidate that was used since it was sampled is passed over.
+//!
+//! The key that expires soonest is not sampled. Every shard publishes its earliest deadline, and its deadlines are sorted.
+//!
+//! Shards are looked at one by one, and none is locked between the choice and the removal. The removal looks at the key again.
+
+use ochre_datatypes::deadlines::Deadlines;
+
+use crate::{
+    AccessClock, Keyspace,
+    entry::EntryRef,
+    shard::{Database, ShardData},
+    table::Position,
+};
+
+/// The most candidates of a pool. (Redis: `EVPOOL_SIZE`)
+const POOL_MAX: usize = 16;
+
+/// In which order keys are evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvictionOrder {
+    /// Those first that the access clock calls least worth keeping: least recently used or changed, or least frequently used.
+    ByAccess,
+    /// In any order.
+    Random,
+    /// Those first that expire soonest.
+    SoonestExpiry,
+}
+
+/// Which keys are evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvictionRule {
+    /// In which order.
+    pub order: EvictionOrder,
+    /// Only keys with an expiry.
+    pub only_expiring: bool,
+    /// The only database whose keys are evicted; all of them if there is none.
+    pub database: Option<usize>,
+    /// The number of keys that are compared for each choice.
+    pub samples: usize,
+}
+
+/// A key to evict. It may have been used, changed or removed since it was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Victim {
+    /// The key's database.
+    pub database: usize,
+    /// The hash of the key.
+    pub hash: u64,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// Its access clock, if the choice depends on it.
+    access: Option<u32>,
+    /// Whether it was chosen because it expires.
+    expires: bool,
+}
+
+impl Victim {
+    /// Returns whether the choice still holds for the entry of the key.
+    pub(crate) fn is_still(&self, entry: EntryRef<'_>) -> bool {
+        self.access.is_none_or(|access| access == entry.access()) && (!self.expires || entry.expiry_ms().is_some())
+    }
+}
+
+/// A key that was sampled.
+struct Candidate {
+    /// The larger, the sooner it is evicted.
+    rank: u32,
+    victim: Victim,
+}
+
+/// What one core knows of keys that may be evicted.
+#[derive(Default)]
+pub struct Evictor {
+    /// The rule that the candidates were chosen by.
+    rule: Option<EvictionRule>,
+    /// In ascending order of their ranks, at most `POOL_MAX`.
+    pool: Vec<Candidate>,
+    /// For each shard the deadline that it had published, and the earliest expiry of a key that was found then. The two differ where a field
+    /// of a hash expires first. Empty until it is needed.
+    soonest_ms: Vec<(i64, i64)>,
+}
+
+impl Evictor {
+    /// Forgets the candidates if they were chosen by another rule.
+    pub(crate) fn follow(&mut self, rule: EvictionRule) {
+        if self.rule.replace(rule) != Some(rule) {
+            self.pool.clear();
+            self.soonest_ms.clear();
+        }
+    }
+
+    /// Takes the best candidate.
+    pub(crate) fn pop(&mut self) -> Option<Victim> {
+        Some(self.pool.pop()?.victim)
+    }
+
+    /// Adds sampled keys of a shard to the pool. Returns how many keys were looked at.
+    pub(crate) fn sample(
+        &mut self,
+        keyspace: &Keyspace,
+        shard: &ShardData,
+        rule: EvictionRule,
+        clock: AccessClock,
+        random: &mut dyn FnMut() -> u64,
+    ) -> usize {
+        let mut looked_at = 0;
+        for (index, database) in databases(shard, rule) {
+            visit_some(database, rule, random, &mut |entry| {
+                looked_at += 1;
+                self.add(keyspace, index, entry, clock.rank(entry.access()), rule.only_expiring);
+            });
+        }
+        looked_at
+    }
+
+    /// Adds a candidate, unless the pool is full of better ones.
+    fn add(&mut self, keyspace: &Keyspace, database: usize, entry: EntryRef<'_>, rank: u32, expires: bool) {
+        if self.pool.len() == POOL_MAX && rank <= self.pool[0].rank {
+            return;
+        }
+        let hash = keyspace.hash(entry.key()).hash;
+        let is_it = |candidate: &Candidate| {
+            (candidate.victim.hash, candidate.victim.database) == (hash, database)
+                && *candidate.victim.key == *entry.key()
+        };
+        if let Some(at) = self.pool.iter().position(is_it) {
+            self.pool.remove(at);
+        } else if self.pool.len() == POOL_MAX {
+            self.pool.remove(0);
+        }
+        let at = self.pool.partition_point(|candidate| candidate.rank < rank);
+        let victim = Victim { database, hash, key: entry.key().into(), access: Some(entry.access()), expires };
+        self.pool.insert(at, Candidate { rank, victim });
+    }
+
+    /// Returns the shard with the earliest expiry of a key, as far as it is known from the deadlines that the shards publish, and that expiry in
+    /// milliseconds since 1970.
+    pub(crate) fn soonest_shard(&mut self, published_ms: impl ExactSizeIterator<Item = i64>) -> Option<(i64, usize)> {
+        self.soonest_ms.resize(published_ms.len(), (i64::MIN, i64::MIN));
+        let known = |(published, &(then, found)): (i64, &(i64, i64))| if published == then { found } else { published };
+        published_ms.zip(&self.soonest_ms).map(known).zip(0..).min().filter(|&(at_ms, _)| at_ms < i64::MAX)
+    }
+
+    /// Notes the earliest expiry of a key in a shard, which has published the deadline `published_ms`. There may be no key that expires.
+    pub(crate) fn note_soonest(&mut self, shard: usize, published_ms: i64, found_ms: Option<i64>) {
+        self.soonest_ms[shard] = (published_ms, found_ms.unwrap_or(i64::MAX));
+    }
+}
+
+/// Returns the databases of a shard from which keys may be evicted.
+fn databases(shard: &ShardData, rule: EvictionRule) -> impl Iterator<Item = (usize, &Database)> {
+    let is_meant = move |index| rule.database.is_none_or(|only| only == index);
+    shard.databases_from(0).filter(move |&(index, database)| is_meant(index) && has_candidates(database, rule))
+}
+
+fn has_candidates(database: &Database, rule: EvictionRule) -> bool {
+    if rule.only_expiring { !database.deadlines.is_empty() } else { database.table.len() > 0 }
+}
+
+/// Visits entries of a database that may be evicted: as many as the rule says, if there are so many.
+fn visit_some(
+    database: &Database,
+    rule: EvictionRule,
+    random: &mut dyn FnMut() -> u64,
+    visit: &mut dyn FnMut(EntryRef<'_>),
+) {
+    if !rule.only_expiring {
+        database.table.visit_some(random(), rule.samples, visit);
+        return;
+    }
+    // Keys that follow each other in the order of their expiries are often used alike, so each is drawn by itself.
+    for _ in 0..rule.samples.min(database.deadlines.len()) {
+        let drawn = (random() % database.deadlines.len() as u64) as usize;
+        let position = database.deadlines.get(drawn).and_then(|deadline| expiring(database, deadline));
+        position.into_iter().for_each(|position| visit(database.table.entry(position)));
+    }
+}
+
+/// Returns the position of an entry that a deadline stands for.
+fn expiring(database: &Database, (deadline_ms, tag): (i64, u32)) -> Option<Position> {
+    let is_it = |entry: EntryRef<'_>| entry.expiry_ms().is_some_and(|at_ms| Deadlines::stands_for(deadline_ms, at_ms));
+    database.table.find_deadline(tag, is_it)
+}
+
+/// Returns a key of a shard, each about as likely as any other.
+pub(crate) fn draw(
+    keyspace: &Keyspace,
+    shard: &ShardData,
+    rule: EvictionRule,
+    random: &mut dyn FnMut() -> u64,
+) -> Option<Victim> {
+    let sizes = |(_, database): (usize, &Database)| {
+        if rule.only_expiring { database.deadlines.len() } else { database.table.len() }
+    };
+    let mut left = (random() % databases(shard, rule).map(sizes).sum::<usize>().max(1) as u64) as usize;
+    for (index, database) in databases(shard, rule) {
+        let size = sizes((index, database));
+        if left >= size {
+            left -= size;
+            continue;
+        }
+        let mut victim = None;
+        visit_some(database, EvictionRule { samples: 1, ..rule }, random, &mut |entry| {
+            victim = Some(unconditional(keyspace, index, entry, rule.only_expiring));
+        });
+        return victim;
+    }
+    None
+}
+
+/// Returns the key of a shard that expires first, with its expiry in milliseconds since 1970.
+pub(crate) fn soonest(keyspace: &Keyspace, shard: &ShardData, rule: EvictionRule) -> Option<(i64, Victim)> {
+    let first = |(index, database): (usize, &Database)| Some((database.deadlines.get(0)?, index));
+    let (deadline, index) = databases(shard, rule).filter_map(first).min()?;
+    let database = shard.database(index)?;
+    let entry = database.table.entry(expiring(database, deadline)?);
+    Some((deadline.0, unconditional(keyspace, index, entry, true)))
+}
+
+/// Returns a victim that is evicted even if it was used meanwhile.
+fn unconditional(keyspace: &Keyspace, database: usize, entry: EntryRef<'_>, expires: bool) -> Victim {
+    let key = entry.key();
+    Victim { database, hash: keyspace.hash(key).hash, key: key.into(), access: None, expires }
+}
