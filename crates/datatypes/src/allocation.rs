@@ -9,12 +9,15 @@ pub(crate) const ARC_HEADER: usize = 2 * size_of::<usize>();
 /// [`Collection::is_heavy`](crate::Collection::is_heavy).
 pub(crate) const HEAVY_BYTES_MIN: usize = 64 * 1024;
 
-/// The size of the block that the allocator returns for a request of `size` bytes: jemalloc's size classes, which are four to a doubling,
-/// and multiples of 16 up to 128. The smallest is 16.
+/// The size of the block that the allocator returns for a request of `size` bytes: jemalloc's size classes, which are multiples of 16 up to 128,
+/// four to a doubling up to 32 KiB, and whole pages above. The smallest is 16.
 pub const fn size_class(size: usize) -> usize {
     if size <= 128 {
         let size = if size == 0 { 1 } else { size };
         return size.next_multiple_of(16);
+    }
+    if size > 32 * 1024 {
+        return size.next_multiple_of(4096);
     }
     size.next_multiple_of(1 << ((size - 1).ilog2() - 2))
 }
@@ -28,6 +31,24 @@ pub fn reserve_to_append(string: &mut Vec<u8>, added: usize) {
     if len > string.capacity() {
         string.reserve_exact(added + len.min(SPARE_BYTES_MAX));
     }
+}
+
+/// Estimates the bytes on the heap of a B-tree of the standard library, with `len` items of `item_bytes`. A node has room for 11. Items that come in
+/// order leave nodes behind that are half full.
+pub(crate) const fn btree_bytes(len: usize, item_bytes: usize) -> usize {
+    const NODE_ITEMS: usize = 11;
+    const HALF: usize = 6;
+    /// Its parent, its place in it, and its length.
+    const NODE_HEADER: usize = 16;
+    let leaf = size_class(NODE_ITEMS * item_bytes + NODE_HEADER);
+    if len == 0 {
+        return 0;
+    }
+    if len <= NODE_ITEMS {
+        return leaf;
+    }
+    let leaves = len.div_ceil(HALF + 1);
+    leaves * leaf + leaves.div_ceil(HALF) * size_class(leaf + (NODE_ITEMS + 1) * 8)
 }
 
 /// The number of bytes, `len` or more, with which an `Arc<[u8]>` fills its size class.
@@ -68,6 +89,10 @@ mod tests {
             (257, 320),
             (1024, 1024),
             (1025, 1280),
+            (20_480, 20_480),
+            (28_673, 32_768),
+            (32_769, 36_864),
+            (1_000_000, 1_003_520),
         ] {
             assert_eq!(size_class(size), class, "{size}");
         }

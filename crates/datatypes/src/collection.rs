@@ -4,7 +4,7 @@
 //! packed bytes lie; if they are few, it puts them into the key's own entry. So each type has two sides: an owned value, for editing, and a
 //! view, which reads packed bytes and large structures alike.
 
-use crate::{Encoding, ValueType, element_prefetch::ElementPrefetch};
+use crate::{Encoding, ValueType, allocation::size_class, element_prefetch::ElementPrefetch};
 
 /// A type of values with elements. The default is an empty collection.
 ///
@@ -113,7 +113,7 @@ macro_rules! collections {
 
             /// Returns the bytes that the value takes, on the heap and for itself.
             pub fn memory_usage(&self) -> usize {
-                size_of::<AnyCollection>() + match self {
+                size_class(size_of::<AnyCollection>()) + match self {
                     $(AnyCollection::$name(value) => value.memory_usage(),)*
                 }
             }

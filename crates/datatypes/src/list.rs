@@ -21,7 +21,7 @@ pub use quicklist::Elements;
 
 use crate::{
     Collection, Encoding, ValueType,
-    allocation::HEAVY_BYTES_MIN,
+    allocation::{HEAVY_BYTES_MIN, size_class},
     collection::any_collection,
     listpack::{Element, Encoded, HEADER_AND_END, Listpack},
     number::parse_i64,
@@ -512,7 +512,7 @@ impl Collection for List {
 
     fn memory_usage(&self) -> usize {
         match self {
-            List::Packed(run) => run.capacity(),
+            List::Packed(run) => size_class(run.capacity()),
             List::Quick(list) => list.memory_usage(),
         }
     }

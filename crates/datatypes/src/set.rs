@@ -16,7 +16,7 @@ use std::{collections::HashSet, ops::ControlFlow};
 
 use crate::{
     Collection, Encoding, ValueType,
-    allocation::HEAVY_BYTES_MIN,
+    allocation::{HEAVY_BYTES_MIN, size_class},
     collection::any_collection,
     element_prefetch::ElementPrefetch,
     hashtable::Hashtable,
@@ -603,7 +603,7 @@ impl Collection for Set {
 
     fn memory_usage(&self) -> usize {
         match self {
-            Set::Ints { bytes, .. } | Set::Listpack(bytes) => bytes.capacity(),
+            Set::Ints { bytes, .. } | Set::Listpack(bytes) => size_class(bytes.capacity()),
             Set::Table(table) => size_of::<Hashtable>() + table.memory_usage(),
         }
     }

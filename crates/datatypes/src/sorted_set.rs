@@ -14,7 +14,7 @@ use ochre_resp::double;
 
 use crate::{
     Collection, Encoding, ValueType,
-    allocation::HEAVY_BYTES_MIN,
+    allocation::{HEAVY_BYTES_MIN, size_class},
     collection::any_collection,
     element_prefetch::ElementPrefetch,
     listpack::{self, Element, Encoded, Listpack},
@@ -607,7 +607,7 @@ impl Collection for SortedSet {
 
     fn memory_usage(&self) -> usize {
         match self {
-            SortedSet::Packed(run) => run.capacity(),
+            SortedSet::Packed(run) => size_class(run.capacity()),
             SortedSet::Tree(tree) => size_of::<Tree>() + tree.memory_usage(),
         }
     }

@@ -24,7 +24,10 @@ use std::sync::{Arc, OnceLock};
 
 use siphasher::sip::SipHasher13;
 
-use crate::prefetch;
+use crate::{
+    allocation::{ARC_HEADER, size_class},
+    prefetch,
+};
 
 /// The number of chunks in a page: the most that a write after a clone copies, and the most that growing moves.
 const PAGE: usize = 256;
@@ -86,8 +89,8 @@ impl<C: Chunk> Spine<C> {
 
     /// Returns the bytes of the pages. What a chunk owns is for the chunk to count.
     pub fn memory_usage(&self) -> usize {
-        self.pages.capacity() * size_of::<Arc<[C]>>()
-            + self.pages.iter().map(|page| 2 * size_of::<usize>() + size_of_val(&**page)).sum::<usize>()
+        size_class(self.pages.capacity() * size_of::<Arc<[C]>>())
+            + self.pages.iter().map(|page| size_class(ARC_HEADER + size_of_val(&**page))).sum::<usize>()
     }
 
     /// Returns the index of the chunk for the items of this hash.

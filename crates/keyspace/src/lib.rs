@@ -91,6 +91,8 @@ const SHARD_BITS: u32 = 12;
 
 /// The bytes of slots that a key takes on average. They are more than a slot has, since tables are never full.
 pub const SLOT_BYTES_PER_KEY: usize = 12;
+/// The bytes of deadlines that a key with an expiry takes on average, and as many a hash with fields that expire.
+pub const DEADLINE_BYTES_PER_KEY: usize = 12;
 
 /// A key with its hash.
 #[derive(Clone, Copy, Debug)]

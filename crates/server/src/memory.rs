@@ -191,4 +191,14 @@ mod tests {
         assert!(allocated() < before + BYTES / 2);
         assert!(own.bytes() < own_before - BYTES as i64 / 2, "it was freed here");
     }
+
+    #[test]
+    fn size_classes_are_those_of_the_allocator() {
+        let ends = (4..24).flat_map(|bits| [1_usize << bits, 5 << (bits - 2), 3 << (bits - 1), 7 << (bits - 2)]);
+        for size in ends.flat_map(|end| [end - 1, end, end + 1, end + end / 17]) {
+            // SAFETY: the call reads nothing, and the size is not zero. Entries are aligned to 16 bytes, so no block is smaller.
+            let class = unsafe { tikv_jemalloc_sys::nallocx(size, tikv_jemalloc_sys::MALLOCX_ALIGN(16)) };
+            assert_eq!(ochre_datatypes::allocation::size_class(size), class, "{size}");
+        }
+    }
 }

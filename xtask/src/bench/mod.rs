@@ -6,6 +6,7 @@
 
 mod collections;
 mod expiry;
+mod hits;
 mod latency;
 mod loading;
 mod memory;
@@ -23,7 +24,7 @@ const USAGE: &str = "\
 usage: cargo xtask bench [ROW…] [--rounds N] [--servers ochre,valkey,redis] [--write] [--list]
 
 A ROW is a name or the beginning of one: `GET`, `GET-p16`, `SET-p1-unix`, `ZRANGE`, `memory`, `latency`,
-`expiry`, `loading`. Without a ROW, all rows are measured.
+`expiry`, `loading`, `hits`. Without a ROW, all rows are measured.
 
   --rounds N        measure each row N times and take the median (3)
   --servers …       measure only these servers
@@ -87,12 +88,14 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let rows = throughput::rows().into_iter().chain(collections::rows());
     let rows: Vec<throughput::Row> = rows.filter(|row| chosen(&row.name)).collect();
     let memory_rows: Vec<memory::Row> = memory::ROWS.into_iter().filter(|row| chosen(row.name)).collect();
+    let hit_rows: Vec<_> = hits::rows().into_iter().filter(|(name, ..)| chosen(name)).collect();
     let (latency, expiry, loading) = (chosen(latency::NAME), chosen(expiry::NAME), chosen(loading::NAME));
     if list {
         for row in &rows {
             println!("{}", row.name);
         }
         memory_rows.iter().for_each(|row| println!("{}", row.name));
+        hit_rows.iter().for_each(|(name, ..)| println!("{name}"));
         if latency {
             println!("{}", latency::NAME);
         }
@@ -104,7 +107,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         }
         return Ok(());
     }
-    if rows.is_empty() && memory_rows.is_empty() && !latency && !expiry && !loading {
+    if rows.is_empty() && memory_rows.is_empty() && hit_rows.is_empty() && !latency && !expiry && !loading {
         return Err(format!("no row begins with {}\n\n{USAGE}", wanted.join(" or ")));
     }
 
@@ -113,6 +116,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let mut failures = Vec::new();
     failures.extend(throughput::measure(&contestants, &rows, rounds, &mut results).err());
     failures.extend(memory::measure(&contestants, &memory_rows, rounds, &mut results).err());
+    failures.extend(hits::measure(&contestants, &hit_rows, &mut results).err());
     if latency {
         failures.extend(latency::measure(&contestants, rounds, &mut results).err());
     }

@@ -13,14 +13,16 @@ pub enum Unit {
     CpuUs,
     Bytes,
     Keys,
+    Hits,
     Ms,
 }
 
-const UNITS: [(Unit, &str); 5] = [
+const UNITS: [(Unit, &str); 6] = [
     (Unit::ThousandASecond, "k/s"),
     (Unit::CpuUs, "cpu-us"),
     (Unit::Bytes, "bytes"),
     (Unit::Keys, "keys"),
+    (Unit::Hits, "% hits"),
     (Unit::Ms, "ms"),
 ];
 
@@ -73,10 +75,11 @@ fn figure_goal(row: &str) -> Option<&'static str> {
     }
 }
 
-/// Ochre's figure as a share of the lower of the other two.
-fn ratio_to_better([ours, peers @ ..]: [Option<f64>; SERVERS.len()]) -> Option<f64> {
-    let better = peers.into_iter().flatten().min_by(f64::total_cmp)?;
-    Some(ours? / better)
+/// Ochre's figure as a share of the better of the other two: the higher one of hits, and the lower one of everything else.
+fn ratio_to_better([ours, peers @ ..]: [Option<f64>; SERVERS.len()], unit: Unit) -> Option<f64> {
+    let peers = peers.into_iter().flatten();
+    let better = if unit == Unit::Hits { peers.max_by(f64::total_cmp) } else { peers.min_by(f64::total_cmp) };
+    Some(ours? / better?)
 }
 
 impl Results {
@@ -110,7 +113,7 @@ impl Results {
             for row in throughput {
                 let rates = SERVERS.map(|server| shown(self.median(row, Unit::ThousandASecond, server), 0));
                 let costs = SERVERS.map(|server| self.median(row, Unit::CpuUs, server));
-                let ratio = ratio_to_better(costs);
+                let ratio = ratio_to_better(costs, Unit::CpuUs);
                 let goal = ratio_goal(row).map_or(String::new(), |goal| format!("≤ {goal:.2}"));
                 let costs = costs.map(|cost| shown(cost, 2));
                 writeln!(
@@ -132,8 +135,8 @@ impl Results {
             );
             for (row, unit) in others {
                 let figures = SERVERS.map(|server| self.median(row, *unit, server));
-                let ratio = ratio_to_better(figures);
-                let digits = usize::from(*unit == Unit::Ms);
+                let ratio = ratio_to_better(figures, *unit);
+                let digits = usize::from(matches!(unit, Unit::Ms | Unit::Hits));
                 let figures = figures.map(|figure| shown(figure, digits));
                 let goal = figure_goal(row).unwrap_or("");
                 let unit = UNITS.iter().find(|(known, _)| known == unit).map_or("", |(_, name)| name);

@@ -25,7 +25,7 @@ use self::{
 };
 use crate::{
     Collection, Encoding, ValueType,
-    allocation::HEAVY_BYTES_MIN,
+    allocation::{HEAVY_BYTES_MIN, size_class},
     collection::any_collection,
     element_prefetch::ElementPrefetch,
     listpack::{self, Element, Listpack},
@@ -318,7 +318,7 @@ impl Collection for Hash {
 
     fn memory_usage(&self) -> usize {
         match self {
-            Hash::Packed { run, .. } => run.capacity(),
+            Hash::Packed { run, .. } => size_class(run.capacity()),
             Hash::Large(large) => large.memory_usage(),
         }
     }

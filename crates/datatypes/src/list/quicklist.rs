@@ -21,7 +21,10 @@ use std::{
 };
 
 use super::{End, ListLimits, NodeView, run::Run};
-use crate::listpack::{self, Element, Encoded, HEADER_AND_END};
+use crate::{
+    allocation::{ARC_HEADER, size_class},
+    listpack::{self, Element, Encoded, HEADER_AND_END},
+};
 
 /// The bytes that Redis adds to the length of an element when it decides whether a node has room. (Redis: `SIZE_ESTIMATE_OVERHEAD`)
 const ELEMENT_OVERHEAD: usize = 8;
@@ -185,8 +188,10 @@ impl Quicklist {
 
     /// Returns the bytes on the heap, and those of the list itself.
     pub fn memory_usage(&self) -> usize {
-        let node = |node: &Node| 2 * size_of::<usize>() + size_of::<Run>() + node.run.capacity();
-        size_of::<Quicklist>() + self.nodes.capacity() * size_of::<Node>() + self.nodes.iter().map(node).sum::<usize>()
+        let node = |node: &Node| size_class(ARC_HEADER + size_of::<Run>()) + size_class(node.run.capacity());
+        size_class(size_of::<Quicklist>())
+            + size_class(self.nodes.capacity() * size_of::<Node>())
+            + self.nodes.iter().map(node).sum::<usize>()
     }
 
     /// Returns the number of nodes, and the bytes that their listpacks take on Redis, for DEBUG OBJECT.

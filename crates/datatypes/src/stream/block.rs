@@ -20,6 +20,7 @@ use super::{
     StreamId,
     item::{Item, listpack_len_of_integer, push_number, read_number},
 };
+use crate::allocation::size_class;
 
 /// A run of entries; see the module's picture.
 #[derive(Clone)]
@@ -212,7 +213,7 @@ impl Block {
 
     /// Returns the bytes of the block, on the heap and for itself.
     pub(super) fn memory_usage(&self) -> usize {
-        size_of::<Block>() + self.bytes.capacity()
+        size_of::<Block>() + size_class(self.bytes.capacity())
     }
 
     /// Gives unused memory back. For a block to which nothing will be appended.

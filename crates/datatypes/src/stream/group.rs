@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::StreamId;
+use crate::allocation::{btree_bytes, size_class};
 
 /// A consumer group. Each entry of the stream is delivered to one of its consumers.
 #[derive(Clone, Debug, Default)]
@@ -187,13 +188,15 @@ impl Group {
         self.last_id < id || self.pending.contains_key(&id)
     }
 
-    /// Estimates the bytes on the heap. An average node of a B-tree is two thirds full.
+    /// Estimates the bytes on the heap.
     pub(super) fn memory_usage(&self) -> usize {
-        const PENDING_BYTES: usize = (size_of::<(StreamId, Delivery)>() + size_of::<StreamId>()) * 3 / 2;
-        let names = self.numbers.keys().map(|name| 2 * name.len() + size_of::<(Box<[u8]>, u32)>());
-        self.pending.len() * PENDING_BYTES
-            + self.consumers.capacity() * size_of::<Option<Consumer>>()
-            + names.sum::<usize>()
+        let of_consumers = |consumer: &Consumer| {
+            2 * size_class(consumer.name.len()) + btree_bytes(consumer.pending.len(), size_of::<StreamId>())
+        };
+        btree_bytes(self.pending.len(), size_of::<(StreamId, Delivery)>())
+            + btree_bytes(self.numbers.len(), size_of::<(Box<[u8]>, ConsumerNumber)>())
+            + size_class(self.consumers.capacity() * size_of::<Option<Consumer>>())
+            + self.consumers.iter().flatten().map(of_consumers).sum::<usize>()
     }
 }
 

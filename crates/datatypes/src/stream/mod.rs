@@ -28,7 +28,11 @@ pub use item::Item;
 pub use load::LogLoader;
 pub use trim::{Deletion, References, Trim, TrimTo};
 
-use crate::{Collection, Encoding, ValueType, collection::any_collection};
+use crate::{
+    Collection, Encoding, ValueType,
+    allocation::{ARC_HEADER, btree_bytes, size_class},
+    collection::any_collection,
+};
 
 /// A stream: its log and its groups. See the module's picture.
 #[derive(Default)]
@@ -421,12 +425,15 @@ impl Collection for Stream {
     }
 
     fn memory_usage(&self) -> usize {
-        // An average node of a B-tree is two thirds full.
-        const BLOCK_BYTES: usize = size_of::<(StreamId, Arc<Block>)>() * 3 / 2 + 2 * size_of::<usize>();
-        let blocks: usize = self.0.log.blocks().map(|block| block.memory_usage() + BLOCK_BYTES).sum();
-        let groups = &self.0.groups;
-        let names: usize = groups.keys().map(|name| name.len() + size_of::<(Box<[u8]>, Group)>()).sum();
-        size_of::<Parts>() + blocks + names + groups.values().map(Group::memory_usage).sum::<usize>()
+        let Parts { log, groups } = &*self.0;
+        let blocks: usize = log.blocks().map(|block| ARC_HEADER + block.memory_usage()).sum();
+        let names: usize = groups.keys().map(|name| size_class(name.len())).sum();
+        size_class(ARC_HEADER + size_of::<Parts>())
+            + btree_bytes(log.blocks.len(), size_of::<(StreamId, Arc<Block>)>())
+            + blocks
+            + btree_bytes(groups.len(), size_of::<(Box<[u8]>, Group)>())
+            + names
+            + groups.values().map(Group::memory_usage).sum::<usize>()
     }
 
     fn is_heavy(&self) -> bool {

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use crate::{
-    allocation::{ARC_HEADER, arc_len},
+    allocation::{ARC_HEADER, arc_len, size_class},
     prefetch,
     spine::{Chunk, Spine},
 };
@@ -96,7 +96,8 @@ impl Index {
     }
 
     pub fn memory_usage(&self) -> usize {
-        self.spine.memory_usage() + self.spine.iter().map(|items| ARC_HEADER + size_of_val(&*items.0)).sum::<usize>()
+        self.spine.memory_usage()
+            + self.spine.iter().map(|items| size_class(ARC_HEADER + size_of_val(&*items.0))).sum::<usize>()
     }
 }
 

@@ -9,7 +9,10 @@
 use std::sync::Arc;
 
 use super::leaf::Leaf;
-use crate::prefetch;
+use crate::{
+    allocation::{ARC_HEADER, size_class},
+    prefetch,
+};
 
 /// The number of leaves in a page.
 const PAGE: usize = 32;
@@ -76,9 +79,10 @@ impl Leaves {
 
     /// Returns the bytes on the heap.
     pub fn memory_usage(&self) -> usize {
-        let leaves: usize = self.pages.iter().flat_map(|page| page.iter().flatten()).map(Leaf::allocated_len).sum();
+        let leaves: usize =
+            self.pages.iter().flat_map(|page| page.iter().flatten()).map(|leaf| size_class(leaf.allocated_len())).sum();
         leaves
-            + self.pages.len() * size_of::<[Option<Leaf>; PAGE]>()
+            + self.pages.len() * size_class(ARC_HEADER + size_of::<[Option<Leaf>; PAGE]>())
             + (self.pages.capacity() + self.freed.capacity()) * 8
     }
 }

@@ -33,7 +33,10 @@ use index::{Index, tag_of};
 use leaf::{Full, Item, Leaf};
 use leaves::Leaves;
 
-use crate::spine::hash;
+use crate::{
+    allocation::{ARC_HEADER, size_class},
+    spine::hash,
+};
 
 /// The most children of an inner node.
 const CHILDREN_MAX: usize = 64;
@@ -657,18 +660,18 @@ impl Node {
     }
 
     fn memory_usage(&self) -> usize {
-        let members: usize = self.separators.iter().map(|separator| separator.member.len()).sum();
+        let heap = |bytes: usize| if bytes == 0 { 0 } else { size_class(bytes) };
+        let members: usize = self.separators.iter().map(|separator| heap(separator.member.len())).sum();
         let children = match &self.children {
-            Children::Leaves(leaves) => leaves.capacity() * size_of::<u32>(),
+            Children::Leaves(leaves) => heap(leaves.capacity() * size_of::<u32>()),
             Children::Nodes(nodes) => {
-                nodes.capacity() * 8 + nodes.iter().map(|node| node.memory_usage()).sum::<usize>()
+                heap(nodes.capacity() * 8) + nodes.iter().map(|node| node.memory_usage()).sum::<usize>()
             }
         };
-        size_of::<Node>()
-            + 16
-            + self.separators.capacity() * size_of::<Separator>()
+        size_class(ARC_HEADER + size_of::<Node>())
+            + heap(self.separators.capacity() * size_of::<Separator>())
             + members
-            + self.counts.capacity() * 8
+            + heap(self.counts.capacity() * 8)
             + children
     }
 

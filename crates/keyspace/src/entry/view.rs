@@ -13,6 +13,7 @@ use super::{
     Entry, ValueRef,
     layout::{ACCESS, EPOCH, EXPIRES, EXPIRY_LEN, FLAGS, HEADER, KIND, Kind, LONG_KEY, LONG_VALUE, RAW, Stored},
 };
+use crate::{DEADLINE_BYTES_PER_KEY, SLOT_BYTES_PER_KEY};
 
 /// One of the two epochs to which an entry can belong; see `snapshot/`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -414,6 +415,12 @@ impl<'a> EntryRef<'a> {
             }
             Kind::Integer | Kind::Inline | Kind::Heap => None,
         }
+    }
+
+    /// Returns the memory that the entry takes in the tables of its database, in bytes and on average: its slot, and its deadlines.
+    pub fn table_bytes(self) -> usize {
+        let deadlines = usize::from(self.expiry_ms().is_some()) + usize::from(self.first_field_expiry_ms().is_some());
+        SLOT_BYTES_PER_KEY + deadlines * DEADLINE_BYTES_PER_KEY
     }
 
     /// Returns the memory that the entry takes, in bytes: its block, and the allocation that it points to.

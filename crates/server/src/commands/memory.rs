@@ -1,6 +1,6 @@
 //! MEMORY: reports on the use of memory.
 
-use ochre_keyspace::SLOT_BYTES_PER_KEY;
+use ochre_keyspace::{DEADLINE_BYTES_PER_KEY, SLOT_BYTES_PER_KEY};
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -86,8 +86,8 @@ fn usage(cx: &mut KeyedRead<'_>) -> Run {
         index += 2;
     }
     // An expired key takes memory until it is removed.
-    match cx.keys.inspect(cx.db(), cx.key(2), |entry| entry.memory_usage()) {
-        Some(bytes) => cx.reply.integer((bytes + SLOT_BYTES_PER_KEY) as i64),
+    match cx.keys.inspect(cx.db(), cx.key(2), |entry| entry.memory_usage() + entry.table_bytes()) {
+        Some(bytes) => cx.reply.integer(bytes as i64),
         None => cx.reply.null(),
     }
     Ok(Outcome::Done)
@@ -131,7 +131,10 @@ fn stats(cx: &mut SessionOnly<'_>) -> Run {
         add(name, Integer(0));
     }
     for (index, size) in sizes.iter().enumerate().filter(|(_, size)| size.keys > 0) {
-        add(&format!("db.{index}"), Database((size.keys * SLOT_BYTES_PER_KEY) as i64, size.expires as i64 * 8));
+        add(
+            &format!("db.{index}"),
+            Database((size.keys * SLOT_BYTES_PER_KEY) as i64, (size.expires * DEADLINE_BYTES_PER_KEY) as i64),
+        );
     }
     add("overhead.db.hashtable.lut", Integer(tables));
     add("overhead.db.hashtable.rehashing", Integer(0));
