@@ -136,13 +136,8 @@ fn memory_usage_is_true_for_every_type_and_size() {
     for count in [5, 100, 500, 5_000] {
         check(&mut client, "set of integers", integers, count, 5);
     }
-    let types: [(&str, Make); 5] = [
-        ("list", list),
-        ("hash", hash),
-        ("set", set),
-        ("sorted set", sorted_set),
-        ("stream", stream),
-    ];
+    let types: [(&str, Make); 5] =
+        [("list", list), ("hash", hash), ("set", set), ("sorted set", sorted_set), ("stream", stream)];
     for (name, make) in types {
         for count in [1, 10, 100, 1_000, 20_000] {
             for len in [10, 100] {

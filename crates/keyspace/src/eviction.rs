@@ -80,6 +80,8 @@ pub struct Evictor {
     rule: Option<EvictionRule>,
     /// In ascending order of their ranks, at most `POOL_MAX`.
     pool: Vec<Candidate>,
+    /// The most keys that a shard has, as far as is known; see [`Evictor::accepts`].
+    shard_len_max: usize,
     /// For each shard the deadline that it had published, and the earliest expiry of a key that was found then. The two differ where a field
     /// of a hash expires first. Empty until it is needed.
     soonest_ms: Vec<(i64, i64)>,
@@ -91,7 +93,20 @@ impl Evictor {
         if self.rule.replace(rule) != Some(rule) {
             self.pool.clear();
             self.soonest_ms.clear();
+            self.shard_len_max = 0;
         }
+    }
+
+    /// Returns whether a shard that was drawn is to be used. All shards are drawn alike. So that all keys are, a shard is used the more often the
+    /// more keys it has.
+    pub(crate) fn accepts(&mut self, shard_len: usize, random: u64) -> bool {
+        self.shard_len_max = self.shard_len_max.max(shard_len);
+        shard_len > 0 && ((u128::from(random) * self.shard_len_max as u128) >> 64) < shard_len as u128
+    }
+
+    /// Forgets how many keys a shard has at most, since there may be fewer by now.
+    pub(crate) fn forget_shard_len(&mut self) {
+        self.shard_len_max = 0;
     }
 
     /// Takes the best candidate.
@@ -155,11 +170,17 @@ impl Evictor {
 /// Returns the databases of a shard from which keys may be evicted.
 fn databases(shard: &ShardData, rule: EvictionRule) -> impl Iterator<Item = (usize, &Database)> {
     let is_meant = move |index| rule.database.is_none_or(|only| only == index);
-    shard.databases_from(0).filter(move |&(index, database)| is_meant(index) && has_candidates(database, rule))
+    shard.databases_from(0).filter(move |&(index, database)| is_meant(index) && len_of(database, rule) > 0)
 }
 
-fn has_candidates(database: &Database, rule: EvictionRule) -> bool {
-    if rule.only_expiring { !database.deadlines.is_empty() } else { database.table.len() > 0 }
+/// Returns how many keys of a database may be evicted.
+fn len_of(database: &Database, rule: EvictionRule) -> usize {
+    if rule.only_expiring { database.deadlines.len() } else { database.table.len() }
+}
+
+/// Returns how many keys of a shard may be evicted.
+pub(crate) fn len(shard: &ShardData, rule: EvictionRule) -> usize {
+    databases(shard, rule).map(|(_, database)| len_of(database, rule)).sum()
 }
 
 /// Visits entries of a database that may be evicted: as many as the rule says, if there are so many.
@@ -187,28 +208,24 @@ fn expiring(database: &Database, (deadline_ms, tag): (i64, u32)) -> Option<Posit
     database.table.find_deadline(tag, is_it)
 }
 
-/// Returns a key of a shard, each about as likely as any other.
+/// Returns a random key of a shard; each is as likely as any other.
 pub(crate) fn draw(
     keyspace: &Keyspace,
     shard: &ShardData,
     rule: EvictionRule,
     random: &mut dyn FnMut() -> u64,
 ) -> Option<Victim> {
-    let sizes = |(_, database): (usize, &Database)| {
-        if rule.only_expiring { database.deadlines.len() } else { database.table.len() }
-    };
-    let mut left = (random() % databases(shard, rule).map(sizes).sum::<usize>().max(1) as u64) as usize;
+    let mut left = (random() % len(shard, rule).max(1) as u64) as usize;
     for (index, database) in databases(shard, rule) {
-        let size = sizes((index, database));
-        if left >= size {
-            left -= size;
-            continue;
+        if left < len_of(database, rule) {
+            let entry = if rule.only_expiring {
+                database.table.entry(expiring(database, database.deadlines.get(left)?)?)
+            } else {
+                database.table.draw(random)?
+            };
+            return Some(unconditional(keyspace, index, entry, rule.only_expiring));
         }
-        let mut victim = None;
-        visit_some(database, EvictionRule { samples: 1, ..rule }, random, &mut |entry| {
-            victim = Some(unconditional(keyspace, index, entry, rule.only_expiring));
-        });
-        return victim;
+        left -= len_of(database, rule);
     }
     None
 }

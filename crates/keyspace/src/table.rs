@@ -202,6 +202,12 @@ impl Table {
         self.segments[segment].entry(slot)
     }
 
+    /// Returns a random entry; each is as likely as any other.
+    pub(crate) fn draw(&self, random: &mut dyn FnMut() -> u64) -> Option<EntryRef<'_>> {
+        // At least a quarter of the slots is occupied, except in the smallest tables.
+        (self.len > 0).then(|| std::iter::repeat_with(|| self.at_random(random())).flatten().next())?
+    }
+
     /// Visits at most `max` entries that follow each other, from a slot on that `random`, of 64 bits, chooses. After the last slot comes the
     /// first. Entries are in the order of their hashes, so any that follow each other are a random sample.
     pub(crate) fn visit_some(&self, random: u64, max: usize, visit: &mut dyn FnMut(EntryRef<'_>)) {

@@ -248,7 +248,8 @@ impl<'a> Walker<'a> {
             EvictionOrder::SoonestExpiry => self.choose_soonest(evictor, rule),
             EvictionOrder::Random => {
                 let mut victim = None;
-                let busy = self.look_around(random, |shard, random| {
+                let start = self.draw_shard(evictor, rule, random);
+                let busy = self.look_around(start, |shard| {
                     victim = eviction::draw(self.keyspace, shard, rule, random);
                     victim.is_some()
                 });
@@ -256,7 +257,8 @@ impl<'a> Walker<'a> {
             }
             EvictionOrder::ByAccess => {
                 let mut looked_at = 0;
-                let busy = self.look_around(random, |shard, random| {
+                let start = self.draw_shard(evictor, rule, random);
+                let busy = self.look_around(start, |shard| {
                     looked_at += evictor.sample(self.keyspace, shard, rule, clock, random);
                     looked_at >= rule.samples
                 });
@@ -268,18 +270,29 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Looks at one shard after the other, from a random one on, until `look` returns true. Returns the last shard that was passed over since
-    /// it is locked.
-    fn look_around(
-        &self,
-        random: &mut dyn FnMut() -> u64,
-        mut look: impl FnMut(&ShardData, &mut dyn FnMut() -> u64) -> bool,
-    ) -> Option<Busy> {
-        let shards = self.keyspace.shards.len();
-        let start = (random() % shards as u64) as usize;
+    /// Draws a shard with a probability that grows with the number of its keys.
+    fn draw_shard(&self, evictor: &mut Evictor, rule: EvictionRule, random: &mut dyn FnMut() -> u64) -> usize {
+        /// If no shard is accepted in so many tries, most have become empty.
+        const TRIES: usize = 32;
+        let shards = self.keyspace.shards.len() as u64;
+        for _ in 0..TRIES {
+            let shard = (random() % shards) as usize;
+            // A locked shard is passed over.
+            let len = self.look(shard, &mut 0, |data| eviction::len(data, rule)).unwrap_or(0);
+            if evictor.accepts(len, random()) {
+                return shard;
+            }
+        }
+        evictor.forget_shard_len();
+        (random() % shards) as usize
+    }
+
+    /// Looks at one shard after the other, from `start` on, until `look` returns true. Returns the last shard that was passed over since it is
+    /// locked.
+    fn look_around(&self, start: usize, mut look: impl FnMut(&ShardData) -> bool) -> Option<Busy> {
         let (mut turns, mut busy) = (0, None);
-        for shard in (start..shards).chain(0..start) {
-            match self.look(shard, &mut turns, |data| look(data, random)) {
+        for shard in (start..self.keyspace.shards.len()).chain(0..start) {
+            match self.look(shard, &mut turns, &mut look) {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(locked) => busy = Some(locked),
