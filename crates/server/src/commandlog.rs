@@ -2,10 +2,7 @@
 //!
 //! An entry has a copy of the command's arguments, which is cut to a bounded size, so the log's memory is bounded by its length.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -155,7 +152,8 @@ mod tests {
     fn a_log_keeps_the_newest_and_goes_on_counting() {
         let log = CommandLog::default();
         (0..5).for_each(|_| push(&log, &[b"GET"], 3));
-        let ids = |log: &CommandLog, count| log.newest(Reason::Slow, count).iter().map(|entry| entry.id).collect::<Vec<_>>();
+        let ids =
+            |log: &CommandLog, count| log.newest(Reason::Slow, count).iter().map(|entry| entry.id).collect::<Vec<_>>();
         assert_eq!((ids(&log, 9), ids(&log, 2), log.len(Reason::Slow)), (vec![4, 3, 2], vec![4, 3], 3));
         assert_eq!(log.len(Reason::LargeReply), 0);
         log.reset(Reason::Slow);

@@ -76,7 +76,8 @@ impl Monitors {
         let shown = shown(database, source, arguments);
         let clients = self.clients.lock();
         let time_us = clock::now_us();
-        let line: Arc<[u8]> = format!("+{}.{:06}{shown}\r\n", time_us / 1_000_000, time_us % 1_000_000).into_bytes().into();
+        let line: Arc<[u8]> =
+            format!("+{}.{:06}{shown}\r\n", time_us / 1_000_000, time_us % 1_000_000).into_bytes().into();
         let mut to_wake = Vec::new();
         for client in &*clients {
             // In the plain protocol a line has no type.

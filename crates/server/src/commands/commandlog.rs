@@ -164,9 +164,9 @@ fn count(cx: &SessionOnly<'_>) -> Result<usize, CommandError> {
 
 fn reason(cx: &SessionOnly<'_>, index: usize) -> Result<Reason, CommandError> {
     let found = Reason::NAMES.into_iter().find(|(_, name)| cx.is_word(index, name));
-    found.map(|(reason, _)| reason).ok_or(CommandError::text(
-        "ERR type should be one of the following: slow, large-request, large-reply",
-    ))
+    found
+        .map(|(reason, _)| reason)
+        .ok_or(CommandError::text("ERR type should be one of the following: slow, large-request, large-reply"))
 }
 
 fn write_entries(cx: &mut SessionOnly<'_>, reason: Reason, count: usize) {

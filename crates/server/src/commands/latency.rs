@@ -146,7 +146,10 @@ const ADVICE: &[(&str, &str)] = &[
         "command",
         "Look at SLOWLOG GET for the commands that took long. Commands on many keys, or on large values, can be replaced by several short ones.",
     ),
-    ("fast-command", "Such a command is short. The processor was probably taken away: look for other processes on its cores."),
+    (
+        "fast-command",
+        "Such a command is short. The processor was probably taken away: look for other processes on its cores.",
+    ),
     ("aof-write", "The disk did not take what was appended in time: look for other writers on it."),
     ("aof-fsync-always", "The disk syncs slowly. With 'appendfsync everysec' clients do not wait for it."),
 ];
@@ -154,7 +157,8 @@ const ADVICE: &[(&str, &str)] = &[
 fn doctor(cx: &mut SessionOnly<'_>) -> Run {
     let events = cx.core.server.latency.all();
     let text = if events.is_empty() && cx.core.config().latency_monitor_threshold_ms == 0 {
-        "Latency monitoring is off. It begins with \"CONFIG SET latency-monitor-threshold <milliseconds>\".\n".to_owned()
+        "Latency monitoring is off. It begins with \"CONFIG SET latency-monitor-threshold <milliseconds>\".\n"
+            .to_owned()
     } else if events.is_empty() {
         "Nothing has taken long since the start or the last LATENCY RESET.\n".to_owned()
     } else {

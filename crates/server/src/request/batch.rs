@@ -245,7 +245,7 @@ impl Turn<'_> {
         }
         if let Some(run) = time.end(core)
             && run.calls > 0
-                        && run.ticks >= limits.ticks
+            && run.ticks >= limits.ticks
         {
             let args = Args::new(input, &work.spans[run.spans.clone()]);
             account::note(core, config, session, run.command, args, run.cost());

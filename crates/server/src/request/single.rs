@@ -230,13 +230,7 @@ fn remove_met_in(core: &Core, session: &mut Session, locked: &mut Locked<'_>) {
 }
 
 /// Runs a request with its locks, and counts it.
-fn run(
-    core: &Core,
-    session: &mut Session,
-    access: Access<'_, '_>,
-    call: Call<'_>,
-    out: &mut ReplyBuffer,
-) -> Ended {
+fn run(core: &Core, session: &mut Session, access: Access<'_, '_>, call: Call<'_>, out: &mut ReplyBuffer) -> Ended {
     let start = clock::ticks();
     let mark = out.len();
     let ended = execute::run(core, session, access, call, out);

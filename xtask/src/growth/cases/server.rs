@@ -8,8 +8,12 @@ const STRINGS: &str = "MSET [k# v]";
 const DATABASES: &str = "n times: SELECT @; SET k@ v";
 
 /// `n` entries of the slow log.
-const SLOW: &[&str] =
-    &["CONFIG SET slowlog-max-len {n}", "CONFIG SET slowlog-log-slower-than 0", "n times: PING", "CONFIG SET slowlog-log-slower-than -1"];
+const SLOW: &[&str] = &[
+    "CONFIG SET slowlog-max-len {n}",
+    "CONFIG SET slowlog-log-slower-than 0",
+    "n times: PING",
+    "CONFIG SET slowlog-log-slower-than -1",
+];
 
 pub const CASES: &[Case] = &[
     case("COMMAND", "requests", &[], &["n times: COMMAND"]).from(50),
