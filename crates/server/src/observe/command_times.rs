@@ -64,7 +64,7 @@ mod tests {
             histogram.record(us * 1000).unwrap();
         }
         let times = Times(*histogram);
-        assert_eq!(times.powers_of_two(), [(1, 1), (2, 2), (33, 3), (66, 4), (33_554, 5)]);
+        assert_eq!(times.powers_of_two(), [(1, 1), (2, 2), (33, 3), (66, 4), (33_816, 5)]);
         assert_eq!(times.percentile_us(50.0), 30.079);
     }
 }
