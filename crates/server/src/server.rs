@@ -17,6 +17,7 @@ use crate::{
     clock,
     config::ConfigStore,
     counters::Counters,
+    defragmentation::Defragmentation,
     journal::Journal,
     loading::Loading,
     mailroom::{Arrival, Mailroom},
@@ -65,6 +66,8 @@ pub struct Server {
     pub shutdown: Shutdown,
     /// The listeners, which CONFIG SET can change.
     pub listening: Listening,
+    /// The defragmentation of the memory.
+    pub defragmentation: Defragmentation,
     /// The memory in use.
     pub memory: MemoryUse,
     /// The rates per second that INFO shows.
@@ -106,6 +109,7 @@ impl Server {
             saves: Saves::default(),
             shutdown: Shutdown::default(),
             listening,
+            defragmentation: Defragmentation::default(),
             memory: MemoryUse::default(),
             rates: Rates::default(),
             replication_id: Mutex::new(random::hex(40)),
@@ -189,6 +193,7 @@ impl Server {
         self.refused_connections.store(0, Ordering::Relaxed);
         self.rates.reset();
         self.memory.reset();
+        self.defragmentation.reset();
     }
 
     /// Takes a sample of the counters for [`Rates`], and measures the memory for its peak.
