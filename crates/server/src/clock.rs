@@ -61,8 +61,14 @@ pub fn measure_ticks() {
     }
 }
 
+/// Converts the ticks of a short time to nanoseconds, by the last measurement.
+#[inline]
+pub fn ticks_to_ns(count: u64) -> u64 {
+    (u128::from(count) * 1_000_000 / u128::from(TICKS_PER_MS.load(Ordering::Relaxed))) as u64
+}
+
 /// Converts a short time to ticks, by the last measurement.
 #[inline]
 pub fn ticks_of(time: Duration) -> u64 {
-    TICKS_PER_MS.load(Ordering::Relaxed) * time.as_micros() as u64 / 1000
+    TICKS_PER_MS.load(Ordering::Relaxed).saturating_mul(time.as_micros() as u64) / 1000
 }

@@ -15,14 +15,17 @@ use tokio::sync::Notify;
 use crate::{
     aof::Aof,
     clock,
+    commandlog::CommandLog,
     config::ConfigStore,
     counters::Counters,
     defragmentation::Defragmentation,
     journal::Journal,
+    latency::LatencyMonitor,
     loading::Loading,
     mailroom::{Arrival, Mailroom},
     memory,
     memory_use::MemoryUse,
+    monitors::Monitors,
     pubsub::PubSub,
     random,
     rates::{Figures, Rates},
@@ -42,6 +45,12 @@ pub struct Server {
     pub clients: Registry,
     /// Channels, patterns and their subscribers.
     pub pubsub: PubSub,
+    /// The clients that MONITOR.
+    pub monitors: Monitors,
+    /// The commands that were slow or large.
+    pub command_log: CommandLog,
+    /// The times at which something took long.
+    pub latency: LatencyMonitor,
     /// The log of effects.
     pub journal: Journal,
     /// CLIENT PAUSE.
@@ -97,6 +106,9 @@ impl Server {
             config,
             clients: Registry::new(mailrooms.len()),
             pubsub: PubSub::default(),
+            monitors: Monitors::default(),
+            command_log: CommandLog::default(),
+            latency: LatencyMonitor::default(),
             journal: Journal::default(),
             pause: Pause::default(),
             counters: mailrooms.iter().map(|_| Arc::new(Counters::new(commands))).collect(),

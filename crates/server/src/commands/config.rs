@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ochre_resp::Args;
+
 use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Outcome, Run, SessionOnly},
@@ -9,7 +11,7 @@ use super::{
     table::Group,
 };
 use crate::{
-    config::{Config, Directive, Hook, NotApplied},
+    config::{self, Config, Directive, Hook, NotApplied},
     persistence::aof_files,
     process,
     server::Server,
@@ -71,6 +73,8 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
         CommandSpec {
             name: "set",
             arity: -4,
+            flags: CONFIG.flags.union(Flags::SECRET_ARGUMENTS),
+            is_secret: is_secret_value,
             tips: ALL_NODES,
             complexity: "O(N) with N settings",
             summary: "Changes all of the named settings, or none.",
@@ -139,6 +143,11 @@ fn apply(
         let _ = process::apply(after, before, changed);
         NotApplied { directive, reason: error.to_owned() }
     })
+}
+
+/// The value of a directive that is a secret, such as `requirepass`.
+fn is_secret_value(args: Args<'_>, index: usize) -> bool {
+    index > 2 && index % 2 == 1 && config::lookup(args.get(index - 1)).is_some_and(|directive| directive.is_sensitive())
 }
 
 fn resetstat(cx: &mut SessionOnly<'_>) -> Run {

@@ -1,7 +1,7 @@
 //! The connection: AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT. `client.rs` has CLIENT.
 
 use ochre_datatypes::number;
-use ochre_resp::Protocol;
+use ochre_resp::{Args, Protocol};
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -56,6 +56,7 @@ pub const ROWS: &[CommandSpec] = &[
         since: "6.0.0",
         summary: "Sets the version of the protocol, and returns facts about the server.",
         syntax: "[(protover:integer [AUTH (username password)] [SETNAME clientname])]",
+        is_secret: is_hello_secret,
         handler: Handler::Session(hello),
         ..CommandSpec::DEFAULT
     },
@@ -215,6 +216,19 @@ fn hello(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
+/// The user and the password after AUTH.
+fn is_hello_secret(args: Args<'_>, index: usize) -> bool {
+    let is_auth = |index: usize| args.try_get(index).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
+    let mut at = 2;
+    while at < index {
+        if is_auth(at) && index <= at + 2 {
+            return true;
+        }
+        at += if is_auth(at) { 3 } else { 2 };
+    }
+    false
+}
+
 fn ping(cx: &mut SessionOnly<'_>) -> Run {
     let message = match cx.args.len() {
         1 => None,
@@ -243,6 +257,7 @@ fn quit(cx: &mut SessionOnly<'_>) -> Run {
 
 fn reset(cx: &mut KeyedRead<'_>) -> Run {
     cx.core.server.pubsub.leave(cx.session);
+    cx.core.server.monitors.remove(&cx.session.client);
     cx.follow_class();
     cx.deliver_mail();
     cx.session.end_transaction();

@@ -16,6 +16,7 @@ pub mod bitmaps;
 pub mod client;
 pub mod cluster;
 pub mod command;
+pub mod commandlog;
 pub mod config;
 pub mod connection;
 pub mod context;
@@ -32,10 +33,12 @@ pub mod hyperloglog;
 pub mod info;
 pub mod key_positions;
 pub mod keys;
+pub mod latency;
 pub mod later;
 pub mod lists;
 pub mod memory;
 pub mod module;
+pub mod monitor;
 pub mod multi_pop;
 pub mod numbers;
 pub mod object;
@@ -67,6 +70,7 @@ const FAMILIES: &[&[CommandSpec]] = &[
     client::ROWS,
     cluster::ROWS,
     command::ROWS,
+    commandlog::ROWS,
     connection::ROWS,
     debug::ROWS,
     dump::ROWS,
@@ -82,8 +86,10 @@ const FAMILIES: &[&[CommandSpec]] = &[
     lists::search::ROWS,
     config::ROWS,
     info::ROWS,
+    latency::ROWS,
     memory::ROWS,
     module::ROWS,
+    monitor::ROWS,
     object::ROWS,
     pubsub::ROWS,
     replication::ROWS,

@@ -30,6 +30,8 @@ pub struct CommandSpec {
     /// The index of the first argument that names an element of the first key's collection, such as a field: a batch prefetches the
     /// element's memory. 0 if there is none.
     pub element: u8,
+    /// With [`Flags::SECRET_ARGUMENTS`]: whether the argument at an index is a secret. By default all are but the name.
+    pub is_secret: fn(Args<'_>, usize) -> bool,
     /// Whether the command with these arguments touches keys that they do not name, so that it needs the whole keyspace to itself.
     pub touches_unnamed_keys: Option<fn(Args<'_>) -> bool>,
     /// The categories that do not follow from the flags (see [`CommandSpec::categories`]).
@@ -64,6 +66,7 @@ impl CommandSpec {
         variable_flags: None,
         unspecified_keys: None,
         element: 0,
+        is_secret: |_, index| index > 0,
         touches_unnamed_keys: None,
         categories: Category::empty(),
         tips: &[],
@@ -104,6 +107,15 @@ impl CommandSpec {
             categories |= Category::SLOW;
         }
         categories
+    }
+
+    /// The arguments as MONITOR and SLOWLOG show them: without secrets.
+    pub fn shown_arguments<'a>(&'static self, args: Args<'a>) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        let has_secrets = self.flags.contains(Flags::SECRET_ARGUMENTS);
+        let shown = move |(index, argument)| {
+            if has_secrets && (self.is_secret)(args, index) { &b"(redacted)"[..] } else { argument }
+        };
+        args.iter().enumerate().map(shown)
     }
 
     /// Whether the command may share a batch with others when it has this number of arguments, which include the name.

@@ -120,6 +120,11 @@ impl Section {
 }
 
 impl Directive {
+    /// Whether its value is a secret.
+    pub fn is_sensitive(&self) -> bool {
+        self.flags.contains(Flags::SENSITIVE)
+    }
+
     /// Its name and its aliases.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())

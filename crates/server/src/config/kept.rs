@@ -336,14 +336,6 @@ kept! {
     /// The processors that the writing of snapshots runs on.
     "bgsave-cpulist" | "bgsave_cpulist" = "", OptionalText, immutable();
 
-    /// Bytes from which COMMANDLOG records a request (Valkey).
-    "commandlog-request-larger-than" = "1048576", integer(-1, i64::MAX);
-    /// Bytes from which COMMANDLOG records a reply (Valkey).
-    "commandlog-reply-larger-than" = "1048576", integer(-1, i64::MAX);
-    /// The number of large requests that COMMANDLOG keeps (Valkey).
-    "commandlog-large-request-max-len" = "128", integer(0, i64::MAX);
-    /// The number of large replies that COMMANDLOG keeps (Valkey).
-    "commandlog-large-reply-max-len" = "128", integer(0, i64::MAX);
     /// The availability zone that INFO shows (Valkey).
     "availability-zone" = "", Text;
     /// Report Redis's name and version to clients (Valkey).

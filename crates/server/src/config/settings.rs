@@ -235,16 +235,24 @@ settings! {
     Observation {
         /// Microseconds from which a command is recorded in SLOWLOG; a negative number for never.
         slowlog_log_slower_than_us: i64,
-            "slowlog-log-slower-than" | "commandlog-execution-slower-than" = "10000", Integer::between(-1, i64::MAX), no_effect_yet();
+            "slowlog-log-slower-than" | "commandlog-execution-slower-than" = "10000", Integer::between(-1, i64::MAX);
         /// The number of commands that SLOWLOG keeps.
         slowlog_max_len: u64,
-            "slowlog-max-len" | "commandlog-slow-execution-max-len" = "128", Integer::between(0, i64::MAX), no_effect_yet();
+            "slowlog-max-len" | "commandlog-slow-execution-max-len" = "128", Integer::between(0, i64::MAX);
+        /// Bytes from which a request is recorded in COMMANDLOG; -1 for never.
+        commandlog_request_larger_than: i64, "commandlog-request-larger-than" = "1048576", Integer::between(-1, i64::MAX);
+        /// Bytes from which a reply is recorded in COMMANDLOG; -1 for never.
+        commandlog_reply_larger_than: i64, "commandlog-reply-larger-than" = "1048576", Integer::between(-1, i64::MAX);
+        /// The number of large requests that COMMANDLOG keeps.
+        commandlog_large_request_max_len: u64, "commandlog-large-request-max-len" = "128", Integer::between(0, i64::MAX);
+        /// The number of large replies that COMMANDLOG keeps.
+        commandlog_large_reply_max_len: u64, "commandlog-large-reply-max-len" = "128", Integer::between(0, i64::MAX);
         /// Milliseconds from which LATENCY records an event; 0 for never.
-        latency_monitor_threshold_ms: i64, "latency-monitor-threshold" = "0", Integer::between(0, i64::MAX), no_effect_yet();
+        latency_monitor_threshold_ms: i64, "latency-monitor-threshold" = "0", Integer::between(0, i64::MAX);
         /// Measure how long each command takes, for the percentiles in INFO.
-        latency_tracking: bool, "latency-tracking" = "yes", Bool, no_effect_yet();
+        latency_tracking: bool, "latency-tracking" = "yes", Bool;
         /// The percentiles of command times that INFO shows.
-        latency_tracking_info_percentiles: Vec<f64>, "latency-tracking-info-percentiles" = "50 99 99.9", Percentiles, no_effect_yet();
+        latency_tracking_info_percentiles: Vec<f64>, "latency-tracking-info-percentiles" = "50 99 99.9", Percentiles;
     }
     Persistence {
         /// Keep an append-only file (AOF) of everything that is written, and load it at start instead of the saved file.

@@ -11,7 +11,10 @@ use std::{
 
 use ochre_keyspace::{DatabaseSize, SLOT_BYTES_PER_KEY};
 
-use super::process_figures::{self, CpuSeconds};
+use super::{
+    command_times,
+    process_figures::{self, CpuSeconds},
+};
 use crate::{
     clock,
     commands::{self, Command},
@@ -57,7 +60,7 @@ const SECTIONS: &[Section] = &[
     Section { name: "modules", heading: "Modules", shown: Shown::ByDefault, write: |_, _| {} },
     Section { name: "commandstats", heading: "Commandstats", shown: Shown::WithAll, write: commandstats },
     Section { name: "errorstats", heading: "Errorstats", shown: Shown::ByDefault, write: errorstats },
-    Section { name: "latencystats", heading: "Latencystats", shown: Shown::WithAll, write: |_, _| {} },
+    Section { name: "latencystats", heading: "Latencystats", shown: Shown::WithAll, write: latencystats },
     Section { name: "cluster", heading: "Cluster", shown: Shown::ByDefault, write: cluster },
     Section { name: "keyspace", heading: "Keyspace", shown: Shown::ByDefault, write: keyspace },
 ];
@@ -510,6 +513,18 @@ fn errorstats(view: &View<'_>, text: &mut Text) {
     }
     for (code, count) in sums {
         text.field(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn latencystats(view: &View<'_>, text: &mut Text) {
+    if !view.config.latency_tracking {
+        return;
+    }
+    for command in commands::table().all().filter(|command| !command.is_private()) {
+        let Some(times) = command_times::of(view.server, command) else { continue };
+        let percentiles = view.config.latency_tracking_info_percentiles.iter();
+        let values: Vec<_> = percentiles.map(|&at| format!("p{at}={:.3}", times.percentile_us(at))).collect();
+        text.field(&stat_name("latency_percentiles_usec", command), values.join(","));
     }
 }
 

@@ -4,12 +4,13 @@
 //! together, the memory of all their keys is prefetched, and then they run in order. So the cache misses of a batch overlap, instead of
 //! each command waiting for its own. Any other request runs alone (`single.rs`).
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use ochre_keyspace::{HashedKey, LockSet, ShardList, Visit};
 use ochre_resp::{Args, ReplyBuffer, RequestParser};
 
 use super::{
+    account::{self, Cost, Limits},
     cut::{SHARDS_AHEAD, Stop},
     execute::{self, Access, Call, Ended},
     locks::{self, Demand, Unavailable},
@@ -31,6 +32,9 @@ const ENTRIES_AHEAD: usize = 16;
 const YIELD_BYTES: usize = 64 * 1024;
 /// The number of bytes of replies after which a batch is broken off. Its requests may read values of any size.
 const BATCH_REPLY_BYTES_MAX: usize = 4 * YIELD_BYTES;
+
+/// The requests of a run share one measurement of time, unless what is slow is shorter than this.
+const SHARED_TIME_MAX: Duration = Duration::from_millis(1);
 
 /// How far a batch was run.
 enum BatchRun {
@@ -67,7 +71,7 @@ impl Turn<'_> {
             }
             let cut = self.cut_batch(input, done);
             if !self.work.items.is_empty() {
-                match self.run_batch(input) {
+                match self.run_batch(input, done) {
                     BatchRun::All => done = cut.batch_end,
                     BatchRun::UpTo(end) => {
                         self.work.put_back(self.parser, input);
@@ -134,8 +138,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Runs the requests of a batch.
-    fn run_batch(&mut self, input: &[u8]) -> BatchRun {
+    /// Runs the requests of a batch, the first of which begins at `begin` in the input.
+    fn run_batch(&mut self, input: &[u8], begin: usize) -> BatchRun {
         let Turn { core, config, session, out, work, .. } = self;
         let keyspace = &core.server.keyspace;
         let mut locked = None;
@@ -175,7 +179,10 @@ impl Turn<'_> {
         }
         let mut now_ms = locked.as_ref().map_or_else(clock::now_ms, |locked| locked.now_ms());
 
-        let mut time = RunTime { ticks: clock::ticks(), of: None };
+        let limits = Limits::of(config);
+        let mut time = RunTime { ticks: clock::ticks(), of: None, tracks: config.latency_tracking };
+        // With a low limit each request has a time of its own.
+        let are_all_timed = limits.ticks < clock::ticks_of(SHARED_TIME_MAX);
         let (mut first_span, mut first_key) = (0, 0);
         let (mut last, mut count) = (None, 0);
         let mut start = None;
@@ -196,7 +203,15 @@ impl Turn<'_> {
                     let args = Args::new(input, &work.spans[first_span..spans_end]);
                     let hashed = &work.hashed[first_key..hashed_end];
                     let call = Call { command, args, hashed, now_ms, nested: false, shares_batch: true };
-                    time.begins(core, command);
+                    let spans = first_span..spans_end;
+                    if let Some(run) = time.begins(core, command, spans)
+                        && run.calls > 0
+                        && run.ticks >= limits.ticks
+                    {
+                        let args = Args::new(input, &work.spans[run.spans.clone()]);
+                        account::note(core, config, session, run.command, args, run.cost());
+                    }
+                    let mark = out.len();
                     let access = locked.as_mut().map_or(Access::None, Access::Keys);
                     if let Ended::Alone = execute::run(core, session, access, call, out) {
                         time.take_back();
@@ -205,6 +220,15 @@ impl Turn<'_> {
                     }
                     last = Some(command);
                     count += 1;
+                    let request_bytes = item.end - start.unwrap_or(begin);
+                    let reply_bytes = out.len().saturating_sub(mark);
+                    if are_all_timed || request_bytes.max(reply_bytes) as u64 >= limits.bytes {
+                        let ticks = time.end(core).map_or(0, |run| run.ticks);
+                        let cost = Cost { ticks, request_bytes, reply_bytes };
+                        if limits.are_reached(cost) {
+                            account::note(core, config, session, command, args, cost);
+                        }
+                    }
                 }
                 (command, refusal) => {
                     command.inspect(|command| core.counters.of(command).rejected.add(1));
@@ -219,7 +243,13 @@ impl Turn<'_> {
                 break;
             }
         }
-        time.end(core);
+        if let Some(run) = time.end(core)
+            && run.calls > 0
+            && run.ticks >= limits.ticks
+        {
+            let args = Args::new(input, &work.spans[run.spans.clone()]);
+            account::note(core, config, session, run.command, args, run.cost());
+        }
         if let Some(locked) = &locked {
             session.depends_on(locked.position());
         }
@@ -261,37 +291,64 @@ fn prefetch_elements(set: &mut LockSet<'_>, database: usize, input: &[u8], work:
 struct RunTime {
     /// The time stamp that was read last.
     ticks: u64,
-    /// The command that is running, and how often it has run since `ticks`.
-    of: Option<(&'static Command, u64)>,
+    /// What has run since `ticks`.
+    of: Option<Run>,
+    /// Whether the times go into histograms (`latency-tracking`).
+    tracks: bool,
+}
+
+/// Calls of one command, one after the other.
+struct Run {
+    command: &'static Command,
+    calls: u64,
+    /// The arguments of the last call, among the spans.
+    spans: Range<usize>,
+    /// The ticks that the calls took together, when they have ended.
+    ticks: u64,
 }
 
 impl RunTime {
-    /// Notes that a command begins.
+    /// Notes that a call begins. Returns the calls of another command that ended with it.
     #[inline]
-    fn begins(&mut self, core: &Core, command: &'static Command) {
+    fn begins(&mut self, core: &Core, command: &'static Command, spans: Range<usize>) -> Option<Run> {
         match &mut self.of {
-            Some((running, calls)) if std::ptr::eq(*running, command) => *calls += 1,
+            Some(run) if std::ptr::eq(run.command, command) => {
+                run.calls += 1;
+                run.spans = spans;
+                None
+            }
             _ => {
-                self.end(core);
-                self.of = Some((command, 1));
+                let ended = self.end(core);
+                self.of = Some(Run { command, calls: 1, spans, ticks: 0 });
+                ended
             }
         }
     }
 
-    /// Does not count the run that began last: the command is run again outside of the batch.
+    /// Does not count the call that began last: the command is run again outside of the batch.
     fn take_back(&mut self) {
-        if let Some((_, calls)) = &mut self.of {
-            *calls -= 1;
+        if let Some(run) = &mut self.of {
+            run.calls -= 1;
         }
     }
 
     /// Counts what has run since `ticks`.
-    fn end(&mut self, core: &Core) {
-        if let Some((command, calls)) = self.of.take() {
-            let now = clock::ticks();
-            core.counters.ran(command, calls, now - self.ticks);
-            self.ticks = now;
-        }
+    #[inline]
+    fn end(&mut self, core: &Core) -> Option<Run> {
+        let mut run = self.of.take()?;
+        let now = clock::ticks();
+        run.ticks = now - self.ticks;
+        core.counters.ran(run.command, run.calls, run.ticks, self.tracks);
+        self.ticks = now;
+        Some(run)
+    }
+}
+
+impl Run {
+    /// The cost by which its last call is noted, on behalf of all. Requests that share a time are short and take bounded time, so it is not one
+    /// of them that took so long: the thread was interrupted.
+    fn cost(&self) -> Cost {
+        Cost { ticks: self.ticks, request_bytes: 0, reply_bytes: 0 }
     }
 }
 

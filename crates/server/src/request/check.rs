@@ -12,7 +12,7 @@ use crate::{
     commands::{Command, CommandError, Flags},
     config::{Config, EnableCommand},
     core::{Chore, Core},
-    session::{Session, transaction::Queued},
+    session::{ClientFlags, Session, transaction::Queued},
 };
 
 /// The result of checking a request.
@@ -35,6 +35,8 @@ const SAVE_FAILED: CommandError = CommandError::text(
      (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
 );
 const LOADING: CommandError = CommandError::text("LOADING Redis is loading the dataset in memory");
+/// The error for a monitor, which Redis takes for a kind of replica.
+const MONITORS: CommandError = CommandError::text("ERR Replica can't interact with the keyspace");
 const NOT_ENOUGH_REPLICAS: CommandError = CommandError::text("NOREPLICAS Not enough good replicas to write.");
 const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
@@ -52,6 +54,7 @@ pub fn flags_to_check(core: &Core, config: &Config, session: &Session) -> Flags 
         || core.server.loading.is_on()
         || session.in_transaction()
         || session.is_subscriber()
+        || session.client.flags().contains(ClientFlags::MONITOR)
         || is_pausing
     {
         return Flags::all();
@@ -178,6 +181,10 @@ fn refusal(
     }
     if core.server.loading.is_on() && !flags.contains(Flags::LOADING) {
         return Err(LOADING.into());
+    }
+    let touches_data = Flags::WRITE.union(Flags::READONLY).union(Flags::MAY_REPLICATE);
+    if flags.intersects(touches_data) && session.client.flags().contains(ClientFlags::MONITOR) {
+        return Err(MONITORS.into());
     }
     Ok(())
 }

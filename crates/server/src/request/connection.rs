@@ -163,6 +163,7 @@ impl Connection {
             if self.closing {
                 // New messages must not keep it from ending.
                 core.server.pubsub.leave(&mut self.session);
+                core.server.monitors.remove(&self.session.client);
             }
             self.session.take_mail(output);
             if self.poll_write(core, &config, cx, output).is_err() {
@@ -526,6 +527,7 @@ impl Connection {
             self.stop_waiting(core);
         }
         core.server.pubsub.leave(&mut self.session);
+        core.server.monitors.remove(&self.session.client);
         if let Some(watch) = self.session.take_watch() {
             chores::run_or_leave(core, Chore::Unwatch(watch));
         }

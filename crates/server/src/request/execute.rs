@@ -3,7 +3,10 @@
 use ochre_keyspace::Walk as WalkVisit;
 use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 
-use super::{effects, parking, serving};
+use super::{
+    account::{self, Cost, Limits},
+    effects, parking, serving,
+};
 use crate::{
     clock,
     commands::{
@@ -13,7 +16,7 @@ use crate::{
     },
     core::Core,
     locked::Locked,
-    session::Session,
+    session::{Session, description},
 };
 
 /// How a request ended.
@@ -97,6 +100,10 @@ pub fn run(
     // A command that will be run again is counted when it ends.
     if !matches!(result, Ok(Outcome::Alone | Outcome::Suspended(_))) {
         core.counters.commands_processed.add(1);
+        if core.server.monitors.are_there() && session.client.id != 0 {
+            let position = access.locked().map_or_else(Default::default, |locked| locked.position());
+            account::show_monitors(core, session, call.command, call.args, position);
+        }
     }
     match result {
         Ok(Outcome::Alone) => Ended::Alone,
@@ -133,8 +140,16 @@ fn run_inner(
     // A message that the command publishes depends on what the commands before it did.
     session.depends_on(locked.position());
     let call = Call { command, args, hashed, now_ms: locked.now_ms(), nested: true, shares_batch: false };
+    let mark = out.len();
     let ended = run(core, session, Access::Keys(locked), call, out);
-    core.counters.ran(command, 1, clock::ticks() - start);
+    let config = core.config();
+    let ticks = clock::ticks() - start;
+    core.counters.ran(command, 1, ticks, config.latency_tracking);
+    let (request_bytes, reply_bytes) = (description::request_len(args), out.len().saturating_sub(mark));
+    let cost = Cost { ticks, request_bytes, reply_bytes };
+    if Limits::of(&config).are_reached(cost) {
+        account::note(core, &config, session, command, args, cost);
+    }
     matches!(ended, Ended::Close)
 }
 

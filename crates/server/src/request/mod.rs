@@ -19,7 +19,8 @@
 //! `client_eviction.rs` bounds the memory of clients. `defragmenting.rs` moves entries so that memory can be given back. `chores.rs` does later the work whose shards were locked. `replay.rs`
 //! runs again the commands that the journal recorded. `worker.rs` is a core with the memory that its connections share.
 
-pub mod batch;
+pub mod account;
+mod batch;
 pub mod check;
 pub mod chores;
 pub mod client_eviction;

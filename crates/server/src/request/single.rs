@@ -6,6 +6,7 @@ use ochre_keyspace::{ShardList, Visit};
 use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 
 use super::{
+    account::{self, Cost, Limits},
     batch::{answer_error, apply_reply_mode},
     check::{self, Verdict},
     effects,
@@ -22,7 +23,7 @@ use crate::{
     config::Config,
     core::Core,
     locked::Locked,
-    session::{LockAttempt, ReplyMode, Session, transaction::Queued},
+    session::{LockAttempt, ReplyMode, Session, description, transaction::Queued},
 };
 
 /// How long the single requests of one connection, or a slice of a walk, may take before other connections have their turns.
@@ -231,10 +232,26 @@ fn remove_met_in(core: &Core, session: &mut Session, locked: &mut Locked<'_>) {
 /// Runs a request with its locks, and counts it.
 fn run(core: &Core, session: &mut Session, access: Access<'_, '_>, call: Call<'_>, out: &mut ReplyBuffer) -> Ended {
     let start = clock::ticks();
+    let mark = out.len();
     let ended = execute::run(core, session, access, call, out);
-    // A suspended walk is counted when it has ended.
+    // A suspended walk is counted when it has ended, and its slices are one call.
     let count = u64::from(!matches!(ended, Ended::Suspended(_)));
-    core.counters.ran(call.command, count, clock::ticks() - start);
+    let slice = clock::ticks() - start;
+    session.slices_ticks += slice;
+    core.counters.ran(call.command, count, slice, false);
+    if count > 0 {
+        let ticks = std::mem::take(&mut session.slices_ticks);
+        // CONFIG SET is accounted by the settings that it has made.
+        let config = core.config();
+        if config.latency_tracking {
+            core.counters.of(call.command).took(1, clock::ticks_to_ns(ticks));
+        }
+        let (request_bytes, reply_bytes) = (description::request_len(call.args), out.len().saturating_sub(mark));
+        let cost = Cost { ticks, request_bytes, reply_bytes };
+        if !matches!(ended, Ended::Blocked) && Limits::of(&config).are_reached(cost) {
+            account::note(core, &config, session, call.command, call.args, cost);
+        }
+    }
     session.client.ran(call.command, count, call.now_ms);
     ended
 }

@@ -44,6 +44,8 @@ bitflags! {
         const HAS_DEADLINE = 1 << 10;
         /// Its request waits for the gate, for a shard, or for memory that is being freed.
         const WAITS_FOR_LOCKS = 1 << 11;
+        /// O: is sent a line for every command (MONITOR).
+        const MONITOR = 1 << 20;
     }
 }
 
@@ -296,11 +298,15 @@ impl Client {
     }
 
     /// Whether it has neither sent nor received anything for more than `timeout_ms`. Blocked clients, clients whose request waits for a pause
-    /// or for locks, and subscribers are never idle (Redis: `clientsCronHandleTimeout`).
+    /// or for locks, subscribers and monitors are never idle (Redis: `clientsCronHandleTimeout`).
     pub fn is_idle_for(&self, timeout_ms: i64, now_ms: i64) -> bool {
         now_ms - self.last_active_ms() > timeout_ms
             && !self.flags().intersects(
-                ClientFlags::BLOCKED | ClientFlags::PAUSED | ClientFlags::WAITS_FOR_LOCKS | ClientFlags::PUBSUB,
+                ClientFlags::BLOCKED
+                    | ClientFlags::PAUSED
+                    | ClientFlags::WAITS_FOR_LOCKS
+                    | ClientFlags::PUBSUB
+                    | ClientFlags::MONITOR,
             )
     }
 

@@ -17,7 +17,8 @@ pub struct Running<'a> {
 }
 
 /// The letters of the flags, in the order in which CLIENT LIST shows them.
-pub const FLAG_LETTERS: [(char, ClientFlags); 9] = [
+pub const FLAG_LETTERS: [(char, ClientFlags); 10] = [
+    ('O', ClientFlags::MONITOR),
     ('P', ClientFlags::PUBSUB),
     ('x', ClientFlags::MULTI),
     ('b', ClientFlags::BLOCKED.union(ClientFlags::PAUSED)),
@@ -95,7 +96,7 @@ pub fn letters(flags: ClientFlags) -> String {
 }
 
 /// The length of a request on the wire, in bytes.
-fn request_len(args: Args<'_>) -> usize {
+pub fn request_len(args: Args<'_>) -> usize {
     let header = |number: usize| 1 + number.to_string().len() + 2;
     header(args.len()) + args.iter().map(|arg| header(arg.len()) + arg.len() + 2).sum::<usize>()
 }

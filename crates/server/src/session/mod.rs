@@ -59,6 +59,8 @@ pub struct Session {
     pub blocked: Option<Box<wait::Waiting>>,
     /// The attempt to lock what its request needs, while the request waits for its locks.
     pub attempt: Option<Box<LockAttempt>>,
+    /// The processor ticks of the slices that its suspended command has run.
+    pub slices_ticks: u64,
     /// The journal position that its replies so far depend on.
     pub position: Position,
 }
@@ -126,6 +128,7 @@ impl Session {
             walk: None,
             blocked: None,
             attempt: None,
+            slices_ticks: 0,
             position: Position::default(),
         }
     }

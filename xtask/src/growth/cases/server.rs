@@ -7,6 +7,14 @@ const STRINGS: &str = "MSET [k# v]";
 /// A key in each of `n` databases.
 const DATABASES: &str = "n times: SELECT @; SET k@ v";
 
+/// `n` entries of the slow log.
+const SLOW: &[&str] = &[
+    "CONFIG SET slowlog-max-len {n}",
+    "CONFIG SET slowlog-log-slower-than 0",
+    "n times: PING",
+    "CONFIG SET slowlog-log-slower-than -1",
+];
+
 pub const CASES: &[Case] = &[
     case("COMMAND", "requests", &[], &["n times: COMMAND"]).from(50),
     case("COMMAND COUNT", "requests", &[], &["n times: COMMAND COUNT"]),
@@ -15,6 +23,9 @@ pub const CASES: &[Case] = &[
     case("COMMAND GETKEYS", "keys whose number is given", &[], &["COMMAND GETKEYS ZINTER {n} [k#]"]),
     case("COMMAND GETKEYS", "keys of streams", &[], &["COMMAND GETKEYS XREAD STREAMS [k#] [0]"]),
     case("COMMAND GETKEYSANDFLAGS", "keys", &[], &["COMMAND GETKEYSANDFLAGS DEL [k#]"]),
+    case("COMMANDLOG GET", "entries", SLOW, &["COMMANDLOG GET -1 slow"]).from(1000),
+    case("COMMANDLOG LEN", "entries", SLOW, &["1000 times: COMMANDLOG LEN slow"]).from(1000),
+    case("COMMANDLOG RESET", "entries", SLOW, &["COMMANDLOG RESET slow"]).from(1000),
     case("COMMAND INFO", "names", &[], &["COMMAND INFO [get]"]).from(2000),
     case("COMMAND INFO", "unknown names", &[], &["COMMAND INFO [x#]"]),
     case("COMMAND LIST", "bytes of the pattern", &[], &["COMMAND LIST FILTERBY PATTERN (x)n"]),
@@ -49,11 +60,17 @@ pub const CASES: &[Case] = &[
     case("INFO", "databases", &[DATABASES], &["INFO keyspace"]).from(1000).with("databases", "{n}0"),
     case("INFO", "sections", &[], &["INFO [memory]"]),
     case("INFO", "unknown sections", &[], &["INFO [x#]"]),
+    case("LATENCY HISTOGRAM", "names", &[], &["LATENCY HISTOGRAM [get]"]),
+    case("LATENCY HISTOGRAM", "unknown names", &[], &["LATENCY HISTOGRAM [x#]"]),
+    case("LATENCY RESET", "events", &[], &["LATENCY RESET [x#]"]),
     case("MEMORY STATS", "databases", &[DATABASES], &["MEMORY STATS"]).from(1000).with("databases", "{n}0"),
     case("MEMORY USAGE", "fields of a hash", &["HSET h [f# v]"], &["10 times: MEMORY USAGE h SAMPLES 0"]),
     case("SAVE", "keys", &[STRINGS], &["SAVE"]),
     case("SAVE", "databases", &[DATABASES], &["SAVE"]).from(1000).with("databases", "{n}0"),
     case("SAVE", "fields of a hash", &["HSET h [f# v]"], &["SAVE"]),
+    case("SLOWLOG GET", "entries", SLOW, &["SLOWLOG GET -1"]).from(1000),
+    case("SLOWLOG LEN", "entries", SLOW, &["1000 times: SLOWLOG LEN"]).from(1000),
+    case("SLOWLOG RESET", "entries", SLOW, &["SLOWLOG RESET"]).from(1000),
     case("SWAPDB", "keys", &[STRINGS], &["SWAPDB 0 1"]),
     case("SWAPDB", "watched keys", &[STRINGS, "WATCH [k#]"], &["SWAPDB 0 1"]),
     case("SWAPDB", "databases", &[DATABASES], &["100 times: SWAPDB @ @+"]).from(1000).with("databases", "{n}0"),
