@@ -33,6 +33,7 @@
 //! | `changes.rs` | what every change of an entry keeps true besides the table |
 //! | `scan.rs` | [`ScanPosition`]: the cursor of SCAN |
 //! | `access.rs` | [`AccessClock`]: when a key was last used, or how often |
+//! | `relocation.rs` | [`Relocator`]: moving entries to other blocks |
 //! | `eviction.rs` | [`Evictor`]: which key to evict when memory is short |
 //! | `sizes.rs` | [`DatabaseSize`]: the number of keys, which is read without a lock |
 //! | `graveyard.rs` | the thread that frees large values |
@@ -48,6 +49,7 @@ mod eviction;
 mod gate;
 mod graveyard;
 mod lockset;
+mod relocation;
 mod scan;
 mod segment;
 mod shard;
@@ -74,6 +76,7 @@ pub use crate::{
         Advanced, Busy, Edited, Expired, ExpiredWhat, ExpiryChange, LockSet, Met, Missing, RandomKey, Reader,
         ShardList, Snapshot, Visited, Walk, Walker, WholeKeyspace, Writer,
     },
+    relocation::{Relocated, Relocator},
     scan::ScanPosition,
     shard::ExpiredFields,
     sizes::DatabaseSize,

@@ -12,6 +12,11 @@ impl ScanPosition {
     /// The position of the first hash.
     pub const START: ScanPosition = ScanPosition(0);
 
+    /// Creates the position of the first hash of a shard.
+    pub fn of_shard(shard: usize) -> ScanPosition {
+        ScanPosition::new(shard, 0)
+    }
+
     /// Creates the position of a tag in a shard.
     pub(crate) fn new(shard: usize, tag: u32) -> ScanPosition {
         ScanPosition((shard as u64) << TAG_BITS | u64::from(tag))

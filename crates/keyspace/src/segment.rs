@@ -14,11 +14,18 @@
 //! - Growing to any size is one pass from left to right, which reads no entry.
 //! - A position in hash space remains valid when the table grows or shrinks, which SCAN's cursor needs.
 
-use std::ptr::NonNull;
+use std::{
+    alloc::Layout,
+    ptr::{self, NonNull},
+};
 
 use ochre_datatypes::{allocation::size_class, prefetch};
+use smallvec::SmallVec;
 
-use crate::entry::{Entry, EntryRef};
+use crate::{
+    entry::{Entry, EntryRef},
+    relocation::Relocator,
+};
 
 /// The number of hash bits in a slot, and in a deadline.
 pub(crate) use ochre_datatypes::deadlines::TAG_BITS;
@@ -220,6 +227,51 @@ impl Segment {
         let result = change(&mut entry);
         self.slots[at] = Slot::new(tag, entry);
         result
+    }
+
+    /// Moves the entries in some slots that the relocator chooses to other blocks. Returns how many it moved. `slots` are occupied.
+    pub(crate) fn relocate(&mut self, slots: &[usize], relocator: &mut dyn Relocator) -> usize {
+        let blocks: SmallVec<[NonNull<u8>; 128]> =
+            slots.iter().map(|&at| self.slots[at].block().expect("the slot is occupied")).collect();
+        let mut chosen: SmallVec<[usize; 128]> = SmallVec::new();
+        relocator.choose(&blocks, &mut |index| chosen.push(index));
+        chosen.iter().for_each(|&index| prefetch::read_lines(blocks[index].as_ptr(), 2));
+        let mut moved = 0;
+        for index in chosen {
+            let (at, block) = (slots[index], blocks[index]);
+            // SAFETY: the slot owns its entry, and the borrow ends before the entry is moved.
+            let (len, layout) = unsafe { EntryRef::from_block(block) }.block_len_and_layout();
+            let Some(copy) = relocator.allocate(layout) else { break };
+            // SAFETY: both blocks have room for the entry, and the copy is not shared. The slot, the only owner of the old block, is given the new
+            // one, so the old block is not used any more. It was allocated with this layout.
+            unsafe {
+                ptr::copy_nonoverlapping(block.as_ptr(), copy.as_ptr(), len);
+                self.slots[at] = Slot::new(self.slots[at].tag(), Entry::from_block(copy));
+                relocator.free(block, layout);
+            }
+            moved += 1;
+        }
+        moved
+    }
+
+    /// Moves the array of slots to another block, if the relocator chooses it.
+    pub(crate) fn relocate_slots(&mut self, relocator: &mut dyn Relocator) {
+        let (layout, len) = (Layout::for_value(&*self.slots), self.slots.len());
+        if len == 0 {
+            return;
+        }
+        let mut is_chosen = false;
+        relocator.choose(&[NonNull::from(&mut *self.slots).cast()], &mut |_| is_chosen = true);
+        let copy = if is_chosen { relocator.allocate(layout) } else { None };
+        let Some(copy) = copy.map(|block| block.cast::<Slot>()) else { return };
+        // SAFETY: the copy has room for as many slots, is not shared, and can be freed by the global allocator, which the box does. The old slots own
+        // nothing any more: their entries belong to the copies. They were allocated with this layout.
+        unsafe {
+            ptr::copy_nonoverlapping(self.slots.as_ptr(), copy.as_ptr(), len);
+            let moved = Box::from_raw(ptr::slice_from_raw_parts_mut(copy.as_ptr(), len));
+            let old = NonNull::from(Box::leak(std::mem::replace(&mut self.slots, moved)));
+            relocator.free(old.cast(), layout);
+        }
     }
 
     /// Adds an entry, whose key must not be there yet.

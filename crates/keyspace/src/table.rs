@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use crate::{
     entry::{Entry, EntryRef},
+    relocation::{Relocated, Relocator},
     segment::{SLOTS_MAX, Segment, TAG_BITS, TagRange},
 };
 
@@ -200,6 +201,41 @@ impl Table {
     pub(crate) fn at_random(&self, random: u64) -> Option<EntryRef<'_>> {
         let (segment, slot) = self.slot_at_random(random)?;
         self.segments[segment].entry(slot)
+    }
+
+    /// Moves entries that the relocator chooses to other blocks, and arrays of slots: it looks at `max` entries or a few more, from the tag `from` on. Returns the tag
+    /// to continue from, or `None` at the end of the table.
+    pub(crate) fn relocate(
+        &mut self,
+        from: u32,
+        max: usize,
+        relocator: &mut dyn Relocator,
+        relocated: &mut Relocated,
+    ) -> Option<u32> {
+        let mut slots: SmallVec<[usize; 128]> = SmallVec::new();
+        let (mut segment, range) = self.segment_of(from);
+        let mut slot = self.segments[segment].first_from(from, range);
+        let mut left = max;
+        loop {
+            slots.clear();
+            // Entries with the same tag are looked at together, so the tag says where to go on.
+            let tag_at = |at: usize| self.segments[segment].tag_at(at);
+            while let Some(at) = slot
+                && (slots.len() < left || slots.last().is_some_and(|&last| tag_at(last) == tag_at(at)))
+            {
+                slots.push(at);
+                slot = self.segments[segment].next_after(at);
+            }
+            relocated.seen += slots.len();
+            relocated.moved += self.segments[segment].relocate(&slots, relocator);
+            left = left.saturating_sub(slots.len());
+            match slot {
+                Some(at) => return Some(self.segments[segment].tag_at(at)),
+                None => self.segments[segment].relocate_slots(relocator),
+            }
+            segment += 1;
+            slot = self.segments.get(segment)?.first();
+        }
     }
 
     /// Returns a random entry; each is as likely as any other.

@@ -19,6 +19,7 @@
 #![warn(missing_docs)]
 
 pub mod aof;
+pub mod blocks;
 pub mod check;
 pub mod clock;
 pub mod commandlog;
@@ -26,7 +27,9 @@ pub mod commands;
 pub mod config;
 pub mod core;
 pub mod counters;
+pub mod defragmentation;
 pub mod events;
+pub mod huge_pages;
 pub mod journal;
 pub mod label;
 pub mod latency;
@@ -60,8 +63,8 @@ pub mod threads;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The configuration of the allocator. Huge pages avoid most of the TLB misses of random keys. A server that forks would have to copy them
-/// for its child; this one does not fork while it serves. A background thread returns memory that has been free for a few seconds, even
+/// The configuration of the allocator. Huge pages avoid most of the TLB misses of random keys (see `huge_pages.rs`). A server that
+/// forks would have to copy them for its child; this one does not fork while it serves. A background thread returns memory that has been free for a few seconds, even
 /// while nothing is allocated.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static ALLOCATOR_CONFIGURATION: &[u8] = b"background_thread:true,thp:always,dirty_decay_ms:3000,muzzy_decay_ms:0\0";

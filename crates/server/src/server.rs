@@ -18,6 +18,7 @@ use crate::{
     commandlog::CommandLog,
     config::ConfigStore,
     counters::Counters,
+    defragmentation::Defragmentation,
     journal::Journal,
     latency::LatencyMonitor,
     loading::Loading,
@@ -74,6 +75,8 @@ pub struct Server {
     pub shutdown: Shutdown,
     /// The listeners, which CONFIG SET can change.
     pub listening: Listening,
+    /// The defragmentation of the memory.
+    pub defragmentation: Defragmentation,
     /// The memory in use.
     pub memory: MemoryUse,
     /// The rates per second that INFO shows.
@@ -118,6 +121,7 @@ impl Server {
             saves: Saves::default(),
             shutdown: Shutdown::default(),
             listening,
+            defragmentation: Defragmentation::default(),
             memory: MemoryUse::default(),
             rates: Rates::default(),
             replication_id: Mutex::new(random::hex(40)),
@@ -201,6 +205,7 @@ impl Server {
         self.refused_connections.store(0, Ordering::Relaxed);
         self.rates.reset();
         self.memory.reset();
+        self.defragmentation.reset();
     }
 
     /// Takes a sample of the counters for [`Rates`], and measures the memory for its peak.

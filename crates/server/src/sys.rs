@@ -51,6 +51,25 @@ pub fn redirect_standard_streams(to: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Allows the system to use huge pages for the process, or forbids it. Those that it uses stay. (prctl(2): PR_SET_THP_DISABLE)
+///
+/// # Errors
+/// If the system does not know them.
+#[cfg(target_os = "linux")]
+pub fn allow_huge_pages(allow: bool) -> io::Result<()> {
+    // SAFETY: this option of prctl has a number as its argument, and touches no memory.
+    result_of(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, libc::c_ulong::from(!allow), 0, 0, 0) })
+}
+
+/// Elsewhere there is nothing to switch.
+///
+/// # Errors
+/// None.
+#[cfg(not(target_os = "linux"))]
+pub fn allow_huge_pages(_: bool) -> io::Result<()> {
+    Ok(())
+}
+
 /// Gives the calling thread a lower priority than the others have. (setpriority(2): on Linux, it is for the thread.)
 pub fn lower_priority() -> io::Result<()> {
     const NICE: i32 = 10;

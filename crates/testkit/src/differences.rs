@@ -216,6 +216,13 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         commands: &[],
         from: None,
+        what: "`activedefrag` is `yes` by default. It moves entries, with packed collections in them, and tables of keys; the parts of large values stay.",
+        why: "No client waits for it, and it begins only when much memory is wasted.",
+        seen: Seen::Elsewhere,
+    },
+    Difference {
+        commands: &[],
+        from: None,
         what: "Buffers of clients count for at most a half of `maxmemory`. What waits to be written to files does not count, snapshots among it.",
         why: "Clients that do not read must not empty the store.",
         seen: Seen::Elsewhere,

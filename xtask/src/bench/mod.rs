@@ -6,6 +6,7 @@
 
 mod collections;
 mod expiry;
+mod fragmentation;
 mod hits;
 mod latency;
 mod loading;
@@ -24,7 +25,8 @@ const USAGE: &str = "\
 usage: cargo xtask bench [ROW…] [--rounds N] [--servers ochre,valkey,redis] [--write] [--list]
 
 A ROW is a name or the beginning of one: `GET`, `GET-p16`, `SET-p1-unix`, `ZRANGE`, `memory`, `latency`,
-`expiry`, `loading`, `hits`. Without a ROW, all rows are measured.
+`expiry`, `loading`, `hits`,
+`fragmentation`. Without a ROW, all rows are measured.
 
   --rounds N        measure each row N times and take the median (3)
   --servers …       measure only these servers
@@ -90,6 +92,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let memory_rows: Vec<memory::Row> = memory::ROWS.into_iter().filter(|row| chosen(row.name)).collect();
     let hit_rows: Vec<_> = hits::rows().into_iter().filter(|(name, ..)| chosen(name)).collect();
     let (latency, expiry, loading) = (chosen(latency::NAME), chosen(expiry::NAME), chosen(loading::NAME));
+    let fragmentation = chosen(fragmentation::NAME);
     if list {
         for row in &rows {
             println!("{}", row.name);
@@ -105,9 +108,12 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         if loading {
             println!("{}", loading::NAME);
         }
+        if fragmentation {
+            println!("{}", fragmentation::NAME);
+        }
         return Ok(());
     }
-    if rows.is_empty() && memory_rows.is_empty() && hit_rows.is_empty() && !latency && !expiry && !loading {
+    if rows.is_empty() && memory_rows.is_empty() && hit_rows.is_empty() && !latency && !expiry && !loading && !fragmentation {
         return Err(format!("no row begins with {}\n\n{USAGE}", wanted.join(" or ")));
     }
 
@@ -125,6 +131,9 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     }
     if loading {
         failures.extend(loading::measure(&contestants, rounds, &mut results).err());
+    }
+    if fragmentation {
+        failures.extend(fragmentation::measure(&contestants, &mut results).err());
     }
     println!("\n{}", results.tables());
     if write {

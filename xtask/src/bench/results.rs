@@ -14,15 +14,17 @@ pub enum Unit {
     Bytes,
     Keys,
     Hits,
+    Percent,
     Ms,
 }
 
-const UNITS: [(Unit, &str); 6] = [
+const UNITS: [(Unit, &str); 7] = [
     (Unit::ThousandASecond, "k/s"),
     (Unit::CpuUs, "cpu-us"),
     (Unit::Bytes, "bytes"),
     (Unit::Keys, "keys"),
     (Unit::Hits, "% hits"),
+    (Unit::Percent, "% of used"),
     (Unit::Ms, "ms"),
 ];
 
@@ -67,6 +69,7 @@ fn figure_goal(row: &str) -> Option<&'static str> {
         "memory-stream-entry" => Some("≤ 14"),
         "memory-connection" => Some("≤ 1500"),
         "latency-del-set-1M" => Some("≤ quiet + 1"),
+        "fragmentation" => Some("≤ 130"),
         "expiry-announced" => Some("1000"),
         "expiry-lag-p99" => Some("≤ 20"),
         "loading-1M-keys" => Some("≤ 500"),

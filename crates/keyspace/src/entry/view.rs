@@ -1,6 +1,6 @@
 //! Reading an entry.
 
-use std::{fmt, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull, sync::Arc};
+use std::{alloc::Layout, fmt, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull, sync::Arc};
 
 use ochre_datatypes::{
     AnyCollection, AnyView, Collection, ElementPrefetch, Encoding, ValueType, WrongType,
@@ -11,7 +11,9 @@ use ochre_datatypes::{
 
 use super::{
     Entry, ValueRef,
-    layout::{ACCESS, EPOCH, EXPIRES, EXPIRY_LEN, FLAGS, HEADER, KIND, Kind, LONG_KEY, LONG_VALUE, RAW, Stored},
+    layout::{
+        ACCESS, EPOCH, EXPIRES, EXPIRY_LEN, FLAGS, HEADER, KIND, Kind, LONG_KEY, LONG_VALUE, RAW, Stored, block_layout,
+    },
 };
 use crate::{DEADLINE_BYTES_PER_KEY, SLOT_BYTES_PER_KEY};
 
@@ -157,6 +159,12 @@ impl<'a> EntryRef<'a> {
     pub(super) fn block_size(self) -> usize {
         let (at, len) = self.value_span();
         at + len
+    }
+
+    /// Returns the size of the entry in bytes, and the layout of its block.
+    pub(crate) fn block_len_and_layout(self) -> (usize, Layout) {
+        let len = self.block_size();
+        (len, block_layout(len))
     }
 
     /// Returns the address of the allocation that the entry owns.

@@ -10,6 +10,8 @@ use crate::{
     entry::{Entry, EntryRef, NewValue},
     eviction::Victim,
     hint_of,
+    relocation::{Relocated, Relocator},
+    scan::ScanPosition,
     shard::{Due, ShardData, tag_of},
 };
 
@@ -342,6 +344,27 @@ impl<'a> Writer<'a> {
             let entry = entries.remove(tag, position, &set.changes(victim.database));
             shard.touch(victim.database, &victim.key);
             Some(entry)
+        })
+    }
+
+    /// Moves entries of a shard that the relocator chooses to other blocks: it looks at `max` entries or a few more, from a database and a position
+    /// on, which lies in the shard. Returns where to go on, or `None` at the end of the shard. For the keys and their values nothing changes.
+    pub fn relocate(
+        &mut self,
+        (database, from): (usize, ScanPosition),
+        max: usize,
+        relocator: &mut dyn Relocator,
+        relocated: &mut Relocated,
+    ) -> Option<(usize, ScanPosition)> {
+        let (shard, tag) = from.shard_and_tag(self.set.keyspace.shard_bits);
+        self.set.with_shard(shard, |data| {
+            let (at, _) = data.databases_from(database).next()?;
+            let tag = if at == database { tag } else { 0 };
+            if let Some(tag) = data.database_mut(at).table.relocate(tag, max, relocator, relocated) {
+                return Some((at, ScanPosition::new(shard, tag)));
+            }
+            let (next, _) = data.databases_from(at + 1).next()?;
+            Some((next, ScanPosition::new(shard, 0)))
         })
     }
 

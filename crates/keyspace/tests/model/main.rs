@@ -2,7 +2,7 @@
 
 mod snapshot;
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{alloc::Layout, collections::BTreeMap, ops::Range, ptr::NonNull};
 
 use ochre_datatypes::{
     Encoding,
@@ -10,7 +10,8 @@ use ochre_datatypes::{
 };
 use ochre_keyspace::{
     AccessClock, DatabaseSize, Edited, Entered, Entry, EntryRef, ExpiredWhat, ExpiryChange, Keyspace, LockSet, Met,
-    Missing, NewValue, RandomKey, ScanPosition, ShardList, ValueRef, Visit, Visited, Walk, Writer,
+    Missing, NewValue, RandomKey, Relocated, Relocator, ScanPosition, ShardList, ValueRef, Visit, Visited, Walk,
+    Writer,
 };
 use proptest::prelude::*;
 
@@ -48,6 +49,7 @@ enum Step {
     Swap { a: usize, b: usize },
     Pass { milliseconds: i64 },
     ExpireDue,
+    Relocate { every: usize, at_a_time: usize },
 }
 
 fn value() -> impl Strategy<Value = Vec<u8>> {
@@ -86,7 +88,34 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (database.clone(), database).prop_map(|(a, b)| Step::Swap { a, b }),
         2 => (0i64..100).prop_map(|milliseconds| Step::Pass { milliseconds }),
         2 => Just(Step::ExpireDue),
+        2 => (1usize..4, 1usize..200).prop_map(|(every, at_a_time)| Step::Relocate { every, at_a_time }),
     ]
+}
+
+/// Moves one entry in so many.
+struct Every {
+    every: usize,
+    chosen: usize,
+}
+
+// SAFETY: `allocate` is that of the global allocator.
+unsafe impl Relocator for Every {
+    fn choose(&mut self, blocks: &[NonNull<u8>], choose: &mut dyn FnMut(usize)) {
+        for index in (0..blocks.len()).step_by(self.every) {
+            self.chosen += 1;
+            choose(index);
+        }
+    }
+
+    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the size of an entry is not zero.
+        NonNull::new(unsafe { std::alloc::alloc(layout) })
+    }
+
+    unsafe fn free(&mut self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: by the caller's promise.
+        unsafe { std::alloc::dealloc(block.as_ptr(), layout) };
+    }
 }
 
 /// Returns the name of a key. Some are long, so that both forms of the length of a key are used.
@@ -294,6 +323,19 @@ fn apply(keyspace: &Keyspace, model: &mut Model, now_ms: &mut i64, step: Step) {
                 .collect();
         }
         Step::Pass { milliseconds } => *now_ms += milliseconds,
+        Step::Relocate { every, at_a_time } => {
+            let mut relocator = Every { every, chosen: 0 };
+            let mut relocated = Relocated::default();
+            for shard in 0..keyspace.shards() {
+                let mut next = Some((0, ScanPosition::of_shard(shard)));
+                while let Some(from) = next {
+                    next = set.writer().relocate(from, at_a_time, &mut relocator, &mut relocated);
+                }
+            }
+            // Arrays of slots are chosen too.
+            assert!(relocated.moved <= relocator.chosen && (every > 1 || relocated.moved == relocated.seen));
+            assert!(relocated.seen >= model.values().filter(|it| it.expiry_ms.is_none()).count());
+        }
         Step::ExpireDue => {
             drop(set);
             let mut due = Vec::new();

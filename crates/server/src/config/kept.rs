@@ -259,22 +259,6 @@ kept! {
     "activerehashing" = "yes", Bool;
     /// How much time to spend on finding expired keys. Ochre removes each key when its time comes.
     "active-expire-effort" = "1", integer(1, 10);
-    /// Defragment memory.
-    "activedefrag" = "no", Bool;
-    /// The least bytes of waste at which memory is defragmented.
-    "active-defrag-ignore-bytes" = "104857600", size(1);
-    /// The least percentage of waste at which memory is defragmented.
-    "active-defrag-threshold-lower" = "10", integer(0, 1000);
-    /// The percentage of waste at which defragmentation uses the most time.
-    "active-defrag-threshold-upper" = "100", integer(0, 1000);
-    /// The least percentage of time that defragmentation uses.
-    "active-defrag-cycle-min" = "1", integer(1, 99);
-    /// The greatest percentage of time that defragmentation uses.
-    "active-defrag-cycle-max" = "25", integer(1, 99);
-    /// Microseconds of one cycle of defragmentation (Valkey).
-    "active-defrag-cycle-us" = "500", integer(0, 100_000);
-    /// The most elements of a value that defragmentation moves at once.
-    "active-defrag-max-scan-fields" = "1000", integer(1, i64::MAX);
     /// Let a thread of the allocator return unused memory to the system. Ochre always does.
     "jemalloc-bg-thread" = "yes", Bool;
     /// Free evicted values in the background. Ochre always frees large values there.

@@ -176,6 +176,22 @@ settings! {
         lfu_log_factor: u32, "lfu-log-factor" = "10", Integer::between(0, I32_MAX);
         /// Minutes without a hit after which the LFU counter of a key decreases by one; 0 for never.
         lfu_decay_time: u32, "lfu-decay-time" = "1", Integer::between(0, I32_MAX);
+        /// Whether entries are moved in the background, so that pages of memory which hold little become empty and are given back to the system.
+        activedefrag: bool, "activedefrag" = "yes", Bool;
+        /// The fewest bytes of unused memory in such pages at which entries are moved.
+        defrag_ignore_bytes: u64, "active-defrag-ignore-bytes" = "104857600", Memory::between(1, i64::MAX);
+        /// The percentage of unused memory, of the memory in use, from which on entries are moved.
+        defrag_threshold_lower: u32, "active-defrag-threshold-lower" = "10", Integer::between(0, 1000);
+        /// The percentage from which on the greatest effort is made.
+        defrag_threshold_upper: u32, "active-defrag-threshold-upper" = "100", Integer::between(0, 1000);
+        /// The least effort: the percentage of its time that a core spends on it.
+        defrag_cycle_min: u32, "active-defrag-cycle-min" = "1", Integer::between(1, 99);
+        /// The greatest effort, in percent.
+        defrag_cycle_max: u32, "active-defrag-cycle-max" = "25", Integer::between(1, 99);
+        /// How many microseconds a core works before it rests. Its clients have turns in between.
+        defrag_cycle_us: u32, "active-defrag-cycle-us" = "500", Integer::between(0, 100_000);
+        /// The most elements of a value that are moved at once. Ochre moves entries, and leaves the parts of large values where they are.
+        defrag_max_scan_fields: u64, "active-defrag-max-scan-fields" = "1000", Integer::between(1, i64::MAX), no_effect_yet();
         /// Whether FLUSHALL and FLUSHDB, called without SYNC or ASYNC, behave as with ASYNC. Memory is always freed in the background; SYNC
         /// only makes the reply wait for it.
         lazyfree_lazy_user_flush: bool, "lazyfree-lazy-user-flush" = "no", Bool, no_effect_yet();

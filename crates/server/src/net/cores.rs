@@ -14,10 +14,12 @@ use crate::{
     clock, commands,
     config::ConfigStore,
     core::Core,
+    huge_pages::HugePages,
     mailroom::{Arrival, Mailroom},
+    memory,
     persistence::saver,
     request::{
-        chores, client_eviction, connection, effects, eviction, inserting,
+        chores, client_eviction, connection, defragmenting, effects, eviction, inserting,
         locks::{self, Demand, Unavailable},
         serving, walker,
         worker::Worker,
@@ -34,6 +36,8 @@ const EXPIRED_PER_LOCK: usize = 16;
 const EXPIRY_TURN: Duration = Duration::from_micros(250);
 /// The core that walks through the shards for snapshots.
 const WALKING_CORE: usize = 0;
+/// After how many rounds of housekeeping the allocator's pages are looked at.
+const MEMORY_ROUNDS: u64 = 10;
 /// How often a core checks the timeouts and limits of its clients.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
 
@@ -91,6 +95,7 @@ async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedRec
     spawn_local(housekeeping(core.clone()));
     spawn_local(chores::serve(core.clone()));
     spawn_local(eviction::serve(core.clone()));
+    spawn_local(defragmenting::serve(core.clone()));
     spawn_local(inserting::serve(core.clone()));
     spawn_local(pass_frames_on(core.clone()));
     if index == WALKING_CORE {
@@ -221,9 +226,12 @@ async fn pass_frames_on(core: Rc<Core>) {
 /// rates and the memory that INFO shows.
 async fn housekeeping(core: Rc<Core>) {
     let mut next = Instant::now();
+    let mut rounds = 0_u64;
+    let mut huge_pages = HugePages::On(0);
     loop {
         core.refresh_config();
         let config = core.config();
+        rounds += 1;
         let now_ms = clock::now_ms();
         if core.index == 0 {
             core.server.sample_rates(now_ms);
@@ -235,6 +243,11 @@ async fn housekeeping(core: Rc<Core>) {
         eviction::check(&core, &config);
         if core.index == 0 {
             client_eviction::check(&core, &config);
+            if rounds.is_multiple_of(MEMORY_ROUNDS) {
+                let pages = memory::allocator();
+                huge_pages.follow(pages.active);
+                core.server.defragmentation.plan(&config, &pages, core.server.cores());
+            }
         }
         core.server.clients.visit_core(core.index, |client| {
             client.note_activity(now_ms);

@@ -297,7 +297,8 @@ fn memory(view: &View<'_>, text: &mut Text) {
     text.zeros(&["mem_cluster_links"]);
     text.field("mem_aof_buffer", server.aof.backlog());
     text.field("mem_allocator", memory::allocator_name());
-    text.zeros(&["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
+    text.zeros(&["mem_overhead_db_hashtable_rehashing"]);
+    text.field("active_defrag_running", server.defragmentation.figures().effort);
     let (pending, freed) = server.keyspace.burials();
     text.field("lazyfree_pending_objects", pending);
     text.field("lazyfreed_objects", freed);
@@ -423,8 +424,14 @@ fn stats(view: &View<'_>, text: &mut Text) {
     text.field("pubsub_patterns", server.pubsub.count(Kind::Pattern));
     text.field("pubsubshard_channels", server.pubsub.count(Kind::ShardChannel));
     text.zeros(&["latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys"]);
-    text.zeros(&["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses"]);
-    text.zeros(&["total_active_defrag_time", "current_active_defrag_time"]);
+    let defragmentation = server.defragmentation.figures();
+    // What is moved is a whole entry, so keys and allocations are the same.
+    text.field("active_defrag_hits", defragmentation.moved);
+    text.field("active_defrag_misses", defragmentation.kept);
+    text.field("active_defrag_key_hits", defragmentation.moved);
+    text.field("active_defrag_key_misses", defragmentation.kept);
+    text.field("total_active_defrag_time", defragmentation.total_ms);
+    text.field("current_active_defrag_time", defragmentation.current_ms);
     text.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
     text.field("unexpected_error_replies", 0);
     text.field("total_error_replies", view.sum(|counters| counters.error_replies.get()));

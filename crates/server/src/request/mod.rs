@@ -16,7 +16,7 @@
 //!
 //! `batch.rs` is the loop over steps 2 to 10 for requests that share their locks, `single.rs` takes the others through them, and
 //! `turn.rs` has what both work with. `parking.rs` blocks a client. `eviction.rs` makes room for a command that needs memory, and
-//! `client_eviction.rs` bounds the memory of clients. `chores.rs` does later the work whose shards were locked. `replay.rs`
+//! `client_eviction.rs` bounds the memory of clients. `defragmenting.rs` moves entries so that memory can be given back. `chores.rs` does later the work whose shards were locked. `replay.rs`
 //! runs again the commands that the journal recorded. `worker.rs` is a core with the memory that its connections share.
 
 pub mod account;
@@ -26,6 +26,7 @@ pub mod chores;
 pub mod client_eviction;
 pub mod connection;
 pub mod cut;
+pub mod defragmenting;
 pub mod effects;
 pub mod eviction;
 pub mod execute;
