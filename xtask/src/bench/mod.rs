@@ -113,7 +113,14 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         }
         return Ok(());
     }
-    if rows.is_empty() && memory_rows.is_empty() && hit_rows.is_empty() && !latency && !expiry && !loading && !fragmentation {
+    if rows.is_empty()
+        && memory_rows.is_empty()
+        && hit_rows.is_empty()
+        && !latency
+        && !expiry
+        && !loading
+        && !fragmentation
+    {
         return Err(format!("no row begins with {}\n\n{USAGE}", wanted.join(" or ")));
     }
 
