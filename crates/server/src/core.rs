@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     counters::Counters,
     events::NotifyClass,
+    scripts::CoreScripts,
     server::Server,
     session::{Watch, wait::Parked},
 };
@@ -36,6 +37,8 @@ pub struct Core {
     random: Cell<u64>,
     /// The keys with waiters that the running command has changed.
     pub(crate) ready: RefCell<ReadyKeys>,
+    /// The interpreter of scripts.
+    pub(crate) scripts: RefCell<CoreScripts>,
     /// Work that waits for its shards to be free.
     chores: RefCell<VecDeque<Chore>>,
     /// Notified when a chore is added.
@@ -116,6 +119,7 @@ impl Core {
             config: RefCell::new(config),
             random: Cell::new(crate::random::seed_64() | 1),
             ready: RefCell::default(),
+            scripts: RefCell::default(),
             chores: RefCell::default(),
             chore_left: Notify::new(),
             chores_wait: Cell::new(false),

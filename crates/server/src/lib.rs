@@ -43,6 +43,7 @@ pub mod random;
 pub mod rates;
 pub mod request;
 pub mod saves;
+pub mod scripts;
 pub mod server;
 pub mod session;
 pub mod shutdown;

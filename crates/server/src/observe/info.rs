@@ -269,9 +269,9 @@ fn memory(view: &View<'_>, text: &mut Text) {
     text.field("used_memory_lua", 0);
     text.field("used_memory_vm_eval", 0);
     text.field("used_memory_lua_human", human(0));
+    text.zeros(&["used_memory_scripts_eval"]);
+    text.field("number_of_cached_scripts", view.server.scripts.len());
     text.zeros(&[
-        "used_memory_scripts_eval",
-        "number_of_cached_scripts",
         "number_of_functions",
         "number_of_libraries",
         "used_memory_vm_functions",
@@ -417,9 +417,9 @@ fn stats(view: &View<'_>, text: &mut Text) {
     text.field("expired_stale_perc", "0.00");
     text.zeros(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
     text.field("evicted_keys", view.sum(|counters| counters.evicted_keys.get()));
+    text.zeros(&["evicted_clients"]);
+    text.field("evicted_scripts", view.server.scripts.evictions());
     text.zeros(&[
-        "evicted_clients",
-        "evicted_scripts",
         "total_eviction_exceeded_time",
         "current_eviction_exceeded_time",
     ]);

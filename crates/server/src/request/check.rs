@@ -4,7 +4,7 @@ use ochre_resp::{Args, Protocol};
 
 use super::{chores, keys, locks::Unavailable};
 use crate::{
-    commands::{Command, CommandError, Flags},
+    commands::{Command, CommandError, Flags, context::ScriptRules},
     config::{Config, EnableCommand},
     core::{Chore, Core},
     server::MemoryState,
@@ -30,6 +30,8 @@ const SAVE_FAILED: CommandError = CommandError::text(
      set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails \
      (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
 );
+const BUSY: CommandError =
+    CommandError::text("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
 const LOADING: CommandError = CommandError::text("LOADING Redis is loading the dataset in memory");
 const NOT_ENOUGH_REPLICAS: CommandError = CommandError::text("NOREPLICAS Not enough good replicas to write.");
 const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
@@ -49,6 +51,7 @@ pub fn flags_to_check(core: &Core, config: &Config, session: &Session) -> Flags 
         || session.in_transaction()
         || session.is_subscriber()
         || is_pausing
+        || core.server.scripts.is_busy()
     {
         return Flags::all();
     }
@@ -150,6 +153,9 @@ fn refusal(
     if session.in_transaction() && flags.contains(Flags::NO_MULTI) {
         return Err(not_in_transaction(command).into());
     }
+    if core.server.scripts.is_busy() && !flags.contains(Flags::ALLOW_BUSY) {
+        return Err(BUSY.into());
+    }
     // While the data is loaded the memory is not limited.
     if flags.contains(Flags::DENYOOM) && config.maxmemory > 0 && !core.server.loading.is_on() {
         match core.server.memory_state(config.maxmemory) {
@@ -173,6 +179,30 @@ fn refusal(
     }
     if core.server.loading.is_on() && !flags.contains(Flags::LOADING) {
         return Err(LOADING.into());
+    }
+    Ok(())
+}
+
+/// The reasons to refuse a command that a script calls, beside those of the script itself.
+pub fn refusal_in_script(
+    core: &Core,
+    config: &Config,
+    flags: Flags,
+    rules: &ScriptRules,
+) -> Result<(), CommandError> {
+    if flags.contains(Flags::DENYOOM)
+        && config.maxmemory > 0
+        && !rules.allows_oom
+        && !rules.has_written
+        && !matches!(core.server.memory_state(config.maxmemory), MemoryState::Free)
+    {
+        return Err(OUT_OF_MEMORY);
+    }
+    if flags.contains(Flags::WRITE) {
+        disk_error(core, config)?;
+        if config.min_replicas_to_write > 0 && config.min_replicas_max_lag_s > 0 {
+            return Err(NOT_ENOUGH_REPLICAS);
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use ochre_keyspace::Walk as WalkVisit;
 use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 
-use super::{effects, parking, serving};
+use super::{effects, parking, scripted, serving};
 use crate::{
     clock,
     commands::{
@@ -122,7 +122,7 @@ pub fn run(
 }
 
 /// Runs a command inside of another one, under the locks of that one. Returns whether the connection closes afterwards.
-fn run_inner(
+pub(super) fn run_inner(
     core: &Core,
     session: &mut Session,
     locked: &mut Locked<'_>,
@@ -194,7 +194,7 @@ pub fn dispatch<'a>(
         }
         (Handler::Whole(handler), Access::Keys(locked)) => call!(handler, locked.whole_keyspace()),
         (Handler::Compound(compound), Access::Keys(locked)) => {
-            call!(compound.run, Inner { locked, run: run_inner })
+            call!(compound.run, Inner { locked, run: run_inner, call: scripted::call })
         }
         (Handler::Container, _) => Err(CommandError::wrong_arity(&call.command.full_name)),
         (_, Access::None | Access::Walk(_)) => unreachable!("a handler is given the access that its row requires"),
