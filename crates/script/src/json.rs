@@ -58,31 +58,61 @@ pub fn library(lua: &Lua) -> mlua::Result<Table> {
     };
     add(lua, &table, "encode", with(encode))?;
     add(lua, &table, "decode", with(decode))?;
-    add(lua, &table, "encode_max_depth", with(|s, _, args| set_depth(&mut s.encode_depth_max, args, "encode_max_depth")))?;
-    add(lua, &table, "decode_max_depth", with(|s, _, args| set_depth(&mut s.decode_depth_max, args, "decode_max_depth")))?;
-    add(lua, &table, "encode_number_precision", with(|s, _, args| {
-        set_number(&mut s.precision, args, "encode_number_precision", 1, 1, 14)?;
-        one(Value::Integer(s.precision as i64))
-    }))?;
-    add(lua, &table, "encode_keep_buffer", with(|s, _, args| {
-        set_bool(&mut s.keeps_buffer, args, "encode_keep_buffer", 1)?;
-        one(Value::Boolean(s.keeps_buffer))
-    }))?;
-    add(lua, &table, "decode_invalid_numbers", with(|s, _, args| {
-        set_bool(&mut s.decode_invalid, args, "decode_invalid_numbers", 1)?;
-        one(Value::Boolean(s.decode_invalid))
-    }))?;
+    add(
+        lua,
+        &table,
+        "encode_max_depth",
+        with(|s, _, args| set_depth(&mut s.encode_depth_max, args, "encode_max_depth")),
+    )?;
+    add(
+        lua,
+        &table,
+        "decode_max_depth",
+        with(|s, _, args| set_depth(&mut s.decode_depth_max, args, "decode_max_depth")),
+    )?;
+    add(
+        lua,
+        &table,
+        "encode_number_precision",
+        with(|s, _, args| {
+            set_number(&mut s.precision, args, "encode_number_precision", 1, 1, 14)?;
+            one(Value::Integer(s.precision as i64))
+        }),
+    )?;
+    add(
+        lua,
+        &table,
+        "encode_keep_buffer",
+        with(|s, _, args| {
+            set_bool(&mut s.keeps_buffer, args, "encode_keep_buffer", 1)?;
+            one(Value::Boolean(s.keeps_buffer))
+        }),
+    )?;
+    add(
+        lua,
+        &table,
+        "decode_invalid_numbers",
+        with(|s, _, args| {
+            set_bool(&mut s.decode_invalid, args, "decode_invalid_numbers", 1)?;
+            one(Value::Boolean(s.decode_invalid))
+        }),
+    )?;
     add(lua, &table, "encode_invalid_numbers", with(set_encode_invalid))?;
-    add(lua, &table, "encode_sparse_array", with(|s, _, args| {
-        set_bool(&mut s.sparse_convert, args, "encode_sparse_array", 1)?;
-        set_number(&mut s.sparse_ratio, args, "encode_sparse_array", 2, 0, i32::MAX as usize)?;
-        set_number(&mut s.sparse_safe, args, "encode_sparse_array", 3, 0, i32::MAX as usize)?;
-        Ok(MultiValue::from_iter([
-            Value::Boolean(s.sparse_convert),
-            Value::Integer(s.sparse_ratio as i64),
-            Value::Integer(s.sparse_safe as i64),
-        ]))
-    }))?;
+    add(
+        lua,
+        &table,
+        "encode_sparse_array",
+        with(|s, _, args| {
+            set_bool(&mut s.sparse_convert, args, "encode_sparse_array", 1)?;
+            set_number(&mut s.sparse_ratio, args, "encode_sparse_array", 2, 0, i32::MAX as usize)?;
+            set_number(&mut s.sparse_safe, args, "encode_sparse_array", 3, 0, i32::MAX as usize)?;
+            Ok(MultiValue::from_iter([
+                Value::Boolean(s.sparse_convert),
+                Value::Integer(s.sparse_ratio as i64),
+                Value::Integer(s.sparse_safe as i64),
+            ]))
+        }),
+    )?;
     table.raw_set("null", Value::NULL)?;
     table.raw_set("_NAME", "cjson")?;
     table.raw_set("_VERSION", "2.1.0")?;
@@ -385,12 +415,13 @@ impl Parser<'_> {
         }
         if is_hex {
             let len = digits[2..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-            let value = digits[2..2 + len].iter().fold(0.0, |value, &digit| {
-                value * 16.0 + f64::from((digit as char).to_digit(16).unwrap_or_default())
-            });
+            let value = digits[2..2 + len]
+                .iter()
+                .fold(0.0, |value, &digit| value * 16.0 + f64::from((digit as char).to_digit(16).unwrap_or_default()));
             return (What::Number(sign * value), start + 2 + len);
         }
-        let count = |from: usize| digits[from.min(digits.len())..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let count =
+            |from: usize| digits[from.min(digits.len())..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let mut len = count(0);
         if digits.get(len) == Some(&b'.') {
             len += 1 + count(len + 1);
@@ -420,7 +451,9 @@ impl Parser<'_> {
             match byte {
                 b'"' => return Token { what: What::String(string), at: start },
                 b'\\' => {
-                    let Some(&escape) = self.text.get(self.at) else { return fail("unexpected end of string", self.at) };
+                    let Some(&escape) = self.text.get(self.at) else {
+                        return fail("unexpected end of string", self.at);
+                    };
                     let at = self.at - 1;
                     self.at += 1;
                     match escape {

@@ -192,7 +192,8 @@ impl Engine {
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), ScriptError> {
         let bytes: usize = keys.iter().chain(arguments.iter()).map(|word| word.len() + 64).sum();
-        let limit = self.lua.used_memory().saturating_add(bytes).saturating_add(limits.memory_bytes);
+        let used_before = self.lua.used_memory();
+        let limit = used_before.saturating_add(bytes).saturating_add(limits.memory_bytes);
         let limited = self.lua.set_memory_limit(limit);
         let host: NonNull<dyn Host + '_> = NonNull::from(host);
         // SAFETY: only the lifetime changes. The pointer is removed below, before the borrow ends, and a panic ends the process.
@@ -203,6 +204,11 @@ impl Engine {
         let result = limited.and_then(|_| self.run_limited(script, keys, arguments, reply));
         self.shared.host.set(None);
         self.lua.gc_restart();
+        // Nothing but a script is limited. What it has left is garbage now; a large amount is given back at once.
+        self.lua.set_memory_limit(0).expect("the interpreter counts its memory");
+        if self.lua.used_memory() > used_before.saturating_add(limits.memory_bytes / 4) {
+            let _ = self.lua.gc_collect();
+        }
         let was_killed = self.shared.must_end.replace(false);
         if was_killed {
             self.lua.remove_global_hook();
@@ -219,10 +225,6 @@ impl Engine {
             error.text = b"ERR Script killed by user with SCRIPT KILL.".to_vec();
         } else if error.text.ends_with(b"not enough memory") {
             error.text = b"ERR script uses more memory than script-memory-limit allows".to_vec();
-        }
-        // What the script has left is garbage now; it must not count against the next one.
-        if self.lua.used_memory() > limit / 2 {
-            let _ = self.lua.gc_collect();
         }
         Err(error)
     }

@@ -134,10 +134,7 @@ pub fn add(
 }
 
 /// See [`add`].
-pub fn wrapped(
-    lua: &Lua,
-    function: impl Fn(&Lua, &Arguments) -> Returned + 'static,
-) -> mlua::Result<mlua::Function> {
+pub fn wrapped(lua: &Lua, function: impl Fn(&Lua, &Arguments) -> Returned + 'static) -> mlua::Result<mlua::Function> {
     lua.create_function(move |lua, args: MultiValue| match function(lua, &Arguments(args)) {
         Ok(mut values) => {
             values.push_front(Value::Boolean(true));

@@ -6,11 +6,7 @@ use mlua::{Function, Lua, MultiValue, Table, Value};
 use ochre_resp::{Args, Protocol, ReplyBuffer, Span};
 use sha1::{Digest, Sha1};
 
-use crate::{
-    Shared,
-    library::shown_number,
-    reply, values,
-};
+use crate::{Shared, library::shown_number, reply, values};
 
 /// The words of a command, one after another in a buffer.
 #[derive(Default)]

@@ -58,10 +58,7 @@ const fn compound(run: fn(&mut Compound<'_, '_>) -> Run) -> Handler {
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "eval",
-        keys: &[keys(
-            WRITTEN,
-            Some("We cannot tell how the keys will be used so we assume the worst, RW and UPDATE"),
-        )],
+        keys: &[keys(WRITTEN, Some("We cannot tell how the keys will be used so we assume the worst, RW and UPDATE"))],
         since: "2.6.0",
         summary: "Runs a Lua script.",
         syntax: "script numkeys [key...] [arg...]",
@@ -80,10 +77,7 @@ pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "eval_ro",
         flags: EVAL_RO_FLAGS,
-        keys: &[keys(
-            READ,
-            Some("We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"),
-        )],
+        keys: &[keys(READ, Some("We cannot tell how the keys will be used so we assume the worst, RO and ACCESS"))],
         since: "7.0.0",
         summary: "Runs a Lua script that may only read.",
         syntax: "script numkeys [key...] [arg...]",

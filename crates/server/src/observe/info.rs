@@ -271,11 +271,7 @@ fn memory(view: &View<'_>, text: &mut Text) {
     text.field("used_memory_lua_human", human(0));
     text.zeros(&["used_memory_scripts_eval"]);
     text.field("number_of_cached_scripts", view.server.scripts.len());
-    text.zeros(&[
-        "number_of_functions",
-        "number_of_libraries",
-        "used_memory_vm_functions",
-    ]);
+    text.zeros(&["number_of_functions", "number_of_libraries", "used_memory_vm_functions"]);
     text.bytes("used_memory_vm_total", 0);
     text.field("used_memory_functions", 0);
     text.bytes("used_memory_scripts", 0);
@@ -419,10 +415,7 @@ fn stats(view: &View<'_>, text: &mut Text) {
     text.field("evicted_keys", view.sum(|counters| counters.evicted_keys.get()));
     text.zeros(&["evicted_clients"]);
     text.field("evicted_scripts", view.server.scripts.evictions());
-    text.zeros(&[
-        "total_eviction_exceeded_time",
-        "current_eviction_exceeded_time",
-    ]);
+    text.zeros(&["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     text.field("keyspace_hits", view.sum(|counters| counters.keyspace_hits.get()));
     text.field("keyspace_misses", view.sum(|counters| counters.keyspace_misses.get()));
     text.field("pubsub_channels", server.pubsub.count(Kind::Channel));

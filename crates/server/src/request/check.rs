@@ -184,12 +184,7 @@ fn refusal(
 }
 
 /// The reasons to refuse a command that a script calls, beside those of the script itself.
-pub fn refusal_in_script(
-    core: &Core,
-    config: &Config,
-    flags: Flags,
-    rules: &ScriptRules,
-) -> Result<(), CommandError> {
+pub fn refusal_in_script(core: &Core, config: &Config, flags: Flags, rules: &ScriptRules) -> Result<(), CommandError> {
     if flags.contains(Flags::DENYOOM)
         && config.maxmemory > 0
         && !rules.allows_oom

@@ -7,7 +7,10 @@ use super::{
     lookup::{Lookup, lookup},
 };
 use crate::{
-    commands::{Command, CommandError, Flags, context::{InnerCall, ScriptRules}},
+    commands::{
+        Command, CommandError, Flags,
+        context::{InnerCall, ScriptRules},
+    },
     core::Core,
     locked::Locked,
     session::Session,
