@@ -299,3 +299,23 @@ fn a_percentage_is_one_of_maxmemory() {
     let _ = hungry.send_bytes(&request);
     eventually("the client is disconnected", || figure(&mut client, "evicted_clients") == 1);
 }
+
+/// Room is made before a script runs. What it calls is refused only if there is nothing to evict.
+#[test]
+fn a_script_makes_room_or_is_refused_what_needs_memory() {
+    for (policy, is_refused) in [("allkeys-lru", false), ("noeviction", true), ("volatile-ttl", true)] {
+        let server = start(policy);
+        let mut client = server.client();
+        write(&mut client, "key:", 0..10_000, false);
+        let used = figure(&mut client, "used_memory");
+        client.run(&format!("CONFIG SET maxmemory {}", used - (1 << 20)));
+        let script: [&[u8]; 5] = [b"EVAL", b"return redis.call('SET', KEYS[1], ARGV[1])", b"1", b"new", b"value"];
+        let reply = client.call(&script).expect("a reply");
+        assert_eq!(reply.is_error(), is_refused, "{policy}: {}", reply.to_text());
+        assert_eq!(figure(&mut client, "evicted_keys") > 0, !is_refused, "{policy}");
+        let script: [&[u8]; 4] = [b"EVAL", b"return redis.call('GET', KEYS[1])", b"1", b"key:1"];
+        assert!(!client.call(&script).expect("a reply").is_error(), "{policy}: a read needs no memory");
+        // The memory is below the limit again.
+        client.run("CONFIG SET maxmemory 0");
+    }
+}

@@ -61,6 +61,16 @@ impl<'a> Args<'a> {
         Args { buffer: self.buffer, spans: &self.spans[range] }
     }
 
+    /// Returns the first `len` arguments, and the others.
+    ///
+    /// # Panics
+    /// If there are fewer arguments.
+    #[inline]
+    pub fn split_at(&self, len: usize) -> (Args<'a>, Args<'a>) {
+        let (first, others) = self.spans.split_at(len);
+        (Args { buffer: self.buffer, spans: first }, Args { buffer: self.buffer, spans: others })
+    }
+
     /// Returns all arguments in order.
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + Clone + use<'a> {

@@ -15,6 +15,7 @@ use crate::{
     counters::Counters,
     events::NotifyClass,
     room::Room,
+    scripts::CoreScripts,
     server::Server,
     session::{Watch, wait::Parked},
 };
@@ -39,6 +40,8 @@ pub struct Core {
     random: Cell<u64>,
     /// The keys with waiters that the running command has changed.
     pub(crate) ready: RefCell<ReadyKeys>,
+    /// The interpreter of scripts.
+    pub(crate) scripts: RefCell<CoreScripts>,
     /// Work that waits for its shards to be free.
     chores: RefCell<VecDeque<Chore>>,
     /// Notified when a chore is added.
@@ -120,6 +123,7 @@ impl Core {
             room: Room::new(),
             random: Cell::new(crate::random::seed_64() | 1),
             ready: RefCell::default(),
+            scripts: RefCell::default(),
             chores: RefCell::default(),
             chore_left: Notify::new(),
             chores_wait: Cell::new(false),

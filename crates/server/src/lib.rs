@@ -51,6 +51,7 @@ pub mod rates;
 pub mod request;
 pub mod room;
 pub mod saves;
+pub mod scripts;
 pub mod server;
 pub mod session;
 pub mod shutdown;

@@ -30,6 +30,7 @@ use crate::{
     random,
     rates::{Figures, Rates},
     saves::Saves,
+    scripts::Scripts,
     session::{pause::Pause, registry::Registry},
     shutdown::Shutdown,
     sockets::listening::Listening,
@@ -71,6 +72,8 @@ pub struct Server {
     pub aof: Aof,
     /// The snapshots that are written to files.
     pub saves: Saves,
+    /// The scripts of EVAL and SCRIPT LOAD, and the one that runs.
+    pub scripts: Scripts,
     /// Ends the process.
     pub shutdown: Shutdown,
     /// The listeners, which CONFIG SET can change.
@@ -119,6 +122,7 @@ impl Server {
             loading: Loading::new(mailrooms.len()),
             aof: Aof::default(),
             saves: Saves::default(),
+            scripts: Scripts::default(),
             shutdown: Shutdown::default(),
             listening,
             defragmentation: Defragmentation::default(),
@@ -133,9 +137,11 @@ impl Server {
         }
     }
 
-    /// The core for the next connection: each core in turn.
+    /// The core for the next connection: each core in turn, without the one that is busy with a script.
     pub fn next_core(&self) -> usize {
-        self.next_core.fetch_add(1, Ordering::Relaxed) % self.mailrooms.len()
+        let next = || self.next_core.fetch_add(1, Ordering::Relaxed) % self.mailrooms.len();
+        let core = next();
+        if self.scripts.is_busy_core(core) { next() } else { core }
     }
 
     /// Hands a connection to a core.

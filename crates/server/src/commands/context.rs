@@ -70,6 +70,21 @@ pub struct Inner<'a, 'c> {
     pub locked: &'a mut Locked<'c>,
     /// Runs one of these commands, as [`Context::run`] describes.
     pub(crate) run: fn(&Core, &mut Session, &mut Locked<'_>, InnerCall<'_>, &mut ReplyBuffer) -> bool,
+    /// Looks a command up for a script, checks it, and runs it.
+    pub(crate) call: ScriptCall,
+}
+
+/// Runs a command for a script. See [`Inner::call`].
+pub(crate) type ScriptCall = fn(&Core, &mut Session, &mut Locked<'_>, Args<'_>, &mut ScriptRules, &mut ReplyBuffer);
+
+/// What a script may do.
+pub struct ScriptRules {
+    /// Whether it may write.
+    pub may_write: bool,
+    /// Whether it may use memory beyond `maxmemory`.
+    pub allows_oom: bool,
+    /// Whether it has written. Then no further write is refused for want of memory, so that the script is not left half done.
+    pub has_written: bool,
 }
 
 /// A command that runs inside another one.

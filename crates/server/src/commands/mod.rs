@@ -47,6 +47,7 @@ pub mod registry;
 pub mod replication;
 pub mod saves;
 pub mod scan;
+pub mod scripting;
 pub mod server;
 pub mod sets;
 pub mod sort;
@@ -94,6 +95,7 @@ const FAMILIES: &[&[CommandSpec]] = &[
     pubsub::ROWS,
     replication::ROWS,
     scan::ROWS,
+    scripting::ROWS,
     saves::ROWS,
     server::ROWS,
     sets::ROWS,

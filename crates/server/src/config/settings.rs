@@ -230,7 +230,9 @@ settings! {
         /// `g$lshzxetdmnoc`, or `A` for all of them but `m`, `n`, `o` and `c`. Empty for none.
         notify_keyspace_events: NotifyClass, "notify-keyspace-events" = "", NotifyClasses, example("KEA");
         /// Milliseconds after which other clients are told that a script is running, and may kill it.
-        busy_reply_threshold_ms: i64, "busy-reply-threshold" | "lua-time-limit" = "5000", Integer::between(0, i64::MAX), no_effect_yet();
+        busy_reply_threshold_ms: i64, "busy-reply-threshold" | "lua-time-limit" = "5000", Integer::between(0, i64::MAX);
+        /// The most memory that a script may use beside its arguments.
+        script_memory_limit: usize, "script-memory-limit" = "64mb", Memory::between(1024 * 1024, i64::MAX);
     }
     Observation {
         /// Microseconds from which a command is recorded in SLOWLOG; a negative number for never.

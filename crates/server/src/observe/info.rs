@@ -265,13 +265,9 @@ fn memory(view: &View<'_>, text: &mut Text) {
     text.field("used_memory_lua", 0);
     text.field("used_memory_vm_eval", 0);
     text.field("used_memory_lua_human", human(0));
-    text.zeros(&[
-        "used_memory_scripts_eval",
-        "number_of_cached_scripts",
-        "number_of_functions",
-        "number_of_libraries",
-        "used_memory_vm_functions",
-    ]);
+    text.zeros(&["used_memory_scripts_eval"]);
+    text.field("number_of_cached_scripts", view.server.scripts.len());
+    text.zeros(&["number_of_functions", "number_of_libraries", "used_memory_vm_functions"]);
     text.bytes("used_memory_vm_total", 0);
     text.field("used_memory_functions", 0);
     text.bytes("used_memory_scripts", 0);
@@ -414,7 +410,7 @@ fn stats(view: &View<'_>, text: &mut Text) {
     text.zeros(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
     text.field("evicted_keys", view.sum(|counters| counters.evicted_keys.get()));
     text.field("evicted_clients", view.sum(|counters| counters.evicted_clients.get()));
-    text.zeros(&["evicted_scripts"]);
+    text.field("evicted_scripts", view.server.scripts.evictions());
     let exceeded = server.memory.exceeded();
     text.field("total_eviction_exceeded_time", exceeded.total_ms);
     text.field("current_eviction_exceeded_time", exceeded.current_ms(view.now_ms));

@@ -9,7 +9,7 @@ use super::{
     locks::Unavailable,
 };
 use crate::{
-    commands::{Command, CommandError, Flags},
+    commands::{Command, CommandError, Flags, context::ScriptRules},
     config::{Config, EnableCommand},
     core::{Chore, Core},
     session::{ClientFlags, Session, transaction::Queued},
@@ -34,6 +34,8 @@ const SAVE_FAILED: CommandError = CommandError::text(
      set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails \
      (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
 );
+const BUSY: CommandError =
+    CommandError::text("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
 const LOADING: CommandError = CommandError::text("LOADING Redis is loading the dataset in memory");
 /// The error for a monitor, which Redis takes for a kind of replica.
 const MONITORS: CommandError = CommandError::text("ERR Replica can't interact with the keyspace");
@@ -42,6 +44,9 @@ const DEBUG_NOT_ALLOWED: CommandError = CommandError::text(
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
 );
+
+/// The flags of commands that may need memory.
+const NEEDS_ROOM: Flags = Flags::DENYOOM.union(Flags::MAY_REPLICATE);
 
 /// The flags that make a check necessary at present. A command with none of them is only refused for a wrong number of arguments.
 ///
@@ -56,12 +61,13 @@ pub fn flags_to_check(core: &Core, config: &Config, session: &Session) -> Flags 
         || session.is_subscriber()
         || session.client.flags().contains(ClientFlags::MONITOR)
         || is_pausing
+        || core.server.scripts.is_busy()
     {
         return Flags::all();
     }
     let has_disk_error = core.server.saves.has_failed() || core.server.aof.has_failed();
     let mut flags_to_check = Flags::DEBUG;
-    flags_to_check.set(Flags::DENYOOM, config.maxmemory > 0 && !core.room.is_sure());
+    flags_to_check.set(NEEDS_ROOM, config.maxmemory > 0 && !core.room.is_sure());
     flags_to_check.set(Flags::WRITE, config.min_replicas_to_write > 0 || has_disk_error);
     flags_to_check.set(Flags::HEALTH, has_disk_error);
     flags_to_check
@@ -157,13 +163,17 @@ fn refusal(
     if session.in_transaction() && flags.contains(Flags::NO_MULTI) {
         return Err(not_in_transaction(command).into());
     }
-    // While the data is loaded the memory is not limited.
-    if flags.contains(Flags::DENYOOM) && config.maxmemory > 0 && !core.server.loading.is_on() {
+    if core.server.scripts.is_busy() && !flags.contains(Flags::ALLOW_BUSY) {
+        return Err(BUSY.into());
+    }
+    // While the data is loaded the memory is not limited. Room is also made for a script, of which it is not known yet whether it needs any.
+    if flags.intersects(NEEDS_ROOM) && config.maxmemory > 0 && !core.server.loading.is_on() {
         match eviction::make_room(core, config) {
             Room::Free => {}
             Room::Evicting => return Err(Refusal::Until(Unavailable::Room)),
             Room::Freeing(burial) => return Err(Refusal::Until(Unavailable::Memory(burial))),
-            Room::Full => return Err(OUT_OF_MEMORY.into()),
+            Room::Full if flags.contains(Flags::DENYOOM) => return Err(OUT_OF_MEMORY.into()),
+            Room::Full => {}
         }
     }
     if flags.intersects(Flags::WRITE.union(Flags::HEALTH)) {
@@ -185,6 +195,25 @@ fn refusal(
     let touches_data = Flags::WRITE.union(Flags::READONLY).union(Flags::MAY_REPLICATE);
     if flags.intersects(touches_data) && session.client.flags().contains(ClientFlags::MONITOR) {
         return Err(MONITORS.into());
+    }
+    Ok(())
+}
+
+/// The reasons to refuse a command that a script calls, beside those of the script itself.
+pub fn refusal_in_script(core: &Core, config: &Config, flags: Flags, rules: &ScriptRules) -> Result<(), CommandError> {
+    if flags.contains(Flags::DENYOOM)
+        && config.maxmemory > 0
+        && !rules.allows_oom
+        && !rules.has_written
+        && eviction::is_full(core, config)
+    {
+        return Err(OUT_OF_MEMORY);
+    }
+    if flags.contains(Flags::WRITE) {
+        disk_error(core, config)?;
+        if config.min_replicas_to_write > 0 && config.min_replicas_max_lag_s > 0 {
+            return Err(NOT_ENOUGH_REPLICAS);
+        }
     }
     Ok(())
 }

@@ -52,6 +52,16 @@ pub fn make_room(core: &Core, config: &Config) -> Room {
     }
 }
 
+/// Returns whether there is neither room nor a key to evict. It evicts nothing, so it can be asked under locks.
+pub fn is_full(core: &Core, config: &Config) -> bool {
+    if config.maxmemory == 0 || core.room.is_sure() || used(&core.server, config) <= config.maxmemory {
+        return false;
+    }
+    let Some(rule) = rule(config) else { return true };
+    let sizes = core.server.keyspace.sizes(core.index, 0..config.databases);
+    sizes.iter().all(|size| if rule.only_expiring { size.expires == 0 } else { size.keys == 0 })
+}
+
 /// Evicts keys whenever the memory exceeds its limit. The task of each core; it never ends.
 pub async fn serve(core: Rc<Core>) {
     loop {

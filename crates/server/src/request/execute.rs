@@ -5,7 +5,7 @@ use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 
 use super::{
     account::{self, Cost, Limits},
-    effects, parking, serving,
+    effects, parking, scripted, serving,
 };
 use crate::{
     clock,
@@ -129,7 +129,7 @@ pub fn run(
 }
 
 /// Runs a command inside of another one, under the locks of that one. Returns whether the connection closes afterwards.
-fn run_inner(
+pub(super) fn run_inner(
     core: &Core,
     session: &mut Session,
     locked: &mut Locked<'_>,
@@ -209,7 +209,7 @@ pub fn dispatch<'a>(
         }
         (Handler::Whole(handler), Access::Keys(locked)) => call!(handler, locked.whole_keyspace()),
         (Handler::Compound(compound), Access::Keys(locked)) => {
-            call!(compound.run, Inner { locked, run: run_inner })
+            call!(compound.run, Inner { locked, run: run_inner, call: scripted::call })
         }
         (Handler::Container, _) => Err(CommandError::wrong_arity(&call.command.full_name)),
         (_, Access::None | Access::Walk(_)) => unreachable!("a handler is given the access that its row requires"),

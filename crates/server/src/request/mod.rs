@@ -36,6 +36,7 @@ pub mod locks;
 pub mod lookup;
 pub mod parking;
 pub mod replay;
+mod scripted;
 pub mod serving;
 pub mod single;
 pub mod turn;

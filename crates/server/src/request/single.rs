@@ -169,7 +169,9 @@ fn lock_and_run(
                 visit: Visit::Lasting,
                 visit_written: &visit_written,
                 is_paused: &|| is_paused(session),
-                may_write: &|| session.flags_of_request(command.spec.flags).contains(Flags::WRITE),
+                may_write: &|| {
+                    session.flags_of_request(command.spec.flags).intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
+                },
             };
             let mut locked = match locks::lock(core, config, &mut attempt, demand) {
                 Ok(locked) => locked,

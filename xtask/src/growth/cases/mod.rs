@@ -5,6 +5,7 @@ mod connection;
 mod keys;
 mod lists;
 mod pubsub;
+mod scripting;
 mod server;
 mod sorted_sets;
 mod streams;
@@ -24,6 +25,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         streams::CASES,
         transactions::CASES,
         pubsub::CASES,
+        scripting::CASES,
         connection::CASES,
         server::CASES,
     ];
@@ -67,6 +69,9 @@ pub const FIXED: &[(&str, &[&str])] = &[
             "OBJECT HELP",
             "PFSELFTEST",
             "PUBSUB HELP",
+            "SCRIPT DEBUG",
+            "SCRIPT HELP",
+            "SCRIPT KILL",
             "ROLE",
             "SLOWLOG HELP",
             "TIME",

@@ -1,0 +1,286 @@
+//! Lua scripts: the interpreter, the environment that scripts see, and conversions between replies and Lua values.
+//!
+//! ```text
+//!  server ── Engine::run ──▶ script ── redis.call ──▶ Host::call ──▶ server
+//! ```
+//!
+//! The crate knows no key and no client. The server is behind the trait [`Host`], which a script reaches while it runs. An engine belongs to
+//! one thread, and runs one script at a time.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `prelude.lua` | the sandbox: protected tables, and functions that cannot pass it by |
+//! | `redis.rs` | the functions of `redis` |
+//! | `reply.rs` | replies to values of Lua, and back |
+//! | `shebang.rs` | the first line of a script, with its flags |
+//! | `json.rs`, `msgpack.rs`, `structs.rs`, `bits.rs` | the libraries `cjson`, `cmsgpack`, `struct` and `bit` |
+//! | `library.rs` | what the libraries share |
+//! | `raise.rs` | C functions that raise the errors of functions of Rust |
+//! | `random.rs` | the random numbers of scripts |
+
+mod bits;
+mod json;
+mod library;
+mod msgpack;
+mod raise;
+mod random;
+mod redis;
+mod reply;
+pub mod shebang;
+mod structs;
+
+use std::{
+    cell::{Cell, RefCell},
+    ptr::NonNull,
+    rc::Rc,
+};
+
+use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState, chunk::ChunkMode};
+use ochre_resp::{Args, Protocol, ReplyBuffer, ReplyWriter};
+
+/// What a script asks of the server.
+pub trait Host {
+    /// Runs a command, and writes its reply in this protocol. An error reply says that it failed.
+    fn call(&mut self, args: Args<'_>, protocol: Protocol, reply: &mut ReplyBuffer);
+    /// Whether the client of the script may run a command; `None` if there is no such command.
+    fn may_run(&mut self, args: Args<'_>) -> Option<bool>;
+    /// Writes to the server's log. The levels are those of `redis.LOG_DEBUG` to `redis.LOG_WARNING`, 0 to 3.
+    fn log(&mut self, level: u8, text: &[u8]);
+    /// Is called now and then while the script runs. Returns whether the script has to end.
+    fn must_end(&mut self) -> bool;
+}
+
+/// A compiled script. It belongs to the engine that compiled it.
+pub struct Script(Function);
+
+/// Why a script did not run to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ScriptError {
+    /// The error, with its code.
+    pub text: Vec<u8>,
+    /// Where it was raised, as `@user_script:1`.
+    pub place: Option<Vec<u8>>,
+}
+
+/// The settings of a run.
+pub struct Limits {
+    /// The most memory that the script may use beside its arguments, in bytes.
+    pub memory_bytes: usize,
+}
+
+/// An interpreter with the environment of scripts.
+pub struct Engine {
+    lua: Lua,
+    /// The real table of globals, of which scripts see a protected form.
+    globals: Table,
+    /// Calls a function, and returns whether it ended and its result, or the error with its place.
+    run: Function,
+    shared: Rc<Shared>,
+}
+
+/// What the functions of the environment share with the engine.
+pub(crate) struct Shared {
+    /// The server, while a script runs.
+    host: Cell<Option<NonNull<dyn Host>>>,
+    /// The protocol of replies to `redis.call`.
+    protocol: Cell<Protocol>,
+    random: Cell<random::Random>,
+    /// Whether the host has said that the script must end.
+    must_end: Cell<bool>,
+    /// The words of a command, kept from call to call.
+    words: RefCell<redis::Words>,
+}
+
+impl Shared {
+    /// Calls the host of the script that runs.
+    pub(crate) fn with_host<R>(&self, f: impl FnOnce(&mut dyn Host) -> R) -> R {
+        let mut host = self.host.take().expect("a script runs");
+        // SAFETY: `Engine::run` stores the pointer for as long as it has the host borrowed, and it is taken here, so that no other reference
+        // is made from it meanwhile.
+        let result = f(unsafe { host.as_mut() });
+        self.host.set(Some(host));
+        result
+    }
+}
+
+/// How many instructions a script runs between two calls of [`Host::must_end`].
+const INSTRUCTIONS: u32 = 10_000;
+
+impl Engine {
+    /// Starts an interpreter. `version` is what `redis.REDIS_VERSION` says.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn new(version: [u8; 3]) -> mlua::Result<Engine> {
+        let libraries = StdLib::TABLE | StdLib::OS | StdLib::STRING | StdLib::MATH | StdLib::DEBUG;
+        // SAFETY: of the library `debug`, the prelude keeps one function that only reads, and gives it to no script.
+        let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(false)) };
+        let shared = Rc::new(Shared {
+            host: Cell::new(None),
+            protocol: Cell::new(Protocol::Resp2),
+            random: Cell::default(),
+            must_end: Cell::new(false),
+            words: RefCell::default(),
+        });
+        let raw = lua.create_table()?;
+        raw.raw_set("redis", redis::library(&lua, &shared, version)?)?;
+        raw.raw_set("cjson", json::library(&lua)?)?;
+        raw.raw_set("new_cjson", lua.create_function(|lua, ()| json::library(lua))?)?;
+        raw.raw_set("cmsgpack", msgpack::library(&lua)?)?;
+        raw.raw_set("struct", structs::library(&lua)?)?;
+        raw.raw_set("bit", bits::library(&lua)?)?;
+        raw.raw_set("wrap", raise::wrap(&lua, raise::Kind::Text)?)?;
+        raw.raw_set("wrap_table", raise::wrap(&lua, raise::Kind::AnyValue)?)?;
+        raw.raw_set("random", random::random(&lua, &shared)?)?;
+        raw.raw_set("randomseed", random::randomseed(&lua, &shared)?)?;
+        raw.raw_set("stop_collector", lua.create_function(|lua, ()| Ok(lua.gc_stop()))?)?;
+        raw.raw_set("restart_collector", lua.create_function(|lua, ()| Ok(lua.gc_restart()))?)?;
+        let prelude = lua.load(include_str!("prelude.lua")).set_name("=ochre");
+        let (shown, globals, run): (Table, Table, Function) = prelude.call(raw)?;
+        lua.set_globals(shown)?;
+        let engine = Engine { lua, globals, run, shared };
+        engine.watch(INSTRUCTIONS)?;
+        Ok(engine)
+    }
+
+    /// Asks the host every so many instructions whether the script must end. Once it must, every further instruction fails, so that no
+    /// `pcall` keeps it alive.
+    fn watch(&self, instructions: u32) -> mlua::Result<()> {
+        let shared = self.shared.clone();
+        let triggers = HookTriggers::new().every_nth_instruction(instructions);
+        self.lua.set_global_hook(triggers, move |lua, _| {
+            if shared.must_end.get() {
+                return Err(mlua::Error::runtime("killed"));
+            }
+            if shared.host.get().is_some() && shared.with_host(|host| host.must_end()) {
+                shared.must_end.set(true);
+                let triggers = HookTriggers::new().every_nth_instruction(1);
+                lua.set_global_hook(triggers, |_, _| Err(mlua::Error::runtime("killed")))?;
+                return Err(mlua::Error::runtime("killed"));
+            }
+            Ok(VmState::Continue)
+        })
+    }
+
+    /// Compiles a script. Bytecode is refused.
+    ///
+    /// # Errors
+    /// The error of the compiler.
+    pub fn compile(&self, body: &[u8]) -> Result<Script, String> {
+        // The parser of Lua 5.1 does not keep the chunk's name alive.
+        self.lua.gc_stop();
+        let compiled = self.lua.load(body).set_name("@user_script").set_mode(ChunkMode::Text).into_function();
+        self.lua.gc_restart();
+        match compiled {
+            Ok(function) => Ok(Script(function)),
+            Err(mlua::Error::SyntaxError { message, .. }) => Err(message),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Runs a script, and writes its result as a reply.
+    ///
+    /// # Errors
+    /// The error that the script has raised and not caught. Nothing of the reply is left then.
+    pub fn run(
+        &self,
+        script: &Script,
+        keys: Args<'_>,
+        arguments: Args<'_>,
+        limits: &Limits,
+        host: &mut dyn Host,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), ScriptError> {
+        let bytes: usize = keys.iter().chain(arguments.iter()).map(|word| word.len() + 64).sum();
+        let used_before = self.lua.used_memory();
+        let limit = used_before.saturating_add(bytes).saturating_add(limits.memory_bytes);
+        let limited = self.lua.set_memory_limit(limit);
+        let host: NonNull<dyn Host + '_> = NonNull::from(host);
+        // SAFETY: only the lifetime changes. The pointer is removed below, before the borrow ends, and a panic ends the process.
+        let host: NonNull<dyn Host> = unsafe { std::mem::transmute(host) };
+        self.shared.host.set(Some(host));
+        self.shared.protocol.set(Protocol::Resp2);
+        let mark = reply.position();
+        let result = limited.and_then(|_| self.run_limited(script, keys, arguments, reply));
+        self.shared.host.set(None);
+        self.lua.gc_restart();
+        // Nothing but a script is limited. What it has left is garbage now; a large amount is given back at once.
+        self.lua.set_memory_limit(0).expect("the interpreter counts its memory");
+        if self.lua.used_memory() > used_before.saturating_add(limits.memory_bytes / 4) {
+            let _ = self.lua.gc_collect();
+        }
+        let was_killed = self.shared.must_end.replace(false);
+        if was_killed {
+            self.lua.remove_global_hook();
+            self.watch(INSTRUCTIONS).expect("a hook is set without memory of Lua");
+        }
+        let mut error = match result {
+            Ok(Ok(())) if !was_killed => return Ok(()),
+            Ok(Ok(())) => ScriptError { text: Vec::new(), place: None },
+            Ok(Err(error)) => error,
+            Err(error) => ScriptError { text: format!("ERR {error}").into_bytes(), place: None },
+        };
+        reply.rewind(mark);
+        if was_killed {
+            error.text = b"ERR Script killed by user with SCRIPT KILL.".to_vec();
+        } else if error.text.ends_with(b"not enough memory") {
+            error.text = b"ERR script uses more memory than script-memory-limit allows".to_vec();
+        }
+        Err(error)
+    }
+
+    fn run_limited(
+        &self,
+        script: &Script,
+        keys: Args<'_>,
+        arguments: Args<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> mlua::Result<Result<(), ScriptError>> {
+        self.globals.raw_set("KEYS", self.words(keys)?)?;
+        self.globals.raw_set("ARGV", self.words(arguments)?)?;
+        let (has_ended, result): (bool, Value) = self.run.call(&script.0)?;
+        if !has_ended {
+            return Ok(Err(error_of(&result)));
+        }
+        Ok(reply::write(&result, self.shared.protocol.get(), reply))
+    }
+
+    fn words(&self, words: Args<'_>) -> mlua::Result<Table> {
+        let table = self.lua.create_table_with_capacity(words.len(), 0)?;
+        for word in words.iter() {
+            table.raw_push(self.lua.create_string(word)?)?;
+        }
+        Ok(table)
+    }
+
+    /// The memory that the interpreter uses, in bytes.
+    pub fn used_memory(&self) -> usize {
+        self.lua.used_memory()
+    }
+}
+
+/// The error that a script has raised: a table, or a text if there was no memory for a table.
+fn error_of(value: &Value) -> ScriptError {
+    let Value::Table(table) = value else {
+        let text = value.to_string().unwrap_or_default();
+        return ScriptError { text: format!("ERR {text}").into_bytes(), place: None };
+    };
+    let field = |name: &str| match table.raw_get(name) {
+        Ok(Value::String(text)) => Some(text.as_bytes().to_vec()),
+        _ => None,
+    };
+    let line = match table.raw_get("line") {
+        Ok(Value::Integer(line)) => Some(line),
+        _ => None,
+    };
+    let place = field("source").zip(line).map(|(mut source, line)| {
+        source.extend_from_slice(format!(":{line}").as_bytes());
+        source
+    });
+    ScriptError { text: field("err").unwrap_or_else(|| b"ERR unknown error".to_vec()), place }
+}
+
+/// One value as the results of a function.
+pub(crate) fn values<const N: usize>(values: [Value; N]) -> MultiValue {
+    MultiValue::from_iter(values)
+}

@@ -1,0 +1,202 @@
+//! The functions of `redis`. They return whether they failed, and then their results or the error; the prelude raises errors.
+
+use std::rc::Rc;
+
+use mlua::{Function, Lua, MultiValue, Table, Value};
+use ochre_resp::{Args, Protocol, ReplyBuffer, Span};
+use sha1::{Digest, Sha1};
+
+use crate::{Shared, library::shown_number, reply, values};
+
+/// The words of a command, one after another in a buffer.
+#[derive(Default)]
+pub(crate) struct Words {
+    buffer: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl Words {
+    fn push(&mut self, word: &[u8]) {
+        self.spans.push(Span { start: self.buffer.len() as u32, len: word.len() as u32 });
+        self.buffer.extend_from_slice(word);
+    }
+
+    /// Gathers the words of a command. The error is for the script.
+    fn gather(&mut self, args: &MultiValue, function: &str) -> Result<(), String> {
+        /// The largest buffer that is kept for the next call.
+        const BYTES_MAX: usize = 64 * 1024;
+        self.buffer.clear();
+        self.buffer.shrink_to(BYTES_MAX);
+        self.spans.clear();
+        if args.is_empty() {
+            return Err(format!("Please specify at least one argument for this redis {function} call"));
+        }
+        for arg in args {
+            match arg {
+                Value::String(word) => self.push(&word.as_bytes()),
+                Value::Integer(number) => self.push(number.to_string().as_bytes()),
+                Value::Number(number) => self.push(shown_number(*number, 17).as_bytes()),
+                _ => return Err("Lua redis lib command arguments must be strings or integers".to_owned()),
+            }
+            if self.buffer.len() > u32::MAX as usize {
+                return Err("Lua redis lib command arguments are too long".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn args(&self) -> Args<'_> {
+        Args::new(&self.buffer, &self.spans)
+    }
+}
+
+/// Builds the library, without what the prelude adds.
+pub fn library(lua: &Lua, shared: &Rc<Shared>, [major, minor, patch]: [u8; 3]) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    table.raw_set("call", call(lua, shared)?)?;
+    table.raw_set("acl_check_cmd", acl_check_cmd(lua, shared)?)?;
+    table.raw_set("log", log(lua, shared)?)?;
+    table.raw_set("setresp", setresp(lua, shared)?)?;
+    table.raw_set("set_repl", lua.create_function(set_repl)?)?;
+    table.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
+    table.raw_set("error_reply", lua.create_function(|lua, args| single_field(lua, &args, "err"))?)?;
+    table.raw_set("status_reply", lua.create_function(|lua, args| single_field(lua, &args, "ok"))?)?;
+    for (level, name) in ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"].into_iter().enumerate() {
+        table.raw_set(name, level)?;
+    }
+    for (name, value) in [("REPL_NONE", 0), ("REPL_AOF", 1), ("REPL_SLAVE", 2), ("REPL_REPLICA", 2), ("REPL_ALL", 3)] {
+        table.raw_set(name, value)?;
+    }
+    table.raw_set("REDIS_VERSION", format!("{major}.{minor}.{patch}"))?;
+    table.raw_set("REDIS_VERSION_NUM", i64::from(major) << 16 | i64::from(minor) << 8 | i64::from(patch))?;
+    Ok(table)
+}
+
+/// A table with the error, which gets the code `ERR` if it has none.
+fn error_table(lua: &Lua, text: &[u8]) -> mlua::Result<Value> {
+    let table = lua.create_table()?;
+    let text = text.strip_prefix(b"-").unwrap_or(text).trim_ascii_end();
+    let has_code = text.contains(&b' ');
+    table.raw_set("err", lua.create_string(if has_code { text.to_vec() } else { [b"ERR ", text].concat() })?)?;
+    Ok(Value::Table(table))
+}
+
+fn failed(lua: &Lua, text: &str) -> mlua::Result<MultiValue> {
+    Ok(values([Value::Boolean(true), error_table(lua, format!("ERR {text}").as_bytes())?]))
+}
+
+fn call(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
+    let shared = shared.clone();
+    lua.create_function(move |lua, args: MultiValue| {
+        let Ok(mut words) = shared.words.try_borrow_mut() else { return failed(lua, "redis.call is not reentrant") };
+        if let Err(error) = words.gather(&args, "lib") {
+            return failed(lua, &error);
+        }
+        let mut reply = ReplyBuffer::default();
+        shared.with_host(|host| host.call(words.args(), shared.protocol.get(), &mut reply));
+        let is_error = reply.first() == Some(&b'-');
+        let mut rest: &[u8] = &reply;
+        Ok(values([Value::Boolean(is_error), reply::read(lua, &mut rest)?]))
+    })
+}
+
+fn acl_check_cmd(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
+    let shared = shared.clone();
+    lua.create_function(move |lua, args: MultiValue| {
+        let Ok(mut words) = shared.words.try_borrow_mut() else { return failed(lua, "redis.call is not reentrant") };
+        if let Err(error) = words.gather(&args, "acl_check_cmd()") {
+            return failed(lua, &error);
+        }
+        match shared.with_host(|host| host.may_run(words.args())) {
+            Some(may_run) => Ok(values([Value::Boolean(false), Value::Boolean(may_run)])),
+            None => failed(lua, "Invalid command passed to redis.acl_check_cmd()"),
+        }
+    })
+}
+
+fn log(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
+    let shared = shared.clone();
+    lua.create_function(move |lua, args: MultiValue| {
+        if args.len() < 2 {
+            return failed(lua, "redis.log() requires two arguments or more.");
+        }
+        let level = match args.front() {
+            Some(Value::Integer(level)) => *level,
+            Some(Value::Number(level)) => *level as i64,
+            _ => return failed(lua, "First argument must be a number (log level)."),
+        };
+        if !(0..=3).contains(&level) {
+            return failed(lua, "Invalid log level.");
+        }
+        let mut text = Vec::new();
+        for arg in args.iter().skip(1) {
+            let part = match arg {
+                Value::String(part) => part.as_bytes().to_vec(),
+                Value::Integer(number) => number.to_string().into_bytes(),
+                Value::Number(number) => shown_number(*number, 14).into_bytes(),
+                _ => continue,
+            };
+            if !text.is_empty() {
+                text.push(b' ');
+            }
+            text.extend_from_slice(&part);
+        }
+        shared.with_host(|host| host.log(level as u8, &text));
+        Ok(values([Value::Boolean(false)]))
+    })
+}
+
+fn setresp(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
+    let shared = shared.clone();
+    lua.create_function(move |lua, args: MultiValue| {
+        if args.len() != 1 {
+            return failed(lua, "redis.setresp() requires one argument.");
+        }
+        let protocol = match args.front() {
+            Some(Value::Integer(2)) => Protocol::Resp2,
+            Some(Value::Integer(3)) => Protocol::Resp3,
+            _ => return failed(lua, "RESP version must be 2 or 3."),
+        };
+        shared.protocol.set(protocol);
+        Ok(values([Value::Boolean(false)]))
+    })
+}
+
+/// `redis.set_repl`. The journal records every effect, so a script cannot keep one from it; only the argument is checked.
+fn set_repl(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
+    if args.len() != 1 {
+        return failed(lua, "redis.set_repl() requires one argument.");
+    }
+    match args.front() {
+        Some(Value::Integer(0..=3)) => Ok(values([Value::Boolean(false)])),
+        _ => failed(lua, "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."),
+    }
+}
+
+fn sha1hex(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
+    if args.len() != 1 {
+        return failed(lua, "wrong number of arguments");
+    }
+    let bytes = match args.front() {
+        Some(Value::String(bytes)) => bytes.as_bytes().to_vec(),
+        Some(Value::Integer(number)) => number.to_string().into_bytes(),
+        Some(Value::Number(number)) => shown_number(*number, 14).into_bytes(),
+        _ => Vec::new(),
+    };
+    let digest: String = Sha1::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(values([Value::Boolean(false), Value::String(lua.create_string(digest)?)]))
+}
+
+/// `redis.error_reply` and `redis.status_reply`. A wrong argument gives a table with an error rather than raising it.
+fn single_field(lua: &Lua, args: &MultiValue, name: &str) -> mlua::Result<MultiValue> {
+    let value = match (args.len(), args.front()) {
+        (1, Some(Value::String(text))) if name == "err" => error_table(lua, &text.as_bytes())?,
+        (1, Some(Value::String(text))) => {
+            let table = lua.create_table()?;
+            table.raw_set(name, text)?;
+            Value::Table(table)
+        }
+        _ => error_table(lua, b"ERR wrong number or type of arguments")?,
+    };
+    Ok(values([Value::Boolean(false), value]))
+}

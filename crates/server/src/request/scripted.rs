@@ -1,0 +1,59 @@
+//! The way of a command that a script calls: lookup, refusals, keys, and the run under the script's locks.
+
+use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
+
+use super::{
+    check, execute, keys,
+    lookup::{Lookup, lookup},
+};
+use crate::{
+    commands::{
+        Command, CommandError, Flags,
+        context::{InnerCall, ScriptRules},
+    },
+    core::Core,
+    locked::Locked,
+    session::Session,
+};
+
+/// Runs a command for a script, and writes its reply.
+pub fn call(
+    core: &Core,
+    session: &mut Session,
+    locked: &mut Locked<'_>,
+    args: Args<'_>,
+    rules: &mut ScriptRules,
+    out: &mut ReplyBuffer,
+) {
+    match allowed(core, args, rules) {
+        Ok(command) => {
+            if command.spec.flags.contains(Flags::WRITE) {
+                rules.has_written = true;
+                core.server.scripts.writes();
+            }
+            let mut hashed = Vec::new();
+            keys::hash_into(&core.server.keyspace, command.spec, args, &mut hashed);
+            execute::run_inner(core, session, locked, InnerCall { command, args, hashed: &hashed }, out);
+        }
+        Err(error) => ReplyWriter::new(out, session.protocol).error(error.as_bytes()),
+    }
+}
+
+/// The command that a script may run with these arguments, or why it may not. The rights of the client's user belong here.
+fn allowed(core: &Core, args: Args<'_>, rules: &ScriptRules) -> Result<&'static Command, CommandError> {
+    let Lookup::Command(command) = lookup(args, &[]) else {
+        return Err(CommandError::text("ERR Unknown Redis command called from script"));
+    };
+    if !command.allows_arity(args.len()) || command.is_container() {
+        return Err(CommandError::text("ERR Wrong number of args calling Redis command from script"));
+    }
+    let flags = command.spec.flags;
+    if flags.contains(Flags::NOSCRIPT) {
+        return Err(CommandError::text("ERR This Redis command is not allowed from script"));
+    }
+    if flags.contains(Flags::WRITE) && !rules.may_write {
+        return Err(CommandError::text("ERR Write commands are not allowed from read-only scripts."));
+    }
+    check::refusal_in_script(core, &core.config(), flags, rules)?;
+    Ok(command)
+}
