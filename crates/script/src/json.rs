@@ -260,7 +260,7 @@ fn array_len(settings: &Settings, table: &Table) -> Result<Option<usize>, Failur
 
 fn encode_table(settings: &Settings, table: &Table, depth: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
     if depth > settings.encode_depth_max.min(DEPTH_MAX) {
-        return Err(Failure::Text(format!("Cannot serialise, excessive depth ({depth})")));
+        return Err(Failure::Text(format!("Cannot serialise, excessive nesting ({depth})")));
     }
     if let Some(len) = array_len(settings, table)? {
         out.push(b'[');
@@ -515,7 +515,7 @@ impl Parser<'_> {
     fn descend(&mut self) -> Result<(), Failure> {
         self.depth += 1;
         if self.depth > self.settings.decode_depth_max.min(DEPTH_MAX) {
-            let text = format!("Found too many nested data structures ({})", self.depth);
+            let text = format!("Found too many nested data structures ({}) at character {}", self.depth, self.at);
             return Err(Failure::Text(text));
         }
         Ok(())
