@@ -13,6 +13,8 @@ local SOURCE = "=ochre"
 
 -- From a protected table to the real one.
 local behind = setmetatable({}, { __mode = "k" })
+-- All protected tables.
+local protected = {}
 
 local function refuse_write()
   error(READONLY, 2)
@@ -21,6 +23,7 @@ end
 local function protect(real, missing)
   local shown = {}
   behind[shown] = real
+  protected[#protected + 1] = shown
   if missing then
     rawset(getmetatable(real) or getmetatable(setmetatable(real, {})), "__index", missing)
   end
@@ -273,8 +276,17 @@ local function on_error(err)
 end
 globals.__redis__err__handler = on_error
 
+-- Functions such as `table.insert` store into a table without asking its metatable. What a script has so stored in a protected table goes with
+-- the script, so that no other one meets it.
 local function run(f)
-  return xpcall(f, on_error)
+  local ended, result = xpcall(f, on_error)
+  for i = 1, #protected do
+    local shown = protected[i]
+    while next(shown) ~= nil do
+      rawset(shown, next(shown), nil)
+    end
+  end
+  return ended, result
 end
 
 return shown_globals, globals, run
