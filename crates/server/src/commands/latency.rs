@@ -150,8 +150,6 @@ const ADVICE: &[(&str, &str)] = &[
         "fast-command",
         "Such a command is short. The processor was probably taken away: look for other processes on its cores.",
     ),
-    ("aof-write", "The disk did not take what was appended in time: look for other writers on it."),
-    ("aof-fsync-always", "The disk syncs slowly. With 'appendfsync everysec' clients do not wait for it."),
 ];
 
 fn doctor(cx: &mut SessionOnly<'_>) -> Run {
