@@ -127,6 +127,11 @@ impl Scripts {
         self.running.since_ms.store(clock::now_ms(), Ordering::Release);
     }
 
+    /// Whether a script runs on a core.
+    pub fn runs_on(&self, core: usize) -> bool {
+        self.running.since_ms.load(Ordering::Relaxed) != 0 && self.running.core.load(Ordering::Relaxed) == core
+    }
+
     /// Notes that the script has ended.
     pub fn end(&self) {
         self.running.is_busy.store(false, Ordering::Release);

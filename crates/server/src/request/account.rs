@@ -120,14 +120,17 @@ pub fn note(core: &Core, config: &Config, session: &Session, command: &Command, 
     }
 }
 
-/// Shows a command to the monitors, after it has run and under its locks. The journal position is what a reply to it would depend on.
+/// Shows a command to the monitors under its locks: before it runs if it is a script, so that what it calls comes behind it, and otherwise after it has
+/// run. The journal position is what a reply to it would depend on.
 #[cold]
 pub fn show_monitors(core: &Core, session: &Session, command: &Command, args: Args<'_>, position: Position) {
-    if command.spec.flags.intersects(Flags::SKIP_MONITOR.union(Flags::ADMIN)) {
+    if command.spec.flags.contains(Flags::ADMIN) {
         return;
     }
+    // What a script calls has no client of its own.
+    let source = if core.server.scripts.runs_on(core.index) { "lua" } else { &*session.client.address };
     let config = core.config();
     let sending = Sending { config: &config, counters: &core.counters, position };
     let arguments = command.spec.shown_arguments(args);
-    core.server.monitors.feed(sending, session.database, &session.client.address, arguments);
+    core.server.monitors.feed(sending, session.database, source, arguments);
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clock,
     commands::{
-        Command, CommandError, Handler,
+        Command, CommandError, Flags, Handler,
         context::{Context, Inner, InnerCall, NoKeys, Outcome, Run, Suspended},
         effects::Effects,
     },
@@ -89,6 +89,10 @@ pub fn run(
 ) -> Ended {
     let mark = out.len();
     let record = access.locked().map_or(0, |locked| locked.record_mark());
+    let is_shown_first = call.command.spec.flags.contains(Flags::SKIP_MONITOR);
+    if is_shown_first {
+        show_monitors(core, session, &mut access, call);
+    }
     let result = dispatch(core, session, access.reborrow(), call, out);
     if !call.nested
         && let Some(locked) = access.locked()
@@ -100,9 +104,8 @@ pub fn run(
     // A command that will be run again is counted when it ends.
     if !matches!(result, Ok(Outcome::Alone | Outcome::Suspended(_))) {
         core.counters.commands_processed.add(1);
-        if core.server.monitors.are_there() && session.client.id != 0 {
-            let position = access.locked().map_or_else(Default::default, |locked| locked.position());
-            account::show_monitors(core, session, call.command, call.args, position);
+        if !is_shown_first {
+            show_monitors(core, session, &mut access, call);
         }
     }
     match result {
@@ -125,6 +128,15 @@ pub fn run(
             write_error(core, session, &error, out);
             Ended::Done
         }
+    }
+}
+
+/// Shows a command to the monitors, if there are any. A client without a number replays a log.
+#[inline]
+fn show_monitors(core: &Core, session: &Session, access: &mut Access<'_, '_>, call: Call<'_>) {
+    if core.server.monitors.are_there() && session.client.id != 0 {
+        let position = access.locked().map_or_else(Default::default, |locked| locked.position());
+        account::show_monitors(core, session, call.command, call.args, position);
     }
 }
 
