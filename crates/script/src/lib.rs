@@ -133,8 +133,20 @@ impl Engine {
         raw.raw_set("wrap_table", raise::wrap(&lua, raise::Kind::AnyValue)?)?;
         raw.raw_set("random", random::random(&lua, &shared)?)?;
         raw.raw_set("randomseed", random::randomseed(&lua, &shared)?)?;
-        raw.raw_set("stop_collector", lua.create_function(|lua, ()| Ok(lua.gc_stop()))?)?;
-        raw.raw_set("restart_collector", lua.create_function(|lua, ()| Ok(lua.gc_restart()))?)?;
+        raw.raw_set(
+            "stop_collector",
+            lua.create_function(|lua, ()| {
+                lua.gc_stop();
+                Ok(())
+            })?,
+        )?;
+        raw.raw_set(
+            "restart_collector",
+            lua.create_function(|lua, ()| {
+                lua.gc_restart();
+                Ok(())
+            })?,
+        )?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name("=ochre");
         let (shown, globals, run): (Table, Table, Function) = prelude.call(raw)?;
         lua.set_globals(shown)?;

@@ -161,11 +161,8 @@ fn write_table(table: &Table, protocol: Protocol, depth: usize, reply: &mut Repl
     if let Some(text) = text_field(table, "ok") {
         return reply.simple(&one_line(&text));
     }
-    match table.raw_get("double") {
-        Ok(value @ (Value::Integer(_) | Value::Number(_))) => {
-            return reply.double(as_number(&value).unwrap_or_default());
-        }
-        _ => {}
+    if let Ok(value @ (Value::Integer(_) | Value::Number(_))) = table.raw_get("double") {
+        return reply.double(as_number(&value).unwrap_or_default());
     }
     if let Some(map) = table_field(table, "map") {
         let mark = reply.array_later();

@@ -110,7 +110,7 @@ impl Scripts {
     }
 
     /// The number of scripts that are kept.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.known.lock().sources.len()
     }
 

@@ -266,7 +266,7 @@ fn memory(view: &View<'_>, text: &mut Text) {
     text.field("used_memory_vm_eval", 0);
     text.field("used_memory_lua_human", human(0));
     text.zeros(&["used_memory_scripts_eval"]);
-    text.field("number_of_cached_scripts", view.server.scripts.len());
+    text.field("number_of_cached_scripts", view.server.scripts.count());
     text.zeros(&["number_of_functions", "number_of_libraries", "used_memory_vm_functions"]);
     text.bytes("used_memory_vm_total", 0);
     text.field("used_memory_functions", 0);
