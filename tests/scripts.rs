@@ -1,0 +1,106 @@
+//! What scripts cannot do: harm the server, leave something behind for other scripts, or run for ever.
+
+use ochre_testkit::{Client, Launch, Reply, eventually};
+
+fn eval(client: &mut Client, script: &str) -> Reply {
+    client.call(&["EVAL", script, "0"]).expect("a reply")
+}
+
+/// Programs that have crashed interpreters, or that reach for what they must not have. Each gets an answer, and the server goes on.
+const HARMFUL: &[&str] = &[
+    "return unpack({},-2147483647,2147483647)",
+    "return #{unpack({},1,1e7)}",
+    "return table.concat({},'x',1,2^31)",
+    "return #string.rep('x',2^31-1)",
+    "return string.dump(function() end)",
+    "return loadstring('\\27Lua')()",
+    "return load(function() return '\\27Lua' end)",
+    "return cjson.decode(string.rep('[',100000))",
+    "local t = {} t[1] = t return cjson.encode(t)",
+    "local t = {} t[1] = t return #cmsgpack.pack(t)",
+    "return cmsgpack.unpack(string.rep('\\145',100000))",
+    "return cmsgpack.unpack('\\221\\255\\255\\255\\255')",
+    "return struct.pack('I2147483648',1)",
+    "return struct.unpack('>I16777216','abc')",
+    "return struct.unpack('c2147483647','abc')",
+    "return struct.size('c2147483647i')",
+    "return string.format('%99999d',1)",
+    "return string.find('a',string.rep('(',40000))",
+    "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000)..i end",
+    "local function f(n) return f(n+1)+1 end return f(1)",
+    "local t = {} for i = 1, 100000 do t = {t} end return t",
+    "return io.open('/etc/passwd')",
+    "return os.execute('true')",
+    "return dofile('/etc/passwd')",
+    "return require('os')",
+    "return debug.getregistry()",
+    "return newproxy(true)",
+    "string.rep = nil",
+    "getmetatable('').__index = nil",
+    "getmetatable('').__index.upper = nil",
+    "setmetatable(_G, {})",
+    "_G.left = 1",
+    "rawset(_G, 'left', 1)",
+    "left = 1",
+    "redis.call = nil",
+    "rawset(redis, 'call', nil)",
+    "return redis.call()",
+    "return redis.call({})",
+    "error()",
+];
+
+#[test]
+fn harmful_programs_harm_nobody() {
+    let server = Launch::subject().threads(2).start();
+    let mut client = server.client();
+    for script in HARMFUL {
+        eval(&mut client, script);
+        assert_eq!(client.run("PING"), Reply::simple("PONG"), "after {script}");
+        let check = "return {string.rep('x', 2), ('x'):upper(), type(redis.call), tostring(rawget(_G, 'left'))}";
+        let intact = ["xx", "X", "function", "nil"].map(Reply::bulk).to_vec();
+        assert_eq!(eval(&mut client, check), Reply::Array(intact), "after {script}");
+    }
+}
+
+#[test]
+fn memory_of_a_script_is_bounded() {
+    let server = Launch::subject().threads(1).directive("script-memory-limit", "8mb").start();
+    let mut client = server.client();
+    let reply = eval(&mut client, "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000)..i end");
+    assert!(reply.is_error() && reply.to_text().contains("script-memory-limit"), "{}", reply.to_text());
+    assert_eq!(eval(&mut client, "return #('x'):rep(1000000)"), Reply::Integer(1_000_000));
+}
+
+#[test]
+fn an_endless_script_is_busy_and_can_be_killed() {
+    for script in [
+        "while true do end",
+        "while true do pcall(function() while true do end end) end",
+        "local c = coroutine.wrap(function() while true do end end) while true do pcall(c) end",
+    ] {
+        let server = Launch::subject().threads(2).directive("busy-reply-threshold", "20").start();
+        let mut endless = server.client_on_core(0);
+        endless.send(&["EVAL", script, "0"]).expect("the script is sent");
+        let mut other = server.client_on_core(1);
+        let is_busy =
+            |reply: &Reply| reply.is_error() && reply.to_text().contains("BUSY Redis is busy running a script");
+        eventually("the script is busy", || is_busy(&other.run("ECHO x")));
+        assert_eq!(other.run("SCRIPT KILL"), Reply::ok(), "{script}");
+        let killed = endless.read_reply().expect("the script ends");
+        assert!(killed.is_error() && killed.to_text().contains("Script killed by user with SCRIPT KILL"), "{script}");
+        assert_eq!(other.run("ECHO x"), Reply::bulk("x"));
+        assert!(other.run("SCRIPT KILL").to_text().contains("NOTBUSY"));
+    }
+}
+
+#[test]
+fn a_script_that_has_written_cannot_be_killed() {
+    let server = Launch::subject().threads(2).directive("busy-reply-threshold", "20").start();
+    let mut writer = server.client_on_core(0);
+    let script = "redis.call('SET', 'key', 1) local n = 0 repeat n = n + 1 until n == 2e8 return n";
+    writer.send(&["EVAL", script, "0"]).expect("the script is sent");
+    let mut other = server.client_on_core(1);
+    eventually("it is not killable", || other.run("SCRIPT KILL").to_text().contains("UNKILLABLE"));
+    assert_eq!(writer.read_reply().expect("the script ends by itself"), Reply::Integer(200_000_000));
+    assert_eq!(other.run("GET key"), Reply::bulk("1"));
+}
