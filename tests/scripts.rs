@@ -104,3 +104,22 @@ fn a_script_that_has_written_cannot_be_killed() {
     assert_eq!(writer.read_reply().expect("the script ends by itself"), Reply::Integer(200_000_000));
     assert_eq!(other.run("GET key"), Reply::bulk("1"));
 }
+
+/// `redis.set_repl` decides what of a script is kept in the append-only file.
+#[test]
+fn a_script_can_leave_effects_out_of_the_append_only_file() {
+    let launch = Launch::subject().threads(2).directive("appendonly", "yes");
+    let server = launch.directive("enable-debug-command", "yes").start();
+    let mut client = server.client();
+    let script = "redis.call('SET', 'kept', 1) redis.set_repl(redis.REPL_NONE) redis.call('SET', 'lost', 1) \
+                  redis.set_repl(redis.REPL_ALL) redis.call('SET', 'kept too', 1) return redis.call('DBSIZE')";
+    assert_eq!(eval(&mut client, script), Reply::Integer(3));
+    // The next script begins anew.
+    eval(&mut client, "redis.set_repl(redis.REPL_REPLICA) return redis.call('SET', 'lost too', 1)");
+    eval(&mut client, "return redis.call('SET', 'last', 1)");
+    assert_eq!(client.run("DEBUG LOADAOF"), Reply::ok());
+    let exist = |client: &mut Client, key: &str| client.call(&["EXISTS", key]).expect("a reply");
+    for (key, count) in [("kept", 1), ("lost", 0), ("kept too", 1), ("lost too", 0), ("last", 1)] {
+        assert_eq!(exist(&mut client, key), Reply::Integer(count), "{key}");
+    }
+}

@@ -46,6 +46,8 @@ pub trait Host {
     fn may_run(&mut self, args: Args<'_>) -> Option<bool>;
     /// Writes to the server's log. The levels are those of `redis.LOG_DEBUG` to `redis.LOG_WARNING`, 0 to 3.
     fn log(&mut self, level: u8, text: &[u8]);
+    /// Sets whether what further commands write is kept in the append-only file, for the rest of the script (`redis.set_repl`).
+    fn set_recorded(&mut self, is_recorded: bool);
     /// Is called now and then while the script runs. Returns whether the script has to end.
     fn must_end(&mut self) -> bool;
 }

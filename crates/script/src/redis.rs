@@ -57,7 +57,7 @@ pub fn library(lua: &Lua, shared: &Rc<Shared>, [major, minor, patch]: [u8; 3]) -
     table.raw_set("acl_check_cmd", acl_check_cmd(lua, shared)?)?;
     table.raw_set("log", log(lua, shared)?)?;
     table.raw_set("setresp", setresp(lua, shared)?)?;
-    table.raw_set("set_repl", lua.create_function(set_repl)?)?;
+    table.raw_set("set_repl", set_repl(lua, shared)?)?;
     table.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
     table.raw_set("error_reply", lua.create_function(|lua, args| single_field(lua, &args, "err"))?)?;
     table.raw_set("status_reply", lua.create_function(|lua, args| single_field(lua, &args, "ok"))?)?;
@@ -162,15 +162,23 @@ fn setresp(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
     })
 }
 
-/// `redis.set_repl`. The journal records every effect, so a script cannot keep one from it; only the argument is checked.
-fn set_repl(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
-    if args.len() != 1 {
-        return failed(lua, "redis.set_repl() requires one argument.");
-    }
-    match args.front() {
-        Some(Value::Integer(0..=3)) => Ok(values([Value::Boolean(false)])),
-        _ => failed(lua, "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."),
-    }
+/// `redis.set_repl`: of the flags, the one for the append-only file counts. There are no replicas.
+fn set_repl(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
+    /// `redis.REPL_AOF`.
+    const AOF: i64 = 1;
+    let shared = shared.clone();
+    lua.create_function(move |lua, args: MultiValue| {
+        if args.len() != 1 {
+            return failed(lua, "redis.set_repl() requires one argument.");
+        }
+        match args.front() {
+            Some(Value::Integer(flags @ 0..=3)) => {
+                shared.with_host(|host| host.set_recorded(flags & AOF != 0));
+                Ok(values([Value::Boolean(false)]))
+            }
+            _ => failed(lua, "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."),
+        }
+    })
 }
 
 fn sha1hex(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {

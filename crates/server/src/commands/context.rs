@@ -83,6 +83,8 @@ pub struct ScriptRules {
     pub may_write: bool,
     /// Whether it may use memory beyond `maxmemory`.
     pub allows_oom: bool,
+    /// Whether the journal records what it writes.
+    pub is_recorded: bool,
     /// Whether it has written. Then no further write is refused for want of memory, so that the script is not left half done.
     pub has_written: bool,
 }

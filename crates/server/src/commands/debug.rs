@@ -194,7 +194,8 @@ fn sleep(cx: &mut SessionOnly<'_>) -> Run {
         thread::sleep(duration);
         return accepted(cx);
     }
-    Ok(Outcome::Block(Block::until(Instant::now().checked_add(duration), |reply| reply.ok())))
+    let wait = Block::until(Instant::now().checked_add(duration), |reply| reply.ok());
+    Ok(Outcome::Block(Block { counts_as: duration, ..wait }))
 }
 
 /// The number at the start of a text, as C's `strtod` parses it: 0 if there is none.

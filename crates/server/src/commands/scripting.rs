@@ -244,6 +244,10 @@ impl Host for ScriptHost<'_, '_> {
         }
     }
 
+    fn set_recorded(&mut self, is_recorded: bool) {
+        self.rules.is_recorded = is_recorded;
+    }
+
     fn must_end(&mut self) -> bool {
         self.core.server.scripts.poll(self.threshold_ms, self.core.server.cores() == 1)
     }
@@ -265,6 +269,7 @@ fn run(cx: &mut Compound<'_, '_>, sha: Sha, keys: usize, is_read_only: bool) -> 
     let rules = ScriptRules {
         may_write: !is_read_only && !declared.no_writes,
         allows_oom: declared.allow_oom,
+        is_recorded: true,
         has_written: false,
     };
     let (database, no_touch) = (cx.session.database, cx.session.no_touch);

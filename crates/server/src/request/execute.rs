@@ -119,6 +119,7 @@ pub fn run(
                 (block.on_timeout)(&mut ReplyWriter::new(out, session.protocol));
                 return Ended::Done;
             }
+            session.slices_ticks += clock::ticks_of(block.counts_as);
             parking::park(core, session, access.locked().map(|locked| &**locked), block, call);
             Ended::Blocked
         }

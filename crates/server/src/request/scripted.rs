@@ -33,7 +33,12 @@ pub fn call(
             }
             let mut hashed = Vec::new();
             keys::hash_into(&core.server.keyspace, command.spec, args, &mut hashed);
+            // Without a buffer for records nothing is recorded.
+            let records = if rules.is_recorded { None } else { locked.records().take() };
             execute::run_inner(core, session, locked, InnerCall { command, args, hashed: &hashed }, out);
+            if !rules.is_recorded {
+                *locked.records() = records;
+            }
         }
         Err(error) => ReplyWriter::new(out, session.protocol).error(error.as_bytes()),
     }

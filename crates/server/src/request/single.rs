@@ -250,7 +250,8 @@ fn run(core: &Core, session: &mut Session, access: Access<'_, '_>, call: Call<'_
         }
         let (request_bytes, reply_bytes) = (description::request_len(call.args), out.len().saturating_sub(mark));
         let cost = Cost { ticks, request_bytes, reply_bytes };
-        if !matches!(ended, Ended::Blocked) && Limits::of(&config).are_reached(cost) {
+        // What a blocked command waits for is not its own time, except for a command that does nothing but wait.
+        if (!matches!(ended, Ended::Blocked) || ticks > slice) && Limits::of(&config).are_reached(cost) {
             account::note(core, &config, session, call.command, call.args, cost);
         }
     }

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ochre_datatypes::ValueType;
@@ -27,6 +27,8 @@ pub struct Block {
     pub on_timeout: fn(&mut ReplyWriter<'_>),
     /// The keys that the command waits for, if it waits for keys.
     pub keys: Option<AwaitedKeys>,
+    /// How long the command counts as running, if waiting is what it does (DEBUG SLEEP).
+    pub counts_as: Duration,
 }
 
 /// The keys that a blocked command waits for. When a writer changes one of them, and it then holds a value of the type, the writer runs
@@ -45,7 +47,7 @@ pub struct AwaitedKeys {
 impl Block {
     /// A wait that no key ends: it ends at the deadline, if there is one, or by [`Wait::unblock`].
     pub fn until(deadline: Option<Instant>, on_timeout: fn(&mut ReplyWriter<'_>)) -> Block {
-        Block { deadline, on_timeout, keys: None }
+        Block { deadline, on_timeout, keys: None, counts_as: Duration::ZERO }
     }
 }
 
