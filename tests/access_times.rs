@@ -337,6 +337,13 @@ SET @a v => RESTORE @a 0 \"\\x00\\x05hello\\x0b\\x00\\n\\xadb\\x05\\x98\\xab\\xc
 SET @a v => RESTORE @a 0 nonsense REPLACE
 SET @a v => RESTORE @b 0 \"\\x00\\x05hello\\x0b\\x00\\n\\xadb\\x05\\x98\\xab\\xc9\\x83\"
 SET @a v => RESTORE-ASKING @a 0 \"\\x00\\x05hello\\x0b\\x00\\n\\xadb\\x05\\x98\\xab\\xc9\\x83\" REPLACE
+SET @a v => EVAL return{redis.call([[GET]],KEYS[1])} 1 @a
+SET @a v => EVAL return{redis.call([[SET]],KEYS[1],1)} 1 @a
+SET @a v => EVAL return{redis.call([[GET]],[[@a]])} 0
+SET @a v => EVAL return{KEYS[1]} 1 @a
+SET @a v => EVAL_RO return{redis.call([[GET]],KEYS[1])} 1 @a
+SET @a v | SCRIPT LOAD return{redis.call([[GET]],KEYS[1])} => EVALSHA bc4a6ba05ad7442bb29215316831b88a26c4ca56 1 @a
+SET @a v | SCRIPT LOAD return{redis.call([[GET]],KEYS[1])} => EVALSHA_RO bc4a6ba05ad7442bb29215316831b88a26c4ca56 1 @a
 ";
 
 /// Commands with keys that have no case, with the reason.

@@ -39,6 +39,8 @@ pub const PREPARATIONS: &[&str] = &[
     "XADD a 1-1 f v",
     "XADD c 5-0 a 1 b 2",
     "XGROUP CREATE a g 0",
+    "XGROUP CREATE a g 0 MKSTREAM",
+    "XGROUP CREATE b g 0 MKSTREAM",
     "XREADGROUP GROUP g alice STREAMS a >",
     "XADD a 2-0 f w",
     "XADD a 3-0 f x g y",

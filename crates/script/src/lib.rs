@@ -77,6 +77,8 @@ pub struct Engine {
     globals: Table,
     /// Calls a function, and returns whether it ended and its result, or the error with its place.
     run: Function,
+    /// The function of Lua that compiles.
+    loadstring: Function,
     shared: Rc<Shared>,
 }
 
@@ -149,10 +151,11 @@ impl Engine {
                 Ok(())
             })?,
         )?;
+        let loadstring = lua.globals().raw_get("loadstring")?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name("=ochre");
         let (shown, globals, run): (Table, Table, Function) = prelude.call(raw)?;
         lua.set_globals(shown)?;
-        let engine = Engine { lua, globals, run, shared };
+        let engine = Engine { lua, globals, run, loadstring, shared };
         engine.watch(INSTRUCTIONS)?;
         Ok(engine)
     }
@@ -180,16 +183,26 @@ impl Engine {
     ///
     /// # Errors
     /// The error of the compiler.
-    pub fn compile(&self, body: &[u8]) -> Result<Script, String> {
+    pub fn compile(&self, body: &[u8]) -> Result<Script, Vec<u8>> {
         // The parser of Lua 5.1 does not keep the chunk's name alive.
         self.lua.gc_stop();
-        let compiled = self.lua.load(body).set_name("@user_script").set_mode(ChunkMode::Text).into_function();
+        let compiled = self.load(body);
         self.lua.gc_restart();
         match compiled {
-            Ok(function) => Ok(Script(function)),
-            Err(mlua::Error::SyntaxError { message, .. }) => Err(message),
-            Err(error) => Err(error.to_string()),
+            Ok((Some(function), _)) => Ok(Script(function)),
+            Ok((None, error)) => Err(error.map_or_else(Vec::new, |error| error.as_bytes().to_vec())),
+            Err(error) => Err(error.to_string().into_bytes()),
         }
+    }
+
+    /// Compiles a script by the function of Lua, whose error may have any bytes. Returns the script or the error.
+    fn load(&self, body: &[u8]) -> mlua::Result<(Option<Function>, Option<mlua::LuaString>)> {
+        const BYTECODE: u8 = 0x1b;
+        if body.first() == Some(&BYTECODE) {
+            let function = self.lua.load(body).set_name("@user_script").set_mode(ChunkMode::Text).into_function();
+            return function.map(|function| (Some(function), None));
+        }
+        self.loadstring.call((self.lua.create_string(body)?, "@user_script"))
     }
 
     /// Runs a script, and writes its result as a reply.

@@ -57,7 +57,8 @@ pub fn measure_ticks() {
     let elapsed_us = START.1.elapsed().as_micros() as u64;
     if elapsed_us > 1000 {
         let elapsed_ticks = ticks().saturating_sub(START.0);
-        TICKS_PER_MS.store((elapsed_ticks / (elapsed_us / 1000)).max(1), Ordering::Relaxed);
+        let per_ms = u128::from(elapsed_ticks) * 1000 / u128::from(elapsed_us);
+        TICKS_PER_MS.store((per_ms as u64).max(1), Ordering::Relaxed);
     }
 }
 

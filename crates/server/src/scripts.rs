@@ -240,7 +240,7 @@ impl CoreScripts {
         sha: Sha,
         source: &[u8],
         is_of_eval: bool,
-    ) -> Result<Rc<Compiled>, String> {
+    ) -> Result<Rc<Compiled>, Vec<u8>> {
         self.refresh(scripts);
         let compiled = match self.compiled.get(&sha) {
             Some(compiled) if is_of_eval => return Ok(compiled.clone()),
@@ -251,10 +251,10 @@ impl CoreScripts {
         Ok(compiled)
     }
 
-    fn compile(&mut self, sha: Sha, source: &[u8]) -> Result<Rc<Compiled>, String> {
-        let (declared, body) = shebang::parse(source)?;
+    fn compile(&mut self, sha: Sha, source: &[u8]) -> Result<Rc<Compiled>, Vec<u8>> {
+        let (declared, body) = shebang::parse(source).map_err(String::into_bytes)?;
         let script = self.engine().compile(body);
-        let script = script.map_err(|error| format!("Error compiling script (new function): {error}"))?;
+        let script = script.map_err(|error| [b"Error compiling script (new function): ", &*error].concat())?;
         let compiled = Rc::new(Compiled { script, declared });
         self.compiled.insert(sha, compiled.clone());
         Ok(compiled)

@@ -214,6 +214,13 @@ pub const DIFFERENCES: &[Difference] = &[
         seen: Seen::Elsewhere,
     },
     Difference {
+        commands: &["config|set"],
+        from: None,
+        what: "The error for a wrong `maxmemory-policy` lists `allkeys-lrm` and `volatile-lrm` too, which Redis has from 8.6 on.",
+        why: "These policies can be chosen here.",
+        seen: Seen::InReplies(|_, ours, _| ours.is_error() && ours.to_text().contains("volatile-lrm")),
+    },
+    Difference {
         commands: &[],
         from: None,
         what: "`activedefrag` is `yes` by default. It moves entries, with packed collections in them, and tables of keys; the parts of large values stay.",

@@ -107,7 +107,7 @@ pub const ROWS: &[CommandSpec] = &[
                 arity: 3,
                 since: "3.2.0",
                 summary: "Sets the debug mode, which Ochre does not have: only NO is accepted.",
-                syntax: "mode:<YES | SYNC | NO>",
+                syntax: "(YES|SYNC|NO)",
                 handler: Handler::Session(debug),
                 ..SCRIPT
             },
@@ -129,7 +129,7 @@ pub const ROWS: &[CommandSpec] = &[
                 since: "2.6.0",
                 complexity: "O(N) with N scripts",
                 summary: "Forgets all scripts.",
-                syntax: "[flush-type:<ASYNC | SYNC>]",
+                syntax: "[ASYNC|SYNC]",
                 handler: Handler::Session(flush),
                 ..SCRIPT
             },
@@ -167,6 +167,7 @@ pub const ROWS: &[CommandSpec] = &[
             CommandSpec {
                 name: "show",
                 arity: 3,
+                flags: SCRIPT.flags.union(Flags::STALE),
                 since: "8.0.0",
                 summary: "Returns the source of a script.",
                 syntax: "sha1",
@@ -199,7 +200,7 @@ fn eval(cx: &mut Compound<'_, '_>, is_read_only: bool) -> Run {
     let source = cx.args.get(1);
     let sha = sha_of(source);
     let loaded = cx.core.scripts.borrow_mut().load(&cx.core.server.scripts, sha, source, true);
-    loaded.map_err(|error| CommandError::composed(format!("ERR {error}")))?;
+    loaded.map_err(|error| CommandError::composed([b"ERR ", &*error].concat()))?;
     run(cx, sha, keys, is_read_only)
 }
 
@@ -306,7 +307,7 @@ fn load(cx: &mut SessionOnly<'_>) -> Run {
     let source = cx.args.get(2);
     let sha = sha_of(source);
     let loaded = cx.core.scripts.borrow_mut().load(&cx.core.server.scripts, sha, source, false);
-    loaded.map_err(|error| CommandError::composed(format!("ERR {error}")))?;
+    loaded.map_err(|error| CommandError::composed([b"ERR ", &*error].concat()))?;
     cx.reply.bulk(&sha);
     Ok(Outcome::Done)
 }
@@ -322,7 +323,7 @@ fn exists(cx: &mut SessionOnly<'_>) -> Run {
 
 fn show(cx: &mut SessionOnly<'_>) -> Run {
     let source = sha_argument(cx.args.get(2)).and_then(|sha| cx.core.server.scripts.source(&sha));
-    let source = source.ok_or(CommandError::text("NOSCRIPT No matching script. Please use EVAL."))?;
+    let source = source.ok_or(CommandError::text("NOSCRIPT No matching script."))?;
     cx.reply.bulk(&source);
     Ok(Outcome::Done)
 }
