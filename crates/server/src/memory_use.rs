@@ -83,10 +83,8 @@ impl MemoryUse {
         *self.exceeded.lock()
     }
 
-    /// Begins anew with the peak and the times (CONFIG RESETSTAT).
+    /// Begins anew with the times (CONFIG RESETSTAT). The peak stays, as on Redis.
     pub fn reset(&self) {
         *self.exceeded.lock() = Exceeded::default();
-        self.peak_bytes.store(0, Ordering::Relaxed);
-        self.bytes();
     }
 }
