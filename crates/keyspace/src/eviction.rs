@@ -4,7 +4,8 @@
 //! compares some keys of a random shard, and keeps the best candidates of this and of earlier samples in a pool. So a few keys for each
 //! choice come close to comparing all keys. A candidate that was used since it was sampled is passed over.
 //!
-//! The key that expires soonest is not sampled. Every shard publishes its earliest deadline, and its deadlines are sorted.
+//! The key that expires soonest is not sampled. Every shard publishes the earliest deadline of its keys, and its
+//! deadlines are sorted.
 //!
 //! Shards are looked at one by one, and none is locked between the choice and the removal. The removal looks at the key again.
 
@@ -38,8 +39,6 @@ pub struct EvictionRule {
     pub order: EvictionOrder,
     /// Only keys with an expiry.
     pub only_expiring: bool,
-    /// The only database whose keys are evicted; all of them if there is none.
-    pub database: Option<usize>,
     /// The number of keys that are compared for each choice.
     pub samples: usize,
 }
@@ -82,9 +81,6 @@ pub struct Evictor {
     pool: Vec<Candidate>,
     /// The most keys that a shard has, as far as is known; see [`Evictor::accepts`].
     shard_len_max: usize,
-    /// For each shard the deadline that it had published, and the earliest expiry of a key that was found then. The two differ where a field
-    /// of a hash expires first. Empty until it is needed.
-    soonest_ms: Vec<(i64, i64)>,
 }
 
 impl Evictor {
@@ -92,7 +88,6 @@ impl Evictor {
     pub(crate) fn follow(&mut self, rule: EvictionRule) {
         if self.rule.replace(rule) != Some(rule) {
             self.pool.clear();
-            self.soonest_ms.clear();
             self.shard_len_max = 0;
         }
     }
@@ -152,25 +147,11 @@ impl Evictor {
         let victim = Victim { database, hash, key: entry.key().into(), access: Some(entry.access()), expires };
         self.pool.insert(at, Candidate { rank, victim });
     }
-
-    /// Returns the shard with the earliest expiry of a key, as far as it is known from the deadlines that the shards publish, and that expiry in
-    /// milliseconds since 1970.
-    pub(crate) fn soonest_shard(&mut self, published_ms: impl ExactSizeIterator<Item = i64>) -> Option<(i64, usize)> {
-        self.soonest_ms.resize(published_ms.len(), (i64::MIN, i64::MIN));
-        let known = |(published, &(then, found)): (i64, &(i64, i64))| if published == then { found } else { published };
-        published_ms.zip(&self.soonest_ms).map(known).zip(0..).min().filter(|&(at_ms, _)| at_ms < i64::MAX)
-    }
-
-    /// Notes the earliest expiry of a key in a shard, which has published the deadline `published_ms`. There may be no key that expires.
-    pub(crate) fn note_soonest(&mut self, shard: usize, published_ms: i64, found_ms: Option<i64>) {
-        self.soonest_ms[shard] = (published_ms, found_ms.unwrap_or(i64::MAX));
-    }
 }
 
 /// Returns the databases of a shard from which keys may be evicted.
 fn databases(shard: &ShardData, rule: EvictionRule) -> impl Iterator<Item = (usize, &Database)> {
-    let is_meant = move |index| rule.database.is_none_or(|only| only == index);
-    shard.databases_from(0).filter(move |&(index, database)| is_meant(index) && len_of(database, rule) > 0)
+    shard.databases_from(0).filter(move |&(_, database)| len_of(database, rule) > 0)
 }
 
 /// Returns how many keys of a database may be evicted.

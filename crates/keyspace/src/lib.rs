@@ -85,7 +85,7 @@ pub use crate::{
     waiters::{AwaitedKeys, Waiter},
 };
 use crate::{
-    graveyard::Graveyard, shard::Shard, shard::tag_of, sip::SipHasher, sizes::Sizes, snapshot::Snapshots,
+    graveyard::Graveyard, shard::FirstDeadlines, shard::Shard, shard::tag_of, sip::SipHasher, sizes::Sizes, snapshot::Snapshots,
     sync::ParkedTasks,
 };
 
@@ -121,6 +121,20 @@ pub(crate) fn with_hint(hash: u64, slot: usize) -> u64 {
     hash & !NO_HINT | (slot as u64).min(NO_HINT)
 }
 
+/// The earliest deadlines that a shard has published, in milliseconds since 1970; `i64::MAX` for none.
+struct PublishedDeadlines {
+    /// Of a key or a field.
+    any_ms: AtomicI64,
+    /// Of a key.
+    key_ms: AtomicI64,
+}
+
+impl Default for PublishedDeadlines {
+    fn default() -> PublishedDeadlines {
+        PublishedDeadlines { any_ms: AtomicI64::new(i64::MAX), key_ms: AtomicI64::new(i64::MAX) }
+    }
+}
+
 /// All databases of a server. See the module.
 pub struct Keyspace {
     pub(crate) shards: Box<[Shard]>,
@@ -138,8 +152,8 @@ pub struct Keyspace {
     awaited_for_removal: AtomicIsize,
     /// See [`Keyspace::next_ticket`].
     last_ticket: AtomicU64,
-    /// The earliest deadline of each shard in milliseconds since 1970; `i64::MAX` if there is none.
-    deadlines_ms: Box<[AtomicI64]>,
+    /// What each shard has published of its deadlines.
+    deadlines: Box<[PublishedDeadlines]>,
     /// When each core will look at its shards' deadlines next, in milliseconds since 1970; `i64::MAX` while it looks.
     wake_ups_ms: Box<[AtomicI64]>,
     /// Wakes a core: one of its shards has an earlier deadline than the core planned for.
@@ -188,7 +202,7 @@ impl Keyspace {
             awaited_for_removal: AtomicIsize::new(0),
             last_ticket: AtomicU64::new(0),
             graveyard: Graveyard::default(),
-            deadlines_ms: (0..shards).map(|_| AtomicI64::new(i64::MAX)).collect(),
+            deadlines: (0..shards).map(|_| PublishedDeadlines::default()).collect(),
             wake_ups_ms: (0..cores).map(|_| AtomicI64::new(i64::MAX)).collect(),
             wake: Box::new(wake),
         }
@@ -311,20 +325,26 @@ impl Keyspace {
         shard % self.wake_ups_ms.len()
     }
 
-    /// Returns the earliest deadline that each shard has published, in milliseconds since 1970; `i64::MAX` for none.
-    pub(crate) fn published_deadlines(&self) -> impl ExactSizeIterator<Item = i64> {
-        self.deadlines_ms.iter().map(|deadline_ms| deadline_ms.load(Ordering::Relaxed))
+    /// Returns the shard that has published the earliest deadline of a key, with that deadline in milliseconds since 1970. It is never later
+    /// than the expiry of any key. `None` if no key expires.
+    pub(crate) fn soonest_shard(&self) -> Option<(i64, usize)> {
+        let published = self.deadlines.iter().map(|deadlines| deadlines.key_ms.load(Ordering::Relaxed));
+        published.zip(0..).min().filter(|&(key_ms, _)| key_ms < i64::MAX)
     }
 
-    /// Publishes a shard's earliest deadline, and wakes the shard's core if the core would wake up later. The caller holds the shard.
+    /// Publishes a shard's earliest deadlines, and wakes the shard's core if the core would wake up later. The caller holds the shard.
     #[inline]
-    pub(crate) fn deadline_changed(&self, shard: usize, first_ms: Option<i64>) {
-        let first_ms = first_ms.unwrap_or(i64::MAX);
+    pub(crate) fn publish_deadlines(&self, shard: usize, first: FirstDeadlines) {
+        let (first_ms, key_ms) = (first.any_ms.unwrap_or(i64::MAX), first.key_ms.unwrap_or(i64::MAX));
+        let published = &self.deadlines[shard];
         // Only the holder of the shard's lock writes here.
-        if self.deadlines_ms[shard].load(Ordering::Relaxed) == first_ms {
+        if published.key_ms.load(Ordering::Relaxed) != key_ms {
+            published.key_ms.store(key_ms, Ordering::Relaxed);
+        }
+        if published.any_ms.load(Ordering::Relaxed) == first_ms {
             return;
         }
-        self.deadlines_ms[shard].store(first_ms, Ordering::SeqCst);
+        published.any_ms.store(first_ms, Ordering::SeqCst);
         let core = self.core_of(shard);
         if first_ms < self.wake_ups_ms[core].load(Ordering::SeqCst) {
             (self.wake)(core);
@@ -341,7 +361,7 @@ impl Keyspace {
         self.wake_ups_ms[core].store(i64::MAX, Ordering::SeqCst);
         let mut next_ms = i64::MAX;
         for shard in (core..self.shards.len()).step_by(self.wake_ups_ms.len()) {
-            let first_ms = self.deadlines_ms[shard].load(Ordering::SeqCst);
+            let first_ms = self.deadlines[shard].any_ms.load(Ordering::SeqCst);
             if first_ms < now_ms {
                 due.push(shard);
             } else {

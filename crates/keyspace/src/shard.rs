@@ -79,13 +79,24 @@ struct Others {
     databases: HashMap<usize, Box<Other>, foldhash::fast::RandomState>,
     /// The earliest deadline of each database that has one, with the index of the database. So no write looks at all databases.
     deadlines: BTreeSet<(i64, usize)>,
+    /// The earliest deadline of a key, likewise.
+    key_deadlines: BTreeSet<(i64, usize)>,
 }
 
-/// A database, and its deadline in [`Others::deadlines`].
+/// A database, and its deadlines in [`Others`].
 #[derive(Default)]
 struct Other {
     entries: Database,
-    noted_ms: Option<i64>,
+    noted: FirstDeadlines,
+}
+
+/// The earliest deadlines of a database or of a shard, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FirstDeadlines {
+    /// Of a key or a field.
+    pub(crate) any_ms: Option<i64>,
+    /// Of a key.
+    pub(crate) key_ms: Option<i64>,
 }
 
 /// The clients that are told when a key changes.
@@ -197,9 +208,8 @@ impl ShardData {
         }
         let Some(others) = &mut self.others else { return Database::default() };
         let Some(other) = others.databases.remove(&index) else { return Database::default() };
-        if let Some(noted_ms) = other.noted_ms {
-            others.deadlines.remove(&(noted_ms, index));
-        }
+        note(&mut others.deadlines, index, other.noted.any_ms, None);
+        note(&mut others.key_deadlines, index, other.noted.key_ms, None);
         if others.databases.is_empty() {
             self.others = None;
         }
@@ -235,13 +245,17 @@ impl ShardData {
         }
     }
 
-    /// Returns the earliest deadline of all databases, in milliseconds since 1970.
+    /// Returns the earliest deadlines of all databases.
     #[inline]
-    pub(crate) fn first_deadline_ms(&self) -> Option<i64> {
-        let first = self.first.first_deadline_ms();
-        match &self.others {
-            None => first,
-            Some(others) => first.into_iter().chain(others.deadlines.first().map(|&(at_ms, _)| at_ms)).min(),
+    pub(crate) fn first_deadlines(&self) -> FirstDeadlines {
+        let first = self.first.first_deadlines();
+        let Some(others) = &self.others else { return first };
+        let earlier = |first: Option<i64>, others: &BTreeSet<(i64, usize)>| {
+            first.into_iter().chain(others.first().map(|&(at_ms, _)| at_ms)).min()
+        };
+        FirstDeadlines {
+            any_ms: earlier(first.any_ms, &others.deadlines),
+            key_ms: earlier(first.key_ms, &others.key_deadlines),
         }
     }
 
@@ -280,17 +294,23 @@ impl ShardData {
 impl Others {
     fn note_deadline(&mut self, index: usize) {
         let Some(other) = self.databases.get_mut(&index) else { return };
-        let first_ms = other.entries.first_deadline_ms();
-        if first_ms == other.noted_ms {
-            return;
-        }
-        if let Some(before_ms) = other.noted_ms {
-            self.deadlines.remove(&(before_ms, index));
-        }
-        if let Some(after_ms) = first_ms {
-            self.deadlines.insert((after_ms, index));
-        }
-        other.noted_ms = first_ms;
+        let first = other.entries.first_deadlines();
+        note(&mut self.deadlines, index, other.noted.any_ms, first.any_ms);
+        note(&mut self.key_deadlines, index, other.noted.key_ms, first.key_ms);
+        other.noted = first;
+    }
+}
+
+/// Puts a database's earliest deadline in the place of the one that was noted before.
+fn note(deadlines: &mut BTreeSet<(i64, usize)>, index: usize, before_ms: Option<i64>, after_ms: Option<i64>) {
+    if before_ms == after_ms {
+        return;
+    }
+    if let Some(before_ms) = before_ms {
+        deadlines.remove(&(before_ms, index));
+    }
+    if let Some(after_ms) = after_ms {
+        deadlines.insert((after_ms, index));
     }
 }
 
@@ -462,14 +482,15 @@ impl Database {
         changes.counts.change_expiring_fields(before.is_some(), after.is_some());
     }
 
-    /// Returns the earliest deadline of a key or a field, in milliseconds since 1970.
+    /// Returns the earliest deadlines.
     #[inline]
-    fn first_deadline_ms(&self) -> Option<i64> {
-        let key = self.deadlines.first_ms();
-        match &self.field_deadlines {
-            None => key,
-            Some(fields) => key.into_iter().chain(fields.first_ms()).min(),
-        }
+    fn first_deadlines(&self) -> FirstDeadlines {
+        let key_ms = self.deadlines.first_ms();
+        let any_ms = match &self.field_deadlines {
+            None => key_ms,
+            Some(fields) => key_ms.into_iter().chain(fields.first_ms()).min(),
+        };
+        FirstDeadlines { any_ms, key_ms }
     }
 
     /// Returns a deadline that has passed, if there is one; those of keys come first.

@@ -38,6 +38,17 @@ fn set(keyspace: &Keyspace, database: usize, key: &[u8], expiry_ms: Option<i64>,
     lock(keyspace, key, clock).writer().set(database, keyspace.hash(key), NewValue::Bytes(b"value"), expiry);
 }
 
+/// Stores a hash that does not expire, of which a field does.
+fn set_expiring_field(keyspace: &Keyspace, name: &str, expiry_ms: i64) {
+    let key = keyspace.hash(name.as_bytes());
+    let mut hash = Hash::default();
+    let limits = HashLimits { entries_max: 512, value_bytes_max: 64 };
+    hash.set(b"field", b"value", false, &limits, NOW_MS);
+    hash.let_expire();
+    hash.set_expiry(b"field", Some(expiry_ms), NOW_MS);
+    lock(keyspace, name.as_bytes(), ago(0)).writer().store(1, key, hash);
+}
+
 struct Evictions<'k> {
     keyspace: &'k Keyspace,
     evictor: Evictor,
@@ -78,7 +89,7 @@ impl<'k> Evictions<'k> {
 }
 
 const BY_ACCESS: EvictionRule =
-    EvictionRule { order: EvictionOrder::ByAccess, only_expiring: false, database: None, samples: 5 };
+    EvictionRule { order: EvictionOrder::ByAccess, only_expiring: false, samples: 5 };
 const SOONEST: EvictionRule = EvictionRule { order: EvictionOrder::SoonestExpiry, only_expiring: true, ..BY_ACCESS };
 const RANDOM: EvictionRule = EvictionRule { order: EvictionOrder::Random, ..BY_ACCESS };
 
@@ -94,14 +105,7 @@ proptest! {
         }
         // Fields that expire early in hashes that do not expire.
         for (number, at) in fields {
-            let name = format!("hash {number}");
-            let key = keyspace.hash(name.as_bytes());
-            let mut hash = Hash::default();
-            let limits = HashLimits { entries_max: 512, value_bytes_max: 64 };
-            hash.set(b"field", b"value", false, &limits, NOW_MS);
-            hash.let_expire();
-            hash.set_expiry(b"field", Some(NOW_MS + at), NOW_MS);
-            lock(&keyspace, name.as_bytes(), ago(0)).writer().store(1, key, hash);
+            set_expiring_field(&keyspace, &format!("hash {number}"), NOW_MS + at);
         }
         let evicted = Evictions::new(&keyspace, SOONEST).evict_all();
         let expiry = |(database, key): &(usize, Vec<u8>)| {
@@ -113,10 +117,33 @@ proptest! {
     }
 
     #[test]
+    fn what_is_added_between_evictions_is_known(
+        steps in prop::collection::vec((0usize..4, 0u16..200, 1i64..400, any::<bool>()), 1..100),
+    ) {
+        let keyspace = keyspace();
+        let mut evictions = Evictions::new(&keyspace, SOONEST);
+        let mut expiries = BTreeMap::new();
+        for (database, key, at, is_field) in steps {
+            if is_field {
+                set_expiring_field(&keyspace, &format!("hash {key}"), NOW_MS + at);
+            } else {
+                set(&keyspace, database, key.to_string().as_bytes(), Some(NOW_MS + at), ago(0));
+                expiries.insert((database, key.to_string().into_bytes()), at);
+            }
+            let chosen = evictions.choose().map(|victim| expiries[&(victim.database, victim.key.to_vec())]);
+            prop_assert_eq!(chosen, expiries.values().min().copied());
+            // Half of them stay, so that the next step adds to what is there.
+            if at % 2 == 0 && let Some(victim) = evictions.choose() {
+                prop_assert!(evictions.evict(&victim));
+                expiries.remove(&(victim.database, victim.key.to_vec()));
+            }
+        }
+    }
+
+    #[test]
     fn the_rule_says_which_keys_may_go(
         keys in prop::collection::btree_map((0usize..4, 0u16..300), any::<bool>(), 0..150),
         only_expiring in any::<bool>(),
-        database in prop::option::of(0usize..4),
         order in prop::sample::select(vec![EvictionOrder::ByAccess, EvictionOrder::Random]),
     ) {
         let keyspace = keyspace();
@@ -124,11 +151,10 @@ proptest! {
             let expiry_ms = expires.then_some(NOW_MS + 1);
             set(&keyspace, database, key.to_string().as_bytes(), expiry_ms, ago(i64::from(key)));
         }
-        let rule = EvictionRule { order, only_expiring, database, samples: 3 };
+        let rule = EvictionRule { order, only_expiring, samples: 3 };
         let evicted: BTreeSet<_> = Evictions::new(&keyspace, rule).evict_all().into_iter().collect();
         let may_go = |(&(of, key), &expires): (&(usize, u16), &bool)| {
-            let may_go = (!only_expiring || expires) && database.is_none_or(|only| only == of);
-            may_go.then(|| (of, key.to_string().into_bytes()))
+            (!only_expiring || expires).then(|| (of, key.to_string().into_bytes()))
         };
         prop_assert_eq!(evicted, keys.iter().filter_map(may_go).collect());
     }

@@ -374,10 +374,10 @@ impl<'k> LockSet<'k> {
         Changes::new(counts, self.cut.get(), &self.keyspace.snapshots, access)
     }
 
-    /// Publishes the earliest deadline of a shard.
-    fn publish_deadline(&self, shard: usize) {
-        let first_ms = self.with_shard(shard, |data| data.first_deadline_ms());
-        self.keyspace.deadline_changed(shard, first_ms);
+    /// Publishes the earliest deadlines of a shard.
+    fn publish_deadlines(&self, shard: usize) {
+        let first = self.with_shard(shard, |data| data.first_deadlines());
+        self.keyspace.publish_deadlines(shard, first);
     }
 
     /// Finds a key that has not expired. An expired one is removed if `removes_expired` is true, and hidden otherwise. Writers remove it in

@@ -245,7 +245,7 @@ impl<'a> Walker<'a> {
     ) -> Result<Option<Victim>, Busy> {
         evictor.follow(rule);
         match rule.order {
-            EvictionOrder::SoonestExpiry => self.choose_soonest(evictor, rule),
+            EvictionOrder::SoonestExpiry => self.choose_soonest(rule),
             EvictionOrder::Random => {
                 let mut victim = None;
                 let start = self.draw_shard(evictor, rule, random);
@@ -302,23 +302,19 @@ impl<'a> Walker<'a> {
     }
 
     /// Chooses the key that expires first.
-    fn choose_soonest(&self, evictor: &mut Evictor, rule: EvictionRule) -> Result<Option<Victim>, Busy> {
-        // The shard that seemed to be the first need not be it: what it had published may be the deadline of a field, or of a key that is gone.
-        loop {
-            let Some((expected_ms, shard)) = evictor.soonest_shard(self.keyspace.published_deadlines()) else {
-                return Ok(None);
-            };
+    fn choose_soonest(&self, rule: EvictionRule) -> Result<Option<Victim>, Busy> {
+        while let Some((expected_ms, shard)) = self.keyspace.soonest_shard() {
             let look = |data: &ShardData| {
-                let published_ms = data.first_deadline_ms().unwrap_or(i64::MAX);
-                (published_ms, eviction::soonest(self.keyspace, data, rule))
+                // A lookup that removes an expired key does not publish, so the deadline may be that of a key that is gone.
+                self.keyspace.publish_deadlines(shard, data.first_deadlines());
+                eviction::soonest(self.keyspace, data, rule)
             };
-            let (published_ms, found) = self.look(shard, &mut 0, look)?;
-            evictor.note_soonest(shard, published_ms, found.as_ref().map(|&(at_ms, _)| at_ms));
-            if let Some((at_ms, victim)) = found
+            if let Some((at_ms, victim)) = self.look(shard, &mut 0, look)?
                 && at_ms <= expected_ms
             {
                 return Ok(Some(victim));
             }
         }
+        Ok(None)
     }
 }

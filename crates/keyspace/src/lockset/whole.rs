@@ -46,7 +46,7 @@ impl<'a> WholeKeyspace<'a> {
                     removed.extend(taken.into_values());
                 }
             });
-            self.set.publish_deadline(index);
+            self.set.publish_deadlines(index);
         }
         databases.for_each(|database| keyspace.sizes.clear(core, database));
         keyspace.graveyard.bury(removed);

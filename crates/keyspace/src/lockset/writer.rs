@@ -278,7 +278,7 @@ impl<'a> Writer<'a> {
             }
             entries.insert(tag, entry, &set.changes(database));
             shard.note_deadline(database);
-            set.keyspace.deadline_changed(index, shard.first_deadline_ms());
+            set.keyspace.publish_deadlines(index, shard.first_deadlines());
             Ok(())
         })
     }
@@ -412,7 +412,7 @@ impl<'a> Writer<'a> {
             };
             Some((index, what))
         });
-        set.publish_deadline(shard);
+        set.publish_deadlines(shard);
         let Some((database, what)) = removed else { return false };
         match what {
             ExpiredWhat::Key(entry) => {
@@ -428,7 +428,7 @@ impl<'a> Writer<'a> {
         true
     }
 
-    /// Runs `change` on the shard of a key, with the key's tag; it changes this database only. Then it publishes the shard's earliest deadline.
+    /// Runs `change` on the shard of a key, with the key's tag; it changes this database only. Then it publishes the shard's earliest deadlines.
     #[inline]
     fn at<R>(
         &mut self,
@@ -442,7 +442,7 @@ impl<'a> Writer<'a> {
         set.with_shard(index, |shard| {
             let result = change(set, shard, tag);
             shard.note_deadline(database);
-            set.keyspace.deadline_changed(index, shard.first_deadline_ms());
+            set.keyspace.publish_deadlines(index, shard.first_deadlines());
             result
         })
     }

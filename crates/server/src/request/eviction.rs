@@ -200,7 +200,7 @@ fn rule(config: &Config) -> Option<EvictionRule> {
         VolatileRandom => (EvictionOrder::Random, true),
         VolatileTtl => (EvictionOrder::SoonestExpiry, true),
     };
-    Some(EvictionRule { order, only_expiring, database: None, samples: config.maxmemory_samples as usize })
+    Some(EvictionRule { order, only_expiring, samples: config.maxmemory_samples as usize })
 }
 
 /// The result of [`evict_one`].
