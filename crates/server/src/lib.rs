@@ -10,7 +10,7 @@
 //! commands::{table, context, registry, …}        what a command is
 //! server, core, locked, persistence, stop, …      the state that all cores share, and the state of each core; files
 //! session, pubsub                                the state of a connection; messages between clients
-//! config, log, process, saves, sockets, …        what does not depend on clients
+//! config, log, process, saves, sockets, tls, …   what does not depend on clients
 //! clock, random, memory, sys, events, label      what depends on nothing else
 //! ```
 //!
@@ -60,6 +60,7 @@ pub mod start;
 pub mod stop;
 mod sys;
 pub mod threads;
+pub mod tls;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

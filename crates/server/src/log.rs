@@ -92,7 +92,7 @@ pub fn starting(is_configured: bool) {
 /// Writes what is about to serve. Redis's test suite waits for ` PID: <pid>` and then for the line of [`initialized`].
 pub fn serving(config: &Config) {
     set_role(Role::Serving);
-    tracing::info!("Running mode=standalone, port={}.", config.port);
+    tracing::info!("Running mode=standalone, port={}.", config.shown_port());
     let threads = config.thread_count();
     tracing::info!("Ochre {}, {threads} thread(s), PID: {}", env!("CARGO_PKG_VERSION"), std::process::id());
     for warning in config.warnings() {
@@ -105,7 +105,7 @@ pub fn initialized() {
     tracing::info!("Server initialized");
 }
 
-/// Writes that clients can connect over a transport: `tcp` or `unix`.
+/// Writes that clients can connect over a transport: `tcp`, `unix` or `tls`.
 pub fn ready(transport: &str) {
     tracing::info!("Ready to accept connections {transport}");
 }
@@ -124,14 +124,20 @@ pub fn cannot_resolve(name: &str, port: u16, error: &io::Error) {
     tracing::warn!("Warning: Could not create server TCP listening socket {name}:{port}: {reason}");
 }
 
+/// Writes why the server does not start with these settings of TLS.
+pub fn cannot_configure_tls(reason: &str) {
+    tracing::warn!("{reason}");
+    tracing::warn!("Failed to configure TLS. Check logs for more info.");
+}
+
 /// Writes that the server does not start because it has no address to listen on.
 pub fn listens_nowhere() {
     tracing::warn!("Configured to not listen anywhere, exiting.");
 }
 
 /// Writes that the server does not start because an address cannot be listened on.
-pub fn cannot_listen(port: u16) {
-    tracing::warn!("Failed listening on port {port} (tcp), aborting.");
+pub fn cannot_listen(port: u16, transport: &str) {
+    tracing::warn!("Failed listening on port {port} ({transport}), aborting.");
 }
 
 /// Writes that the Unix socket cannot be listened on.

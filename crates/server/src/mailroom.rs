@@ -23,4 +23,6 @@ pub struct Arrival {
     pub client: Arc<Client>,
     /// The protocol of its replies until HELLO changes it.
     pub protocol: Protocol,
+    /// What an encrypted connection is told, once it is encrypted, before it is closed. It is not served then.
+    pub refusal: Option<&'static [u8]>,
 }

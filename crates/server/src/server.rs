@@ -34,6 +34,7 @@ use crate::{
     session::{pause::Pause, registry::Registry},
     shutdown::Shutdown,
     sockets::listening::Listening,
+    tls::Tls,
 };
 
 /// The server.
@@ -78,6 +79,8 @@ pub struct Server {
     pub shutdown: Shutdown,
     /// The listeners, which CONFIG SET can change.
     pub listening: Listening,
+    /// What encrypted connections are made with.
+    pub tls: Tls,
     /// The defragmentation of the memory.
     pub defragmentation: Defragmentation,
     /// The memory in use.
@@ -125,6 +128,7 @@ impl Server {
             scripts: Scripts::default(),
             shutdown: Shutdown::default(),
             listening,
+            tls: Tls::default(),
             defragmentation: Defragmentation::default(),
             memory: MemoryUse::default(),
             rates: Rates::default(),
@@ -209,6 +213,7 @@ impl Server {
     pub fn reset_statistics(&self) {
         self.counters.iter().for_each(|counters| counters.reset());
         self.refused_connections.store(0, Ordering::Relaxed);
+        self.tls.reset();
         self.rates.reset();
         self.memory.reset();
         self.defragmentation.reset();

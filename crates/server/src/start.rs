@@ -23,6 +23,7 @@ use crate::{
         listening::{self, Listening},
     },
     stop, threads,
+    tls::{Keys, Reload},
 };
 
 /// If the data is loaded within this time, clients wait for it. They are in the queues of the listeners meanwhile.
@@ -70,6 +71,13 @@ fn serve(sources: &Sources) -> ExitCode {
         }
     }
     log::serving(&settings);
+    let keys = match Keys::load(&settings) {
+        Ok(keys) => keys,
+        Err(reason) => {
+            log::cannot_configure_tls(&reason);
+            return ExitCode::FAILURE;
+        }
+    };
     let Some(listeners) = listening::bind(&settings) else { return ExitCode::FAILURE };
     // After binding: if another server has the port, its pid file must not be overwritten.
     let pid_file = PidFile::create(&settings, in_background);
@@ -77,7 +85,7 @@ fn serve(sources: &Sources) -> ExitCode {
         .enable_all()
         .build_local(LocalOptions::default())
         .expect("the system provides an event queue");
-    if let Err(error) = runtime.block_on(run(config, listeners, supervisor)) {
+    if let Err(error) = runtime.block_on(run(config, listeners, keys, supervisor)) {
         tracing::error!("{error}");
         return ExitCode::FAILURE;
     }
@@ -104,9 +112,15 @@ fn configure(sources: &Sources) -> Result<ConfigStore, StartError> {
 }
 
 /// Starts the cores and the acceptors, loads the data, and returns when the server is to stop.
-async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervisor) -> io::Result<()> {
+async fn run(
+    config: ConfigStore,
+    listeners: Vec<Listener>,
+    keys: Option<Arc<Keys>>,
+    supervisor: Supervisor,
+) -> io::Result<()> {
     let (listening, mut changes) = Listening::new(&listeners)?;
     let (server, cores) = cores::prepare(config, listening);
+    server.tls.replace(keys);
     // Nothing may look at the data, or save it, before it is loaded.
     server.loading.begin(0);
     cores.start(&server);
@@ -114,7 +128,9 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listens_on = |transport: &&str| listeners.iter().any(|listener| listener.transport() == *transport);
-    let transports: Vec<&str> = ["tcp", "unix"].into_iter().filter(listens_on).collect();
+    let transports: Vec<&str> = ["tcp", "unix", "tls"].into_iter().filter(listens_on).collect();
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut reloading = pin!(reload_keys(server.clone()));
     let mut acceptors = Acceptors::default();
     let mut listeners = Some(listeners);
     let mut loading = pin!(load(&server)?);
@@ -143,6 +159,8 @@ async fn run(config: ConfigStore, listeners: Vec<Listener>, supervisor: Supervis
                 }
                 shut_down(&server, "SIGINT");
             }
+            _ = hangup.recv() => server.config.while_unchanged(|config| server.tls.reload(config, Reload::Always)),
+            () = &mut reloading => {}
             () = server.shutdown.decided() => break,
             Some(change) = changes.recv() => acceptors.change(&server, change),
         }
@@ -167,6 +185,23 @@ fn load(server: &Arc<Server>) -> io::Result<oneshot::Receiver<Result<(), LoadErr
     };
     threads::spawn("ochre-load", load)?;
     Ok(loaded)
+}
+
+/// Looks at the files of certificates and keys every `tls-auto-reload-interval` seconds. It does not end.
+async fn reload_keys(server: Arc<Server>) {
+    let mut waited_s = 0;
+    loop {
+        // A short wait, so that a change of the interval is noticed.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        waited_s += 1;
+        let interval_s = server.config.current().tls_auto_reload_interval_s;
+        if interval_s > 0 && waited_s >= interval_s {
+            server.config.while_unchanged(|config| server.tls.reload(config, Reload::IfChanged));
+        }
+        if interval_s == 0 || waited_s >= interval_s {
+            waited_s = 0;
+        }
+    }
 }
 
 /// Begins the shutdown that a signal asks for. If it fails, the server goes on.

@@ -15,6 +15,7 @@ use crate::{
     persistence::aof_files,
     process,
     server::Server,
+    tls::Keys,
 };
 
 const CONFIG: CommandSpec = CommandSpec {
@@ -133,16 +134,38 @@ fn apply(
             after.maxmemory
         );
     }
+    let keys_before = replace_keys(server, after, changed).inspect_err(|_| {
+        let _ = process::apply(after, before, changed);
+    })?;
     let listen = changed.iter().find_map(|directive| match directive.hook {
-        Some(Hook::Listen(error)) => Some((directive.name, error)),
+        Some(Hook::Listen(error) | Hook::ListenTls(error)) => Some((directive.name, error)),
         _ => None,
     });
     let Some((directive, error)) = listen else { return Ok(()) };
     server.listening.change(after).map_err(|_| {
+        if let Some(keys) = keys_before {
+            server.tls.replace(keys);
+        }
         // The old settings were in force a moment ago. If even they fail now, nothing better can be done.
         let _ = process::apply(after, before, changed);
         NotApplied { directive, reason: error.to_owned() }
     })
+}
+
+/// Uses other keys for encrypted connections, if a directive has changed that they depend on. Returns those that were in use then.
+fn replace_keys(
+    server: &Server,
+    after: &Config,
+    changed: &[&'static Directive],
+) -> Result<Option<Option<Arc<Keys>>>, NotApplied> {
+    let is_of_tls = |directive: &&&Directive| matches!(directive.hook, Some(Hook::Tls | Hook::ListenTls(_)));
+    let Some(directive) = changed.iter().find(is_of_tls) else { return Ok(None) };
+    let keys = Keys::load(after).map_err(|error| {
+        tracing::warn!("{error}");
+        let reason = "Unable to update TLS configuration. Check server logs.".to_owned();
+        NotApplied { directive: directive.name, reason }
+    })?;
+    Ok(Some(server.tls.replace(keys)))
 }
 
 /// The value of a directive that is a secret, such as `requirepass`.

@@ -35,7 +35,7 @@ pub struct Directive {
 bitflags! {
     /// How a directive may be set and shown.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct Flags: u8 {
+    pub struct Flags: u16 {
         /// Read at start only: CONFIG SET refuses it.
         const IMMUTABLE = 1;
         /// CONFIG SET refuses it unless `enable-protected-configs` allows the client to set it.
@@ -52,6 +52,8 @@ bitflags! {
         const ADDS_UP = 1 << 6;
         /// It belongs to a feature that Ochre is going to have; this version only keeps the value.
         const NO_EFFECT_YET = 1 << 7;
+        /// Its value names a file. CONFIG SET applies it even if the value is the one in force, since the file may have changed.
+        const VOLATILE = 1 << 8;
     }
 }
 
@@ -60,6 +62,10 @@ bitflags! {
 pub enum Hook {
     /// Listens on other addresses. The text is the error if it cannot.
     Listen(&'static str),
+    /// Listens on another port for TLS. The text is the error if it cannot.
+    ListenTls(&'static str),
+    /// Reads the certificates and keys again, and uses them for new connections.
+    Tls,
     /// Changes the log's file or level.
     Log,
     /// Raises the limit of open files to what the number of clients needs.
@@ -75,6 +81,8 @@ pub enum Hook {
 pub enum Section {
     /// Addresses and sockets.
     Network,
+    /// Encrypted connections.
+    Tls,
     /// Limits of what clients may use.
     Clients,
     /// Who may do what.
@@ -104,6 +112,7 @@ impl Section {
     pub fn title(self) -> &'static str {
         match self {
             Section::Network => "Network",
+            Section::Tls => "TLS",
             Section::Clients => "Clients",
             Section::Security => "Security",
             Section::Process => "Process",
@@ -237,6 +246,10 @@ impl Directive {
 
     pub(super) const fn hidden(self) -> Directive {
         self.flagged(Flags::HIDDEN)
+    }
+
+    pub(super) const fn volatile(self) -> Directive {
+        self.flagged(Flags::VOLATILE)
     }
 
     pub(super) const fn no_effect_yet(self) -> Directive {

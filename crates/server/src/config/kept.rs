@@ -193,46 +193,20 @@ kept! {
     /// The percentage of commands that are checked for use in a cluster (Redis).
     "cluster-compatibility-sample-ratio" = "0", integer(0, 100);
 
-    /// The TLS port. This version has no TLS, so it accepts no other value than 0.
-    "tls-port" = "0", Only { rule: port(), allowed: "0", why: "this version has no TLS: leave tls-port at 0" };
-    /// The server's certificate.
-    "tls-cert-file" = "", Text;
-    /// The key of the server's certificate.
-    "tls-key-file" = "", Text;
-    /// The password of that key.
-    "tls-key-file-pass" = "", Text, sensitive();
     /// The certificate for connections to other servers.
-    "tls-client-cert-file" = "", Text;
+    "tls-client-cert-file" = "", Text, volatile();
     /// The key of the client certificate.
-    "tls-client-key-file" = "", Text;
+    "tls-client-key-file" = "", Text, volatile();
     /// The password of that key.
     "tls-client-key-file-pass" = "", Text, sensitive();
-    /// The Diffie-Hellman parameters.
-    "tls-dh-params-file" = "", Text;
-    /// The file of certificate authorities to trust.
-    "tls-ca-cert-file" = "", Text;
-    /// The folder of certificate authorities to trust.
-    "tls-ca-cert-dir" = "", Text;
-    /// Whether clients must present a certificate.
-    "tls-auth-clients" = "yes", OneOf(&["no", "yes", "optional"]);
+    /// The parameters of Diffie-Hellman key exchange in TLS 1.2. Ochre agrees on keys by elliptic curves only, which need none.
+    "tls-dh-params-file" = "", Text, volatile();
     /// The field of a client's certificate that names its user (Valkey).
-    "tls-auth-clients-user" = "off", OneOf(&["CN", "URI", "off"]);
-    /// Seconds between checks for renewed certificates (Valkey).
-    "tls-auto-reload-interval" = "0", integer(0, I32_MAX);
-    /// The TLS versions to accept.
-    "tls-protocols" = "", Text;
-    /// The ciphers up to TLS 1.2.
-    "tls-ciphers" = "", Text;
-    /// The ciphers of TLS 1.3.
-    "tls-ciphersuites" = "", Text;
-    /// Prefer the server's order of ciphers to the client's.
-    "tls-prefer-server-ciphers" = "no", Bool;
-    /// Let clients resume TLS sessions.
-    "tls-session-caching" = "yes", Bool;
-    /// The number of TLS sessions that are remembered.
-    "tls-session-cache-size" = "20480", integer(0, I32_MAX);
-    /// Seconds for which a TLS session is remembered.
-    "tls-session-cache-timeout" = "300", integer(0, I32_MAX);
+    "tls-auth-clients-user" = "off", Only {
+        rule: OneOf(&["CN", "URI", "off"]),
+        allowed: "off",
+        why: "this version has no users that certificates could name: leave tls-auth-clients-user at 'off'",
+    };
     /// Use TLS between nodes.
     "tls-cluster" = "no", Bool;
     /// Use TLS to the primary.

@@ -34,7 +34,7 @@ pub use file::{Line, StartError, lines};
 pub(crate) use ochre_persist::words;
 pub use rules::{MaxmemoryClients, OutputLimit, OutputLimits, parse_memory, system_text};
 pub use settings::{
-    AppendFsync, Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, RdbDialect, Supervision,
+    AppendFsync, Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, RdbDialect, Supervision, TlsAuthClients,
 };
 pub use store::{Apply, ConfigSetError, ConfigStore, NotApplied};
 
@@ -55,6 +55,11 @@ impl Config {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         }
+    }
+
+    /// The port that is shown where there is room for one: that for TLS if there is no other.
+    pub fn shown_port(&self) -> u16 {
+        if self.port == 0 { self.tls_port } else { self.port }
     }
 
     /// The access clock for a command that runs at `now_ms`, in milliseconds since 1970: LRU, LRM or LFU, as `maxmemory-policy` requires.
@@ -78,6 +83,9 @@ impl Config {
         let mut warnings = Vec::new();
         if is_set("syslog-enabled") {
             warnings.push("Ochre does not log to syslog: the log goes to logfile, or to standard output.".to_owned());
+        }
+        if is_set("tls-dh-params-file") {
+            warnings.push("tls-dh-params-file has no effect: keys are agreed on by elliptic curves only.".to_owned());
         }
         warnings
     }

@@ -10,7 +10,7 @@ use super::{
     rules::{
         Addresses, Bool, Choice, Choices, Directory, FileName, Integer, LimitsByClass, MaxmemoryClients, Memory,
         MemoryOrPercent, NotifyClasses, Octal, OptionalPath, OptionalText, OutputLimits, Percentiles, Rule, SavePoints,
-        choices,
+        Text, choices,
     },
 };
 
@@ -99,6 +99,49 @@ settings! {
         tcp_keepalive_s: u64, "tcp-keepalive" = "300", Integer::between(0, I32_MAX);
         /// How to reply to a client that types lines instead of sending RESP: `resp` as Redis does, or `plain` for a person to read.
         inline_replies: InlineReplies, "inline-replies" = "resp", Choice::new();
+    }
+    Tls {
+        /// The port to listen on for encrypted connections, on the addresses of bind; 0 for none. With `port 0` there are no others.
+        tls_port: u16, "tls-port" = "0", Integer::between(0, 65535),
+            hook(Hook::ListenTls("Unable to listen on this port. Check server logs.")), example("6380");
+        /// The server's certificate in PEM, followed by the certificates of authorities between it and the one that clients trust.
+        /// CONFIG SET, SIGHUP and tls-auto-reload-interval read the files of certificates and keys again. Connections stay as they are.
+        tls_cert_file: Option<PathBuf>, "tls-cert-file" = "", OptionalPath, volatile(), hook(Hook::Tls),
+            example("/etc/ochre/tls/server.crt");
+        /// The key of the server's certificate in PEM. It may be encrypted (PKCS#8).
+        tls_key_file: Option<PathBuf>, "tls-key-file" = "", OptionalPath, volatile(), hook(Hook::Tls),
+            example("/etc/ochre/tls/server.key");
+        /// The password of an encrypted key.
+        tls_key_file_pass: Option<Vec<u8>>, "tls-key-file-pass" = "", OptionalText, sensitive(), hook(Hook::Tls),
+            example("\"a long password\"");
+        /// The certificates in PEM of the authorities that may issue certificates of clients.
+        tls_ca_cert_file: Option<PathBuf>, "tls-ca-cert-file" = "", OptionalPath, volatile(), hook(Hook::Tls),
+            example("/etc/ochre/tls/ca.crt");
+        /// A folder of such files. Every file in it is read.
+        tls_ca_cert_dir: Option<PathBuf>, "tls-ca-cert-dir" = "", OptionalPath, volatile(), hook(Hook::Tls),
+            example("/etc/ssl/certs");
+        /// Whether clients must present a certificate: `yes`, `no`, or `optional`. One that is presented must be valid, except with `no`,
+        /// which does not ask for it.
+        tls_auth_clients: TlsAuthClients, "tls-auth-clients" = "yes", Choice::new(), hook(Hook::Tls);
+        /// The TLS versions to speak, separated by spaces: `TLSv1.2` and `TLSv1.3`. Empty for both. Older versions are refused.
+        tls_protocols: Vec<u8>, "tls-protocols" = "", Text, hook(Hook::Tls), example("TLSv1.3");
+        /// The cipher suites of TLS 1.2 by their OpenSSL names, separated by colons. Empty for all that Ochre has. A name that it does not
+        /// have is refused, and the log lists those that it has.
+        tls_ciphers: Vec<u8>, "tls-ciphers" = "", Text, hook(Hook::Tls), example("ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384");
+        /// The cipher suites of TLS 1.3, separated by colons. Empty for all that Ochre has.
+        tls_ciphersuites: Vec<u8>, "tls-ciphersuites" = "", Text, hook(Hook::Tls), example("TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
+        /// Choose the cipher suite by the server's order of preference, not by the client's.
+        tls_prefer_server_ciphers: bool, "tls-prefer-server-ciphers" = "no", Bool, hook(Hook::Tls);
+        /// Let clients that connect again resume their TLS session, which is quicker than a full handshake.
+        tls_session_caching: bool, "tls-session-caching" = "yes", Bool, hook(Hook::Tls);
+        /// The most TLS sessions that are remembered; 0 is no limit.
+        tls_session_cache_size: usize, "tls-session-cache-size" = "20480", Integer::between(0, I32_MAX), hook(Hook::Tls);
+        /// Seconds for which a TLS session is remembered.
+        tls_session_cache_timeout_s: u64, "tls-session-cache-timeout" = "300", Integer::between(0, I32_MAX), hook(Hook::Tls);
+        /// Seconds between looks at the files of certificates and keys. If they have changed, new connections use them; 0 for never.
+        tls_auto_reload_interval_s: u64, "tls-auto-reload-interval" = "0", Integer::between(0, I32_MAX), example("3600");
+        /// Seconds within which a client must have finished the TLS handshake.
+        tls_handshake_timeout_s: u64, "tls-handshake-timeout" = "10", Integer::between(1, 3600);
     }
     Clients {
         /// The most clients at once. A further client gets an error and is disconnected.
@@ -329,6 +372,16 @@ choices! {
         Yes = "yes",
         /// The clients of this machine.
         Local = "local",
+    }
+
+    /// Whether clients must present a certificate.
+    TlsAuthClients {
+        /// They are not asked for one.
+        No = "no",
+        /// They must.
+        Yes = "yes",
+        /// They may, and it must be valid then.
+        Optional = "optional",
     }
 
     /// When the append-only file is synced.

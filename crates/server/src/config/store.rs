@@ -109,8 +109,10 @@ impl ConfigStore {
             let set = directive.set_at_run_time(&mut after, value);
             set.map_err(|reason| ConfigSetError::refused(&name.to_ascii_lowercase(), reason.into_owned()))?;
         }
-        let changed: Vec<_> =
-            directives.into_iter().filter(|directive| directive.lines(&before) != directive.lines(&after)).collect();
+        let is_changed = |directive: &&Directive| {
+            directive.flags.contains(Flags::VOLATILE) || directive.lines(&before) != directive.lines(&after)
+        };
+        let changed: Vec<_> = directives.into_iter().filter(is_changed).collect();
         apply(&before, &after, &changed).map_err(|refused| {
             let name = refused.directive;
             tracing::warn!(
@@ -128,6 +130,12 @@ impl ConfigStore {
         let mut config = Config::clone(&self.current());
         change(&mut config);
         self.replace(config);
+    }
+
+    /// Does something with the configuration in force. It does not change meanwhile.
+    pub fn while_unchanged(&self, action: impl FnOnce(&Config)) {
+        let _change = self.change.lock();
+        action(&self.current());
     }
 
     /// CONFIG REWRITE: updates the configuration file to the settings in force. Comments, order and unchanged lines stay.

@@ -239,7 +239,7 @@ fn a_wrong_line_is_told_with_its_place() {
     check("rename-command GET", "Bad directive or wrong number of arguments");
     check("notify-keyspace-events q", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
     for promise in [
-        "tls-port 6380",
+        "tls-auth-clients-user CN",
         "cluster-enabled yes",
         "replicaof 10.0.0.1 6379",
         "aclfile a",

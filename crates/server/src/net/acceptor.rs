@@ -15,7 +15,10 @@ use crate::{
     mailroom::Arrival,
     server::Server,
     session::{Client, ClientFlags},
-    sockets::{listener::Listener, listening::Change, stream::Accepted},
+    sockets::{
+        listener::{Listener, Transport},
+        listening::Change, stream::Accepted,
+    },
 };
 
 /// The tasks that accept connections, one for each listener. Those of TCP listeners can be stopped by address (CONFIG SET port and bind).
@@ -56,17 +59,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// the runtime.
 pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {
     enum Registered {
-        Tcp(TcpListener),
+        Tcp(TcpListener, Transport),
         Unix(UnixListener),
     }
     let listener = match listener {
-        Listener::Tcp(listener) => Registered::Tcp(TcpListener::from_std(listener)?),
+        Listener::Tcp(listener, transport) => Registered::Tcp(TcpListener::from_std(listener)?, transport),
         Listener::Unix(listener) => Registered::Unix(UnixListener::from_std(listener)?),
     };
     loop {
         let accepted = match &listener {
-            Registered::Tcp(listener) => match listener.accept().await {
-                Ok((stream, peer)) => stream.into_std().map(|stream| (Accepted::Tcp(stream), Some(peer))),
+            Registered::Tcp(listener, transport) => match listener.accept().await {
+                Ok((stream, peer)) => {
+                    stream.into_std().and_then(|stream| Ok((accepted(&server, stream, *transport)?, Some(peer))))
+                }
                 Err(error) => Err(error),
             },
             Registered::Unix(listener) => match listener.accept().await {
@@ -86,16 +91,29 @@ pub async fn accept(server: Arc<Server>, listener: Listener) -> io::Result<()> {
     }
 }
 
+/// A TCP connection with what it is encrypted with.
+fn accepted(server: &Server, stream: std::net::TcpStream, transport: Transport) -> io::Result<Accepted> {
+    if transport == Transport::Tcp {
+        return Ok(Accepted::Tcp(stream));
+    }
+    let keys = server.tls.keys().ok_or_else(|| io::Error::other("TLS is not configured"))?;
+    Ok(Accepted::Tls(stream, keys.server_config.clone()))
+}
+
 /// Creates a client for the connection and hands both to a core, or refuses the connection.
 fn accept_connection(server: &Arc<Server>, stream: Accepted, peer: Option<SocketAddr>) {
     let config = server.config.current();
-    if let Err(refusal) = admit(&config, server.clients.len(), peer) {
+    let refusal = admit(&config, server.clients.len(), peer).err();
+    if let Some(text) = refusal {
         server.refused_connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        refuse(stream, refusal);
-        return;
+        // Only an encrypted connection that is not one too many is kept, until it can be told.
+        if text != PROTECTED || !matches!(stream, Accepted::Tls(..)) {
+            refuse(stream, text);
+            return;
+        }
     }
     let (address, local_address) = match (&stream, peer) {
-        (Accepted::Tcp(stream), Some(peer)) => {
+        (Accepted::Tcp(stream) | Accepted::Tls(stream, _), Some(peer)) => {
             let _ = stream.set_nodelay(true);
             keep_alive(stream, config.tcp_keepalive_s);
             let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
@@ -115,7 +133,7 @@ fn accept_connection(server: &Arc<Server>, stream: Accepted, peer: Option<Socket
         InlineReplies::Plain => Protocol::Plain,
         InlineReplies::Resp => Protocol::Resp2,
     };
-    server.hand_over(core, Arrival { stream, client, protocol });
+    server.hand_over(core, Arrival { stream, client, protocol, refusal });
 }
 
 /// Checks whether a connection may be served beside `clients` others. The error is the reply to send before closing it.
@@ -148,6 +166,8 @@ fn refuse(stream: Accepted, text: &[u8]) {
     let _ = match stream {
         Accepted::Tcp(mut stream) => stream.write(text),
         Accepted::Unix(mut stream) => stream.write(text),
+        // A client that expects a handshake could not read it.
+        Accepted::Tls(..) => Ok(0),
     };
 }
 

@@ -1,8 +1,9 @@
 //! The cores: each is a thread with its own runtime. A connection stays on the core that it was given to.
 
-use std::{future::poll_fn, rc::Rc, sync::Arc, thread, time::Duration};
+use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, thread, time::Duration};
 
 use ochre_keyspace::{ShardList, Visit};
+use ochre_resp::Protocol;
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{Notify, mpsc},
@@ -10,6 +11,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
+use super::handshake::Handshakes;
 use crate::{
     clock, commands,
     config::ConfigStore,
@@ -26,8 +28,9 @@ use crate::{
     },
     server::Server,
     session::{Client, LockAttempt, Session},
-    sockets::{listening::Listening, stream::Stream},
+    sockets::{listening::Listening, stream::Stream, tls_stream::TlsStream},
     threads,
+    tls::certificate,
 };
 
 /// The most keys to expire before the shard's lock is released.
@@ -91,6 +94,7 @@ fn start(
 async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedReceiver<Arrival>, deadline: Arc<Notify>) {
     let core = Rc::new(Core::new(index, server));
     let worker = Rc::new(Worker::new(core.clone()));
+    let handshakes = Rc::new(Handshakes::new());
     spawn_local(expire(core.clone(), deadline));
     spawn_local(housekeeping(core.clone()));
     spawn_local(chores::serve(core.clone()));
@@ -102,25 +106,57 @@ async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedRec
         spawn_local(walker::serve(core.clone()));
     }
     while let Some(arrival) = arrivals.recv().await {
-        match arrival.stream.register() {
-            Ok(stream) => welcome(&worker, stream, arrival.client, arrival.protocol),
+        let Arrival { stream, client, protocol, refusal } = arrival;
+        core.counters.connections_received.add(1);
+        match stream.register() {
+            Ok(Stream::Tls(stream)) => {
+                spawn_local(encrypt(worker.clone(), handshakes.clone(), stream, client, protocol, refusal));
+            }
+            Ok(stream) => welcome(&worker, stream, client, protocol, None),
             Err(error) => {
                 tracing::warn!("Registering a client connection: {error}");
-                core.server.clients.remove(&arrival.client);
+                core.server.clients.remove(&client);
             }
         }
     }
 }
 
 /// Starts the session of a connection and the task that serves it.
-fn welcome(worker: &Rc<Worker>, stream: Stream, client: Arc<Client>, protocol: ochre_resp::Protocol) {
+fn welcome(
+    worker: &Rc<Worker>,
+    stream: Stream,
+    client: Arc<Client>,
+    protocol: Protocol,
+    certificate_name: Option<Box<str>>,
+) {
     let core = &worker.core;
     core.refresh_config();
-    core.counters.connections_received.add(1);
     let authenticated = core.config().requirepass.is_none();
     let mut session = Session::new(client, protocol, authenticated);
+    session.certificate_name = certificate_name;
     session.speak(protocol);
     spawn_local(connection::serve(worker.clone(), stream, session));
+}
+
+/// Completes the handshake of a connection, and starts its session.
+async fn encrypt(
+    worker: Rc<Worker>,
+    handshakes: Rc<Handshakes>,
+    mut stream: Box<TlsStream>,
+    client: Arc<Client>,
+    protocol: Protocol,
+    refusal: Option<&'static [u8]>,
+) {
+    let is_encrypted = handshakes.complete(&worker.core, &mut stream, &client).await;
+    if is_encrypted && refusal.is_none() {
+        let name = stream.peer_certificate().and_then(certificate::common_name).map(String::into_boxed_str);
+        return welcome(&worker, Stream::Tls(stream), client, protocol, name);
+    }
+    if let Some(text) = refusal.filter(|_| is_encrypted) {
+        // Nothing was sent to it yet but the handshake, so the text fits. An error means that the client is gone already.
+        let _ = poll_fn(|cx| Poll::Ready(stream.write_what_fits(cx, text))).await;
+    }
+    worker.core.server.clients.remove(&client);
 }
 
 /// Removes the keys of the core's shards as they expire, and announces each removal. `earlier` is notified when a shard gets an earlier

@@ -2,6 +2,8 @@
 //!
 //! - `acceptor.rs`: accepts or refuses connections, and hands each to a core.
 //! - `cores.rs`: the thread of a core, and the tasks that it runs beside those of its connections.
+//! - `handshake.rs`: the handshakes of encrypted connections, one step at a time.
 
 pub mod acceptor;
 pub mod cores;
+mod handshake;

@@ -27,6 +27,7 @@ use crate::{
     saves::Target,
     server::Server,
     session::{Client, ClientFlags},
+    tls::certificate::Certificate,
 };
 
 /// A section of the text.
@@ -50,6 +51,7 @@ enum Shown {
 
 const SECTIONS: &[Section] = &[
     Section { name: "server", heading: "Server", shown: Shown::ByDefault, write: server },
+    Section { name: "tls", heading: "TLS", shown: Shown::WithAll, write: tls },
     Section { name: "clients", heading: "Clients", shown: Shown::ByDefault, write: clients },
     Section { name: "memory", heading: "Memory", shown: Shown::ByDefault, write: memory },
     Section { name: "persistence", heading: "Persistence", shown: Shown::ByDefault, write: persistence },
@@ -187,7 +189,7 @@ fn server(view: &View<'_>, text: &mut Text) {
     text.field("process_id", std::process::id());
     text.field("process_supervised", view.setting("supervised"));
     text.field("run_id", &server.run_id);
-    text.field("tcp_port", config.port);
+    text.field("tcp_port", config.shown_port());
     text.field("server_time_usec", clock::now_us());
     text.field("uptime_in_seconds", uptime_s);
     text.field("uptime_in_days", uptime_s / 86_400);
@@ -199,12 +201,15 @@ fn server(view: &View<'_>, text: &mut Text) {
     text.field("threads", server.cores());
     text.field("io_threads_active", u8::from(server.cores() > 1));
     let mut listeners = Vec::new();
+    let binds: String = config.bind.iter().map(|address| format!("bind={address},")).collect();
     if config.port != 0 {
-        let binds: String = config.bind.iter().map(|address| format!("bind={address},")).collect();
         listeners.push(format!("name=tcp,{binds}port={}", config.port));
     }
     if let Some(path) = &config.unixsocket {
         listeners.push(format!("name=unix,bind={}", path.display()));
+    }
+    if config.tls_port != 0 {
+        listeners.push(format!("name=tls,{binds}port={}", config.tls_port));
     }
     for (index, listener) in listeners.iter().enumerate() {
         text.field(&format!("listener{index}"), listener);
@@ -298,6 +303,20 @@ fn memory(view: &View<'_>, text: &mut Text) {
     let (pending, freed) = server.keyspace.burials();
     text.field("lazyfree_pending_objects", pending);
     text.field("lazyfreed_objects", freed);
+}
+
+/// The fields of Valkey. Connections to other servers, which a client certificate would be for, are not made.
+fn tls(view: &View<'_>, text: &mut Text) {
+    let keys = view.server.tls.keys();
+    let mut write = |name: &str, certificate: Option<&Certificate>| {
+        let expires_in_s = certificate.map_or(0, |it| (it.expires_s - view.now_ms / 1000).max(0));
+        text.field(&format!("tls_{name}_cert_serial"), certificate.map_or("none", |it| it.serial.as_str()));
+        text.field(&format!("tls_{name}_cert_expires_in_seconds"), expires_in_s);
+    };
+    write("server", keys.as_ref().and_then(|keys| keys.certificate.as_ref()));
+    write("client", None);
+    write("ca", keys.as_ref().and_then(|keys| keys.authority.as_ref()));
+    text.field("tls_failed_handshakes", view.server.tls.failed_handshakes());
 }
 
 fn persistence(view: &View<'_>, text: &mut Text) {

@@ -43,6 +43,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether it has given the password, or needs none.
     pub authenticated: bool,
+    /// The common name in the certificate that the client has presented.
+    pub certificate_name: Option<Box<str>>,
     /// CLIENT NO-TOUCH: only TOUCH counts as an access to a key.
     pub no_touch: bool,
     /// CLIENT REPLY.
@@ -120,6 +122,7 @@ impl Session {
             database: 0,
             protocol,
             authenticated,
+            certificate_name: None,
             no_touch: false,
             reply_mode: ReplyMode::On,
             transaction: None,

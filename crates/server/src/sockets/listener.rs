@@ -9,10 +9,29 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
+/// How clients connect to a TCP address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// Without encryption.
+    Tcp,
+    /// Encrypted.
+    Tls,
+}
+
+impl Transport {
+    /// As the log calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+        }
+    }
+}
+
 /// A bound socket.
 pub enum Listener {
-    /// On a TCP address.
-    Tcp(StdTcpListener),
+    /// On a TCP address, and whether its connections are encrypted.
+    Tcp(StdTcpListener, Transport),
     /// On a Unix socket.
     Unix(std::os::unix::net::UnixListener),
 }
@@ -21,7 +40,7 @@ impl Listener {
     /// As the log calls it.
     pub fn transport(&self) -> &'static str {
         match self {
-            Listener::Tcp(_) => "tcp",
+            Listener::Tcp(_, transport) => transport.name(),
             Listener::Unix(_) => "unix",
         }
     }
@@ -29,14 +48,14 @@ impl Listener {
     /// Its address, where it is one of TCP.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Tcp(listener, _) => listener.local_addr().ok(),
             Listener::Unix(_) => None,
         }
     }
 }
 
 /// Binds an address.
-pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
+pub fn bind_tcp(address: SocketAddr, transport: Transport, backlog: i32) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -45,7 +64,7 @@ pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
-    Ok(Listener::Tcp(socket.into()))
+    Ok(Listener::Tcp(socket.into(), transport))
 }
 
 /// Binds a Unix socket, in place of one that was left behind.

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::listener::{self, Listener};
+use super::listener::{self, Listener, Transport};
 use crate::{config::Config, log, sys};
 
 /// The addresses that the server listens on, and the way to change them.
@@ -49,18 +49,18 @@ impl Listening {
     pub fn change(&self, config: &Config) -> io::Result<()> {
         let mut bound = self.bound.lock();
         let wanted = Wanted::all(config)?;
-        let is_wanted = |it: &Bound| wanted.iter().any(|wanted| wanted.address == it.address);
-        let missing = wanted.iter().filter(|wanted| bound.iter().all(|it| it.address != wanted.address));
+        let is_wanted = |it: &Bound| wanted.iter().any(|wanted| wanted.is(it));
+        let missing = wanted.iter().filter(|wanted| !bound.iter().any(|it| wanted.is(it)));
         let mut given_up = Vec::new();
-        let new = bind_each(missing, |address| match listen(address, config) {
+        let new = bind_each(missing, |address, transport| match listen(address, transport, config) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 for it in bound.iter().filter(|it| !is_wanted(it) && it.overlaps(address)) {
                     it.stop_listening();
-                    if !given_up.contains(&it.address) {
-                        given_up.push(it.address);
+                    if !given_up.contains(&(it.address, it.transport)) {
+                        given_up.push((it.address, it.transport));
                     }
                 }
-                listen(address, config)
+                listen(address, transport, config)
             }
             result => result,
         });
@@ -71,13 +71,14 @@ impl Listening {
                 Ok(())
             }
             Err(error) => {
-                let bound_again = given_up.iter().filter_map(|&address| {
-                    let listening = listen(address, config);
+                let bound_again = given_up.iter().filter_map(|&(address, transport)| {
+                    let listening = listen(address, transport, config);
                     listening
                         .inspect_err(|error| log::cannot_bind(&address.ip().to_string(), address.port(), error))
                         .ok()
                 });
                 let bound_again = bound_again.collect();
+                let given_up: Vec<_> = given_up.into_iter().map(|(address, _)| address).collect();
                 self.replace(&mut bound, &given_up, bound_again);
                 Err(error)
             }
@@ -97,20 +98,25 @@ impl Listening {
 }
 
 /// Binds an address of CONFIG SET.
-fn listen(address: SocketAddr, config: &Config) -> io::Result<(Listener, Bound)> {
-    let listener = listener::bind_tcp(address, config.tcp_backlog)?;
+fn listen(address: SocketAddr, transport: Transport, config: &Config) -> io::Result<(Listener, Bound)> {
+    let listener = listener::bind_tcp(address, transport, config.tcp_backlog)?;
     let bound = Bound::of(&listener).expect("a TCP listener")?;
     Ok((listener, bound))
 }
 
 /// Binds all addresses of the configuration. If one cannot be bound, or if there is none, the reason is logged and the result is `None`.
 pub fn bind(config: &Config) -> Option<Vec<Listener>> {
-    let bound = Wanted::all(config)
-        .and_then(|wanted| bind_each(wanted.iter(), |address| listener::bind_tcp(address, config.tcp_backlog)));
-    let Ok(mut listeners) = bound else {
-        log::cannot_listen(config.port);
-        return None;
-    };
+    let mut listeners = Vec::new();
+    for (transport, port) in [(Transport::Tcp, config.port), (Transport::Tls, config.tls_port)] {
+        let bind = |address, transport| listener::bind_tcp(address, transport, config.tcp_backlog);
+        match Wanted::of(config, transport, port).and_then(|wanted| bind_each(wanted.iter(), bind)) {
+            Ok(bound) => listeners.extend(bound),
+            Err(_) => {
+                log::cannot_listen(port, transport.name());
+                return None;
+            }
+        }
+    }
     if let Some(path) = &config.unixsocket {
         match listener::bind_unix(path, config.unixsocketperm, config.tcp_backlog) {
             Ok(listener) => listeners.push(listener),
@@ -130,6 +136,7 @@ pub fn bind(config: &Config) -> Option<Vec<Listener>> {
 /// An address that is listened on.
 struct Bound {
     address: SocketAddr,
+    transport: Transport,
     /// A second handle of the acceptor's socket.
     socket: TcpListener,
 }
@@ -137,8 +144,8 @@ struct Bound {
 impl Bound {
     /// `None` for a Unix socket, which CONFIG SET cannot change.
     fn of(listener: &Listener) -> Option<io::Result<Bound>> {
-        let Listener::Tcp(listener) = listener else { return None };
-        let bound = |socket: TcpListener| Ok(Bound { address: socket.local_addr()?, socket });
+        let &Listener::Tcp(ref listener, transport) = listener else { return None };
+        let bound = |socket: TcpListener| Ok(Bound { address: socket.local_addr()?, transport, socket });
         Some(listener.try_clone().and_then(bound))
     }
 
@@ -162,23 +169,31 @@ struct Wanted<'a> {
     /// As `bind` names it, without the `-` in front.
     name: &'a str,
     address: SocketAddr,
+    transport: Transport,
     /// Whether this machine need not have the address.
     is_optional: bool,
 }
 
 impl<'a> Wanted<'a> {
-    /// The TCP addresses of the configuration. A name that has no address and an address that is named twice are errors, which are logged.
+    /// The TCP addresses of the configuration, plain ones and those for TLS. Errors are logged.
     fn all(config: &'a Config) -> io::Result<Vec<Wanted<'a>>> {
-        let names = if config.port == 0 { &[][..] } else { &config.bind };
+        let mut all = Wanted::of(config, Transport::Tcp, config.port)?;
+        all.extend(Wanted::of(config, Transport::Tls, config.tls_port)?);
+        Ok(all)
+    }
+
+    /// The addresses of one port. A name that has no address and an address that is named twice are errors, which are logged.
+    fn of(config: &'a Config, transport: Transport, port: u16) -> io::Result<Vec<Wanted<'a>>> {
+        let names = if port == 0 { &[][..] } else { &config.bind };
         let wanted = |name: &'a String| {
             let (name, is_optional) = match name.strip_prefix('-') {
                 Some(name) => (name, true),
                 None => (name.as_str(), false),
             };
             match ip_address(name) {
-                Ok(ip) => Ok(Wanted { name, address: SocketAddr::new(ip, config.port), is_optional }),
+                Ok(ip) => Ok(Wanted { name, address: SocketAddr::new(ip, port), transport, is_optional }),
                 Err(error) => {
-                    log::cannot_resolve(name, config.port, &error);
+                    log::cannot_resolve(name, port, &error);
                     Err(error)
                 }
             }
@@ -187,22 +202,27 @@ impl<'a> Wanted<'a> {
         for (index, it) in all.iter().enumerate() {
             if all[..index].iter().any(|other| other.address == it.address) {
                 let error = io::Error::other("Address already in use");
-                log::cannot_bind(it.name, config.port, &error);
+                log::cannot_bind(it.name, port, &error);
                 return Err(error);
             }
         }
         Ok(all)
+    }
+
+    /// Whether it is what is bound.
+    fn is(&self, bound: &Bound) -> bool {
+        self.address == bound.address && self.transport == bound.transport
     }
 }
 
 /// Binds addresses with `bind`. One that this machine does not have may be left out. The first error is logged and ends the loop.
 fn bind_each<'a, T>(
     wanted: impl Iterator<Item = &'a Wanted<'a>>,
-    mut bind: impl FnMut(SocketAddr) -> io::Result<T>,
+    mut bind: impl FnMut(SocketAddr, Transport) -> io::Result<T>,
 ) -> io::Result<Vec<T>> {
     let mut listeners = Vec::new();
-    for Wanted { name, address, is_optional } in wanted {
-        match bind(*address) {
+    for Wanted { name, address, transport, is_optional } in wanted {
+        match bind(*address, *transport) {
             Ok(listener) => listeners.push(listener),
             Err(error) => {
                 log::cannot_bind(name, address.port(), &error);
