@@ -4,7 +4,10 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::quoting;
 use crate::reply::Reply;
@@ -16,7 +19,23 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
+
+impl Stream {
+    /// The bytes' way in and out.
+    fn io(&mut self) -> &mut dyn ReadWrite {
+        match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(stream) => stream,
+            Stream::Tls(stream) => stream,
+        }
+    }
+}
+
+trait ReadWrite: Read + Write {}
+
+impl<T: Read + Write> ReadWrite for T {}
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -40,6 +59,27 @@ impl Client {
         Client::over(Stream::Unix(UnixStream::connect(path)?))
     }
 
+    /// Connects over TLS to a port of this machine, whose certificate is for `localhost`, and completes the handshake.
+    pub fn connect_tls(port: u16, config: Arc<ClientConfig>) -> io::Result<Client> {
+        let mut socket = TcpStream::connect(("127.0.0.1", port))?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(REPLY_TIMEOUT))?;
+        let name = "localhost".try_into().expect("a valid name");
+        let mut session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        Client::over(Stream::Tls(Box::new(StreamOwned::new(session, socket))))
+    }
+
+    /// The TLS session of a client that has connected with [`Client::connect_tls`].
+    pub fn tls(&self) -> Option<&ClientConnection> {
+        match &self.stream {
+            Stream::Tls(stream) => Some(&stream.conn),
+            _ => None,
+        }
+    }
+
     fn over(stream: Stream) -> io::Result<Client> {
         let client = Client { stream, buffer: Vec::new(), taken: 0 };
         client.set_timeout(REPLY_TIMEOUT)?;
@@ -52,6 +92,10 @@ impl Client {
             Stream::Tcp(stream) => {
                 stream.set_read_timeout(Some(timeout))?;
                 stream.set_write_timeout(Some(timeout))
+            }
+            Stream::Tls(stream) => {
+                stream.sock.set_read_timeout(Some(timeout))?;
+                stream.sock.set_write_timeout(Some(timeout))
             }
             Stream::Unix(stream) => {
                 stream.set_read_timeout(Some(timeout))?;
@@ -95,10 +139,7 @@ impl Client {
 
     /// Sends bytes as they are.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.write_all(bytes),
-            Stream::Unix(stream) => stream.write_all(bytes),
-        }
+        self.stream.io().write_all(bytes)
     }
 
     /// Waits for the next reply or push message. The error is of kind `UnexpectedEof` if the server closed the connection.
@@ -186,6 +227,7 @@ impl Client {
     pub fn finish_sending(&self) -> io::Result<()> {
         match &self.stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tls(stream) => stream.sock.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
@@ -218,11 +260,7 @@ impl Client {
         }
         let mut chunk = [0; 1 << 16];
         let length = loop {
-            let read = match &mut self.stream {
-                Stream::Tcp(stream) => stream.read(&mut chunk),
-                Stream::Unix(stream) => stream.read(&mut chunk),
-            };
-            match read {
+            match self.stream.io().read(&mut chunk) {
                 Ok(length) => break length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => {
