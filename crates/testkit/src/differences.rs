@@ -42,6 +42,22 @@ pub const DIFFERENCES: &[Difference] = &[
         seen: Seen::InReplies(differs_after_zero_byte),
     },
     Difference {
+        commands: &[],
+        from: None,
+        what: "TLS: the versions are 1.2 and 1.3, and keys are agreed on by elliptic curves only, so `tls-dh-params-file` has no effect. A \
+               certificate of a client must be of X.509 version 3. Every file in `tls-ca-cert-dir` is read, whatever its name. A handshake \
+               must be finished within `tls-handshake-timeout` seconds. The references have OpenSSL and no such limit.",
+        why: "What is left out is what attacks on TLS have used. A silent client must not keep a connection.",
+        seen: Seen::Elsewhere,
+    },
+    Difference {
+        commands: &[],
+        from: None,
+        what: "SIGHUP reads the certificates and keys of TLS again. The references ignore it.",
+        why: "It is how other servers are told that certificates were renewed.",
+        seen: Seen::Elsewhere,
+    },
+    Difference {
         commands: &["client|setname", "client|setinfo", "hello"],
         from: None,
         what: "A name with a zero byte is refused. The references check it only up to that byte, and accept it.",

@@ -107,34 +107,39 @@ async fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedRec
     }
     while let Some(arrival) = arrivals.recv().await {
         let Arrival { stream, client, protocol, refusal } = arrival;
-        core.counters.connections_received.add(1);
+        let newcomer = Newcomer { client, protocol, refusal, certificate_name: None };
         match stream.register() {
             Ok(Stream::Tls(stream)) => {
-                spawn_local(encrypt(worker.clone(), handshakes.clone(), stream, client, protocol, refusal));
+                spawn_local(encrypt(worker.clone(), handshakes.clone(), stream, newcomer));
             }
-            Ok(stream) => welcome(&worker, stream, client, protocol, None),
+            Ok(stream) => welcome(&worker, stream, newcomer),
             Err(error) => {
                 tracing::warn!("Registering a client connection: {error}");
-                core.server.clients.remove(&client);
+                core.server.clients.remove(&newcomer.client);
             }
         }
     }
 }
 
-/// Starts the session of a connection and the task that serves it.
-fn welcome(
-    worker: &Rc<Worker>,
-    stream: Stream,
+/// A client whose session has not begun.
+struct Newcomer {
     client: Arc<Client>,
     protocol: Protocol,
+    /// See [`Arrival::refusal`].
+    refusal: Option<&'static [u8]>,
+    /// See [`Session::certificate_name`].
     certificate_name: Option<Box<str>>,
-) {
+}
+
+/// Starts the session of a connection and the task that serves it.
+fn welcome(worker: &Rc<Worker>, stream: Stream, newcomer: Newcomer) {
     let core = &worker.core;
     core.refresh_config();
+    core.counters.connections_received.add(1);
     let authenticated = core.config().requirepass.is_none();
-    let mut session = Session::new(client, protocol, authenticated);
-    session.certificate_name = certificate_name;
-    session.speak(protocol);
+    let mut session = Session::new(newcomer.client, newcomer.protocol, authenticated);
+    session.certificate_name = newcomer.certificate_name;
+    session.speak(newcomer.protocol);
     spawn_local(connection::serve(worker.clone(), stream, session));
 }
 
@@ -143,20 +148,24 @@ async fn encrypt(
     worker: Rc<Worker>,
     handshakes: Rc<Handshakes>,
     mut stream: Box<TlsStream>,
-    client: Arc<Client>,
-    protocol: Protocol,
-    refusal: Option<&'static [u8]>,
+    mut newcomer: Newcomer,
 ) {
-    let is_encrypted = handshakes.complete(&worker.core, &mut stream, &client).await;
-    if is_encrypted && refusal.is_none() {
-        let name = stream.peer_certificate().and_then(certificate::common_name).map(String::into_boxed_str);
-        return welcome(&worker, Stream::Tls(stream), client, protocol, name);
+    let core = &worker.core;
+    core.refresh_config();
+    let is_encrypted = handshakes.complete(core, &mut stream, &newcomer.client).await;
+    if is_encrypted && newcomer.refusal.is_none() {
+        let name = stream.peer_certificate().and_then(certificate::common_name);
+        newcomer.certificate_name = name.map(String::into_boxed_str);
+        return welcome(&worker, Stream::Tls(stream), newcomer);
     }
-    if let Some(text) = refusal.filter(|_| is_encrypted) {
+    match newcomer.refusal {
         // Nothing was sent to it yet but the handshake, so the text fits. An error means that the client is gone already.
-        let _ = poll_fn(|cx| Poll::Ready(stream.write_what_fits(cx, text))).await;
+        Some(text) if is_encrypted => drop(poll_fn(|cx| Poll::Ready(stream.write_what_fits(cx, text))).await),
+        // Refused connections are counted elsewhere.
+        Some(_) => {}
+        None => core.counters.connections_received.add(1),
     }
-    worker.core.server.clients.remove(&client);
+    core.server.clients.remove(&newcomer.client);
 }
 
 /// Removes the keys of the core's shards as they expire, and announces each removal. `earlier` is notified when a shard gets an earlier

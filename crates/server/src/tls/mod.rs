@@ -15,19 +15,18 @@ mod files;
 mod session_cache;
 mod suites;
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
 use rustls::{
     ServerConfig,
-    pki_types::CertificateDer,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
 use self::{certificate::Certificate, files::Files, session_cache::SessionCache};
@@ -132,15 +131,13 @@ impl Keys {
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&versions)
             .map_err(|error| format!("Failed to configure TLS protocols and ciphers: {error}"))?;
-        let builder = match client_verifier(config.tls_auth_clients, &authorities, provider)? {
+        let builder = match client_verifier(config.tls_auth_clients, &authorities, provider.clone())? {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
         let certificate = Certificate::parse(&chain[0]);
-        let mut server_config = builder.with_single_cert(chain, key).map_err(|error| {
-            let path = config.tls_cert_file.as_deref().unwrap_or(Path::new(""));
-            format!("Failed to use certificate and private key: {}: {error}", path.display())
-        })?;
+        let key = certified_key(chain, key, &provider)?;
+        let mut server_config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
         server_config.ignore_client_order = config.tls_prefer_server_ciphers;
         server_config.session_storage = if config.tls_session_caching {
             Arc::new(SessionCache::new(config.tls_session_cache_size, config.tls_session_cache_timeout_s))
@@ -154,11 +151,26 @@ impl Keys {
     }
 }
 
+/// A certificate with its key. rustls would refuse a certificate of version 1, which many tools make, although it is for clients to judge.
+fn certified_key(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, String> {
+    let failed = |reason: &str| format!("Failed to use certificate and private key: {reason}");
+    let key = provider.key_provider.load_private_key(key).map_err(|error| failed(&error.to_string()))?;
+    let public_key = certificate::public_key(&chain[0]).ok_or_else(|| failed("the certificate is malformed"))?;
+    match key.public_key() {
+        Some(of_key) if of_key.as_ref() != public_key => Err(failed("the key is not that of the certificate")),
+        _ => Ok(CertifiedKey::new(chain, key)),
+    }
+}
+
 /// What checks the certificates of clients; `None` if they are not asked for one.
 fn client_verifier(
     auth: TlsAuthClients,
     authorities: &[CertificateDer<'static>],
-    provider: Arc<rustls::crypto::CryptoProvider>,
+    provider: Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
     if auth == TlsAuthClients::No {
         return Ok(None);
