@@ -36,7 +36,11 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         fs::write(folder.join(format!("{name}.crt")), certificate.pem()).unwrap();
-        Authority { certificate: certificate.der().clone(), issuer: Issuer::new(params, key), folder: folder.to_path_buf() }
+        Authority {
+            certificate: certificate.der().clone(),
+            issuer: Issuer::new(params, key),
+            folder: folder.to_path_buf(),
+        }
     }
 
     /// Issues a certificate as the files NAME.crt and NAME.key.
@@ -343,9 +347,8 @@ fn what_cannot_be_used_is_refused_and_the_old_stays() {
 #[test]
 fn versions_and_cipher_suites_are_those_that_are_set() {
     let mut subject = Subject::start("yes");
-    let connect = |subject: &Subject, version| {
-        subject.try_client_with(subject.authority.client(Some("client"), &[version]))
-    };
+    let connect =
+        |subject: &Subject, version| subject.try_client_with(subject.authority.client(Some("client"), &[version]));
     let suite = |client: &Client| format!("{:?}", client.tls().unwrap().negotiated_cipher_suite().unwrap().suite());
     subject.set(&["tls-protocols", "TLSv1.3", "tls-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"], "+OK");
     assert!(connect(&subject, &version::TLS12).is_err());
@@ -555,7 +558,11 @@ fn a_client_that_does_not_read_is_bounded_as_without_encryption() {
         assert!(bytes <= 6 << 20, "{bytes}");
     }
     assert_eq!(subject.info("client_output_buffer_limit_disconnections"), "1");
-    assert!(subject.server.log().contains("to be closed ASAP for overcoming of output buffer limits"), "{}", subject.server.log());
+    assert!(
+        subject.server.log().contains("to be closed ASAP for overcoming of output buffer limits"),
+        "{}",
+        subject.server.log()
+    );
 }
 
 #[test]

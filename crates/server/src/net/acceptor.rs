@@ -17,7 +17,8 @@ use crate::{
     session::{Client, ClientFlags},
     sockets::{
         listener::{Listener, Transport},
-        listening::Change, stream::Accepted,
+        listening::Change,
+        stream::Accepted,
     },
 };
 

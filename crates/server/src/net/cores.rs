@@ -144,12 +144,7 @@ fn welcome(worker: &Rc<Worker>, stream: Stream, newcomer: Newcomer) {
 }
 
 /// Completes the handshake of a connection, and starts its session.
-async fn encrypt(
-    worker: Rc<Worker>,
-    handshakes: Rc<Handshakes>,
-    mut stream: Box<TlsStream>,
-    mut newcomer: Newcomer,
-) {
+async fn encrypt(worker: Rc<Worker>, handshakes: Rc<Handshakes>, mut stream: Box<TlsStream>, mut newcomer: Newcomer) {
     let core = &worker.core;
     core.refresh_config();
     let is_encrypted = handshakes.complete(core, &mut stream, &newcomer.client).await;

@@ -418,7 +418,8 @@ impl Connection {
     #[inline]
     fn count_memory(&mut self, core: &Core, config: &Config) {
         let client = &self.session.client;
-        let buffers = self.input.capacity() + self.output.capacity() + size_of::<Connection>() + self.stream.memory_bytes();
+        let buffers =
+            self.input.capacity() + self.output.capacity() + size_of::<Connection>() + self.stream.memory_bytes();
         let bytes = client.memory_usage() + buffers as u64;
         if bytes != self.counted_bytes {
             core.counters.client_bytes.add(bytes.wrapping_sub(self.counted_bytes));

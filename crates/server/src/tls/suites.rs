@@ -76,7 +76,8 @@ fn chosen(
     }
     let mut chosen: Vec<SupportedCipherSuite> = Vec::new();
     for name in names {
-        let find = |name: &str| known.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, suite)| *suite);
+        let find =
+            |name: &str| known.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, suite)| *suite);
         if let Some(name) = name.strip_prefix(['!', '-']) {
             // A set that has none of ours, such as `!aNULL`, takes nothing away.
             let taken = find(name);
