@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -17,7 +17,10 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion, version};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
+    SupportedProtocolVersion, version,
+};
 
 const NOT_UPDATED: &str = "Unable to update TLS configuration. Check server logs.";
 
@@ -539,6 +542,24 @@ fn many_handshakes_at_once_hold_up_nobody() {
     let median = pings[pings.len() / 2];
     assert!(median < Duration::from_millis(50), "half of the pings took longer than {median:?}");
     assert_eq!(subject.info("tls_failed_handshakes"), "0");
+}
+
+/// Protected mode refuses an encrypted connection when it can be told so.
+#[test]
+fn protected_mode_refuses_encrypted_connections_too() {
+    // Nothing is sent to find the address. A machine without a network has none.
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let Ok(Ok(own)) = socket.connect("192.0.2.1:9").map(|()| socket.local_addr()) else { return };
+    let mut subject = Subject::with("no", &[("bind", "*")], 1);
+    let config = subject.authority.client(None, rustls::ALL_VERSIONS);
+    let stream = TcpStream::connect((own.ip(), subject.tls_port)).unwrap();
+    stream.set_read_timeout(Some(poll::PATIENCE)).unwrap();
+    let session = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+    let mut text = String::new();
+    StreamOwned::new(session, stream).read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("-DENIED Ochre is running in protected mode"), "{text}");
+    assert_eq!(subject.info("rejected_connections"), "1");
+    eventually("only the operator is left", || subject.info("connected_clients") == "1");
 }
 
 #[test]
