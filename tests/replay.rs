@@ -36,7 +36,7 @@ use ochre_server::request::turn::{Turn, Workspace};
 use ochre_server::server::Server;
 use ochre_server::session::wait::WaitEnd;
 use ochre_server::session::{Client as ServerClient, Session};
-use ochre_server::sockets::listener::{self, Listener};
+use ochre_server::sockets::listener::{self, Listener, Transport};
 use ochre_server::sockets::listening::Listening;
 use ochre_testkit::command_table::CommandTable;
 use ochre_testkit::quoting::quote_command;
@@ -84,7 +84,7 @@ fn prepared(threads: usize) -> (Arc<Server>, Prepared, Listener) {
     let words = ["--port", "0", "--threads", &threads, "--enable-debug-command", "yes", "--save", ""].map(Into::into);
     let Invocation::Serve(sources) = Invocation::parse(&words) else { panic!("these are directives") };
     let config = ConfigStore::load(&sources).expect("the directives are right");
-    let listener = listener::bind_tcp(([127, 0, 0, 1], 0).into(), 511).expect("a port is free");
+    let listener = listener::bind_tcp(([127, 0, 0, 1], 0).into(), Transport::Tcp, 511).expect("a port is free");
     let (listening, _changes) = Listening::new(&[]).expect("nothing is listened on");
     let (server, cores) = cores::prepare(config, listening);
     (server, cores, listener)
