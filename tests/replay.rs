@@ -394,7 +394,10 @@ impl Direct {
     fn new(server: &Arc<Server>) -> Direct {
         let core = Core::new(0, server.clone());
         let client = ServerClient::new(server.clients.next_id(), String::new(), String::new(), -1, 0, 0);
-        Direct { core, session: Session::new(Arc::new(client), Protocol::Resp2, true) }
+        Direct {
+            core,
+            session: Session::new(Arc::new(client), Protocol::Resp2, ochre_server::users::Identity::of_server()),
+        }
     }
 
     /// Runs inline commands, and returns the replies.

@@ -85,8 +85,8 @@ pub use crate::{
     waiters::{AwaitedKeys, Waiter},
 };
 use crate::{
-    graveyard::Graveyard, shard::FirstDeadlines, shard::Shard, shard::tag_of, sip::SipHasher, sizes::Sizes, snapshot::Snapshots,
-    sync::ParkedTasks,
+    graveyard::Graveyard, shard::FirstDeadlines, shard::Shard, shard::tag_of, sip::SipHasher, sizes::Sizes,
+    snapshot::Snapshots, sync::ParkedTasks,
 };
 
 /// 2^12 shards. With 64 threads that lock 32 shards each, two seldom want the same one; and an empty server stays small.

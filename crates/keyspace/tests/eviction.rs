@@ -88,8 +88,7 @@ impl<'k> Evictions<'k> {
     }
 }
 
-const BY_ACCESS: EvictionRule =
-    EvictionRule { order: EvictionOrder::ByAccess, only_expiring: false, samples: 5 };
+const BY_ACCESS: EvictionRule = EvictionRule { order: EvictionOrder::ByAccess, only_expiring: false, samples: 5 };
 const SOONEST: EvictionRule = EvictionRule { order: EvictionOrder::SoonestExpiry, only_expiring: true, ..BY_ACCESS };
 const RANDOM: EvictionRule = EvictionRule { order: EvictionOrder::Random, ..BY_ACCESS };
 

@@ -61,6 +61,7 @@ pub mod stop;
 mod sys;
 pub mod threads;
 pub mod tls;
+pub mod users;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

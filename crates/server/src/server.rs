@@ -35,6 +35,7 @@ use crate::{
     shutdown::Shutdown,
     sockets::listening::Listening,
     tls::Tls,
+    users::Users,
 };
 
 /// The server.
@@ -45,6 +46,8 @@ pub struct Server {
     pub config: ConfigStore,
     /// All clients by id.
     pub clients: Registry,
+    /// The users that clients act for.
+    pub users: Users,
     /// Channels, patterns and their subscribers.
     pub pubsub: PubSub,
     /// The clients that MONITOR.
@@ -111,6 +114,7 @@ impl Server {
             keyspace,
             config,
             clients: Registry::new(mailrooms.len()),
+            users: Users::default(),
             pubsub: PubSub::default(),
             monitors: Monitors::default(),
             command_log: CommandLog::default(),
@@ -216,6 +220,7 @@ impl Server {
         self.tls.reset();
         self.rates.reset();
         self.memory.reset();
+        self.users.denials.reset_counts();
         self.defragmentation.reset();
     }
 

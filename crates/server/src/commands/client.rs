@@ -318,7 +318,7 @@ fn describe(cx: &SessionOnly<'_>, client: &Client) -> String {
 
 fn list(cx: &mut SessionOnly<'_>) -> Run {
     let databases = cx.core.config().databases;
-    let filter = ClientFilter::parse(cx.args, 2, FilterOf::List, databases)?;
+    let filter = ClientFilter::parse(cx.args, 2, FilterOf::List, (databases, &cx.core.server.users))?;
     let me = cx.session.client.id;
     let skip_me = filter.skip_me == Some(true);
     let mut lines = String::new();
@@ -346,7 +346,7 @@ fn kill(cx: &mut SessionOnly<'_>) -> Run {
         return Ok(end(cx, client));
     }
     let databases = cx.core.config().databases;
-    let filter = ClientFilter::parse(cx.args, 2, FilterOf::Kill, databases)?;
+    let filter = ClientFilter::parse(cx.args, 2, FilterOf::Kill, (databases, &cx.core.server.users))?;
     let me = cx.session.client.id;
     let skip_me = filter.skip_me != Some(false);
     let mut killed = 0;

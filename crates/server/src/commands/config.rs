@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ochre_resp::Args;
 
 use super::{
-    CommandError, CommandSpec, Flags, Handler,
+    CommandError, CommandSpec, Flags, Handler, acl,
     context::{Outcome, Run, SessionOnly},
     help,
     table::Group,
@@ -104,11 +104,16 @@ fn set(cx: &mut SessionOnly<'_>) -> Run {
     let (pairs, []) = words.as_chunks::<2>() else { return Err(CommandError::SYNTAX) };
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|&[name, value]| (name, value)).collect();
     let server = &cx.core.server;
+    let before = cx.core.config();
     let result = server
         .config
         .set(&pairs, cx.session.client.is_local(), &mut |before, after, changed| apply(server, before, after, changed));
     result.map_err(|error| CommandError::composed(error.to_string()))?;
     cx.core.refresh_config();
+    let config = cx.core.config();
+    if config.requirepass != before.requirepass {
+        acl::file::set_default_password(&server.users, &config);
+    }
     // The limit of the memory may be lower now, or the policy another one.
     cx.core.room.begin_evicting();
     cx.reply.ok();
@@ -180,7 +185,7 @@ fn resetstat(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn rewrite(cx: &mut SessionOnly<'_>) -> Run {
-    cx.core.server.config.rewrite().map_err(CommandError::composed)?;
+    cx.core.server.config.rewrite(acl::lines(&cx.core.server).as_deref()).map_err(CommandError::composed)?;
     cx.reply.ok();
     Ok(Outcome::Done)
 }

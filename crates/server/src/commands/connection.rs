@@ -7,11 +7,16 @@ use super::{
     CommandError, CommandSpec, Flags, Handler,
     client::{name_is_valid, set_name},
     context::{Context, KeyedRead, Outcome, Run, SessionOnly},
+    permissions,
     table::{Category, Group},
 };
 use crate::{
     process::REDIS_VERSION,
     session::{ClientFlags, ReplyMode, delivery},
+    users::{
+        DEFAULT_USER,
+        denials::{Denial, Place, Reason},
+    },
 };
 
 /// The flags of the commands that a client may send before it is authenticated.
@@ -107,15 +112,12 @@ pub const ROWS: &[CommandSpec] = &[
     },
 ];
 
-/// The name of the only user.
-pub const DEFAULT_USER: &[u8] = b"default";
-
 const WRONG_PASSWORD: CommandError =
     CommandError::text("WRONGPASS invalid username-password pair or user is disabled.");
 
 fn auth(cx: &mut SessionOnly<'_>) -> Run {
     let (user, password) = match cx.args.len() {
-        2 if cx.core.config().requirepass.is_none() => {
+        2 if cx.core.server.users.default_user().needs_no_password => {
             return Err(CommandError::text(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
@@ -131,22 +133,15 @@ fn auth(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn authenticate(cx: &mut SessionOnly<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
-    let config = cx.core.config();
-    let right = config.requirepass.as_ref().is_none_or(|expected| equal_in_constant_time(expected.as_ref(), password));
-    if user != DEFAULT_USER || !right {
-        return Err(WRONG_PASSWORD);
+    let noted = || cx.session.client.change_details(|details| details.user = user.into());
+    if let Some(identity) = cx.core.server.users.authenticate(user, password, noted) {
+        cx.session.identity = identity;
+        return Ok(());
     }
-    cx.session.authenticated = true;
-    Ok(())
-}
-
-/// Compares in a time that does not depend on how many bytes are equal, so that a client cannot guess a password byte by byte.
-fn equal_in_constant_time(expected: &[u8], given: &[u8]) -> bool {
-    let mut difference = expected.len() ^ given.len();
-    for (index, &byte) in given.iter().enumerate() {
-        difference |= usize::from(byte ^ expected.get(index).copied().unwrap_or(0));
-    }
-    std::hint::black_box(difference) == 0
+    let place = if cx.session.in_transaction() { Place::Multi } else { Place::TopLevel };
+    let denial = Denial { reason: Reason::Auth, place, object: cx.args.get(0).into(), user: user.into() };
+    permissions::push(cx.core, cx.session, denial);
+    Err(WRONG_PASSWORD)
 }
 
 fn echo(cx: &mut SessionOnly<'_>) -> Run {
@@ -182,7 +177,7 @@ fn hello(cx: &mut SessionOnly<'_>) -> Run {
     if let Some((user, password)) = credentials {
         authenticate(cx, user, password)?;
     }
-    if !cx.session.authenticated {
+    if !cx.session.identity.is_authenticated() {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> \
              option can be used to authenticate the client and select the RESP protocol version at the same time",
@@ -267,7 +262,8 @@ fn reset(cx: &mut KeyedRead<'_>) -> Run {
         cx.session.speak(Protocol::Resp2);
         cx.reply.set_protocol(Protocol::Resp2);
     }
-    cx.session.authenticated = cx.core.config().requirepass.is_none();
+    cx.session.client.change_details(|details| details.user = DEFAULT_USER.into());
+    cx.session.identity = cx.core.server.users.identity_of_new_client();
     cx.session.reply_mode = ReplyMode::On;
     cx.session.no_touch = false;
     set_name(cx.session, b"");

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `table.rs` | the row of a command |
 //! | `context.rs`, `effects.rs`, `error.rs` | what a handler is given, and what it returns |
+//! | `permissions.rs` | whether a user may run a command |
 //! | `key_positions.rs` | finding the keys among a request's arguments |
 //! | `registry.rs`, `names.rs` | the table of all commands, by name and by number |
 //! | `syntax.rs` | the notation of arguments in a row |
@@ -12,6 +13,7 @@
 //!
 //! This file joins the families' rows.
 
+pub mod acl;
 pub mod bitmaps;
 pub mod client;
 pub mod cluster;
@@ -42,6 +44,7 @@ pub mod monitor;
 pub mod multi_pop;
 pub mod numbers;
 pub mod object;
+pub mod permissions;
 pub mod pubsub;
 pub mod registry;
 pub mod replication;
@@ -67,6 +70,7 @@ pub use table::{CommandSpec, Flags, Handler};
 
 /// The rows of every family.
 const FAMILIES: &[&[CommandSpec]] = &[
+    acl::ROWS,
     bitmaps::ROWS,
     client::ROWS,
     cluster::ROWS,

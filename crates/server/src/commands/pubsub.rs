@@ -4,7 +4,7 @@ use super::{
     CommandSpec, Flags, Handler,
     context::{Outcome, Run, SessionOnly},
     help,
-    table::{Group, KeyFlags, KeySpec},
+    table::{Channels, Group, KeyFlags, KeySpec},
 };
 use crate::{config::Config, pubsub::Kind, session::delivery::Sending};
 
@@ -26,6 +26,7 @@ const SHARD_CHANNELS: &[KeySpec] = &[KeySpec::range(1, -1, 1, KeyFlags::NOT_KEY)
 pub const ROWS: &[CommandSpec] = &[
     CommandSpec {
         name: "psubscribe",
+        channels: Channels::Patterns,
         arity: -2,
         flags: LISTENING,
         group: Group::PubSub,
@@ -38,6 +39,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "publish",
+        channels: Channels::First,
         arity: 3,
         flags: PUBLISHING,
         group: Group::PubSub,
@@ -141,6 +143,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "spublish",
+        channels: Channels::First,
         arity: 3,
         flags: PUBLISHING,
         keys: &[KeySpec::one(1, KeyFlags::NOT_KEY)],
@@ -154,6 +157,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "ssubscribe",
+        channels: Channels::All,
         arity: -2,
         flags: LISTENING,
         keys: SHARD_CHANNELS,
@@ -167,6 +171,7 @@ pub const ROWS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "subscribe",
+        channels: Channels::All,
         arity: -2,
         flags: LISTENING,
         group: Group::PubSub,

@@ -110,6 +110,13 @@ impl Table {
         self.by_id[label.id.index()]
     }
 
+    /// The command whose row has this name, ignoring ASCII case, whatever it was renamed to.
+    pub fn original(&self, name: &[u8]) -> Option<&'static Command> {
+        let name = name.to_ascii_lowercase();
+        let found = self.commands.binary_search_by(|command| command.spec.name.as_bytes().cmp(&name));
+        found.ok().map(|index| &self.commands[index])
+    }
+
     /// The number of commands and subcommands.
     pub fn count(&self) -> usize {
         self.by_id.len()
@@ -153,6 +160,11 @@ impl Command {
     /// The subcommands that clients see.
     pub fn public_subcommands(&self) -> &[Command] {
         if self.spec.flags.contains(Flags::PRIVATE_SUBCOMMANDS) { &[] } else { &self.subcommands }
+    }
+
+    /// Whether this is a subcommand that clients see.
+    pub fn is_public_subcommand(&self) -> bool {
+        self.full_name.contains('|')
     }
 
     /// Whether this is a subcommand that clients do not see: its full name is that of the container.

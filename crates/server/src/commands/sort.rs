@@ -22,6 +22,7 @@ use super::{
     elements::{reply_element, reply_element_or_null},
     error::until_zero,
     lists,
+    permissions::Asked,
     table::{BeginSearch, Category, FindKeys, Group, KeyFlags, KeySpec},
 };
 use crate::{core::Core, events::NotifyClass, journal::Position, notify};
@@ -381,8 +382,25 @@ fn compare_texts(left: Element<'_>, right: Element<'_>) -> Ordering {
     left.as_bytes(&mut itoa::Buffer::new()).cmp(right.as_bytes(&mut itoa::Buffer::new()))
 }
 
+/// Refuses patterns if the user may not read every key, since they may stand for any.
+fn check_rights(cx: &KeyedWrite<'_>, request: &Request<'_>) -> Result<(), CommandError> {
+    let asked = Asked { command: cx.command, args: cx.args };
+    if cx.session.identity.user().is_some_and(|user| user.allows_with_all_keys(&asked)) {
+        return Ok(());
+    }
+    Err(match request.by {
+        Some(Pattern::Key { .. }) => {
+            CommandError::text("ERR BY option of SORT denied due to insufficient ACL permissions.")
+        }
+        _ => CommandError::text("ERR GET option of SORT denied due to insufficient ACL permissions."),
+    })
+}
+
 fn sort(cx: &mut KeyedWrite<'_>, may_store: bool) -> Run {
     let request = Request::parse(cx.args, may_store)?;
+    if request.reads_other_keys() {
+        check_rights(cx, &request)?;
+    }
     let (key, database, limits) = (cx.key(1), cx.db(), lists::limits(cx));
     let value_type = cx.lookup(key).map(EntryRef::value_type);
     if value_type == Some(ValueType::SortedSet) {

@@ -27,6 +27,8 @@ pub struct CommandSpec {
     pub variable_flags: Option<fn(Args<'_>) -> KeyFlags>,
     /// Visits the keys that no spec finds, if there may be any.
     pub unspecified_keys: Option<VisitKeys>,
+    /// Which arguments are channels.
+    pub channels: Channels,
     /// The index of the first argument that names an element of the first key's collection, such as a field: a batch prefetches the
     /// element's memory. 0 if there is none.
     pub element: u8,
@@ -65,6 +67,7 @@ impl CommandSpec {
         keys: &[],
         variable_flags: None,
         unspecified_keys: None,
+        channels: Channels::None,
         element: 0,
         is_secret: |_, index| index > 0,
         touches_unnamed_keys: None,
@@ -180,6 +183,19 @@ pub struct KeyRange {
     pub step: i64,
     /// Whether there may be keys that the range does not cover.
     pub movable: bool,
+}
+
+/// Which arguments of a command are channels that its user needs rights to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// None.
+    None,
+    /// The first one.
+    First,
+    /// All.
+    All,
+    /// All, and they are patterns.
+    Patterns,
 }
 
 /// Finds keys among the arguments by other means than a spec. Visits the index of each key, and what the command does with it.

@@ -1,12 +1,15 @@
 //! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
 use super::{
-    CommandError, CommandSpec, Flags, Handler,
+    Command, CommandError, CommandSpec, Flags, Handler,
     context::{Compound, InnerCall, KeyedRead, Outcome, Run, SessionOnly},
-    registry,
+    permissions, registry,
     table::{Category, CompoundHandler, Group, KeyFlags, KeySpec},
 };
-use crate::session::{ClientFlags, Session, Transaction, Watch, transaction::Queued};
+use crate::{
+    session::{ClientFlags, Session, Transaction, Watch, transaction::Queued},
+    users::{denials::Place, user::Denied},
+};
 
 const COMMON: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST);
 
@@ -130,6 +133,10 @@ fn exec(cx: &mut Compound<'_, '_>) -> Run {
     for queued in &transaction.queued {
         let mark = cx.reply.position();
         let command = registry::table().of(queued.command);
+        if let Some(error) = denial(cx, command, queued) {
+            cx.reply.error(error.as_bytes());
+            continue;
+        }
         let closes = cx.run(InnerCall { command, args: queued.args(), hashed: &queued.hashed });
         // Nothing follows the reply of a command that closes the connection.
         if matches!(outcome, Outcome::Close) {
@@ -139,6 +146,20 @@ fn exec(cx: &mut Compound<'_, '_>) -> Run {
         }
     }
     Ok(outcome)
+}
+
+/// The error for a queued command that the user may not run any more.
+fn denial(cx: &Compound<'_, '_>, command: &'static Command, queued: &Queued) -> Option<CommandError> {
+    let denied = permissions::check(cx.core, cx.session, command, queued.args(), Place::Multi).err()?;
+    let reason = match denied {
+        Denied::Command => "no permission to execute the command or subcommand",
+        Denied::Key(_) => "no permission to touch the specified keys",
+        Denied::Channel(_) => "no permission to access one of the channels used as arguments",
+    };
+    Some(CommandError::composed(format!(
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer \
+         allowed for the following reason: {reason}"
+    )))
 }
 
 fn watch(cx: &mut KeyedRead<'_>) -> Run {

@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -164,8 +165,10 @@ impl Reader {
                 self.config.renamed_commands.push((old.to_vec(), new.to_vec()));
                 Ok(())
             }
-            (b"user", words) if is_unrestricted_default_user(words) => Ok(()),
-            (b"user", [_, ..]) => Err("this version has no users but the default one: set requirepass instead".into()),
+            (b"user", [_, ..]) => {
+                Arc::make_mut(&mut self.config.users).push(words.iter().map(|word| word.to_vec()).collect());
+                Ok(())
+            }
             (b"loadmodule", [_, ..]) => Err("Ochre cannot load modules: remove this line".into()),
             (b"sentinel", [_, ..]) => Err("sentinel directive while not in sentinel mode".into()),
             (name, [_]) if OBSOLETE.contains(&name) => Ok(()),
@@ -214,23 +217,6 @@ const OBSOLETE: [&[u8]; 5] = [
     b"io-threads-do-reads",
     b"events-per-io-thread",
 ];
-
-/// Whether a `user` line describes a default user without restrictions. CONFIG REWRITE of Redis writes that line even where no users were
-/// configured, and Ochre, which has no users, can ignore it.
-fn is_unrestricted_default_user(words: &[&[u8]]) -> bool {
-    let everything: [&[u8]; 9] = [
-        b"on",
-        b"nopass",
-        b"sanitize-payload",
-        b"skip-sanitize-payload",
-        b"~*",
-        b"&*",
-        b"+@all",
-        b"allkeys",
-        b"allchannels",
-    ];
-    matches!(words, [b"default", rules @ ..] if rules.contains(&&b"on"[..]) && rules.iter().all(|rule| everything.contains(rule)))
-}
 
 fn unknown(name: &[u8]) -> Reason {
     const REASON: &str = "Bad directive or wrong number of arguments";

@@ -201,23 +201,11 @@ kept! {
     "tls-client-key-file-pass" = "", Text, sensitive();
     /// The parameters of Diffie-Hellman key exchange in TLS 1.2. Ochre agrees on keys by elliptic curves only, which need none.
     "tls-dh-params-file" = "", Text, volatile();
-    /// The field of a client's certificate that names its user (Valkey).
-    "tls-auth-clients-user" = "off", Only {
-        rule: OneOf(&["CN", "URI", "off"]),
-        allowed: "off",
-        why: "this version has no users that certificates could name: leave tls-auth-clients-user at 'off'",
-    };
     /// Use TLS between nodes.
     "tls-cluster" = "no", Bool;
     /// Use TLS to the primary.
     "tls-replication" = "no", Bool;
 
-    /// The file of users. This version has no users but the default one, so it accepts no file.
-    "aclfile" = "", Only { rule: Text, allowed: "", why: "this version has no users but the default one: leave aclfile out, and set requirepass" }, immutable();
-    /// The number of denied commands that ACL LOG keeps.
-    "acllog-max-len" = "128", integer(0, i64::MAX);
-    /// Whether new users may use all channels.
-    "acl-pubsub-default" = "resetchannels", OneOf(&["allchannels", "resetchannels"]);
     /// Who may call MODULE. Ochre has no modules.
     "enable-module-command" = "no", OneOf(&["no", "yes", "local"]), immutable();
 

@@ -34,8 +34,8 @@ pub use file::{Line, StartError, lines};
 pub(crate) use ochre_persist::words;
 pub use rules::{MaxmemoryClients, OutputLimit, OutputLimits, parse_memory, system_text};
 pub use settings::{
-    AppendFsync, Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, RdbDialect, Supervision,
-    TlsAuthClients,
+    AclPubsubDefault, AppendFsync, Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, RdbDialect,
+    Supervision, TlsAuthClients, TlsAuthClientsUser,
 };
 pub use store::{Apply, ConfigSetError, ConfigStore, NotApplied};
 

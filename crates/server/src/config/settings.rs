@@ -47,6 +47,8 @@ macro_rules! settings {
             $($($(#[doc = $doc])+ pub $field: $type,)+)+
             /// The `rename-command` lines in order: the old name and the new one, which is empty where the command is taken away.
             pub renamed_commands: Vec<(Vec<u8>, Vec<u8>)>,
+            /// The words of the `user` lines, in order, without `user` itself.
+            pub users: Arc<Vec<Vec<Vec<u8>>>>,
             /// The values of the kept directives, as CONFIG GET shows them.
             pub(super) kept: Arc<Vec<Arc<[u8]>>>,
         }
@@ -56,6 +58,7 @@ macro_rules! settings {
                 Config {
                     $($($field: default_value(&$rule, $default),)+)+
                     renamed_commands: vec![],
+                    users: Arc::default(),
                     kept: kept::defaults(),
                 }
             }
@@ -123,6 +126,9 @@ settings! {
         /// Whether clients must present a certificate: `yes`, `no`, or `optional`. One that is presented must be valid, except with `no`,
         /// which does not ask for it.
         tls_auth_clients: TlsAuthClients, "tls-auth-clients" = "yes", Choice::new(), hook(Hook::Tls);
+        /// Which part of a client's certificate names the user that it acts for: `CN`, the common name, or `off` for none. If there is no such
+        /// user, the client authenticates as without a certificate.
+        tls_auth_clients_user: TlsAuthClientsUser, "tls-auth-clients-user" = "off", Choice::new(), example("CN");
         /// The TLS versions to speak, separated by spaces: `TLSv1.2` and `TLSv1.3`. Empty for both. Older versions are refused.
         tls_protocols: Vec<u8>, "tls-protocols" = "", Text, hook(Hook::Tls), example("TLSv1.3");
         /// The cipher suites of TLS 1.2 by their OpenSSL names, separated by colons. Empty for all that Ochre has. A name that it does not
@@ -166,8 +172,15 @@ settings! {
         tracking_table_max_keys: u64, "tracking-table-max-keys" = "1000000", Integer::unsigned(0, i64::MAX), no_effect_yet();
     }
     Security {
-        /// The password that a client must send with AUTH or HELLO; empty for none.
+        /// The password of the default user, which a client must send with AUTH or HELLO; empty for none.
         requirepass: Option<Vec<u8>>, "requirepass" = "", OptionalText, sensitive(), example("\"a long password\"");
+        /// The file of users, which ACL LOAD reads and ACL SAVE writes. Without one, users are lines of this file, such as
+        /// `user alice on >password ~cache:* +@read`, and CONFIG REWRITE writes them.
+        aclfile: Option<PathBuf>, "aclfile" = "", OptionalPath, immutable(), example("/etc/ochre/users.acl");
+        /// The most entries of ACL LOG, which shows what users were denied.
+        acllog_max_len: u64, "acllog-max-len" = "128", Integer::between(0, i64::MAX);
+        /// Whether new users may use all channels: `allchannels` or `resetchannels`.
+        acl_pubsub_default: AclPubsubDefault, "acl-pubsub-default" = "resetchannels", Choice::new();
         /// Who may call DEBUG: `no` for nobody, `yes` for every client, `local` for clients of this machine.
         enable_debug_command: EnableCommand, "enable-debug-command" = "no", Choice::new(), immutable();
         /// Who may change, with CONFIG SET, the directives that decide where files are written: `no`, `yes` or `local` as above.
@@ -374,6 +387,20 @@ choices! {
         Local = "local",
     }
 
+    /// Which channels new users may use.
+    AclPubsubDefault {
+        /// They may use no channel.
+        None = "resetchannels",
+        /// They may use all channels.
+        All = "allchannels",
+    }
+    /// Which part of a client's certificate names its user.
+    TlsAuthClientsUser {
+        /// None.
+        Off = "off",
+        /// The common name.
+        CommonName = "CN",
+    }
     /// Whether clients must present a certificate.
     TlsAuthClients {
         /// They are not asked for one.
@@ -467,5 +494,12 @@ impl MaxmemoryPolicy {
     /// Whether it looks at how often a key was used.
     pub fn is_lfu(self) -> bool {
         matches!(self, MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu)
+    }
+}
+
+impl AclPubsubDefault {
+    /// Whether it is all channels.
+    pub fn is_all(self) -> bool {
+        self == AclPubsubDefault::All
     }
 }

@@ -139,11 +139,12 @@ impl ConfigStore {
     }
 
     /// CONFIG REWRITE: updates the configuration file to the settings in force. Comments, order and unchanged lines stay.
-    pub fn rewrite(&self) -> Result<(), String> {
+    /// `users` are the `user` lines in force, if the file is to have them.
+    pub fn rewrite(&self, users: Option<&[Vec<u8>]>) -> Result<(), String> {
         let _change = self.change.lock();
         let file = self.file.as_ref().ok_or("ERR The server is running without a config file")?;
         let defaults = Config { dir: self.start_directory.clone(), ..Config::default() };
-        match rewrite::rewrite_file(file, &self.current(), &defaults) {
+        match rewrite::rewrite_file(file, &self.current(), &defaults, users) {
             Ok(()) => {
                 tracing::info!("CONFIG REWRITE executed with success.");
                 Ok(())

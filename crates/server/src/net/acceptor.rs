@@ -104,7 +104,8 @@ fn accepted(server: &Server, stream: std::net::TcpStream, transport: Transport) 
 /// Creates a client for the connection and hands both to a core, or refuses the connection.
 fn accept_connection(server: &Arc<Server>, stream: Accepted, peer: Option<SocketAddr>) {
     let config = server.config.current();
-    let refusal = admit(&config, server.clients.len(), peer).err();
+    let is_open = server.users.default_user().needs_no_password;
+    let refusal = admit(&config, is_open, server.clients.len(), peer).err();
     if let Some(text) = refusal {
         server.refused_connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // Only an encrypted connection that is not one too many is kept, until it can be told.
@@ -137,13 +138,13 @@ fn accept_connection(server: &Arc<Server>, stream: Accepted, peer: Option<Socket
     server.hand_over(core, Arrival { stream, client, protocol, refusal });
 }
 
-/// Checks whether a connection may be served beside `clients` others. The error is the reply to send before closing it.
-fn admit(config: &Config, clients: usize, peer: Option<SocketAddr>) -> Result<(), &'static [u8]> {
+/// Checks whether a connection may be served beside `clients` others. `is_open` is whether the default user needs no password. The error is the reply to send before closing it.
+fn admit(config: &Config, is_open: bool, clients: usize, peer: Option<SocketAddr>) -> Result<(), &'static [u8]> {
     if clients >= config.maxclients as usize {
         return Err(b"-ERR max number of clients reached\r\n");
     }
     let is_local = peer.is_none_or(|peer| peer.ip().to_canonical().is_loopback());
-    if config.protected_mode && config.requirepass.is_none() && !is_local {
+    if config.protected_mode && is_open && !is_local {
         return Err(PROTECTED);
     }
     Ok(())
@@ -190,21 +191,20 @@ mod tests {
     #[test]
     fn protected_mode_serves_this_machine_only() {
         #[track_caller]
-        fn check(config: &Config, peer: Option<&str>, is_served: bool) {
+        fn check(config: &Config, is_open: bool, peer: Option<&str>, is_served: bool) {
             let peer = peer.map(|peer| peer.parse().unwrap());
-            assert_eq!(admit(config, 0, peer), if is_served { Ok(()) } else { Err(PROTECTED) }, "{peer:?}");
+            assert_eq!(admit(config, is_open, 0, peer), if is_served { Ok(()) } else { Err(PROTECTED) }, "{peer:?}");
         }
         let protected = Config::default();
         for local in [None, Some("127.0.0.1:1"), Some("127.9.9.9:1"), Some("[::1]:1"), Some("[::ffff:127.0.0.1]:1")] {
-            check(&protected, local, true);
+            check(&protected, true, local, true);
         }
-        let (mut with_password, mut open) = (Config::default(), Config::default());
-        with_password.requirepass = Some(b"secret".to_vec());
-        open.protected_mode = false;
+        let mut unprotected = Config::default();
+        unprotected.protected_mode = false;
         for remote in ["192.0.2.1:1", "10.0.0.1:1", "[2001:db8::1]:1", "[fe80::1]:1", "[::ffff:192.0.2.1]:1"] {
-            check(&protected, Some(remote), false);
-            check(&with_password, Some(remote), true);
-            check(&open, Some(remote), true);
+            check(&protected, true, Some(remote), false);
+            check(&protected, false, Some(remote), true);
+            check(&unprotected, true, Some(remote), true);
         }
     }
 
@@ -213,9 +213,9 @@ mod tests {
         let mut config = Config::default();
         config.maxclients = 2;
         let remote = Some("192.0.2.1:1".parse().unwrap());
-        assert_eq!(admit(&config, 1, None), Ok(()));
-        assert_eq!(admit(&config, 2, None), Err(&b"-ERR max number of clients reached\r\n"[..]));
-        assert_eq!(admit(&config, 2, remote), Err(&b"-ERR max number of clients reached\r\n"[..]));
-        assert_eq!(admit(&config, 1, remote), Err(PROTECTED));
+        assert_eq!(admit(&config, true, 1, None), Ok(()));
+        assert_eq!(admit(&config, true, 2, None), Err(&b"-ERR max number of clients reached\r\n"[..]));
+        assert_eq!(admit(&config, true, 2, remote), Err(&b"-ERR max number of clients reached\r\n"[..]));
+        assert_eq!(admit(&config, true, 1, remote), Err(PROTECTED));
     }
 }

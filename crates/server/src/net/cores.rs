@@ -15,6 +15,7 @@ use super::handshake::Handshakes;
 use crate::{
     clock, commands,
     config::ConfigStore,
+    config::TlsAuthClientsUser,
     core::Core,
     huge_pages::HugePages,
     mailroom::{Arrival, Mailroom},
@@ -136,8 +137,18 @@ fn welcome(worker: &Rc<Worker>, stream: Stream, newcomer: Newcomer) {
     let core = &worker.core;
     core.refresh_config();
     core.counters.connections_received.add(1);
-    let authenticated = core.config().requirepass.is_none();
-    let mut session = Session::new(newcomer.client, newcomer.protocol, authenticated);
+    let users = &core.server.users;
+    let named = match core.config().tls_auth_clients_user {
+        TlsAuthClientsUser::CommonName => newcomer.certificate_name.as_deref(),
+        TlsAuthClientsUser::Off => None,
+    };
+    // A certificate that names no user that is on leaves the client a new one like any other.
+    let identity = named.and_then(|name| {
+        let noted = || newcomer.client.change_details(|details| details.user = name.as_bytes().into());
+        users.identity_of_certificate(name.as_bytes(), noted)
+    });
+    let identity = identity.unwrap_or_else(|| users.identity_of_new_client());
+    let mut session = Session::new(newcomer.client, newcomer.protocol, identity);
     session.certificate_name = newcomer.certificate_name;
     session.speak(newcomer.protocol);
     spawn_local(connection::serve(worker.clone(), stream, session));

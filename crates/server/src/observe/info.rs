@@ -28,6 +28,7 @@ use crate::{
     server::Server,
     session::{Client, ClientFlags},
     tls::certificate::Certificate,
+    users::denials::Reason,
 };
 
 /// A section of the text.
@@ -465,12 +466,15 @@ fn stats(view: &View<'_>, text: &mut Text) {
     text.zeros(&["reply_buffer_shrinks", "reply_buffer_expands"]);
     text.zeros(&["eventloop_cycles", "eventloop_duration_sum", "eventloop_duration_cmd_sum"]);
     text.zeros(&["instantaneous_eventloop_cycles_per_sec", "instantaneous_eventloop_duration_usec"]);
-    text.zeros(&[
-        "acl_access_denied_auth",
-        "acl_access_denied_cmd",
-        "acl_access_denied_key",
-        "acl_access_denied_channel",
-    ]);
+    for (name, reason) in [
+        ("acl_access_denied_auth", Reason::Auth),
+        ("acl_access_denied_cmd", Reason::Command),
+        ("acl_access_denied_key", Reason::Key),
+        ("acl_access_denied_channel", Reason::Channel),
+    ] {
+        text.field(name, server.users.denials.count(reason));
+    }
+    text.zeros(&[]);
 }
 
 fn replication(view: &View<'_>, text: &mut Text) {

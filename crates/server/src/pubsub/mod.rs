@@ -164,6 +164,20 @@ impl PubSub {
         Subscriptions::default().show(&session.client);
     }
 
+    /// Visits every subscription. Nobody can publish to what is being visited.
+    pub fn visit(&self, visit: &mut dyn FnMut(Kind, &Name, &Arc<Client>)) {
+        for kind in [Kind::Channel, Kind::ShardChannel] {
+            for stripe in &self.channels_of(kind).stripes {
+                let table = stripe.0.lock();
+                table.iter().for_each(|(name, found)| found.0.iter().for_each(|client| visit(kind, name, client)));
+            }
+        }
+        let patterns = self.patterns.lock();
+        for (name, found) in patterns.iter() {
+            found.subscribers.0.iter().for_each(|client| visit(Kind::Pattern, name, client));
+        }
+    }
+
     /// The channels of a kind that have subscribers and match the pattern, if there is one, in no order. `kind` is not `Pattern`.
     pub fn active(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Name> {
         let pattern = pattern.map(Pattern::new);

@@ -9,10 +9,11 @@ use super::{
     locks::Unavailable,
 };
 use crate::{
-    commands::{Command, CommandError, Flags, context::ScriptRules},
+    commands::{Command, CommandError, Flags, context::ScriptRules, permissions},
     config::{Config, EnableCommand},
     core::{Chore, Core},
     session::{ClientFlags, Session, transaction::Queued},
+    users::denials::Place,
 };
 
 /// The result of checking a request.
@@ -55,7 +56,7 @@ const NEEDS_ROOM: Flags = Flags::DENYOOM.union(Flags::MAY_REPLICATE);
 #[inline]
 pub fn flags_to_check(core: &Core, config: &Config, session: &Session) -> Flags {
     let is_pausing = core.server.pause.is_on();
-    if !session.authenticated
+    if !session.identity.is_unrestricted()
         || core.server.loading.is_on()
         || session.in_transaction()
         || session.is_subscriber()
@@ -157,11 +158,18 @@ fn refusal(
     if flags.contains(Flags::DEBUG) && !debug_is_allowed(config, session) {
         return Err(DEBUG_NOT_ALLOWED.into());
     }
-    if !session.authenticated && config.requirepass.is_some() && !flags.contains(Flags::NO_AUTH) {
+    if !session.identity.is_authenticated() && !flags.contains(Flags::NO_AUTH) {
         return Err(AUTH_REQUIRED.into());
     }
     if session.in_transaction() && flags.contains(Flags::NO_MULTI) {
         return Err(not_in_transaction(command).into());
+    }
+    let place = if session.in_transaction() { Place::Multi } else { Place::TopLevel };
+    // A client that is not authenticated came this far with a command that everybody may run.
+    if let Some(user) = session.identity.user()
+        && let Err(denied) = permissions::check(core, session, command, args, place)
+    {
+        return Err(permissions::error(user, command, denied).into());
     }
     if core.server.scripts.is_busy() && !flags.contains(Flags::ALLOW_BUSY) {
         return Err(BUSY.into());

@@ -541,7 +541,7 @@ impl Connection {
 /// (Redis: `readQueryFromClient`)
 fn is_above_input_limit(core: &Core, config: &Config, session: &Session, unparsed: &[u8]) -> bool {
     let figures = &session.client.figures;
-    let limit = if session.authenticated { u64::MAX } else { UNAUTHENTICATED_INPUT_BYTES_MAX };
+    let limit = if session.identity.is_authenticated() { u64::MAX } else { UNAUTHENTICATED_INPUT_BYTES_MAX };
     let queued = figures.queued_bytes.load(Ordering::Relaxed);
     let is_above = unparsed.len() as u64 + queued > config.client_query_buffer_limit.min(limit);
     if is_above {

@@ -52,10 +52,11 @@ impl Turn<'_> {
         let Turn { core, config, session, parser, work, .. } = self;
         work.clear();
         let keyspace = &core.server.keyspace;
+        core.server.users.refresh(&mut session.identity);
         // Requests are limited to a smaller size before authentication.
         let limits = Limits {
             bulk_len_max: config.proto_max_bulk_len as usize,
-            unauthenticated: !session.authenticated,
+            unauthenticated: !session.identity.is_authenticated(),
             plain: session.protocol == Protocol::Plain,
             ..Limits::default()
         };

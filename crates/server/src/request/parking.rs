@@ -42,6 +42,7 @@ pub fn park(core: &Core, session: &mut Session, set: Option<&LockSet<'_>>, block
             awaited,
             destination,
             deadline: block.deadline,
+            identity: session.identity.clone(),
             database: session.database,
             no_touch: session.no_touch,
             value_type: wanted.value_type,

@@ -20,6 +20,7 @@ use crate::{
     core::Core,
     journal::RecordedCommand,
     session::{Client, Session, transaction::Queued},
+    users::Identity,
 };
 
 /// Applies records, one after another.
@@ -56,7 +57,11 @@ impl<'c> Replay<'c> {
     /// Begins a replay on a core.
     pub fn new(core: &'c Core) -> Replay<'c> {
         let client = Client::new(0, String::new(), String::new(), -1, core.index, 0);
-        Replay { core, session: Session::new(Arc::new(client), Protocol::Resp2, true), is_of_file: false }
+        Replay {
+            core,
+            session: Session::new(Arc::new(client), Protocol::Resp2, Identity::of_server()),
+            is_of_file: false,
+        }
     }
 
     /// Begins a replay of a file, whose records have no time.

@@ -10,10 +10,12 @@ use crate::{
     commands::{
         Command, CommandError, Flags,
         context::{InnerCall, ScriptRules},
+        permissions,
     },
     core::Core,
     locked::Locked,
     session::Session,
+    users::denials::Place,
 };
 
 /// Runs a command for a script, and writes its reply.
@@ -25,7 +27,7 @@ pub fn call(
     rules: &mut ScriptRules,
     out: &mut ReplyBuffer,
 ) {
-    match allowed(core, args, rules) {
+    match allowed(core, session, args, rules) {
         Ok(command) => {
             if command.spec.flags.contains(Flags::WRITE) {
                 rules.has_written = true;
@@ -44,8 +46,13 @@ pub fn call(
     }
 }
 
-/// The command that a script may run with these arguments, or why it may not. The rights of the client's user belong here.
-fn allowed(core: &Core, args: Args<'_>, rules: &ScriptRules) -> Result<&'static Command, CommandError> {
+/// The command that a script may run with these arguments, or why it may not.
+fn allowed(
+    core: &Core,
+    session: &Session,
+    args: Args<'_>,
+    rules: &ScriptRules,
+) -> Result<&'static Command, CommandError> {
     let Lookup::Command(command) = lookup(args, &[]) else {
         return Err(CommandError::text("ERR Unknown Redis command called from script"));
     };
@@ -58,6 +65,12 @@ fn allowed(core: &Core, args: Args<'_>, rules: &ScriptRules) -> Result<&'static 
     }
     if flags.contains(Flags::WRITE) && !rules.may_write {
         return Err(CommandError::text("ERR Write commands are not allowed from read-only scripts."));
+    }
+    if let Some(user) = session.identity.user()
+        && let Err(denied) = permissions::check(core, session, command, args, Place::Script)
+    {
+        let reason = permissions::text(user, command, denied);
+        return Err(CommandError::composed([&b"ERR ACL failure in script: "[..], &reason].concat()));
     }
     check::refusal_in_script(core, &core.config(), flags, rules)?;
     Ok(command)

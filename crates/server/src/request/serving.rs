@@ -13,10 +13,11 @@ use super::{
     parking,
 };
 use crate::{
-    commands::{self, context::Outcome},
+    commands::{self, context::Outcome, permissions},
     core::{Chore, Core, Ready},
     locked::Locked,
     session::{ClientFlags, Session, delivery, wait::Parked},
+    users::denials::Place,
 };
 
 /// Notes that a key with waiters has changed.
@@ -83,7 +84,8 @@ fn serve_key(core: &Core, locked: &mut Locked<'_>, ready: &Ready) -> bool {
 
 /// Runs a blocked command again, on behalf of its client.
 fn serve_waiter(core: &Core, locked: &mut Locked<'_>, parked: &Parked) {
-    let mut session = Session::new(parked.client.clone(), parked.client.protocol(), true);
+    let mut session = Session::new(parked.client.clone(), parked.client.protocol(), parked.identity.clone());
+    core.server.users.refresh(&mut session.identity);
     session.database = parked.database;
     session.no_touch = parked.no_touch;
     let mut out = ReplyBuffer::new(delivery::room(&core.config(), &parked.client));
@@ -96,7 +98,13 @@ fn serve_waiter(core: &Core, locked: &mut Locked<'_>, parked: &Parked) {
         shares_batch: false,
     };
     let mark = locked.record_mark();
-    let result = execute::dispatch(core, &mut session, Access::Keys(locked), call, &mut out);
+    // The rights of the user may have changed since it was blocked.
+    let allowed =
+        match (session.identity.user(), permissions::check(core, &session, call.command, call.args, Place::TopLevel)) {
+            (Some(user), Err(denied)) => Err(permissions::error(user, call.command, denied)),
+            _ => Ok(()),
+        };
+    let result = allowed.and_then(|()| execute::dispatch(core, &mut session, Access::Keys(locked), call, &mut out));
     locked.end_record(mark);
     match result {
         Ok(Outcome::Block(_)) => {

@@ -324,6 +324,7 @@ mod tests {
             destination: waiter.destination.and(hashed.last().copied()),
             deadline: None,
             database: waiter.database,
+            identity: crate::users::Identity::of_server(),
             no_touch: false,
             value_type: waiter.value_type,
             or_gone: waiter.or_gone,

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::{mailbox::Mailbox, wait::Wait};
 use crate::label::CommandLabel;
+use crate::users::DEFAULT_USER;
 
 bitflags! {
     /// The state of a client that other connections can see. Most flags have a letter in CLIENT LIST, which comes first here.
@@ -89,6 +90,8 @@ pub struct Client {
 /// What a client has told about itself. Each field is empty until then.
 #[derive(Default)]
 pub struct Details {
+    /// The user that it acts for.
+    pub user: Box<[u8]>,
     /// CLIENT SETNAME.
     pub name: Box<[u8]>,
     /// CLIENT SETINFO LIB-NAME.
@@ -164,6 +167,12 @@ impl Client {
             wait: Mutex::default(),
             waker: AtomicWaker::new(),
         }
+    }
+
+    /// The name of the user that it acts for. A client that is not authenticated counts as one of the default user.
+    pub fn user(&self) -> Box<[u8]> {
+        let details = self.details.lock();
+        if details.user.is_empty() { DEFAULT_USER.into() } else { details.user.clone() }
     }
 
     /// Records that it has run `count` commands, the last of them `command`.

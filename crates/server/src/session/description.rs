@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use ochre_resp::{Args, Protocol};
 
 use super::{Client, ClientFlags};
-use crate::label::CommandLabel;
+use crate::{label::CommandLabel, users::DEFAULT_USER};
 
 /// The command that a client is running. It is known only for the client that asks for the line.
 #[derive(Clone, Copy)]
@@ -59,7 +59,7 @@ impl Client {
             "id={id} addr={address} laddr={local_address} fd={fd} name={name} age={age_s} idle={idle_s} flags={flags} db={db} \
              sub={sub} psub={psub} ssub={ssub} multi={multi} watch={watch} qbuf={request_bytes} qbuf-free=0 \
              argv-mem={argument_bytes} multi-mem={queued_bytes} rbs=0 rbp=0 obl=0 oll={oll} omem={waiting} tot-mem={total} \
-             events={events} cmd={command} user=default redir=-1 resp={resp} lib-name={lib_name} lib-ver={lib_ver} \
+             events={events} cmd={command} user={user} redir=-1 resp={resp} lib-name={lib_name} lib-ver={lib_ver} \
              io-thread={core} tot-net-in={net_in} tot-net-out={net_out} tot-cmds={commands} capa={capa}",
             id = self.id,
             address = self.address,
@@ -76,6 +76,7 @@ impl Client {
             oll = u8::from(waiting > 0),
             events = if waiting > 0 { "rw" } else { "r" },
             command = command.map_or("NULL", |command| &command.full_name),
+            user = if details.user.is_empty() { text(DEFAULT_USER) } else { text(&details.user) },
             resp = if self.protocol() == Protocol::Resp3 { 3 } else { 2 },
             lib_name = text(&details.library_name),
             lib_ver = text(&details.library_version),

@@ -28,7 +28,7 @@ use ochre_resp::{Protocol, ReplyBuffer};
 
 use subscriptions::Subscriptions;
 
-use crate::{journal::Position, label::Flags};
+use crate::{journal::Position, label::Flags, users::Identity};
 pub use client::{Client, ClientFlags};
 pub use transaction::{Transaction, Watch};
 pub use wait::{AwaitedKeys, Block};
@@ -41,8 +41,8 @@ pub struct Session {
     pub database: usize,
     /// The protocol of the replies.
     pub protocol: Protocol,
-    /// Whether it has given the password, or needs none.
-    pub authenticated: bool,
+    /// The user that it acts for.
+    pub identity: Identity,
     /// The common name in the certificate that the client has presented.
     pub certificate_name: Option<Box<str>>,
     /// CLIENT NO-TOUCH: only TOUCH counts as an access to a key.
@@ -116,12 +116,12 @@ pub struct WalkState {
 
 impl Session {
     /// The session of a connection that has just been accepted.
-    pub fn new(client: Arc<Client>, protocol: Protocol, authenticated: bool) -> Session {
+    pub fn new(client: Arc<Client>, protocol: Protocol, identity: Identity) -> Session {
         Session {
             client,
             database: 0,
             protocol,
-            authenticated,
+            identity,
             certificate_name: None,
             no_touch: false,
             reply_mode: ReplyMode::On,
@@ -149,7 +149,7 @@ impl Session {
     /// Whether its requests may share batches: it is authenticated, has neither a transaction nor subscriptions, and its replies are sent.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.authenticated
+        self.identity.is_authenticated()
             && self.transaction.is_none()
             && self.subscriptions.is_none()
             && self.reply_mode == ReplyMode::On

@@ -17,7 +17,7 @@ use ochre_resp::{ReplyBuffer, ReplyWriter};
 use parking_lot::Mutex;
 
 use super::{Client, client::Unblock, transaction::Queued};
-use crate::journal::Position;
+use crate::{journal::Position, users::Identity};
 
 /// A handler's request to block its client, since it cannot answer yet.
 pub struct Block {
@@ -163,6 +163,8 @@ pub struct Parked {
     pub destination: Option<(u32, u64)>,
     /// As in [`Block`].
     pub deadline: Option<Instant>,
+    /// The user that its client acts for.
+    pub identity: Identity,
     /// The database that its client has selected.
     pub database: usize,
     /// Whether its client has set CLIENT NO-TOUCH.

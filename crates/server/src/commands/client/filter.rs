@@ -6,8 +6,9 @@ use ochre_datatypes::number;
 use ochre_resp::Args;
 
 use crate::{
-    commands::{CommandError, connection::DEFAULT_USER},
+    commands::CommandError,
     session::{Client, ClientFlags, description},
+    users::Users,
 };
 
 /// The conditions of a request. A client matches if it meets all of them.
@@ -30,8 +31,7 @@ enum Test<'a> {
     Address(&'a [u8]),
     LocalAddress(&'a [u8]),
     Ip(&'a [u8]),
-    /// All clients have the same user, since there is only one.
-    User,
+    User(&'a [u8]),
     Name(&'a [u8]),
     LibraryName(&'a [u8]),
     LibraryVersion(&'a [u8]),
@@ -67,12 +67,12 @@ pub enum FilterOf {
 const FURTHER_FLAG_LETTERS: &[u8] = b"NOSMtRBuArKCGTIiEe";
 
 impl<'a> ClientFilter<'a> {
-    /// Parses the arguments from `index` on.
+    /// Parses the arguments from `index` on. It is given the number of databases and the users.
     pub fn parse(
         args: Args<'a>,
         index: usize,
         of: FilterOf,
-        databases: usize,
+        (databases, users): (usize, &Users),
     ) -> Result<ClientFilter<'a>, CommandError> {
         let mut filter = ClientFilter::default();
         let mut index = index;
@@ -104,7 +104,7 @@ impl<'a> ClientFilter<'a> {
                 index = behind;
                 Test::Ids(ids)
             } else {
-                Test::parse(name, holds, value, databases)?
+                Test::parse(name, holds, value, databases, users)?
             };
             filter.add(Condition { test, holds });
         }
@@ -154,7 +154,13 @@ fn parse_ids(args: Args<'_>, mut index: usize, of: FilterOf) -> Result<(HashSet<
 }
 
 impl<'a> Test<'a> {
-    fn parse(name: &[u8], holds: bool, value: &'a [u8], databases: usize) -> Result<Test<'a>, CommandError> {
+    fn parse(
+        name: &[u8],
+        holds: bool,
+        value: &'a [u8],
+        databases: usize,
+        users: &Users,
+    ) -> Result<Test<'a>, CommandError> {
         let seconds = |what: &str| match number::parse_i64(value) {
             None => Err(CommandError::composed(format!("ERR {what} is not an integer or out of range"))),
             Some(..=0) => Err(CommandError::composed(format!("ERR {what} should be greater than 0"))),
@@ -183,7 +189,7 @@ impl<'a> Test<'a> {
             b"ADDR" => Test::Address(value),
             b"LADDR" => Test::LocalAddress(value),
             b"IP" => Test::Ip(value),
-            b"USER" if value == DEFAULT_USER => Test::User,
+            b"USER" if users.get(value).is_some() => Test::User(value),
             b"USER" => return Err(CommandError::repeating("ERR No such user '", value, "'")),
             b"NAME" => Test::Name(value),
             b"LIB-NAME" => Test::LibraryName(value),
@@ -218,7 +224,7 @@ impl<'a> Test<'a> {
                 let (host, _) = client.address.rsplit_once(':').unwrap_or((&client.address, ""));
                 host.trim_start_matches('[').trim_end_matches(']').as_bytes() == *ip
             }
-            Test::User => true,
+            Test::User(user) => *client.user() == **user,
             Test::Name(name) => *details().name == **name,
             Test::LibraryName(name) => *details().library_name == **name,
             Test::LibraryVersion(version) => *details().library_version == **version,

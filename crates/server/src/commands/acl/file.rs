@@ -1,0 +1,167 @@
+//! Users at start and in the ACL file: a line for each user, as ACL LIST shows it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+    sync::Arc,
+};
+
+use super::rules::{self, RuleError};
+use crate::{
+    config::Config,
+    users::{ByName, DEFAULT_USER, User, Users},
+};
+
+/// Makes the users of the configuration those in force, when the server starts. The error is a text for the operator.
+pub fn at_start(users: &Users, config: &Config) -> Result<(), String> {
+    set_default_password(users, config);
+    let lines: Vec<_> = config.users.iter().map(|words| words.iter().map(Vec::as_slice).collect::<Vec<_>>()).collect();
+    match &config.aclfile {
+        Some(_) if !lines.is_empty() => Err("Configuring Ochre with users defined in the configuration and at the same setting an ACL file \
+             path is invalid. This setup is very likely to lead to configuration errors and security holes, please define either an \
+             ACL file or declare users directly in your configuration, but not both."
+            .to_owned()),
+        Some(path) => {
+            // As in Redis, the file need not exist before ACL SAVE writes it.
+            if path.exists() { load(users, path, config) } else { Err(missing(path)) }
+        }
+        None => users.change(|by_name| {
+            for words in &lines {
+                let user = user_of_line(words, by_name, config)?;
+                by_name.insert(user.name.clone(), Arc::new(user));
+            }
+            Ok(())
+        }),
+    }
+}
+
+fn missing(path: &Path) -> String {
+    format!("Error loading ACLs, opening file '{}': No such file or directory", path.display())
+}
+
+/// Gives the default user the password of `requirepass`, or none.
+pub fn set_default_password(users: &Users, config: &Config) {
+    let set = |by_name: &mut ByName| -> Result<(), RuleError> {
+        let mut default = User::clone(&by_name[DEFAULT_USER]);
+        rules::apply(&mut default, b"resetpass", false)?;
+        let rule = match &config.requirepass {
+            Some(password) => [b">", &password[..]].concat(),
+            None => b"nopass".to_vec(),
+        };
+        rules::apply(&mut default, &rule, false)?;
+        by_name.insert(DEFAULT_USER.into(), Arc::new(default));
+        Ok(())
+    };
+    users.change(set).expect("a password is a rule");
+}
+
+/// Returns the user of a `user` line of the configuration; `words` are those after `user`.
+fn user_of_line(words: &[&[u8]], known: &ByName, config: &Config) -> Result<User, String> {
+    let (name, rules_of_user) = words.split_first().ok_or("a 'user' line has no name")?;
+    let shown = String::from_utf8_lossy(name);
+    if known.contains_key(*name) && **name != *DEFAULT_USER {
+        return Err(format!(
+            "Error in the user declaration '{shown}': Duplicate user found. A user can only be defined once in config files"
+        ));
+    }
+    parse_user(name, rules_of_user, config.acl_pubsub_default.is_all())
+        .map_err(|reason| format!("Error in the user declaration '{shown}': {reason}"))
+}
+
+/// Returns the user that rules describe.
+fn parse_user(name: &[u8], words: &[&[u8]], has_all_channels: bool) -> Result<User, String> {
+    let rules_of_user = rules::join_selectors(words)
+        .map_err(|word| format!("Unmatched parenthesis in selector definition '{}'.", String::from_utf8_lossy(word)))?;
+    let mut user = rules::new_user(name, has_all_channels);
+    for rule in rules_of_user {
+        rules::apply(&mut user, &rule, has_all_channels)
+            .map_err(|error| format!("'{}': {}", String::from_utf8_lossy(&rule), error.text()))?;
+    }
+    Ok(user)
+}
+
+/// Replaces all users by those of a file. After an error nothing has changed; the error lists all that is wrong with the file.
+pub fn load(users: &Users, path: &Path, config: &Config) -> Result<(), String> {
+    let text = fs::read(path)
+        .map_err(|error| format!("Error loading ACLs, opening file '{}': {}", path.display(), system_text(&error)))?;
+    let by_name = parse(&text, &path.display().to_string(), config.acl_pubsub_default.is_all())?;
+    users.change(|users| {
+        *users = by_name;
+        Ok::<_, String>(())
+    })
+}
+
+/// Parses the text of an ACL file, which `name` stands for in errors.
+pub fn parse(text: &[u8], name: &str, has_all_channels: bool) -> Result<ByName, String> {
+    let mut by_name = ByName::new();
+    let mut errors = String::new();
+    for (line, number) in text.split(|&byte| byte == b'\n').zip(1..) {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        match parse_line(line, &by_name, has_all_channels) {
+            Ok(user) => {
+                by_name.insert(user.name.clone(), Arc::new(user));
+            }
+            Err(reason) => errors.push_str(&format!("{name}:{number}: {reason}. ")),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(format!(
+            "{errors}WARNING: ACL errors detected, no change to the previously active ACL rules was performed"
+        ));
+    }
+    by_name.entry(DEFAULT_USER.into()).or_insert_with(|| Arc::new(User::unrestricted(DEFAULT_USER)));
+    Ok(by_name)
+}
+
+fn parse_line(line: &[u8], known: &ByName, has_all_channels: bool) -> Result<User, String> {
+    let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty()).collect();
+    let [b"user", name, words @ ..] = &words[..] else {
+        return Err("should start with user keyword followed by the username".to_owned());
+    };
+    if !is_valid_name(name) {
+        return Err("username can't contain spaces or null characters".to_owned());
+    }
+    if known.contains_key(*name) {
+        return Err(format!("duplicate user '{}' found", String::from_utf8_lossy(name)));
+    }
+    parse_user(name, words, has_all_channels)
+}
+
+/// Whether a user may have this name.
+pub fn is_valid_name(name: &[u8]) -> bool {
+    !name.iter().any(|byte| byte.is_ascii_whitespace() || matches!(byte, 0 | 0x0B))
+}
+
+/// Writes all users to the ACL file, which is replaced at once, even if the system stops meanwhile.
+pub fn save(users: &Users, path: &Path) -> io::Result<()> {
+    let lines: Vec<Vec<u8>> = users.all().iter().map(|user| [&rules::line_of(user)[..], b"\n"].concat()).collect();
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let temporary = target.with_extension(format!("{}.tmp", std::process::id()));
+    let written = write(&temporary, &target, &lines.concat());
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write(temporary: &Path, target: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::create(temporary)?;
+    if let Ok(metadata) = fs::metadata(target) {
+        file.set_permissions(metadata.permissions())?;
+    }
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(temporary, target)?;
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+fn system_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
