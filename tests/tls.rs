@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ochre_testkit::server::free_port;
-use ochre_testkit::{Client, Launch, Server, eventually, new_folder, poll, references, until};
+use ochre_testkit::{Client, Launch, Reply, Server, eventually, new_folder, poll, references, until};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -600,4 +600,27 @@ fn a_client_that_reads_late_gets_everything() {
     for _ in 0..300 {
         assert!(client.read_reply().unwrap().to_text() == value, "a reply is damaged");
     }
+}
+
+#[test]
+fn a_certificate_names_the_user_of_its_client() {
+    let mut subject = Subject::start("optional");
+    subject.authority.issue("stranger");
+    for line in ["CONFIG SET tls-auth-clients-user CN requirepass secret", "ACL SETUSER client on >unused ~* +@all"] {
+        assert_eq!(subject.operator.run(line), Reply::ok());
+    }
+    let connect = |own: Option<&str>| {
+        Client::connect_tls(subject.tls_port, subject.authority.client(own, rustls::ALL_VERSIONS)).unwrap()
+    };
+    let mut client = connect(Some("client"));
+    assert_eq!(client.run("ACL WHOAMI"), Reply::Bulk(b"client".to_vec()));
+    // Without a certificate, or with one that names no user, it has to authenticate.
+    for own in [None, Some("stranger")] {
+        assert_eq!(connect(own).run("PING"), Reply::Error(b"NOAUTH Authentication required.".to_vec()), "{own:?}");
+    }
+    // A user that is off cannot connect, and one that is removed loses its clients.
+    assert_eq!(subject.operator.run("ACL SETUSER client off"), Reply::ok());
+    assert!(matches!(connect(Some("client")).run("PING"), Reply::Error(_)));
+    assert_eq!(subject.operator.run("ACL DELUSER client"), Reply::Integer(1));
+    assert!(client.read_to_end().is_ok_and(|bytes| bytes.is_empty()));
 }

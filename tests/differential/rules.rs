@@ -6,8 +6,8 @@ use ochre_testkit::{Kind, Reply, differences};
 
 /// Commands that are never drawn. The name of a container stands for all its subcommands.
 const NOT_DRAWN: &[(&str, &str)] = &[
-    ("acl", "changes permissions; has transcripts of its own"),
-    ("auth", "its errors name the configuration; has transcripts of its own"),
+    ("acl", "changes permissions; the acl test draws rules and commands"),
+    ("auth", "its errors name the configuration; the acl test has them"),
     ("asking", "only has a meaning in cluster mode"),
     ("bgrewriteaof", "writes files in the background"),
     ("bgsave", "writes files in the background"),
