@@ -1,5 +1,7 @@
 //! The connection: AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT. `client.rs` has CLIENT.
 
+use std::time::Instant;
+
 use ochre_datatypes::number;
 use ochre_resp::{Args, Protocol};
 
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::{
     process::REDIS_VERSION,
-    session::{ClientFlags, ReplyMode, delivery},
+    session::{Block, ClientFlags, ReplyMode, delivery},
     users::{
         DEFAULT_USER,
         denials::{Denial, Place, Reason},
@@ -127,21 +129,38 @@ fn auth(cx: &mut SessionOnly<'_>) -> Run {
         3 => (cx.args.get(1), cx.args.get(2)),
         _ => return Err(CommandError::SYNTAX),
     };
-    authenticate(cx, user, password)?;
+    if !authenticate(cx, user, password) {
+        return refuse(cx);
+    }
     cx.reply.ok();
     Ok(Outcome::Done)
 }
 
-fn authenticate(cx: &mut SessionOnly<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+/// Makes the session act for a user, if the password is right.
+fn authenticate(cx: &mut SessionOnly<'_>, user: &[u8], password: &[u8]) -> bool {
     let noted = || cx.session.client.change_details(|details| details.user = user.into());
     if let Some(identity) = cx.core.server.users.authenticate(user, password, noted) {
         cx.session.identity = identity;
-        return Ok(());
+        return true;
     }
     let place = if cx.session.in_transaction() { Place::Multi } else { Place::TopLevel };
     let denial = Denial { reason: Reason::Auth, place, object: cx.args.get(0).into(), user: user.into() };
     permissions::push(cx.core, cx.session, denial);
-    Err(WRONG_PASSWORD)
+    false
+}
+
+/// Answers a wrong password, later if the address has sent many of them.
+fn refuse(cx: &mut SessionOnly<'_>) -> Run {
+    let client = &cx.session.client;
+    let is_local = client.flags().contains(ClientFlags::UNIX_SOCKET);
+    let address = client.address.rsplit_once(':').map_or(&*client.address, |(address, _)| address);
+    match cx.core.server.users.failures.note(address, cx.now_ms) {
+        delay if delay.is_zero() || is_local => Err(WRONG_PASSWORD),
+        delay => {
+            let deadline = Some(Instant::now() + delay);
+            Ok(Outcome::Block(Block::until(deadline, |reply| reply.error(WRONG_PASSWORD.as_bytes()))))
+        }
+    }
 }
 
 fn echo(cx: &mut SessionOnly<'_>) -> Run {
@@ -174,8 +193,10 @@ fn hello(cx: &mut SessionOnly<'_>) -> Run {
             return Err(CommandError::repeating("ERR Syntax error in HELLO option '", option, "'"));
         }
     }
-    if let Some((user, password)) = credentials {
-        authenticate(cx, user, password)?;
+    if let Some((user, password)) = credentials
+        && !authenticate(cx, user, password)
+    {
+        return refuse(cx);
     }
     if !cx.session.identity.is_authenticated() {
         return Err(CommandError::text(
@@ -211,17 +232,10 @@ fn hello(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// The user and the password after AUTH.
+/// The user and the password: two words after AUTH. A name that is `AUTH` too makes the words after it count as secrets, which does no harm.
 fn is_hello_secret(args: Args<'_>, index: usize) -> bool {
-    let is_auth = |index: usize| args.try_get(index).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
-    let mut at = 2;
-    while at < index {
-        if is_auth(at) && index <= at + 2 {
-            return true;
-        }
-        at += if is_auth(at) { 3 } else { 2 };
-    }
-    false
+    let is_auth = |index: usize| args.get(index).eq_ignore_ascii_case(b"AUTH");
+    (index.saturating_sub(2).max(2)..index).any(is_auth)
 }
 
 fn ping(cx: &mut SessionOnly<'_>) -> Run {

@@ -6,7 +6,7 @@ use super::{
     help,
     table::{Channels, Group, KeyFlags, KeySpec},
 };
-use crate::{config::Config, pubsub::Kind, session::delivery::Sending};
+use crate::{config::Config, pubsub::Kind, session::delivery::Sending, users::User};
 
 /// The flags of the commands that change subscriptions. They reply with pushed messages, which CLIENT REPLY does not suppress.
 const LISTENING: Flags = Flags::PUBSUB
@@ -227,6 +227,16 @@ fn listen(cx: &mut SessionOnly<'_>, kind: Kind, verb: &str) -> Run {
         confirm(cx, kind, verb, Some(name));
     }
     cx.follow_class();
+    // Rights that were taken away since they were checked are looked at now: the subscriptions were not there yet when those of other clients
+    // were looked at.
+    let users = &cx.core.server.users;
+    if !users.is_current(&cx.session.identity) {
+        let user = users.get(&cx.session.client.user());
+        let may = |user: &User| cx.args.iter().skip(1).all(|name| user.may_subscribe(name, kind == Kind::Pattern));
+        if !user.is_some_and(|user| may(&user)) {
+            return Ok(Outcome::Close);
+        }
+    }
     Ok(Outcome::Done)
 }
 

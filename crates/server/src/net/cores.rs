@@ -251,6 +251,7 @@ fn expire_some(core: &Core, shard: usize, attempt: &mut Option<Box<LockAttempt>>
         visit: Visit::Brief,
         visit_written: &|_| {},
         is_paused: &is_stopped,
+        is_stale: &|| false,
         may_write: &|| true,
     };
     let mut locked = match locks::lock(core, &core.config(), attempt, demand) {

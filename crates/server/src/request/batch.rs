@@ -158,6 +158,7 @@ impl Turn<'_> {
                 visit: Visit::Brief,
                 visit_written: &visit_written,
                 is_paused: &|| core.server.pause.is_on() && work.items.iter().any(is_held),
+                is_stale: &|| !core.server.users.is_current(&session.identity),
                 may_write: &|| {
                     work.items.iter().any(|item| item.command.is_some_and(|it| it.spec.flags.contains(Flags::WRITE)))
                 },

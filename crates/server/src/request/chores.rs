@@ -131,6 +131,7 @@ fn run(core: &Core, chore: Chore, attempt: &mut Option<Box<LockAttempt>>) -> Res
         visit: Visit::Lasting,
         visit_written: &visit_written,
         is_paused: &is_paused,
+        is_stale: &|| false,
         may_write: &|| matches!(chore, Chore::Serve(_)),
     };
     let mut locked = match locks::lock(core, &core.config(), attempt, demand) {

@@ -88,6 +88,7 @@ fn relocate(
         visit: Visit::Brief,
         visit_written: &|_| {},
         is_paused: &|| false,
+        is_stale: &|| false,
         may_write: &|| false,
     };
     let mut locked = locks::lock(core, &core.config(), attempt, demand)?;

@@ -229,6 +229,7 @@ fn evict_one(core: &Core, config: &Config, rule: EvictionRule) -> Result<Evicted
         visit: Visit::Brief,
         visit_written: &|_| {},
         is_paused: &|| core.server.pause.stops_expiry(),
+        is_stale: &|| false,
         may_write: &|| true,
     };
     let mut locked = match locks::lock(core, config, &mut attempt, demand) {
@@ -258,7 +259,7 @@ fn choose(
     rule: EvictionRule,
     attempt: &mut Option<Box<LockAttempt>>,
 ) -> Result<Option<Victim>, Unavailable> {
-    let walk: Walk<'_> = locks::begin_walk(core, attempt, || false)?;
+    let walk: Walk<'_> = locks::begin_walk(core, attempt, || false, || false)?;
     let clock = core.access_clock(config, walk.now_ms());
     let mut evictor = core.room.evictor.borrow_mut();
     let victim = walk.walker().choose_victim(&mut evictor, rule, clock, &mut || core.random());

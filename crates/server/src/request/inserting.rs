@@ -72,6 +72,7 @@ async fn lock(core: &Core, shards: ShardList, everything: bool) -> Locked<'_> {
             visit: Visit::Brief,
             visit_written: &|_| {},
             is_paused: &|| false,
+            is_stale: &|| false,
             may_write: &|| true,
         };
         match locks::lock(core, &core.config(), &mut attempt, demand) {

@@ -32,6 +32,9 @@ pub struct Demand<'d> {
     /// Whether a pause holds it. It is called under the locks. A pause begins with the gate closed, so it cannot begin between this call
     /// and the release of the locks.
     pub is_paused: &'d dyn Fn() -> bool,
+    /// Whether users have changed since its rights were checked. It is called under the locks, and the rights that a client has are taken away
+    /// with the gate closed.
+    pub is_stale: &'d dyn Fn() -> bool,
     /// Whether it may change keys. It is asked while a snapshot is being taken.
     pub may_write: &'d dyn Fn() -> bool,
 }
@@ -45,6 +48,8 @@ pub enum Unavailable {
     Shard(u16),
     /// The end of CLIENT PAUSE.
     Pause,
+    /// Nothing, but the rights of its user are to be checked again.
+    Rights,
     /// The memory of values that were removed and are being freed.
     Memory(Burial),
     /// The eviction of keys by the core's task.
@@ -77,6 +82,7 @@ pub fn lock<'c>(
     let mut tried = attempt.take().map_or_else(LockAttempt::default, |attempt| *attempt);
     match try_lock(core, &mut tried, &mut demand) {
         Ok(_) if (demand.is_paused)() => Err(Unavailable::Pause),
+        Ok(_) if (demand.is_stale)() => Err(Unavailable::Rights),
         Ok(set) if core.server.keyspace.has_snapshot() && has_unsaved_long_string(&set, &demand) => {
             Err(Unavailable::LongString)
         }
@@ -150,11 +156,13 @@ pub fn begin_walk<'c>(
     core: &'c Core,
     attempt: &mut Option<Box<LockAttempt>>,
     is_paused: impl Fn() -> bool,
+    is_stale: impl Fn() -> bool,
 ) -> Result<Walk<'c>, Unavailable> {
     let keyspace = &core.server.keyspace;
     let mut tried = attempt.take().map_or_else(LockAttempt::default, |attempt| *attempt);
     match keyspace.gate().enter(core.index, Visit::Brief, &mut tried.place) {
         Some(_) if is_paused() => Err(Unavailable::Pause),
+        Some(_) if is_stale() => Err(Unavailable::Rights),
         Some(entered) => Ok(Walk::new(keyspace, entered, clock::now_ms(), !core.server.pause.stops_expiry())),
         None => {
             *attempt = Some(Box::new(tried));
@@ -175,6 +183,7 @@ pub fn poll_available(
         Unavailable::Gate => keyspace.gate().poll_turn(attempt.and_then(|attempt| attempt.place.as_ref()), context),
         Unavailable::Shard(shard) => keyspace.poll_free(shard, context),
         Unavailable::Pause => core.server.pause.poll_end(context),
+        Unavailable::Rights => Poll::Ready(()),
         Unavailable::Memory(burial) => keyspace.poll_freed(burial, context),
         Unavailable::Room => core.room.poll_evicted(context),
         Unavailable::Log => core.server.aof.poll_room(context),

@@ -90,6 +90,7 @@ impl<'c> Replay<'c> {
                 visit: Visit::Lasting,
                 visit_written: &|_| {},
                 is_paused: &|| false,
+                is_stale: &|| false,
                 may_write: &|| true,
             };
             match locks::lock(self.core, &self.core.config(), &mut attempt, demand) {

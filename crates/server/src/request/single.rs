@@ -110,6 +110,7 @@ fn lock_and_run(
     let goes_on = session.walk.is_some();
     let is_paused =
         |session: &Session| !goes_on && core.server.pause.holds(session.flags_of_request(command.spec.flags));
+    let is_stale = |session: &Session| !goes_on && !core.server.users.is_current(&session.identity);
     // A walk that has met locked shards again and again runs its next slice with the keyspace to itself.
     let walk_failures = attempt.as_ref().map_or(0, |attempt| attempt.failures);
     match command.spec.handler {
@@ -122,7 +123,7 @@ fn lock_and_run(
                 session.attempt = attempt;
                 return Err(unavailable);
             }
-            let walk = match locks::begin_walk(core, &mut attempt, || is_paused(session)) {
+            let walk = match locks::begin_walk(core, &mut attempt, || is_paused(session), || is_stale(session)) {
                 Ok(walk) => walk,
                 Err(unavailable) => {
                     session.attempt = attempt;
@@ -169,6 +170,7 @@ fn lock_and_run(
                 visit: Visit::Lasting,
                 visit_written: &visit_written,
                 is_paused: &|| is_paused(session),
+                is_stale: &|| is_stale(session),
                 may_write: &|| {
                     session.flags_of_request(command.spec.flags).intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
                 },
@@ -210,6 +212,7 @@ fn remove_met(
             visit: Visit::Brief,
             visit_written: &|_| {},
             is_paused: &|| false,
+            is_stale: &|| false,
             may_write: &|| true,
         };
         let mut locked = locks::lock(core, config, attempt, demand)?;

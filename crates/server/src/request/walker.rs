@@ -60,6 +60,7 @@ fn try_cut(
         visit: Visit::Brief,
         visit_written: &|_| {},
         is_paused: &|| false,
+        is_stale: &|| false,
         may_write: &|| false,
     };
     let mut locked = locks::lock(core, &core.config(), attempt, demand)?;

@@ -5,6 +5,7 @@
 //! | `user.rs` | a user, its passwords and its selectors, and whether they allow a command |
 //! | `command_set.rs` | the commands that a selector allows |
 //! | `denials.rs` | what ACL LOG shows |
+//! | `failures.rs` | how often authentication has failed, by address |
 //!
 //! A user is never changed in place. A change makes a new one, and increases a generation number. A session keeps the user that it acts for,
 //! and asks for it again when the generation has changed. The rules that describe a user are read and written in `commands/acl/rules.rs`,
@@ -12,6 +13,7 @@
 
 pub mod command_set;
 pub mod denials;
+pub mod failures;
 pub mod user;
 
 use std::{
@@ -25,6 +27,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use denials::Denials;
+use failures::Failures;
 pub use user::User;
 
 /// The name of the user that new connections act for, if it needs no password.
@@ -41,6 +44,8 @@ pub struct Users {
     generation: AtomicU64,
     /// What was denied.
     pub denials: Denials,
+    /// Failed authentications.
+    pub failures: Failures,
 }
 
 /// The user that a session acts for.
@@ -60,6 +65,7 @@ impl Default for Users {
             by_name: Mutex::new(BTreeMap::from([(DEFAULT_USER.into(), default)])),
             generation: AtomicU64::new(1),
             denials: Denials::default(),
+            failures: Failures::default(),
         }
     }
 }
@@ -114,10 +120,16 @@ impl Users {
         Some(Identity { user: Some(user.clone()), generation: self.generation.load(Ordering::Acquire) })
     }
 
+    /// Whether the users are still those that an identity was taken from.
+    #[inline]
+    pub fn is_current(&self, identity: &Identity) -> bool {
+        self.generation.load(Ordering::Acquire) == identity.generation
+    }
+
     /// Makes an identity that of the users in force. A user that is gone leaves a client that is not authenticated.
     #[inline]
     pub fn refresh(&self, identity: &mut Identity) {
-        if self.generation.load(Ordering::Acquire) != identity.generation {
+        if !self.is_current(identity) {
             self.refresh_changed(identity);
         }
     }

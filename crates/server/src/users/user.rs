@@ -54,6 +54,25 @@ pub struct KeyPattern {
     pub pattern: Box<[u8]>,
     /// The access that it gives.
     pub access: KeyAccess,
+    /// The length of the prefix, if the pattern stands for all keys with a prefix.
+    prefix_len: Option<usize>,
+}
+
+impl KeyPattern {
+    /// Prepares a pattern.
+    pub fn new(pattern: &[u8], access: KeyAccess) -> KeyPattern {
+        let is_literal = |byte: &u8| !matches!(byte, b'*' | b'?' | b'[' | b'\\');
+        // The empty key is matched by the empty pattern only.
+        let prefix = pattern.strip_suffix(b"*").filter(|prefix| !prefix.is_empty() && prefix.iter().all(is_literal));
+        KeyPattern { pattern: pattern.into(), access, prefix_len: prefix.map(<[u8]>::len) }
+    }
+
+    fn matches(&self, key: &[u8]) -> bool {
+        match self.prefix_len {
+            Some(len) => key.starts_with(&self.pattern[..len]),
+            None => Pattern::new(&self.pattern[..]).matches(key),
+        }
+    }
 }
 
 /// What a command does with a key, or what a pattern allows.
@@ -234,7 +253,7 @@ impl Selector {
     }
 
     fn allows_key(&self, key: &[u8], needed: KeyAccess) -> bool {
-        self.keys.iter().any(|allowed| allowed.access.covers(needed) && Pattern::new(&allowed.pattern[..]).matches(key))
+        self.keys.iter().any(|allowed| allowed.access.covers(needed) && allowed.matches(key))
     }
 
     /// Whether it allows a channel. A pattern to subscribe to must be the same as an allowed one, since it is hard to say which channels it
@@ -244,5 +263,20 @@ impl Selector {
             || self.channels.iter().any(|allowed| {
                 if is_pattern { **allowed == *channel } else { Pattern::new(&allowed[..]).matches(channel) }
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_key_pattern_is_a_glob_pattern(pattern in "[ab*?\\\\\\[\\]]{0,4}", key in "[ab*]{0,4}") {
+            let (pattern, key) = (pattern.as_bytes(), key.as_bytes());
+            prop_assert_eq!(KeyPattern::new(pattern, KeyAccess::ALL).matches(key), Pattern::new(pattern).matches(key));
+        }
     }
 }

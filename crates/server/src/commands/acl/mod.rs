@@ -9,7 +9,7 @@ use ochre_datatypes::number;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{Outcome, Run, SessionOnly},
+    context::{Context, Outcome, Run, SessionOnly, Whole},
     help, permissions,
     registry::table,
     table::{Category, Group},
@@ -62,7 +62,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             complexity: "O(N) with N clients",
             summary: "Removes users, and disconnects their clients.",
             syntax: "username...",
-            handler: Handler::Session(deluser),
+            handler: Handler::Whole(deluser),
             ..ACL
         },
         CommandSpec {
@@ -143,7 +143,7 @@ pub const ROWS: &[CommandSpec] = &[CommandSpec {
             complexity: "O(N) with N rules",
             summary: "Creates a user or changes its rules.",
             syntax: "username [rule...]",
-            handler: Handler::Session(setuser),
+            handler: Handler::Whole(setuser),
             ..ACL
         },
         CommandSpec {
@@ -192,7 +192,8 @@ fn cat(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-fn setuser(cx: &mut SessionOnly<'_>) -> Run {
+/// Has the whole keyspace to itself, so that no command runs by rights of before once it is answered.
+fn setuser(cx: &mut Whole<'_>) -> Run {
     let name = cx.args.get(2);
     if !file::is_valid_name(name) {
         return Err(CommandError::text("ERR Usernames can't contain spaces or null characters"));
@@ -222,7 +223,7 @@ fn setuser(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 /// Closes the connections of subscribers whose users may not have their subscriptions any more. (Redis: `ACLKillPubsubClientsIfNeeded`)
-fn close_subscribers(cx: &SessionOnly<'_>, is_changed: impl Fn(&[u8]) -> bool) -> Outcome {
+fn close_subscribers(cx: &Whole<'_>, is_changed: impl Fn(&[u8]) -> bool) -> Outcome {
     let server = &cx.core.server;
     let mut outcome = Outcome::Done;
     server.pubsub.visit(&mut |kind, name, client| {
@@ -240,7 +241,7 @@ fn close_subscribers(cx: &SessionOnly<'_>, is_changed: impl Fn(&[u8]) -> bool) -
 }
 
 /// Closes the connections of users. The connection that asks for it is closed after the reply.
-fn close_clients(cx: &SessionOnly<'_>, is_gone: impl Fn(&[u8]) -> bool) -> Outcome {
+fn close_clients<K>(cx: &Context<'_, K>, is_gone: impl Fn(&[u8]) -> bool) -> Outcome {
     let mut outcome = Outcome::Done;
     for client in cx.core.server.clients.all() {
         if !is_gone(&client.user()) {
@@ -255,7 +256,8 @@ fn close_clients(cx: &SessionOnly<'_>, is_gone: impl Fn(&[u8]) -> bool) -> Outco
     outcome
 }
 
-fn deluser(cx: &mut SessionOnly<'_>) -> Run {
+/// As [`setuser`].
+fn deluser(cx: &mut Whole<'_>) -> Run {
     let names: Vec<&[u8]> = cx.args.slice(2..).iter().collect();
     let remove = |users: &mut ByName| {
         if names.contains(&DEFAULT_USER) {

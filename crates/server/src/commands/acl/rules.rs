@@ -238,7 +238,7 @@ fn add_keys(selector: &mut Selector, pattern: &[u8], access: KeyAccess) -> Resul
             known.access.reads |= access.reads;
             known.access.writes |= access.writes;
         }
-        None => selector.keys.push(KeyPattern { pattern: pattern.into(), access }),
+        None => selector.keys.push(KeyPattern::new(pattern, access)),
     }
     Ok(())
 }
