@@ -120,7 +120,8 @@ async fn run(
 ) -> io::Result<()> {
     let (listening, mut changes) = Listening::new(&listeners)?;
     let (server, cores) = cores::prepare(config, listening);
-    commands::acl::file::at_start(&server.users, &server.config.current()).map_err(io::Error::other)?;
+    commands::acl::file::at_start(&server.users, &server.config.current())
+        .map_err(|error| io::Error::other(format!("Aborting Ochre startup because of ACL errors: {error}")))?;
     server.tls.replace(keys);
     // Nothing may look at the data, or save it, before it is loaded.
     server.loading.begin(0);

@@ -105,9 +105,22 @@ pub fn push(core: &Core, session: &Session, denial: Denial) {
     core.server.users.denials.push(denial, line, now_ms, core.config().acllog_max_len as usize);
 }
 
-/// The error for a client that was denied something.
-pub fn error(user: &User, command: &Command, denied: Denied) -> CommandError {
-    CommandError::composed([b"NOPERM ", &text(user, command, denied)[..]].concat())
+/// The error before authentication.
+pub const AUTH_REQUIRED: CommandError = CommandError::text("NOAUTH Authentication required.");
+
+/// As [`check`]. The error is the reply to the client.
+#[inline]
+pub fn allow(
+    core: &Core,
+    session: &Session,
+    command: &'static Command,
+    args: Args<'_>,
+    place: Place,
+) -> Result<(), CommandError> {
+    check(core, session, command, args, place).map_err(|denied| match session.identity.user() {
+        Some(user) => CommandError::composed([b"NOPERM ", &text(user, command, denied)[..]].concat()),
+        None => AUTH_REQUIRED,
+    })
 }
 
 /// Why something was denied, as errors say it.

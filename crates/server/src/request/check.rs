@@ -28,7 +28,6 @@ pub enum Verdict {
     Held(Unavailable),
 }
 
-const AUTH_REQUIRED: CommandError = CommandError::text("NOAUTH Authentication required.");
 const OUT_OF_MEMORY: CommandError = CommandError::text("OOM command not allowed when used memory > 'maxmemory'.");
 const SAVE_FAILED: CommandError = CommandError::text(
     "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data \
@@ -159,17 +158,15 @@ fn refusal(
         return Err(DEBUG_NOT_ALLOWED.into());
     }
     if !session.identity.is_authenticated() && !flags.contains(Flags::NO_AUTH) {
-        return Err(AUTH_REQUIRED.into());
+        return Err(permissions::AUTH_REQUIRED.into());
     }
     if session.in_transaction() && flags.contains(Flags::NO_MULTI) {
         return Err(not_in_transaction(command).into());
     }
     let place = if session.in_transaction() { Place::Multi } else { Place::TopLevel };
     // A client that is not authenticated came this far with a command that everybody may run.
-    if let Some(user) = session.identity.user()
-        && let Err(denied) = permissions::check(core, session, command, args, place)
-    {
-        return Err(permissions::error(user, command, denied).into());
+    if session.identity.is_authenticated() {
+        permissions::allow(core, session, command, args, place)?;
     }
     if core.server.scripts.is_busy() && !flags.contains(Flags::ALLOW_BUSY) {
         return Err(BUSY.into());

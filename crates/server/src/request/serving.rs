@@ -99,11 +99,7 @@ fn serve_waiter(core: &Core, locked: &mut Locked<'_>, parked: &Parked) {
     };
     let mark = locked.record_mark();
     // The rights of the user may have changed since it was blocked.
-    let allowed =
-        match (session.identity.user(), permissions::check(core, &session, call.command, call.args, Place::TopLevel)) {
-            (Some(user), Err(denied)) => Err(permissions::error(user, call.command, denied)),
-            _ => Ok(()),
-        };
+    let allowed = permissions::allow(core, &session, call.command, call.args, Place::TopLevel);
     let result = allowed.and_then(|()| execute::dispatch(core, &mut session, Access::Keys(locked), call, &mut out));
     locked.end_record(mark);
     match result {

@@ -108,8 +108,15 @@ struct Log {
 
 impl Denials {
     /// Adds a denial. Beyond `len_max` the oldest entries are dropped.
-    pub fn push(&self, denial: Denial, client: String, now_ms: i64, len_max: usize) {
+    ///
+    /// A long object is cut, since a client chooses the keys that it asks for.
+    pub fn push(&self, mut denial: Denial, client: String, now_ms: i64, len_max: usize) {
         self.counts[denial.reason as usize].fetch_add(1, Ordering::Relaxed);
+        /// The most bytes of an object that are kept.
+        const OBJECT_BYTES_MAX: usize = 1024;
+        if denial.object.len() > OBJECT_BYTES_MAX {
+            denial.object = denial.object[..OBJECT_BYTES_MAX].into();
+        }
         let mut log = self.log.lock();
         /// An entry that is further back is not looked for. (Redis: `addACLLogEntry`)
         const LOOKED_AT: usize = 10;

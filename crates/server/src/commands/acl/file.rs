@@ -23,8 +23,10 @@ pub fn at_start(users: &Users, config: &Config) -> Result<(), String> {
              ACL file or declare users directly in your configuration, but not both."
             .to_owned()),
         Some(path) => {
-            // As in Redis, the file need not exist before ACL SAVE writes it.
-            if path.exists() { load(users, path, config) } else { Err(missing(path)) }
+            if config.requirepass.is_some() {
+                tracing::warn!("requirepass has no effect: the ACL file decides about the default user");
+            }
+            load(users, path, config)
         }
         None => users.change(|by_name| {
             for words in &lines {
@@ -34,10 +36,6 @@ pub fn at_start(users: &Users, config: &Config) -> Result<(), String> {
             Ok(())
         }),
     }
-}
-
-fn missing(path: &Path) -> String {
-    format!("Error loading ACLs, opening file '{}': No such file or directory", path.display())
 }
 
 /// Gives the default user the password of `requirepass`, or none.
@@ -65,20 +63,13 @@ fn user_of_line(words: &[&[u8]], known: &ByName, config: &Config) -> Result<User
             "Error in the user declaration '{shown}': Duplicate user found. A user can only be defined once in config files"
         ));
     }
-    parse_user(name, rules_of_user, config.acl_pubsub_default.is_all())
-        .map_err(|reason| format!("Error in the user declaration '{shown}': {reason}"))
-}
-
-/// Returns the user that rules describe.
-fn parse_user(name: &[u8], words: &[&[u8]], has_all_channels: bool) -> Result<User, String> {
-    let rules_of_user = rules::join_selectors(words)
-        .map_err(|word| format!("Unmatched parenthesis in selector definition '{}'.", String::from_utf8_lossy(word)))?;
-    let mut user = rules::new_user(name, has_all_channels);
-    for rule in rules_of_user {
-        rules::apply(&mut user, &rule, has_all_channels)
-            .map_err(|error| format!("'{}': {}", String::from_utf8_lossy(&rule), error.text()))?;
-    }
-    Ok(user)
+    parse_user(name, rules_of_user, config.acl_pubsub_default.is_all()).map_err(|error| {
+        let reason = match error {
+            LineError::Rules(wrong) => wrong.join(". "),
+            _ => "Unmatched parenthesis in selector definition".to_owned(),
+        };
+        format!("Error in the user declaration '{shown}': {reason}")
+    })
 }
 
 /// Replaces all users by those of a file. After an error nothing has changed; the error lists all that is wrong with the file.
@@ -92,7 +83,8 @@ pub fn load(users: &Users, path: &Path, config: &Config) -> Result<(), String> {
     })
 }
 
-/// Parses the text of an ACL file, which `name` stands for in errors.
+/// Parses the text of an ACL file, which `name` stands for in errors. The error has a sentence for each wrong line, in Redis's words.
+/// (Redis: `ACLLoadFromFile`)
 pub fn parse(text: &[u8], name: &str, has_all_channels: bool) -> Result<ByName, String> {
     let mut by_name = ByName::new();
     let mut errors = String::new();
@@ -105,7 +97,21 @@ pub fn parse(text: &[u8], name: &str, has_all_channels: bool) -> Result<ByName, 
             Ok(user) => {
                 by_name.insert(user.name.clone(), Arc::new(user));
             }
-            Err(reason) => errors.push_str(&format!("{name}:{number}: {reason}. ")),
+            Err(LineError::NoUser) => {
+                errors += &format!("{name}:{number} should start with user keyword followed by the username. ");
+            }
+            Err(LineError::Name(user)) => {
+                errors += &format!("{name}:{number}: username '{user}' contains invalid characters. ");
+            }
+            Err(LineError::Duplicate(user)) => {
+                errors += &format!("WARNING: Duplicate user '{user}' found on line {number}. ");
+            }
+            Err(LineError::Unmatched) => {
+                errors += &format!("{name}:{number}: Unmatched parenthesis in selector definition.");
+            }
+            Err(LineError::Rules(wrong)) => {
+                wrong.iter().for_each(|reason| errors += &format!("{name}:{number}: {reason}. "));
+            }
         }
     }
     if !errors.is_empty() {
@@ -117,18 +123,55 @@ pub fn parse(text: &[u8], name: &str, has_all_channels: bool) -> Result<ByName, 
     Ok(by_name)
 }
 
-fn parse_line(line: &[u8], known: &ByName, has_all_channels: bool) -> Result<User, String> {
+/// What is wrong with a line of an ACL file.
+enum LineError {
+    /// It does not begin with `user` and a name.
+    NoUser,
+    /// No user may have this name.
+    Name(String),
+    /// There is a user of this name.
+    Duplicate(String),
+    /// A selector has no end.
+    Unmatched,
+    /// The reasons for which rules are refused.
+    Rules(Vec<String>),
+}
+
+fn parse_line(line: &[u8], known: &ByName, has_all_channels: bool) -> Result<User, LineError> {
     let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty()).collect();
-    let [b"user", name, words @ ..] = &words[..] else {
-        return Err("should start with user keyword followed by the username".to_owned());
-    };
+    let [b"user", name, words @ ..] = &words[..] else { return Err(LineError::NoUser) };
+    let shown = || String::from_utf8_lossy(name).into_owned();
     if !is_valid_name(name) {
-        return Err("username can't contain spaces or null characters".to_owned());
+        return Err(LineError::Name(shown()));
     }
     if known.contains_key(*name) {
-        return Err(format!("duplicate user '{}' found", String::from_utf8_lossy(name)));
+        return Err(LineError::Duplicate(shown()));
     }
     parse_user(name, words, has_all_channels)
+}
+
+/// Returns the user that rules describe.
+fn parse_user(name: &[u8], words: &[&[u8]], has_all_channels: bool) -> Result<User, LineError> {
+    let rules_of_user = rules::join_selectors(words).map_err(|_| LineError::Unmatched)?;
+    let mut user = rules::new_user(name, has_all_channels);
+    let (mut wrong, mut is_other_told) = (Vec::new(), false);
+    for rule in rules_of_user {
+        match rules::apply(&mut user, &rule, has_all_channels) {
+            Ok(()) => {}
+            // A rule may hold a password, and is shown only if it names a command.
+            Err(error @ RuleError::Unknown) => {
+                let rule = String::from_utf8_lossy(&rule);
+                wrong.push(format!("Error in applying operation '{rule}': {}", error.text()));
+            }
+            // Further errors may follow from the first.
+            Err(error) if !is_other_told => {
+                is_other_told = true;
+                wrong.push(error.text().to_owned());
+            }
+            Err(_) => {}
+        }
+    }
+    if wrong.is_empty() { Ok(user) } else { Err(LineError::Rules(wrong)) }
 }
 
 /// Whether a user may have this name.

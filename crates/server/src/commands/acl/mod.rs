@@ -223,7 +223,7 @@ fn setuser(cx: &mut Whole<'_>) -> Run {
 }
 
 /// Closes the connections of subscribers whose users may not have their subscriptions any more. (Redis: `ACLKillPubsubClientsIfNeeded`)
-fn close_subscribers(cx: &Whole<'_>, is_changed: impl Fn(&[u8]) -> bool) -> Outcome {
+fn close_subscribers<K>(cx: &Context<'_, K>, is_changed: impl Fn(&[u8]) -> bool) -> Outcome {
     let server = &cx.core.server;
     let mut outcome = Outcome::Done;
     server.pubsub.visit(&mut |kind, name, client| {
@@ -334,16 +334,15 @@ fn load(cx: &mut SessionOnly<'_>) -> Run {
     let server = &cx.core.server;
     let config = cx.core.config();
     let path = config.aclfile.as_ref().ok_or(NO_FILE)?;
-    let before = server.users.all();
     file::load(&server.users, path, &config).map_err(|error| {
         tracing::warn!("{error}");
         CommandError::composed(format!("ERR {error}"))
     })?;
     cx.reply.ok();
-    // Only clients of users that have changed or that are gone are disconnected.
-    let is_changed =
-        |name: &[u8]| before.iter().any(|user| *user.name == *name && server.users.get(name).as_ref() != Some(user));
-    Ok(close_clients(cx, is_changed))
+    // As in Redis, only clients of users that are gone are disconnected, and subscribers that may not have their subscriptions any more.
+    let of_subscribers = close_subscribers(cx, |_| true);
+    let of_users = close_clients(cx, |user| server.users.get(user).is_none());
+    Ok(if matches!(of_subscribers, Outcome::Close) { of_subscribers } else { of_users })
 }
 
 fn save(cx: &mut SessionOnly<'_>) -> Run {
