@@ -352,6 +352,14 @@ fn scripts_have_the_rights_of_their_caller() {
         (1, "EVAL \"return redis.pcall('publish', 'q', 'x').err\" 0"),
         (1, "EVAL \"return redis.call('incr', 'k1')\" 0"),
         (1, "EVAL \"return 1\" 1 q"),
+        (
+            1,
+            "EVAL \"return {redis.acl_check_cmd('get', 'k'), redis.acl_check_cmd('get', 'q'), redis.acl_check_cmd('set', 'k', 'v')}\" 0",
+        ),
+        (1, "EVAL \"return {redis.acl_check_cmd('config', 'get', 'x'), redis.acl_check_cmd('publish', 'q', 'x')}\" 0"),
+        (1, "EVAL \"return redis.acl_check_cmd('config', 'nosuch')\" 0"),
+        (1, "EVAL_RO \"#!lua\nreturn 1\" 0"),
+        (1, "EVAL_RO \"#!lua flags=no-writes\nreturn 1\" 0"),
     ]);
 }
 

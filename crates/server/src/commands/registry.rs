@@ -2,6 +2,8 @@
 
 use std::{ops::Deref, sync::OnceLock};
 
+use ochre_resp::Args;
+
 use super::{
     names::Names,
     table::{CommandSpec, Flags},
@@ -102,6 +104,15 @@ impl Table {
     #[inline]
     pub fn command(&self, name: &[u8]) -> Option<&'static Command> {
         self.by_name.get(name).map(|index| &self.commands[index])
+    }
+
+    /// The command or subcommand that a request names. `None` if there is none, or if its command has no such subcommand.
+    pub fn named_by(&self, args: Args<'_>) -> Option<&'static Command> {
+        let command = self.command(args.try_get(0)?)?;
+        match args.try_get(1) {
+            Some(name) if !command.public_subcommands().is_empty() => command.subcommand(name),
+            _ => Some(command),
+        }
     }
 
     /// The command that has this label.

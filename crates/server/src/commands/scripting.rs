@@ -7,6 +7,7 @@ use super::{
     CommandError, CommandSpec, Flags, Handler,
     context::{Compound, Outcome, Run, ScriptCall, ScriptRules, SessionOnly},
     help,
+    permissions::Asked,
     table::{BeginSearch, Category, CompoundHandler, FindKeys, Group, KeyFlags, KeySpec},
 };
 use crate::{
@@ -232,7 +233,9 @@ impl Host for ScriptHost<'_, '_> {
     }
 
     fn may_run(&mut self, args: Args<'_>) -> Option<bool> {
-        super::table().command(args.get(0)).map(|_| true)
+        let command = super::table().named_by(args)?;
+        let user = self.session.identity.user();
+        Some(user.is_some_and(|user| user.allows(&Asked { command, args }).is_ok()))
     }
 
     fn log(&mut self, level: u8, text: &[u8]) {
@@ -265,6 +268,9 @@ fn run(cx: &mut Compound<'_, '_>, sha: Sha, keys: usize, is_read_only: bool) -> 
         (of_core.engine(), compiled)
     };
     let declared = compiled.declared;
+    if declared.is_present && is_read_only && !declared.no_writes {
+        return Err(CommandError::text("ERR Can not execute a script with write flag using *_ro command."));
+    }
     let arguments = cx.args.slice(3..);
     let (words_of_keys, words) = arguments.split_at(keys);
     let rules = ScriptRules {

@@ -415,12 +415,7 @@ fn dryrun(cx: &mut SessionOnly<'_>) -> Run {
         cx.core.server.users.get(name).ok_or_else(|| CommandError::repeating("ERR User '", name, "' not found"))?;
     let args = cx.args.slice(3..);
     let not_found = || CommandError::repeating("ERR Command '", args.get(0), "' not found");
-    let mut command = table().command(args.get(0)).ok_or_else(not_found)?;
-    if let Some(found) = args.try_get(1).and_then(|name| command.subcommand(name)) {
-        command = found;
-    } else if !command.public_subcommands().is_empty() && args.len() > 1 {
-        return Err(not_found());
-    }
+    let command = table().named_by(args).ok_or_else(not_found)?;
     if !command.allows_arity(args.len()) {
         return Err(CommandError::wrong_arity(&command.full_name));
     }
