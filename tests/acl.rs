@@ -45,7 +45,7 @@ fn rules_of(reply: Reply) -> Vec<Reply> {
         .collect()
 }
 
-/// Rules, of which some contradict each other and some are wrong.
+/// The rules that users are drawn from. Some contradict each other, and some are invalid.
 const RULES: &[&str] = &[
     "on",
     "off",

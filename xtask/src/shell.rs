@@ -7,8 +7,8 @@ use ochre_testkit::workspace;
 
 /// A command of the cargo that runs this program.
 pub fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(workspace::root());
+    let mut command = workspace::cargo();
+    command.args(arguments);
     command
 }
 

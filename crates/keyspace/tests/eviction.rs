@@ -38,7 +38,7 @@ fn set(keyspace: &Keyspace, database: usize, key: &[u8], expiry_ms: Option<i64>,
     lock(keyspace, key, clock).writer().set(database, keyspace.hash(key), NewValue::Bytes(b"value"), expiry);
 }
 
-/// Stores a hash that does not expire, of which a field does.
+/// Stores a hash with a field that expires. The key itself does not expire.
 fn set_expiring_field(keyspace: &Keyspace, name: &str, expiry_ms: i64) {
     let key = keyspace.hash(name.as_bytes());
     let mut hash = Hash::default();

@@ -118,7 +118,8 @@ fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Keeps the process alive when its terminal closes (SIGHUP, by which a running server reads the certificates of TLS again) or when a client disconnects during a write to it (SIGPIPE).
+/// Keeps the process alive when its terminal closes (SIGHUP) or when a client disconnects during a write to it (SIGPIPE). Once the server runs,
+/// SIGHUP makes it read the certificates of TLS again.
 pub fn ignore_signals() {
     sys::ignore_hangup_and_broken_pipe();
 }

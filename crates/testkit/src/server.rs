@@ -71,19 +71,10 @@ impl Kind {
 
 /// Builds Ochre, since an old program would not show what the present code does.
 fn build_ochre() -> PathBuf {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = workspace::target_dir();
-    let mut build = Command::new(cargo);
-    // Cargo tells a test about its package. Build scripts that look at these variables would run again, and with them all that depends on
-    // them, each time that a test builds the server or the tests are built.
-    let is_of_package = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix));
-    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_of_package)) {
-        build.env_remove(name);
-    }
-    let status = build
+    let status = workspace::cargo()
         .args(["build", "--quiet", "--package", "ochre-server", "--target-dir"])
         .arg(&target)
-        .current_dir(workspace::root())
         .status()
         .unwrap_or_else(|error| panic!("cargo did not start to build the server: {error}"));
     assert!(status.success(), "the server does not build; set OCHRE_BIN to test another one");

@@ -185,7 +185,7 @@ fn resetstat(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn rewrite(cx: &mut SessionOnly<'_>) -> Run {
-    cx.core.server.config.rewrite(acl::lines(&cx.core.server).as_deref()).map_err(CommandError::composed)?;
+    acl::rewrite_configuration(&cx.core.server).map_err(CommandError::composed)?;
     cx.reply.ok();
     Ok(Outcome::Done)
 }

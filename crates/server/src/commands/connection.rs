@@ -17,7 +17,7 @@ use crate::{
     session::{Block, ClientFlags, ReplyMode, delivery},
     users::{
         DEFAULT_USER,
-        denials::{Denial, Place, Reason},
+        denials::{Denial, Reason},
     },
 };
 
@@ -143,7 +143,7 @@ fn authenticate(cx: &mut SessionOnly<'_>, user: &[u8], password: &[u8]) -> bool 
         cx.session.identity = identity;
         return true;
     }
-    let place = if cx.session.in_transaction() { Place::Multi } else { Place::TopLevel };
+    let place = permissions::place(cx.session);
     let denial = Denial { reason: Reason::Auth, place, object: cx.args.get(0).into(), user: user.into() };
     permissions::push(cx.core, cx.session, denial);
     false
@@ -152,15 +152,14 @@ fn authenticate(cx: &mut SessionOnly<'_>, user: &[u8], password: &[u8]) -> bool 
 /// Answers a wrong password, later if the address has sent many of them.
 fn refuse(cx: &mut SessionOnly<'_>) -> Run {
     let client = &cx.session.client;
-    let is_local = client.flags().contains(ClientFlags::UNIX_SOCKET);
-    let address = client.address.rsplit_once(':').map_or(&*client.address, |(address, _)| address);
-    match cx.core.server.users.failures.note(address, cx.now_ms) {
-        delay if delay.is_zero() || is_local => Err(WRONG_PASSWORD),
-        delay => {
-            let deadline = Some(Instant::now() + delay);
-            Ok(Outcome::Block(Block::until(deadline, |reply| reply.error(WRONG_PASSWORD.as_bytes()))))
-        }
+    if client.flags().contains(ClientFlags::UNIX_SOCKET) {
+        return Err(WRONG_PASSWORD);
     }
+    let delay = cx.core.server.users.failures.note(client.ip(), cx.now_ms);
+    if delay.is_zero() {
+        return Err(WRONG_PASSWORD);
+    }
+    Ok(Outcome::Block(Block::until(Some(Instant::now() + delay), |reply| reply.error(WRONG_PASSWORD.as_bytes()))))
 }
 
 fn echo(cx: &mut SessionOnly<'_>) -> Run {

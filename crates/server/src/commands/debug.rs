@@ -224,7 +224,7 @@ fn client_eviction(_cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn config_rewrite(cx: &mut SessionOnly<'_>) -> Run {
-    let rewritten = cx.core.server.config.rewrite(super::acl::lines(&cx.core.server).as_deref());
+    let rewritten = super::acl::rewrite_configuration(&cx.core.server);
     rewritten.map_err(|reason| {
         let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
         CommandError::composed(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {reason}"))

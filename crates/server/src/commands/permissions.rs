@@ -87,6 +87,11 @@ pub fn check(
     user.allows(&asked).inspect_err(|&denied| log(core, session, user, &asked, denied, place))
 }
 
+/// Where a request of the client itself comes from.
+pub fn place(session: &Session) -> Place {
+    if session.in_transaction() { Place::Multi } else { Place::TopLevel }
+}
+
 /// Logs a denial.
 #[cold]
 fn log(core: &Core, session: &Session, user: &User, asked: &Asked<'_>, denied: Denied, place: Place) {

@@ -227,8 +227,7 @@ fn listen(cx: &mut SessionOnly<'_>, kind: Kind, verb: &str) -> Run {
         confirm(cx, kind, verb, Some(name));
     }
     cx.follow_class();
-    // Rights that were taken away since they were checked are looked at now: the subscriptions were not there yet when those of other clients
-    // were looked at.
+    // If the user has lost rights since they were checked, ACL SETUSER may have looked for subscriptions before these were added.
     let users = &cx.core.server.users;
     if !users.is_current(&cx.session.identity) {
         let user = users.get(&cx.session.client.user());

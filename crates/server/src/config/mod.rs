@@ -32,6 +32,7 @@ pub use directive::{Directive, Flags, Hook, Section};
 pub use document::document;
 pub use file::{Line, StartError, lines};
 pub(crate) use ochre_persist::words;
+pub use rewrite::replace_file;
 pub use rules::{MaxmemoryClients, OutputLimit, OutputLimits, parse_memory, system_text};
 pub use settings::{
     AclPubsubDefault, AppendFsync, Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, RdbDialect,

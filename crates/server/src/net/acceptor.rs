@@ -138,7 +138,8 @@ fn accept_connection(server: &Arc<Server>, stream: Accepted, peer: Option<Socket
     server.hand_over(core, Arrival { stream, client, protocol, refusal });
 }
 
-/// Checks whether a connection may be served beside `clients` others. `is_open` is whether the default user needs no password. The error is the reply to send before closing it.
+/// Checks whether a connection may be served beside `clients` others. `is_open` is whether the default user needs no password. The error is the
+/// reply to send before closing it.
 fn admit(config: &Config, is_open: bool, clients: usize, peer: Option<SocketAddr>) -> Result<(), &'static [u8]> {
     if clients >= config.maxclients as usize {
         return Err(b"-ERR max number of clients reached\r\n");

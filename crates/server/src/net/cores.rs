@@ -128,7 +128,7 @@ struct Newcomer {
     protocol: Protocol,
     /// See [`Arrival::refusal`].
     refusal: Option<&'static [u8]>,
-    /// See [`Session::certificate_name`].
+    /// The common name in the certificate that it has presented.
     certificate_name: Option<Box<str>>,
 }
 
@@ -149,7 +149,6 @@ fn welcome(worker: &Rc<Worker>, stream: Stream, newcomer: Newcomer) {
     });
     let identity = identity.unwrap_or_else(|| users.identity_of_new_client());
     let mut session = Session::new(newcomer.client, newcomer.protocol, identity);
-    session.certificate_name = newcomer.certificate_name;
     session.speak(newcomer.protocol);
     spawn_local(connection::serve(worker.clone(), stream, session));
 }

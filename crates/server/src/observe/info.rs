@@ -474,7 +474,6 @@ fn stats(view: &View<'_>, text: &mut Text) {
     ] {
         text.field(name, server.users.denials.count(reason));
     }
-    text.zeros(&[]);
 }
 
 fn replication(view: &View<'_>, text: &mut Text) {

@@ -13,7 +13,6 @@ use crate::{
     config::{Config, EnableCommand},
     core::{Chore, Core},
     session::{ClientFlags, Session, transaction::Queued},
-    users::denials::Place,
 };
 
 /// The result of checking a request.
@@ -163,10 +162,9 @@ fn refusal(
     if session.in_transaction() && flags.contains(Flags::NO_MULTI) {
         return Err(not_in_transaction(command).into());
     }
-    let place = if session.in_transaction() { Place::Multi } else { Place::TopLevel };
     // A client that is not authenticated came this far with a command that everybody may run.
     if session.identity.is_authenticated() {
-        permissions::allow(core, session, command, args, place)?;
+        permissions::allow(core, session, command, args, permissions::place(session))?;
     }
     if core.server.scripts.is_busy() && !flags.contains(Flags::ALLOW_BUSY) {
         return Err(BUSY.into());

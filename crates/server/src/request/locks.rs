@@ -32,8 +32,8 @@ pub struct Demand<'d> {
     /// Whether a pause holds it. It is called under the locks. A pause begins with the gate closed, so it cannot begin between this call
     /// and the release of the locks.
     pub is_paused: &'d dyn Fn() -> bool,
-    /// Whether users have changed since its rights were checked. It is called under the locks, and the rights that a client has are taken away
-    /// with the gate closed.
+    /// Whether users have changed since its rights were checked. It is called under the locks. ACL SETUSER and ACL DELUSER have the gate closed,
+    /// so they cannot take rights away between this call and the release of the locks.
     pub is_stale: &'d dyn Fn() -> bool,
     /// Whether it may change keys. It is asked while a snapshot is being taken.
     pub may_write: &'d dyn Fn() -> bool,
@@ -48,7 +48,7 @@ pub enum Unavailable {
     Shard(u16),
     /// The end of CLIENT PAUSE.
     Pause,
-    /// Nothing, but the rights of its user are to be checked again.
+    /// Nothing: it is tried again at once, and the rights of its user are checked again.
     Rights,
     /// The memory of values that were removed and are being freed.
     Memory(Burial),

@@ -14,8 +14,7 @@ use ochre_resp::Protocol;
 use parking_lot::Mutex;
 
 use super::{mailbox::Mailbox, wait::Wait};
-use crate::label::CommandLabel;
-use crate::users::DEFAULT_USER;
+use crate::{label::CommandLabel, users::DEFAULT_USER};
 
 bitflags! {
     /// The state of a client that other connections can see. Most flags have a letter in CLIENT LIST, which comes first here.
@@ -167,6 +166,12 @@ impl Client {
             wait: Mutex::default(),
             waker: AtomicWaker::new(),
         }
+    }
+
+    /// Its address without the port.
+    pub fn ip(&self) -> &str {
+        let (host, _) = self.address.rsplit_once(':').unwrap_or((&self.address, ""));
+        host.trim_start_matches('[').trim_end_matches(']')
     }
 
     /// The name of the user that it acts for. A client that is not authenticated counts as one of the default user.

@@ -43,8 +43,6 @@ pub struct Session {
     pub protocol: Protocol,
     /// The user that it acts for.
     pub identity: Identity,
-    /// The common name in the certificate that the client has presented.
-    pub certificate_name: Option<Box<str>>,
     /// CLIENT NO-TOUCH: only TOUCH counts as an access to a key.
     pub no_touch: bool,
     /// CLIENT REPLY.
@@ -122,7 +120,6 @@ impl Session {
             database: 0,
             protocol,
             identity,
-            certificate_name: None,
             no_touch: false,
             reply_mode: ReplyMode::On,
             transaction: None,

@@ -26,7 +26,7 @@ const IDLE_BYTES: usize = 7 * 1024;
 pub struct TlsStream {
     socket: TcpStream,
     session: ServerConnection,
-    /// The number of bytes of the caller's output that are encrypted, and of which something is not sent yet.
+    /// The length of the part of the caller's output that is encrypted but not yet sent as a whole.
     encrypted: usize,
 }
 

@@ -26,7 +26,7 @@ struct Sessions {
 }
 
 impl SessionCache {
-    /// A cache of so many sessions, each for so many seconds.
+    /// An empty cache for at most `sessions_max` sessions, each of which is kept for `lifetime_s` seconds.
     pub fn new(sessions_max: usize, lifetime_s: u64) -> SessionCache {
         SessionCache { sessions_max, lifetime: Duration::from_secs(lifetime_s), sessions: Mutex::default() }
     }

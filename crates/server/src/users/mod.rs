@@ -24,7 +24,7 @@ use std::{
     },
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use denials::Denials;
 use failures::Failures;
@@ -86,15 +86,13 @@ impl Users {
         self.by_name.lock().values().cloned().collect()
     }
 
-    /// Changes the users, all at once. After an error nothing has changed.
-    pub fn change<R, E>(&self, change: impl FnOnce(&mut ByName) -> Result<R, E>) -> Result<R, E> {
-        let mut by_name: MutexGuard<'_, ByName> = self.by_name.lock();
-        let mut after = by_name.clone();
-        let result = change(&mut after)?;
-        debug_assert!(after.contains_key(DEFAULT_USER));
-        *by_name = after;
+    /// Changes the users. Nobody sees them meanwhile.
+    pub fn change<R>(&self, change: impl FnOnce(&mut ByName) -> R) -> R {
+        let mut by_name = self.by_name.lock();
+        let result = change(&mut by_name);
+        debug_assert!(by_name.contains_key(DEFAULT_USER));
         self.generation.fetch_add(1, Ordering::Release);
-        Ok(result)
+        result
     }
 
     /// The identity of a new connection: the default user, if that needs no password.
@@ -106,17 +104,18 @@ impl Users {
 
     /// Gives a session the user of this name, if the password is right. `authenticated` is called while no user changes.
     pub fn authenticate(&self, name: &[u8], password: &[u8], authenticated: impl FnOnce()) -> Option<Identity> {
-        let by_name = self.by_name.lock();
-        let user = by_name.get(name).filter(|user| user.accepts(password))?;
-        authenticated();
-        Some(Identity { user: Some(user.clone()), generation: self.generation.load(Ordering::Acquire) })
+        self.act_for(name, |user| user.accepts(password), authenticated)
     }
 
     /// The identity of a client whose certificate names a user, if that is on. `found` is called while no user changes.
     pub fn identity_of_certificate(&self, name: &[u8], found: impl FnOnce()) -> Option<Identity> {
+        self.act_for(name, |user| user.is_on, found)
+    }
+
+    fn act_for(&self, name: &[u8], may: impl FnOnce(&User) -> bool, noted: impl FnOnce()) -> Option<Identity> {
         let by_name = self.by_name.lock();
-        let user = by_name.get(name).filter(|user| user.is_on)?;
-        found();
+        let user = by_name.get(name).filter(|user| may(user))?;
+        noted();
         Some(Identity { user: Some(user.clone()), generation: self.generation.load(Ordering::Acquire) })
     }
 

@@ -38,6 +38,9 @@ pub const FIXED: &[(&str, &[&str])] = &[
     (
         "the text or the figures are of a fixed size",
         &[
+            "ACL CAT",
+            "ACL GENPASS",
+            "ACL HELP",
             "CLIENT HELP",
             "CLUSTER HELP",
             "CLUSTER INFO",
@@ -82,6 +85,7 @@ pub const FIXED: &[(&str, &[&str])] = &[
     (
         "it sets or reads a word of the connection or of the server",
         &[
+            "ACL WHOAMI",
             "ASKING",
             "CLIENT CACHING",
             "CLIENT GETREDIR",
@@ -131,6 +135,11 @@ pub const FIXED: &[(&str, &[&str])] = &[
         ],
     ),
     ("it writes a line for each directive to the file that the server was started with", &["CONFIG REWRITE"]),
+    (
+        "it reads or writes a line for each user, in the file that the server was started with",
+        &["ACL LOAD", "ACL SAVE"],
+    ),
+    ("it shows requests that were refused, and a line that is refused ends a case", &["ACL LOG"]),
     ("it ends the server", &["SHUTDOWN"]),
     ("it replies before the work, which a task beside the commands does", &["BGREWRITEAOF", "BGSAVE"]),
 ];

@@ -15,7 +15,25 @@ const SLOW: &[&str] = &[
     "CONFIG SET slowlog-log-slower-than -1",
 ];
 
+/// `n` users.
+const USERS: &str = "n times: ACL SETUSER u@ on nopass allcommands";
+/// A user with `n` patterns of channels.
+const PATTERNS: &str = "ACL SETUSER u on nopass allcommands [&c#]";
+/// Rules are a few, and an operator writes them.
+const FEW_RULES: &str =
+    "each rule is compared with the user's other rules of its kind, and the order in which they were given is kept";
 pub const CASES: &[Case] = &[
+    case("ACL DELUSER", "users", &[USERS], &["ACL DELUSER [u#]"]),
+    case("ACL DELUSER", "clients", &["ACL SETUSER u on nopass allcommands", "others: AUTH u x"], &["ACL DELUSER u"])
+        .from(500),
+    case("ACL DRYRUN", "keys", &["ACL SETUSER u on nopass allcommands allkeys &c"], &["ACL DRYRUN u DEL [k#]"]),
+    case("ACL DRYRUN", "patterns of channels", &[PATTERNS], &["100 times: ACL DRYRUN u PUBLISH x x"]).from(1000),
+    case("ACL GETUSER", "patterns of channels", &[PATTERNS], &["10 times: ACL GETUSER u"]).from(1000),
+    case("ACL LIST", "users", &[USERS], &["ACL LIST"]),
+    case("ACL SETUSER", "users", &[], &[USERS]),
+    case("ACL SETUSER", "patterns of channels", &[], &[PATTERNS]).from(1000).square(FEW_RULES),
+    case("ACL SETUSER", "subscribers", &["others: SUBSCRIBE c"], &["ACL SETUSER u on"]).from(500),
+    case("ACL USERS", "users", &[USERS], &["ACL USERS"]),
     case("COMMAND", "requests", &[], &["n times: COMMAND"]).from(50),
     case("COMMAND COUNT", "requests", &[], &["n times: COMMAND COUNT"]),
     case("COMMAND DOCS", "names", &[], &["COMMAND DOCS [get]"]).from(1000),

@@ -1,15 +1,10 @@
 //! Users at start and in the ACL file: a line for each user, as ACL LIST shows it.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-    sync::Arc,
-};
+use std::{fs, io, path::Path, sync::Arc};
 
 use super::rules::{self, RuleError};
 use crate::{
-    config::Config,
+    config::{self, Config, system_text},
     users::{ByName, DEFAULT_USER, User, Users},
 };
 
@@ -77,10 +72,8 @@ pub fn load(users: &Users, path: &Path, config: &Config) -> Result<(), String> {
     let text = fs::read(path)
         .map_err(|error| format!("Error loading ACLs, opening file '{}': {}", path.display(), system_text(&error)))?;
     let by_name = parse(&text, &path.display().to_string(), config.acl_pubsub_default.is_all())?;
-    users.change(|users| {
-        *users = by_name;
-        Ok::<_, String>(())
-    })
+    users.change(|users| *users = by_name);
+    Ok(())
 }
 
 /// Parses the text of an ACL file, which `name` stands for in errors. The error has a sentence for each wrong line, in Redis's words.
@@ -182,29 +175,5 @@ pub fn is_valid_name(name: &[u8]) -> bool {
 /// Writes all users to the ACL file, which is replaced at once, even if the system stops meanwhile.
 pub fn save(users: &Users, path: &Path) -> io::Result<()> {
     let lines: Vec<Vec<u8>> = users.all().iter().map(|user| [&rules::line_of(user)[..], b"\n"].concat()).collect();
-    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let temporary = target.with_extension(format!("{}.tmp", std::process::id()));
-    let written = write(&temporary, &target, &lines.concat());
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-fn write(temporary: &Path, target: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = File::create(temporary)?;
-    if let Ok(metadata) = fs::metadata(target) {
-        file.set_permissions(metadata.permissions())?;
-    }
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(temporary, target)?;
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
-fn system_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
+    config::replace_file(path, &lines.concat())
 }

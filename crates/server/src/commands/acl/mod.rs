@@ -488,10 +488,11 @@ fn acl_help(cx: &mut SessionOnly<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// The `user` lines of the configuration file, for CONFIG REWRITE; `None` if the users are in a file of their own.
-pub fn lines(server: &Server) -> Option<Vec<Vec<u8>>> {
-    match server.config.current().aclfile {
+/// Updates the configuration file to the settings and the users in force (CONFIG REWRITE). Users that are in a file of their own stay there.
+pub fn rewrite_configuration(server: &Server) -> Result<(), String> {
+    let lines: Option<Vec<Vec<u8>>> = match server.config.current().aclfile {
         Some(_) => None,
         None => Some(server.users.all().iter().map(|user| rules::line_of(user)).collect()),
-    }
+    };
+    server.config.rewrite(lines.as_deref())
 }

@@ -220,10 +220,7 @@ impl<'a> Test<'a> {
             Test::Kind(kind) => ClientKind::of(client) == *kind,
             Test::Address(address) => client.address.as_bytes() == *address,
             Test::LocalAddress(address) => client.local_address.as_bytes() == *address,
-            Test::Ip(ip) => {
-                let (host, _) = client.address.rsplit_once(':').unwrap_or((&client.address, ""));
-                host.trim_start_matches('[').trim_end_matches(']').as_bytes() == *ip
-            }
+            Test::Ip(ip) => client.ip().as_bytes() == *ip,
             Test::User(user) => *client.user() == **user,
             Test::Name(name) => *details().name == **name,
             Test::LibraryName(name) => *details().library_name == **name,
