@@ -24,8 +24,13 @@ const FEW_RULES: &str =
     "each rule is compared with the user's other rules of its kind, and the order in which they were given is kept";
 pub const CASES: &[Case] = &[
     case("ACL DELUSER", "users", &[USERS], &["ACL DELUSER [u#]"]),
-    case("ACL DELUSER", "clients", &["ACL SETUSER u on nopass allcommands", "others: AUTH u x"], &["ACL DELUSER u"])
-        .from(500),
+    case(
+        "ACL DELUSER",
+        "clients",
+        &["ACL SETUSER u on nopass allcommands", "others: AUTH u x"],
+        &["ACL DELUSER u", "close"],
+    )
+    .from(500),
     case("ACL DRYRUN", "keys", &["ACL SETUSER u on nopass allcommands allkeys &c"], &["ACL DRYRUN u DEL [k#]"]),
     case("ACL DRYRUN", "patterns of channels", &[PATTERNS], &["100 times: ACL DRYRUN u PUBLISH x x"]).from(1000),
     case("ACL GETUSER", "patterns of channels", &[PATTERNS], &["10 times: ACL GETUSER u"]).from(1000),
