@@ -314,6 +314,22 @@ fn it_is_turned_on_and_off_at_run_time() {
     assert_eq!(launch(&folder).start().client().run("DEBUG DIGEST"), digest);
 }
 
+/// The rewrite that begins the log goes by the settings that it was begun by, however soon it starts.
+#[test]
+fn there_is_a_log_whenever_it_was_turned_on() {
+    let folder = Folder::new();
+    let server = Launch::subject().threads(2).in_folder(&folder).directive("appendfsync", "always").start();
+    let mut client = server.client();
+    for round in 0..100 {
+        ok(&mut client, "CONFIG SET appendonly yes");
+        wait_for(&mut client, "aof_rewrite_in_progress", "0");
+        ok(&mut client, &format!("SET key {round}"));
+        assert_eq!(client.run("WAITAOF 1 0 0").to_string(), "[:1, :0]", "round {round}");
+        ok(&mut client, "CONFIG SET appendonly no");
+    }
+    assert_eq!(info(&mut client, "aof_rewrites"), "100", "none was begun again");
+}
+
 #[test]
 fn growth_begins_a_rewrite() {
     let folder = Folder::new();

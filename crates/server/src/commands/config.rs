@@ -104,16 +104,17 @@ fn set(cx: &mut SessionOnly<'_>) -> Run {
     let (pairs, []) = words.as_chunks::<2>() else { return Err(CommandError::SYNTAX) };
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|&[name, value]| (name, value)).collect();
     let server = &cx.core.server;
-    let before = cx.core.config();
     let result = server
         .config
         .set(&pairs, cx.session.client.is_local(), &mut |before, after, changed| apply(server, before, after, changed));
-    result.map_err(|error| CommandError::composed(error.to_string()))?;
-    cx.core.refresh_config();
-    let config = cx.core.config();
-    if config.requirepass != before.requirepass {
-        acl::file::set_default_password(&server.users, &config);
+    let changed = result.map_err(|error| CommandError::composed(error.to_string()))?;
+    // What goes by the settings in force follows when the new ones are.
+    aof_files::follow(server, &changed.before, &changed.after);
+    if changed.after.requirepass != changed.before.requirepass {
+        acl::file::set_default_password(&server.users, &changed.after);
     }
+    drop(changed);
+    cx.core.refresh_config();
     // The limit of the memory may be lower now, or the policy another one.
     cx.core.room.begin_evicting();
     cx.reply.ok();
@@ -129,7 +130,7 @@ fn apply(
 ) -> Result<(), NotApplied> {
     process::apply(before, after, changed)?;
     if changed.iter().any(|directive| directive.hook == Some(Hook::AppendOnly)) {
-        aof_files::apply(server, before, after).map_err(|reason| NotApplied { directive: "appendonly", reason })?;
+        aof_files::prepare(server, before, after).map_err(|reason| NotApplied { directive: "appendonly", reason })?;
     }
     let used = server.used_memory() as u64;
     if after.maxmemory != before.maxmemory && after.maxmemory > 0 && used > after.maxmemory {

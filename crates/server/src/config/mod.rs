@@ -38,7 +38,7 @@ pub use settings::{
     AclPubsubDefault, AppendFsync, Config, EnableCommand, InlineReplies, LogLevel, MaxmemoryPolicy, RdbDialect,
     Supervision, TlsAuthClients, TlsAuthClientsUser,
 };
-pub use store::{Apply, ConfigSetError, ConfigStore, NotApplied};
+pub use store::{Apply, Changed, ConfigSetError, ConfigStore, NotApplied};
 
 /// All directives: those that Ochre uses, then those that it only keeps.
 pub fn directives() -> impl Iterator<Item = &'static Directive> {

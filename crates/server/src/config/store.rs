@@ -10,7 +10,7 @@ use std::{
 };
 
 use ochre_datatypes::glob::Pattern;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     Directive, Flags,
@@ -100,8 +100,13 @@ impl ConfigStore {
     /// CONFIG SET: sets all of the pairs or none.
     ///
     /// `is_local` is whether the client is on this machine; such a client may set more. If `apply` returns an error, nothing has changed.
-    pub fn set(&self, pairs: &[(&[u8], &[u8])], is_local: bool, apply: &mut Apply<'_>) -> Result<(), ConfigSetError> {
-        let _change = self.change.lock();
+    pub fn set(
+        &self,
+        pairs: &[(&[u8], &[u8])],
+        is_local: bool,
+        apply: &mut Apply<'_>,
+    ) -> Result<Changed<'_>, ConfigSetError> {
+        let change = self.change.lock();
         let before = self.current();
         let mut after = Config::clone(&before);
         let directives = check_pairs(pairs, &before, is_local)?;
@@ -121,7 +126,7 @@ impl ConfigStore {
             ConfigSetError::refused(name.as_bytes(), refused.reason)
         })?;
         self.replace(after);
-        Ok(())
+        Ok(Changed { before, after: self.current(), _change: change })
     }
 
     /// Changes a setting on the server's own account, such as `maxclients` where the system limits open files.
@@ -200,6 +205,16 @@ fn is_allowed(directive: &Directive, config: &Config, is_local: bool) -> bool {
     let is_protected =
         directive.flags.contains(Flags::PROTECTED) || directive.flags.contains(Flags::LOCAL) && !is_local;
     protected_allowed || !is_protected
+}
+
+/// A change that is in force. There is no further one until this is dropped, so what follows from changes follows in their order.
+#[derive(Debug)]
+pub struct Changed<'s> {
+    /// The configuration before.
+    pub before: Arc<Config>,
+    /// The configuration that is in force.
+    pub after: Arc<Config>,
+    _change: MutexGuard<'s, ()>,
 }
 
 /// Runs the hooks of a change. Its arguments are the configuration in force, the new one, and the directives whose values differ.

@@ -284,7 +284,7 @@ fn store(options: &str) -> ConfigStore {
 
 fn set(store: &ConfigStore, pairs: &[(&str, &str)]) -> Result<(), String> {
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-    store.set(&pairs, false, &mut |_, _, _| Ok(())).map_err(|error| error.to_string())
+    store.set(&pairs, false, &mut |_, _, _| Ok(())).map(drop).map_err(|error| error.to_string())
 }
 
 #[test]

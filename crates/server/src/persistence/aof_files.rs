@@ -115,24 +115,31 @@ fn len_of(path: &Path) -> u64 {
     Disk.len(path).unwrap_or(0)
 }
 
-/// Applies settings that have changed (CONFIG SET). `appendonly yes` begins a rewrite, and the log counts from its end on.
+/// Prepares settings that are to change (CONFIG SET): opens the folder for `appendonly yes`.
 ///
 /// # Errors
 /// If the folder cannot be opened.
-pub fn apply(server: &Arc<Server>, before: &Config, after: &Config) -> Result<(), String> {
-    server.aof.set_options(options(after));
+pub fn prepare(server: &Server, before: &Config, after: &Config) -> Result<(), String> {
     if after.appendonly && !before.appendonly {
         lock(server, after).map_err(|error| error.to_string())?;
         let mut folder = server.aof.folder.lock();
         if folder.is_none() {
             *folder = Some(open(after).map_err(|error| error.to_string())?);
         }
-        drop(folder);
+    }
+    Ok(())
+}
+
+/// Follows settings that have changed and are in force. `appendonly yes` begins a rewrite, and the log counts from its end on.
+pub fn follow(server: &Arc<Server>, before: &Config, after: &Config) {
+    if options(after) != options(before) {
+        server.aof.set_options(options(after));
+    }
+    if after.appendonly && !before.appendonly {
         saver::begin(server, Save { target: Target::AofBase, is_background: true, then: None });
     } else if before.appendonly && !after.appendonly {
         turn_off(server);
     }
-    Ok(())
 }
 
 /// Ends the log. What was written before is synced.
