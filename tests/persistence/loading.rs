@@ -78,7 +78,7 @@ fn a_broken_file_stops_the_start_with_offset_and_reason() {
     let log = refused(&[&b"REDIS0011\xfe\x04\x00\x01a\x01b"[..], &[0xff; 9]].concat());
     assert!(log.contains("data of database 4, but the server is configured to handle 4 databases"), "{log}");
     let log = refused(&[&b"REDIS0011\xf5\x04code"[..], &[0xff; 9]].concat());
-    assert!(log.contains("at offset 9: a library of functions"), "{log}");
+    assert!(log.contains("at offset 9: Failed loading function: Missing library metadata"), "{log}");
     let twice = [&b"REDIS0011\xfe\x00\x00\x01a\x01b\x00\x01a\x01c\xff"[..], &[0; 8]].concat();
     let log = refused(&twice);
     assert!(log.contains("the key 'a' is in database 0 twice"), "{log}");

@@ -12,13 +12,16 @@
 //! | `prelude.lua` | the sandbox: protected tables, and functions that cannot pass it by |
 //! | `redis.rs` | the functions of `redis` |
 //! | `reply.rs` | replies to values of Lua, and back |
-//! | `shebang.rs` | the first line of a script, with its flags |
+//! | `functions.rs` | loading libraries of functions |
+//! | `shebang.rs`, `flags.rs` | the first line of a script or library, and what it declares |
 //! | `json.rs`, `msgpack.rs`, `structs.rs`, `bits.rs` | the libraries `cjson`, `cmsgpack`, `struct` and `bit` |
 //! | `library.rs` | what the libraries share |
 //! | `raise.rs` | C functions that raise the errors of functions of Rust |
 //! | `random.rs` | the random numbers of scripts |
 
 mod bits;
+pub mod flags;
+mod functions;
 mod json;
 mod library;
 mod msgpack;
@@ -35,8 +38,11 @@ use std::{
     rc::Rc,
 };
 
+pub use functions::Registered;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState, chunk::ChunkMode};
 use ochre_resp::{Args, Protocol, ReplyBuffer, ReplyWriter};
+
+use crate::flags::ScriptFlags;
 
 /// What a script asks of the server.
 pub trait Host {
@@ -70,13 +76,37 @@ pub struct Limits {
     pub memory_bytes: usize,
 }
 
-/// An interpreter with the environment of scripts.
+/// What an engine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Scripts, which find their keys and arguments in global variables.
+    Scripts,
+    /// Functions of libraries, which are given theirs as parameters.
+    Functions,
+}
+
+impl Kind {
+    /// The name of the chunks, which error texts show.
+    fn chunk_name(self) -> &'static str {
+        match self {
+            Kind::Scripts => "@user_script",
+            Kind::Functions => "@user_function",
+        }
+    }
+}
+
+/// An interpreter with the environment of scripts or of functions.
 pub struct Engine {
     lua: Lua,
+    kind: Kind,
     /// The real table of globals, of which scripts see a protected form.
     globals: Table,
     /// Calls a function, and returns whether it ended and its result, or the error with its place.
     run: Function,
+    /// Brings the environment to its first state, after a script was ended from outside.
+    clean: Function,
+    /// Runs the body of a library; not in an engine for scripts.
+    load_library: Option<Function>,
     /// The function of Lua that compiles.
     loadstring: Function,
     shared: Rc<Shared>,
@@ -115,7 +145,7 @@ impl Engine {
     ///
     /// # Errors
     /// If there is no memory for it.
-    pub fn new(version: [u8; 3]) -> mlua::Result<Engine> {
+    pub fn new(kind: Kind, version: [u8; 3]) -> mlua::Result<Engine> {
         let libraries = StdLib::TABLE | StdLib::OS | StdLib::STRING | StdLib::MATH | StdLib::DEBUG;
         // SAFETY: of the library `debug`, the prelude keeps one function that only reads, and gives it to no script.
         let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(false)) };
@@ -127,6 +157,8 @@ impl Engine {
             words: RefCell::default(),
         });
         let raw = lua.create_table()?;
+        raw.raw_set("is_for_functions", kind == Kind::Functions)?;
+        raw.raw_set("flags", lua.create_table_from(ScriptFlags::NAMES.map(|(_, name)| (name, true)))?)?;
         raw.raw_set("redis", redis::library(&lua, &shared, version)?)?;
         raw.raw_set("cjson", json::library(&lua)?)?;
         raw.raw_set("new_cjson", lua.create_function(|lua, ()| json::library(lua))?)?;
@@ -153,9 +185,9 @@ impl Engine {
         )?;
         let loadstring = lua.globals().raw_get("loadstring")?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name("=ochre");
-        let (shown, globals, run): (Table, Table, Function) = prelude.call(raw)?;
+        let (shown, globals, run, clean, load_library): (Table, Table, _, _, _) = prelude.call(raw)?;
         lua.set_globals(shown)?;
-        let engine = Engine { lua, globals, run, loadstring, shared };
+        let engine = Engine { lua, kind, globals, run, clean, load_library, loadstring, shared };
         engine.watch(INSTRUCTIONS)?;
         Ok(engine)
     }
@@ -199,10 +231,11 @@ impl Engine {
     fn load(&self, body: &[u8]) -> mlua::Result<(Option<Function>, Option<mlua::LuaString>)> {
         const BYTECODE: u8 = 0x1b;
         if body.first() == Some(&BYTECODE) {
-            let function = self.lua.load(body).set_name("@user_script").set_mode(ChunkMode::Text).into_function();
+            let function =
+                self.lua.load(body).set_name(self.kind.chunk_name()).set_mode(ChunkMode::Text).into_function();
             return function.map(|function| (Some(function), None));
         }
-        self.loadstring.call((self.lua.create_string(body)?, "@user_script"))
+        self.loadstring.call((self.lua.create_string(body)?, self.kind.chunk_name()))
     }
 
     /// Runs a script, and writes its result as a reply.
@@ -219,6 +252,25 @@ impl Engine {
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), ScriptError> {
         let bytes: usize = keys.iter().chain(arguments.iter()).map(|word| word.len() + 64).sum();
+        let mark = reply.position();
+        let result = self.guarded(bytes, limits, host, || self.run_limited(script, keys, arguments, reply));
+        let Err(failure) = result else { return Ok(()) };
+        reply.rewind(mark);
+        let killed = match self.kind {
+            Kind::Scripts => "ERR Script killed by user with SCRIPT KILL.",
+            Kind::Functions => "ERR Script killed by user with FUNCTION KILL.",
+        };
+        Err(failure.or_if_killed(killed))
+    }
+
+    /// Calls `f` while the host is reachable and the memory is limited. `bytes` is what the arguments take.
+    fn guarded<R>(
+        &self,
+        bytes: usize,
+        limits: &Limits,
+        host: &mut dyn Host,
+        f: impl FnOnce() -> mlua::Result<Result<R, ScriptError>>,
+    ) -> Result<R, Failure> {
         let used_before = self.lua.used_memory();
         let limit = used_before.saturating_add(bytes).saturating_add(limits.memory_bytes);
         let limited = self.lua.set_memory_limit(limit);
@@ -227,8 +279,7 @@ impl Engine {
         let host: NonNull<dyn Host> = unsafe { std::mem::transmute(host) };
         self.shared.host.set(Some(host));
         self.shared.protocol.set(Protocol::Resp2);
-        let mark = reply.position();
-        let result = limited.and_then(|_| self.run_limited(script, keys, arguments, reply));
+        let result = limited.and_then(|_| f());
         self.shared.host.set(None);
         self.lua.gc_restart();
         // Nothing but a script is limited. What it has left is garbage now; a large amount is given back at once.
@@ -241,19 +292,23 @@ impl Engine {
             self.lua.remove_global_hook();
             self.watch(INSTRUCTIONS).expect("a hook is set without memory of Lua");
         }
+        // An error that was raised in the prelude itself has left the environment as the script had it.
+        if was_killed || result.is_err() {
+            let _ = self.clean.call::<()>(());
+        }
         let mut error = match result {
-            Ok(Ok(())) if !was_killed => return Ok(()),
-            Ok(Ok(())) => ScriptError { text: Vec::new(), place: None },
+            Ok(Ok(result)) if !was_killed => return Ok(result),
+            Ok(Ok(_)) => ScriptError { text: Vec::new(), place: None },
             Ok(Err(error)) => error,
             Err(error) => ScriptError { text: format!("ERR {error}").into_bytes(), place: None },
         };
-        reply.rewind(mark);
         if was_killed {
-            error.text = b"ERR Script killed by user with SCRIPT KILL.".to_vec();
-        } else if error.text.ends_with(b"not enough memory") {
+            return Err(Failure::Killed(error));
+        }
+        if error.text.ends_with(b"not enough memory") {
             error.text = b"ERR script uses more memory than script-memory-limit allows".to_vec();
         }
-        Err(error)
+        Err(Failure::Raised(error))
     }
 
     fn run_limited(
@@ -263,9 +318,15 @@ impl Engine {
         arguments: Args<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> mlua::Result<Result<(), ScriptError>> {
-        self.globals.raw_set("KEYS", self.words(keys)?)?;
-        self.globals.raw_set("ARGV", self.words(arguments)?)?;
-        let (has_ended, result): (bool, Value) = self.run.call(&script.0)?;
+        let (keys, arguments) = (self.words(keys)?, self.words(arguments)?);
+        let (has_ended, result): (bool, Value) = match self.kind {
+            Kind::Scripts => {
+                self.globals.raw_set("KEYS", keys)?;
+                self.globals.raw_set("ARGV", arguments)?;
+                self.run.call(&script.0)?
+            }
+            Kind::Functions => self.run.call((&script.0, keys, arguments))?,
+        };
         if !has_ended {
             return Ok(Err(error_of(&result)));
         }
@@ -283,6 +344,24 @@ impl Engine {
     /// The memory that the interpreter uses, in bytes.
     pub fn used_memory(&self) -> usize {
         self.lua.used_memory()
+    }
+}
+
+/// Why a script or a library did not run to its end.
+enum Failure {
+    /// It has raised an error, or there was no memory for it.
+    Raised(ScriptError),
+    /// The host has ended it. The place is where it was.
+    Killed(ScriptError),
+}
+
+impl Failure {
+    /// The error, which has this text if the host has ended the script.
+    fn or_if_killed(self, killed: &str) -> ScriptError {
+        match self {
+            Failure::Raised(error) => error,
+            Failure::Killed(error) => ScriptError { text: killed.as_bytes().to_vec(), ..error },
+        }
     }
 }
 

@@ -1,4 +1,4 @@
--- Builds the environment of scripts around the functions that Rust provides. It runs once, when an engine starts, with the full library.
+-- Builds the environment of scripts, or of functions, around what Rust provides. It runs once, when an engine starts, with the full library.
 --
 -- Scripts see protected tables only: empty tables whose metatable forwards reads to the real table and refuses writes. Functions that could
 -- pass a protection by (rawset, setmetatable, next, ...) are replaced by ones that know of it. (Redis changes the interpreter instead.)
@@ -58,12 +58,14 @@ redis.pcall = function(...)
   local _, reply = call_raw(...)
   return reply
 end
-redis.breakpoint = function()
-  return false
-end
-redis.debug = function() end
-redis.replicate_commands = function()
-  return true
+if not raw.is_for_functions then
+  redis.breakpoint = function()
+    return false
+  end
+  redis.debug = function() end
+  redis.replicate_commands = function()
+    return true
+  end
 end
 
 local string_library = {}
@@ -278,15 +280,157 @@ globals.__redis__err__handler = on_error
 
 -- Functions such as `table.insert` store into a table without asking its metatable. What a script has so stored in a protected table goes with
 -- the script, so that no other one meets it.
-local function run(f)
-  local ended, result = xpcall(f, on_error)
+local function clean()
+  getmetatable(shown_globals).__index = globals
   for i = 1, #protected do
     local shown = protected[i]
     while next(shown) ~= nil do
       rawset(shown, next(shown), nil)
     end
   end
+end
+
+local function run(f)
+  local ended, result = xpcall(f, on_error)
+  clean()
   return ended, result
 end
 
-return shown_globals, globals, run
+if not raw.is_for_functions then
+  return shown_globals, globals, run, clean
+end
+
+-- A function is given its keys and arguments as parameters.
+local function run_function(f, keys, arguments)
+  local ended, result = xpcall(function()
+    return f(keys, arguments)
+  end, on_error)
+  clean()
+  return ended, result
+end
+
+-- The functions that the library has registered that is being loaded; nil if none is.
+local registered
+
+-- As Redis does, takes a number where a text is asked for.
+local function as_text(value)
+  local kind = type(value)
+  return (kind == "string" or kind == "number") and tostring(value) or nil
+end
+
+local function read_flags(given)
+  local flags = {}
+  for i = 1, #given do
+    local flag = as_text(rawget(given, i))
+    flag = flag and flag:lower()
+    if not raw.flags[flag or ""] then
+      return nil, "unknown flag given"
+    end
+    flags[#flags + 1] = flag
+  end
+  return flags
+end
+
+-- Reads the form with named arguments. Their names may have any case.
+local function read_named(given)
+  if type(given) ~= "table" then
+    return nil, "calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments)."
+  end
+  local found = { flags = {} }
+  for key, value in next, real(given) do
+    local name = as_text(key)
+    if not name then
+      return nil, "named argument key given to redis.register_function is not a string"
+    end
+    name = name:lower()
+    if name == "function_name" or name == "description" then
+      found[name] = as_text(value)
+      if not found[name] then
+        return nil, name .. " argument given to redis.register_function must be a string"
+      end
+    elseif name == "callback" then
+      if type(value) ~= "function" then
+        return nil, "callback argument given to redis.register_function must be a function"
+      end
+      found.callback = value
+    elseif name == "flags" then
+      if type(value) ~= "table" then
+        return nil, "flags argument to redis.register_function must be a table representing function flags"
+      end
+      local flags, problem = read_flags(real(value))
+      if not flags then
+        return nil, problem
+      end
+      found.flags = flags
+    else
+      return nil, "unknown argument given to redis.register_function"
+    end
+  end
+  if not found.function_name then
+    return nil, "redis.register_function must get a function name argument"
+  end
+  if not found.callback then
+    return nil, "redis.register_function must get a callback argument"
+  end
+  return found
+end
+
+local function read_registration(count, first, second)
+  if count == 1 then
+    return read_named(first)
+  end
+  if count ~= 2 then
+    return nil, "wrong number of arguments to redis.register_function"
+  end
+  local name = as_text(first)
+  if not name then
+    return nil, "first argument to redis.register_function must be a string"
+  end
+  if type(second) ~= "function" then
+    return nil, "second argument to redis.register_function must be a function"
+  end
+  return { function_name = name, callback = second, flags = {} }
+end
+
+local function register(...)
+  if not registered then
+    return true, error_table("redis.register_function can only be called on FUNCTION LOAD command")
+  end
+  local found, problem = read_registration(select("#", ...), ...)
+  if not found then
+    return true, error_table(problem)
+  end
+  local name = found.function_name
+  if not name:find("^[%w_]+$") then
+    return true, error_table("Library names can only contain letters, numbers, or underscores(_) and must be at least one character long")
+  end
+  for i = 1, #registered do
+    if registered[i].function_name:lower() == name:lower() then
+      return true, error_table("Function already exists in the library")
+    end
+  end
+  registered[#registered + 1] = found
+  return false
+end
+
+-- While a library is loaded, it sees only what it needs to register functions, so that it cannot touch data.
+local shown_while_loading = { register_function = wrap_table(register), log = redis.log }
+for name, value in next, redis do
+  if name:find("^LOG_") or name:find("_VERSION") then
+    shown_while_loading[name] = value
+  end
+end
+local protected_while_loading = protect(shown_while_loading, missing_global)
+local globals_while_loading = setmetatable({ redis = protected_while_loading, server = protected_while_loading }, { __index = missing_global })
+
+local function load_library(f)
+  registered = {}
+  getmetatable(shown_globals).__index = globals_while_loading
+  local ended, result = xpcall(f, on_error)
+  local functions = registered
+  registered = nil
+  clean()
+  return ended, ended and functions or result
+end
+
+return shown_globals, globals, run_function, clean, load_library

@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     counters::Counters,
     events::NotifyClass,
+    functions::CoreFunctions,
     room::Room,
     scripts::CoreScripts,
     server::Server,
@@ -42,6 +43,8 @@ pub struct Core {
     pub(crate) ready: RefCell<ReadyKeys>,
     /// The interpreter of scripts.
     pub(crate) scripts: RefCell<CoreScripts>,
+    /// The interpreter of functions.
+    pub(crate) functions: RefCell<CoreFunctions>,
     /// Work that waits for its shards to be free.
     chores: RefCell<VecDeque<Chore>>,
     /// Notified when a chore is added.
@@ -124,6 +127,7 @@ impl Core {
             random: Cell::new(crate::random::seed_64() | 1),
             ready: RefCell::default(),
             scripts: RefCell::default(),
+            functions: RefCell::default(),
             chores: RefCell::default(),
             chore_left: Notify::new(),
             chores_wait: Cell::new(false),

@@ -29,6 +29,7 @@ pub mod core;
 pub mod counters;
 pub mod defragmentation;
 pub mod events;
+pub mod functions;
 pub mod huge_pages;
 pub mod journal;
 pub mod label;

@@ -150,6 +150,17 @@ pub fn received_signal(name: &str) {
     tracing::warn!("Received {name} scheduling shutdown...");
 }
 
+/// Writes what a script or a library says with `redis.log`. The levels are those of `redis.LOG_DEBUG` to `redis.LOG_WARNING`, 0 to 3.
+pub fn of_script(level: u8, text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    match level {
+        0 => tracing::trace!("{text}"),
+        1 => tracing::debug!("{text}"),
+        2 => tracing::info!("{text}"),
+        _ => tracing::warn!("{text}"),
+    }
+}
+
 /// Writes the last line.
 pub fn bye() {
     tracing::warn!("Ochre is now ready to exit, bye bye...");

@@ -4,7 +4,10 @@
 //! thread that the system may interrupt must not hold a shard. This file is what the two, the commands and INFO know of each other.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -12,7 +15,7 @@ use ochre_keyspace::{DatabaseSize, Images, SnapshotWatch, WaitingTasks};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
-use crate::{clock, journal::Position};
+use crate::{clock, functions::Libraries, journal::Position};
 
 /// The saves of a server. See the module.
 #[derive(Default)]
@@ -184,6 +187,8 @@ pub struct CutFigures {
     pub changes: u64,
     /// The position of the last frame of the journal before it.
     pub position: Position,
+    /// The libraries of functions.
+    pub libraries: Arc<Libraries>,
     /// A handle of the snapshot.
     pub watch: SnapshotWatch,
 }

@@ -1,4 +1,4 @@
-//! The scripts that the server knows, the script that runs, and the interpreter of each core.
+//! The scripts that the server knows, the script or function that runs, and the interpreter of each core.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,14 +9,14 @@ use std::{
     },
 };
 
-use ochre_script::{Engine, Script, shebang};
+use ochre_script::{Engine, Kind, Script, shebang};
 use parking_lot::Mutex;
 use sha1::{Digest, Sha1};
 
 use crate::clock;
 
-/// The version of Redis whose environment scripts get.
-const REDIS_VERSION: [u8; 3] = [8, 2, 3];
+/// The version of Redis whose environment scripts and functions get.
+pub const REDIS_VERSION: [u8; 3] = [8, 2, 3];
 
 /// The most scripts of EVAL that are kept. SCRIPT LOAD keeps any number. (Redis: `LRU_LIST_LENGTH`)
 const EVALUATED_MAX: usize = 500;
@@ -41,7 +41,7 @@ pub struct Scripts {
     /// The number of SCRIPT FLUSHs. A core whose interpreter is older starts a new one.
     flushes: AtomicU64,
     evictions: AtomicU64,
-    /// The script that runs. It has the keyspace to itself, so there is one at a time.
+    /// The script or function that runs. It has the keyspace to itself, so there is one at a time.
     running: Running,
 }
 
@@ -64,6 +64,18 @@ struct Running {
     /// Whether it has written something, so that it may not be killed.
     has_written: AtomicBool,
     must_end: AtomicBool,
+    is_function: AtomicBool,
+    /// The function, once it is busy. A mutex: FUNCTION STATS takes it.
+    function: Mutex<Option<BusyFunction>>,
+}
+
+/// A function that runs for too long.
+#[derive(Clone, Debug)]
+pub struct BusyFunction {
+    /// Its name.
+    pub name: String,
+    /// The request that called it.
+    pub command: Vec<Vec<u8>>,
 }
 
 /// The answer to SCRIPT KILL.
@@ -74,6 +86,8 @@ pub enum Kill {
     NotBusy,
     /// It has written.
     Unkillable,
+    /// A script runs where a function was to be ended, or the other way round.
+    OtherKind,
 }
 
 impl Scripts {
@@ -119,8 +133,9 @@ impl Scripts {
         self.evictions.load(Ordering::Acquire)
     }
 
-    /// Notes that a script begins on a core.
-    pub fn begin(&self, core: usize) {
+    /// Notes that a script or a function begins on a core.
+    pub fn begin(&self, core: usize, kind: Kind) {
+        self.running.is_function.store(kind == Kind::Functions, Ordering::Relaxed);
         self.running.core.store(core, Ordering::Relaxed);
         self.running.has_written.store(false, Ordering::Relaxed);
         self.running.must_end.store(false, Ordering::Relaxed);
@@ -134,7 +149,9 @@ impl Scripts {
 
     /// Notes that the script has ended.
     pub fn end(&self) {
-        self.running.is_busy.store(false, Ordering::Release);
+        if self.running.is_busy.swap(false, Ordering::Release) {
+            self.running.function.lock().take();
+        }
         self.running.since_ms.store(0, Ordering::Release);
     }
 
@@ -170,13 +187,32 @@ impl Scripts {
         self.is_busy() && self.running.core.load(Ordering::Relaxed) == core
     }
 
-    /// SCRIPT KILL.
-    pub fn kill(&self) -> Kill {
+    /// Whether a function runs for too long.
+    pub fn is_busy_with_function(&self) -> bool {
+        self.is_busy() && self.running.is_function.load(Ordering::Relaxed)
+    }
+
+    /// Notes which function runs for too long, for FUNCTION STATS.
+    pub fn note_function(&self, function: BusyFunction) {
+        *self.running.function.lock() = Some(function);
+    }
+
+    /// The function that runs for too long, and for how many milliseconds.
+    pub fn busy_function(&self) -> Option<(BusyFunction, i64)> {
+        let function = self.running.function.lock().clone()?;
+        Some((function, clock::now_ms() - self.running.since_ms.load(Ordering::Acquire)))
+    }
+
+    /// SCRIPT KILL and FUNCTION KILL. (Redis: `scriptKill`)
+    pub fn kill(&self, kind: Kind) -> Kill {
         if !self.is_busy() {
             return Kill::NotBusy;
         }
         if self.running.has_written.load(Ordering::Acquire) {
             return Kill::Unkillable;
+        }
+        if self.is_busy_with_function() != (kind == Kind::Functions) {
+            return Kill::OtherKind;
         }
         self.running.must_end.store(true, Ordering::Release);
         Kill::Done
@@ -203,7 +239,9 @@ pub struct CoreScripts {
 impl CoreScripts {
     /// The interpreter, which is started if need be.
     pub fn engine(&mut self) -> Rc<Engine> {
-        self.engine.get_or_insert_with(|| Rc::new(Engine::new(REDIS_VERSION).expect("the prelude runs"))).clone()
+        self.engine
+            .get_or_insert_with(|| Rc::new(Engine::new(Kind::Scripts, REDIS_VERSION).expect("the prelude runs")))
+            .clone()
     }
 
     /// Drops what the other cores have flushed or displaced.

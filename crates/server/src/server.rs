@@ -19,6 +19,7 @@ use crate::{
     config::ConfigStore,
     counters::Counters,
     defragmentation::Defragmentation,
+    functions::Functions,
     journal::Journal,
     latency::LatencyMonitor,
     loading::Loading,
@@ -78,6 +79,8 @@ pub struct Server {
     pub saves: Saves,
     /// The scripts of EVAL and SCRIPT LOAD, and the one that runs.
     pub scripts: Scripts,
+    /// The libraries of functions.
+    pub functions: Functions,
     /// Ends the process.
     pub shutdown: Shutdown,
     /// The listeners, which CONFIG SET can change.
@@ -130,6 +133,7 @@ impl Server {
             aof: Aof::default(),
             saves: Saves::default(),
             scripts: Scripts::default(),
+            functions: Functions::default(),
             shutdown: Shutdown::default(),
             listening,
             tls: Tls::default(),

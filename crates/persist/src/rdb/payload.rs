@@ -1,8 +1,11 @@
-//! The payload of DUMP, which RESTORE and MIGRATE take. (Redis: `createDumpPayload` and `verifyDumpPayload`)
+//! The payload of DUMP, which RESTORE and MIGRATE take, and that of FUNCTION DUMP. (Redis: `createDumpPayload` and `verifyDumpPayload`)
 
 use super::{
-    Dialect, Limits, Value, ValueView, WriteOptions, codes, read_value,
-    source::{Slice, Source},
+    Dialect, Limits, Value, ValueView, WriteOptions, codes,
+    file::marks::FUNCTION_2,
+    output::put_string,
+    read_value,
+    source::{Slice, Source, string},
     value_type, write_value,
 };
 use crate::checksum::Checksum;
@@ -25,9 +28,51 @@ pub fn dump(value: ValueView<'_>, options: &WriteOptions) -> Vec<u8> {
     let mut payload = vec![value_type];
     write_value(&mut payload, value, options);
     let has_field_expiries = matches!(value_type, codes::HASH_METADATA | codes::HASH_LISTPACK_EX | codes::HASH_2);
-    payload.extend_from_slice(&options.dialect.version(has_field_expiries).to_le_bytes());
-    payload.extend_from_slice(&Checksum::of(&payload).to_le_bytes());
+    close(&mut payload, options.dialect.version(has_field_expiries));
     payload
+}
+
+/// Appends the version and the checksum.
+fn close(payload: &mut Vec<u8>, version: u16) {
+    payload.extend_from_slice(&version.to_le_bytes());
+    payload.extend_from_slice(&Checksum::of(payload).to_le_bytes());
+}
+
+/// Returns a payload of the sources of libraries. (Redis: `functionDumpCommand`)
+pub fn dump_functions<'c>(sources: impl Iterator<Item = &'c [u8]>, compress: bool) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for source in sources {
+        payload.push(FUNCTION_2);
+        put_string(&mut payload, source, compress);
+    }
+    close(&mut payload, codes::SHARED_VERSION);
+    payload
+}
+
+/// Why libraries cannot be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FunctionsError {
+    /// The version is not known, or the checksum is not that of the bytes.
+    VersionOrChecksum,
+    /// There is something else than libraries.
+    NotAFunction,
+    /// A source is not well formed.
+    Format,
+}
+
+/// Reads the sources of libraries in a payload.
+pub fn restore_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, FunctionsError> {
+    verify(payload).ok_or(FunctionsError::VersionOrChecksum)?;
+    let mut source = Slice::new(&payload[..payload.len() - FOOTER]);
+    let mut sources = Vec::new();
+    while let Some(&mark) = source.rest().first() {
+        if mark != FUNCTION_2 {
+            return Err(FunctionsError::NotAFunction);
+        }
+        source.take(1).map_err(|_| FunctionsError::Format)?;
+        sources.push(string(&mut source).map_err(|_| FunctionsError::Format)?);
+    }
+    Ok(sources)
 }
 
 /// Reads the value in a payload.

@@ -7,8 +7,9 @@ use ochre_datatypes::{Collection, ValueType};
 use ochre_keyspace::{Busy, Edited, EntryRef, HashedKey, LockSet, Missing, Reader, Walker, WholeKeyspace, Writer};
 use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 
-use super::{effects::Effects, error::CommandError, registry::Command};
+use super::{effects::Effects, error::CommandError, registry::Command, table::Flags};
 use crate::{
+    config::Config,
     core::Core,
     events::NotifyClass,
     locked::Locked,
@@ -72,6 +73,8 @@ pub struct Inner<'a, 'c> {
     pub(crate) run: fn(&Core, &mut Session, &mut Locked<'_>, InnerCall<'_>, &mut ReplyBuffer) -> bool,
     /// Looks a command up for a script, checks it, and runs it.
     pub(crate) call: ScriptCall,
+    /// The reasons to refuse what a script does at present, given the flags of a command that would do it.
+    pub(crate) refusal: fn(&Core, &Config, Flags, &ScriptRules) -> Result<(), CommandError>,
 }
 
 /// Runs a command for a script. See [`Inner::call`].

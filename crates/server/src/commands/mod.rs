@@ -28,6 +28,7 @@ pub mod effects;
 pub mod elements;
 pub mod error;
 pub mod expire;
+pub mod functions;
 pub mod geo;
 pub mod hashes;
 pub mod help;
@@ -48,6 +49,7 @@ pub mod permissions;
 pub mod pubsub;
 pub mod registry;
 pub mod replication;
+pub mod running;
 pub mod saves;
 pub mod scan;
 pub mod scripting;
@@ -80,6 +82,7 @@ const FAMILIES: &[&[CommandSpec]] = &[
     debug::ROWS,
     dump::ROWS,
     expire::ROWS,
+    functions::ROWS,
     geo::ROWS,
     hashes::ROWS,
     hashes::expiry::ROWS,

@@ -1,38 +1,32 @@
 //! Scripts: EVAL, EVALSHA, EVAL_RO, EVALSHA_RO, SCRIPT.
 
-use ochre_resp::{Args, Protocol, ReplyBuffer};
-use ochre_script::{Host, Limits};
+use ochre_script::Kind;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
-    context::{Compound, Outcome, Run, ScriptCall, ScriptRules, SessionOnly},
+    context::{Compound, Outcome, Run, SessionOnly},
     help,
-    permissions::Asked,
+    running::{self, Job},
     table::{BeginSearch, Category, CompoundHandler, FindKeys, Group, KeyFlags, KeySpec},
 };
-use crate::{
-    core::Core,
-    locked::Locked,
-    scripts::{Kill, Sha, sha_of},
-    session::Session,
-};
+use crate::scripts::{Sha, sha_of};
 
-const EVAL_FLAGS: Flags = Flags::NOSCRIPT
+pub(super) const EVAL_FLAGS: Flags = Flags::NOSCRIPT
     .union(Flags::STALE)
     .union(Flags::SKIP_MONITOR)
     .union(Flags::NO_MANDATORY_KEYS)
     .union(Flags::MOVABLE_KEYS)
     .union(Flags::MAY_REPLICATE);
-const EVAL_RO_FLAGS: Flags = EVAL_FLAGS.difference(Flags::MAY_REPLICATE).union(Flags::READONLY);
+pub(super) const EVAL_RO_FLAGS: Flags = EVAL_FLAGS.difference(Flags::MAY_REPLICATE).union(Flags::READONLY);
 
-const fn keys(flags: KeyFlags, notes: Option<&'static str>) -> KeySpec {
+pub(super) const fn keys(flags: KeyFlags, notes: Option<&'static str>) -> KeySpec {
     KeySpec { flags, begin: BeginSearch::Index(2), find: FindKeys::Count { at: 0, first: 1, step: 1 }, notes }
 }
 
-const WRITTEN: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE);
-const READ: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
+pub(super) const WRITTEN: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE);
+pub(super) const READ: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
 
-const EVAL: CommandSpec = CommandSpec {
+pub(super) const EVAL: CommandSpec = CommandSpec {
     arity: -3,
     flags: EVAL_FLAGS,
     // A script may call commands on any key.
@@ -43,7 +37,7 @@ const EVAL: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 };
 
-const SCRIPT: CommandSpec = CommandSpec {
+pub(super) const SCRIPT: CommandSpec = CommandSpec {
     categories: Category::SCRIPTING,
     flags: Flags::NOSCRIPT,
     group: Group::Scripting,
@@ -51,7 +45,7 @@ const SCRIPT: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 };
 
-const fn compound(run: fn(&mut Compound<'_, '_>) -> Run) -> Handler {
+pub(super) const fn compound(run: fn(&mut Compound<'_, '_>) -> Run) -> Handler {
     Handler::Compound(CompoundHandler { queued: |_| &[], run })
 }
 
@@ -187,17 +181,8 @@ fn sha_argument(argument: &[u8]) -> Option<Sha> {
     Some(sha)
 }
 
-/// The number of keys, which is checked before the script is looked up.
-fn count_of_keys(cx: &Compound<'_, '_>) -> Result<usize, CommandError> {
-    let count = cx.integer(2)?;
-    if count > cx.args.len() as i64 - 3 {
-        return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
-    }
-    usize::try_from(count).map_err(|_| CommandError::text("ERR Number of keys can't be negative"))
-}
-
 fn eval(cx: &mut Compound<'_, '_>, is_read_only: bool) -> Run {
-    let keys = count_of_keys(cx)?;
+    let keys = running::count_of_keys(cx, CommandError::NOT_AN_INTEGER)?;
     let source = cx.args.get(1);
     let sha = sha_of(source);
     let loaded = cx.core.scripts.borrow_mut().load(&cx.core.server.scripts, sha, source, true);
@@ -208,105 +193,25 @@ fn eval(cx: &mut Compound<'_, '_>, is_read_only: bool) -> Run {
 fn evalsha(cx: &mut Compound<'_, '_>, is_read_only: bool) -> Run {
     const UNKNOWN: CommandError = CommandError::text("NOSCRIPT No matching script. Please use EVAL.");
     let sha = sha_argument(cx.args.get(1)).ok_or(UNKNOWN)?;
-    let keys = count_of_keys(cx)?;
+    let keys = running::count_of_keys(cx, CommandError::NOT_AN_INTEGER)?;
     if cx.core.scripts.borrow_mut().find(&cx.core.server.scripts, &sha).is_none() {
         return Err(UNKNOWN);
     }
     run(cx, sha, keys, is_read_only)
 }
 
-/// The server as a running script reaches it.
-struct ScriptHost<'h, 'c> {
-    core: &'h Core,
-    session: &'h mut Session,
-    locked: &'h mut Locked<'c>,
-    call: ScriptCall,
-    rules: ScriptRules,
-    threshold_ms: i64,
-}
-
-impl Host for ScriptHost<'_, '_> {
-    fn call(&mut self, args: Args<'_>, protocol: Protocol, reply: &mut ReplyBuffer) {
-        let before = std::mem::replace(&mut self.session.protocol, protocol);
-        (self.call)(self.core, self.session, self.locked, args, &mut self.rules, reply);
-        self.session.protocol = before;
-    }
-
-    fn may_run(&mut self, args: Args<'_>) -> Option<bool> {
-        let command = super::table().named_by(args)?;
-        let user = self.session.identity.user();
-        Some(user.is_some_and(|user| user.allows(&Asked { command, args }).is_ok()))
-    }
-
-    fn log(&mut self, level: u8, text: &[u8]) {
-        let text = String::from_utf8_lossy(text);
-        match level {
-            0 => tracing::trace!("{text}"),
-            1 => tracing::debug!("{text}"),
-            2 => tracing::info!("{text}"),
-            _ => tracing::warn!("{text}"),
-        }
-    }
-
-    fn set_recorded(&mut self, is_recorded: bool) {
-        self.rules.is_recorded = is_recorded;
-    }
-
-    fn must_end(&mut self) -> bool {
-        self.core.server.scripts.poll(self.threshold_ms, self.core.server.cores() == 1)
-    }
-}
-
-/// Runs a compiled script with `keys` keys.
+/// Runs a script that was found or loaded, with `keys` keys.
 fn run(cx: &mut Compound<'_, '_>, sha: Sha, keys: usize, is_read_only: bool) -> Run {
-    let core = cx.core;
-    let scripts = &core.server.scripts;
-    let config = core.config();
     let (engine, compiled) = {
-        let mut of_core = core.scripts.borrow_mut();
-        let compiled = of_core.find(scripts, &sha).expect("the script was found or loaded just before");
-        (of_core.engine(), compiled)
+        let mut of_core = cx.core.scripts.borrow_mut();
+        let compiled = of_core.find(&cx.core.server.scripts, &sha);
+        (of_core.engine(), compiled.expect("the script was found or loaded just before"))
     };
-    let declared = compiled.declared;
-    if declared.is_present && is_read_only && !declared.no_writes {
-        return Err(CommandError::text("ERR Can not execute a script with write flag using *_ro command."));
-    }
-    let arguments = cx.args.slice(3..);
-    let (words_of_keys, words) = arguments.split_at(keys);
-    let rules = ScriptRules {
-        may_write: !is_read_only && !declared.no_writes,
-        allows_oom: declared.allow_oom,
-        is_recorded: true,
-        has_written: false,
-    };
-    let (database, no_touch) = (cx.session.database, cx.session.no_touch);
-    let mut host = ScriptHost {
-        core,
-        session: cx.session,
-        locked: cx.keys.locked,
-        call: cx.keys.call,
-        rules,
-        threshold_ms: config.busy_reply_threshold_ms,
-    };
-    let limits = Limits { memory_bytes: config.script_memory_limit };
-    scripts.begin(core.index);
-    let result = engine.run(&compiled.script, words_of_keys, words, &limits, &mut host, &mut cx.reply);
-    scripts.end();
-    cx.session.no_touch = no_touch;
-    // SELECT in a script is for the script alone.
-    if cx.session.database != database {
-        cx.session.select(database);
-    }
-    let Err(error) = result else { return Ok(Outcome::Done) };
-    let mut text = error.text;
-    if let Some(place) = error.place {
-        text.extend_from_slice(b" script: ");
-        text.extend_from_slice(&sha);
-        text.extend_from_slice(b", on ");
-        text.extend_from_slice(&place);
-        text.push(b'.');
-    }
-    Err(CommandError::composed(text))
+    let declared = compiled.declared.is_present.then_some(compiled.declared.flags);
+    let name = str::from_utf8(&sha).expect("a SHA-1 is hexadecimal digits");
+    let job =
+        Job { kind: Kind::Scripts, engine: &engine, script: &compiled.script, name, declared, keys, is_read_only };
+    running::run(cx, &job)
 }
 
 fn load(cx: &mut SessionOnly<'_>) -> Run {
@@ -349,17 +254,7 @@ fn flush(cx: &mut SessionOnly<'_>) -> Run {
 }
 
 fn kill(cx: &mut SessionOnly<'_>) -> Run {
-    match cx.core.server.scripts.kill() {
-        Kill::Done => cx.reply.ok(),
-        Kill::NotBusy => return Err(CommandError::text("NOTBUSY No scripts in execution right now.")),
-        Kill::Unkillable => {
-            return Err(CommandError::text(
-                "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script \
-                 termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
-            ));
-        }
-    }
-    Ok(Outcome::Done)
+    running::kill(cx, Kind::Scripts)
 }
 
 fn debug(cx: &mut SessionOnly<'_>) -> Run {

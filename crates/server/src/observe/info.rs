@@ -273,7 +273,10 @@ fn memory(view: &View<'_>, text: &mut Text) {
     text.field("used_memory_lua_human", human(0));
     text.zeros(&["used_memory_scripts_eval"]);
     text.field("number_of_cached_scripts", view.server.scripts.count());
-    text.zeros(&["number_of_functions", "number_of_libraries", "used_memory_vm_functions"]);
+    let libraries = view.server.functions.current();
+    text.field("number_of_functions", libraries.functions_count());
+    text.field("number_of_libraries", libraries.count());
+    text.zeros(&["used_memory_vm_functions"]);
     text.bytes("used_memory_vm_total", 0);
     text.field("used_memory_functions", 0);
     text.bytes("used_memory_scripts", 0);

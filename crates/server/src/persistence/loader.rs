@@ -20,12 +20,14 @@ use ochre_persist::{
         stream::Stream,
     },
 };
+use ochre_script::Engine;
 use tokio::sync::mpsc;
 
 use super::{aof_files, aof_loader, folder_lock::LockError, saver, stored};
 use crate::{
     clock,
     config::Config,
+    functions::{self, Libraries},
     loading::{KeysToInsert, LoadWork, LoadedValue, NewKey, Portion},
     process,
     saves::{Ended, Save, Target},
@@ -68,8 +70,8 @@ pub enum LoadFault {
     Folder(FolderError),
     /// Another server uses the folder.
     Lock(LockError),
-    /// Its record at this offset is a library of functions, which this version cannot keep.
-    Function(u64),
+    /// Its record at this offset is a library of functions that cannot be loaded, and why.
+    Library(u64, String),
 }
 
 impl fmt::Display for LoadError {
@@ -86,9 +88,7 @@ impl fmt::Display for LoadError {
                 f,
                 "at offset {offset}: data of database {database}, but the server is configured to handle {databases} databases"
             ),
-            LoadFault::Function(offset) => {
-                write!(f, "at offset {offset}: a library of functions, which this version cannot run or keep")
-            }
+            LoadFault::Library(offset, reason) => write!(f, "at offset {offset}: Failed loading function: {reason}"),
         }
     }
 }
@@ -178,6 +178,8 @@ pub fn load_rdb<R: Read>(
         server,
         config,
         keeps_expired: options.keeps_expired,
+        replaces,
+        engine: None,
         queues: queues.collect(),
         groups: std::iter::repeat_with(Portion::default).take(GROUPS).collect(),
         emptied: spent,
@@ -309,8 +311,9 @@ pub fn reload_append_only_file(server: &Arc<Server>) -> Result<(), ReloadFailed>
     }
 }
 
-/// Empties all databases, and waits until that is done.
+/// Empties all databases and removes all functions, and waits until that is done.
 fn empty(server: &Server) {
+    server.functions.change(|libraries| *libraries = Libraries::default());
     let ((_, portions), (duplicates, mut done)) = (mpsc::channel(1), mpsc::unbounded_channel());
     let (emptied, _) = mpsc::unbounded_channel();
     let keys = KeysToInsert { empties: true, replaces: false, portions, emptied, duplicates };
@@ -322,6 +325,10 @@ struct Loader<'s> {
     server: &'s Server,
     config: &'s Config,
     keeps_expired: bool,
+    /// Whether a library takes the place of one that is there.
+    replaces: bool,
+    /// The interpreter that has loaded libraries.
+    engine: Option<Engine>,
     /// The queues of the cores.
     queues: Vec<mpsc::Sender<Portion>>,
     /// The portion of each group that is not complete yet.
@@ -354,7 +361,9 @@ impl Loader<'_> {
                     database = found.ok_or(LoadFault::Database(offset, index, databases))?;
                 }
                 Some(Record::Resize(..)) => {}
-                Some(Record::Function(_)) => return Err(LoadFault::Function(offset)),
+                Some(Record::Function(code)) => {
+                    self.add_library(&code).map_err(|reason| LoadFault::Library(offset, reason))?;
+                }
                 Some(Record::Key(key)) => {
                     self.add(database, key);
                     self.wait();
@@ -390,6 +399,19 @@ impl Loader<'_> {
             }
             _ => tracing::debug!("RDB field {}: {text}", String::from_utf8_lossy(name)),
         }
+    }
+
+    /// Adds a library of functions. While data is loaded nobody else changes the libraries.
+    fn add_library(&mut self, code: &[u8]) -> Result<(), String> {
+        let engine = self.engine.get_or_insert_with(functions::engine);
+        let loaded = functions::load(engine, code, self.config.script_memory_limit);
+        let (library, _) = loaded.map_err(|error| error.escape_ascii().to_string())?;
+        self.server.functions.change(|libraries| {
+            if libraries.contains(&library.name) && !self.replaces {
+                return Err(format!("Library '{}' already exists", library.name));
+            }
+            libraries.put(Arc::new(library))
+        })
     }
 
     fn add(&mut self, database: usize, key: Key) {

@@ -134,6 +134,10 @@ impl Parts {
         let mut encoder = Encoder::new(config.aof_timestamp_enabled, config.aof_checksum);
         let state = RefCell::new((file, Ok(()), Vec::new()));
         encoder.begin(&mut state.borrow_mut().2);
+        for library in cut.libraries.iter() {
+            let words = [&b"FUNCTION"[..], b"LOAD", &library.code];
+            encoder.record(&mut state.borrow_mut().2, cut.now_ms, &[(0, words)]);
+        }
         let write = |database: usize, entry: EntryRef<'_>| {
             let (file, result, out) = &mut *state.borrow_mut();
             let payload = payload::dump(stored::view(entry), &options);
@@ -191,6 +195,7 @@ fn begin_file(
     writer.aux_number("ctime", cut.now_ms / 1000);
     writer.aux_number("used-mem", server.used_memory() as i64);
     writer.aux_number("aof-base", i64::from(target == Target::AofBase));
+    cut.libraries.iter().for_each(|library| writer.function(&library.code));
     for (database, size) in cut.sizes.iter().enumerate().filter(|(_, size)| size.keys > 0) {
         writer.resize(database as u64, size.keys as u64, size.expires as u64);
     }

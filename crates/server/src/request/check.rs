@@ -9,7 +9,7 @@ use super::{
     locks::Unavailable,
 };
 use crate::{
-    commands::{Command, CommandError, Flags, context::ScriptRules, permissions},
+    commands::{Command, CommandError, Flags, context::ScriptRules, permissions, running},
     config::{Config, EnableCommand},
     core::{Chore, Core},
     session::{ClientFlags, Session, transaction::Queued},
@@ -33,8 +33,6 @@ const SAVE_FAILED: CommandError = CommandError::text(
      set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails \
      (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
 );
-const BUSY: CommandError =
-    CommandError::text("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
 const LOADING: CommandError = CommandError::text("LOADING Redis is loading the dataset in memory");
 /// The error for a monitor, which Redis takes for a kind of replica.
 const MONITORS: CommandError = CommandError::text("ERR Replica can't interact with the keyspace");
@@ -167,7 +165,7 @@ fn refusal(
         permissions::allow(core, session, command, args, permissions::place(session))?;
     }
     if core.server.scripts.is_busy() && !flags.contains(Flags::ALLOW_BUSY) {
-        return Err(BUSY.into());
+        return Err(running::busy(core).into());
     }
     // While the data is loaded the memory is not limited. Room is also made for a script, of which it is not known yet whether it needs any.
     if flags.intersects(NEEDS_ROOM) && config.maxmemory > 0 && !core.server.loading.is_on() {

@@ -5,7 +5,7 @@ use ochre_resp::{Args, ReplyBuffer, ReplyWriter};
 
 use super::{
     account::{self, Cost, Limits},
-    effects, parking, scripted, serving,
+    check, effects, parking, scripted, serving,
 };
 use crate::{
     clock,
@@ -222,7 +222,10 @@ pub fn dispatch<'a>(
         }
         (Handler::Whole(handler), Access::Keys(locked)) => call!(handler, locked.whole_keyspace()),
         (Handler::Compound(compound), Access::Keys(locked)) => {
-            call!(compound.run, Inner { locked, run: run_inner, call: scripted::call })
+            call!(
+                compound.run,
+                Inner { locked, run: run_inner, call: scripted::call, refusal: check::refusal_in_script }
+            )
         }
         (Handler::Container, _) => Err(CommandError::wrong_arity(&call.command.full_name)),
         (_, Access::None | Access::Walk(_)) => unreachable!("a handler is given the access that its row requires"),

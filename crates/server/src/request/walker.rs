@@ -74,6 +74,7 @@ fn try_cut(
         sizes: snapshot.sizes().to_vec(),
         changes: core.server.changes(),
         position,
+        libraries: core.server.functions.current(),
         watch: snapshot.watch(),
     };
     Ok((snapshot, figures))

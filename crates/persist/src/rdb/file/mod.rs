@@ -9,10 +9,10 @@ pub use self::{
 };
 
 /// The marks of records. (Redis: `RDB_OPCODE_*`)
-mod marks {
+pub(super) mod marks {
     pub(super) const SLOT_IMPORT: u8 = 243;
     pub(super) const SLOT_INFO: u8 = 244;
-    pub(super) const FUNCTION_2: u8 = 245;
+    pub(in crate::rdb) const FUNCTION_2: u8 = 245;
     pub(super) const FUNCTION_PRE_GA: u8 = 246;
     pub(super) const MODULE_AUX: u8 = 247;
     pub(super) const IDLE: u8 = 248;
