@@ -351,6 +351,8 @@ const WITHOUT_CASE: &[(&str, &str)] = &[
     ("delex", "not in Redis 8.2"),
     ("delifeq", "not in Redis"),
     ("digest", "not in Redis 8.2"),
+    ("fcall", "it runs as EVAL does, and a library has several lines"),
+    ("fcall_ro", "it runs as EVAL_RO does, and a library has several lines"),
     ("msetex", "not in Redis 8.2"),
     ("spublish", "its key is a channel"),
     ("ssubscribe", "its key is a channel"),

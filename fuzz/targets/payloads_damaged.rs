@@ -4,4 +4,7 @@
 #[allow(dead_code)]
 mod payloads;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| payloads::damaged(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    payloads::damaged(data);
+    payloads::functions(data);
+});

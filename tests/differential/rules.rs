@@ -120,6 +120,11 @@ const LOOSE: &[(&str, Looseness, &str)] = &[
     ("config|get", Looseness::AnyOrderOfPairs, "a table's order is its own"),
     ("config|help", Looseness::Kind, "help texts are each server's own"),
     ("dump", Looseness::Kind, "the version in its bytes is each server's own; the payloads test compares them"),
+    (
+        "function|dump",
+        Looseness::Kind,
+        "the version in its bytes is each server's own; tests/functions.rs exchanges them",
+    ),
     ("expiretime", Looseness::Near(2), "a relative period counts from when each server got it"),
     ("function|help", Looseness::Kind, "help texts are each server's own"),
     ("function|stats", Looseness::Kind, "names the engines"),

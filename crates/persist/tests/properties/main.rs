@@ -3,7 +3,10 @@
 mod append_only;
 mod payloads;
 
-use ochre_persist::{checksum::Checksum, rdb::payload::PayloadError};
+use ochre_persist::{
+    checksum::Checksum,
+    rdb::payload::{self, PayloadError},
+};
 use proptest::prelude::*;
 
 proptest! {
@@ -12,6 +15,17 @@ proptest! {
     #[test]
     fn damaged_payloads_are_restored_or_refused(data in prop::collection::vec(any::<u8>(), 0..60)) {
         payloads::damaged(&data);
+    }
+
+    #[test]
+    fn libraries_are_read_or_refused(
+        data in prop::collection::vec(any::<u8>(), 0..60),
+        sources in prop::collection::vec("[a-c ]{0,50}", 0..4),
+    ) {
+        payloads::functions(&data);
+        let dumped = payload::dump_functions(sources.iter().map(String::as_bytes), true);
+        let restored = payload::restore_functions(&dumped).expect("it was not damaged");
+        prop_assert_eq!(restored, sources.into_iter().map(String::into_bytes).collect::<Vec<_>>());
     }
 
     #[test]

@@ -74,6 +74,19 @@ pub fn damaged(data: &[u8]) {
     check(payload, &limits(usize::from(*entries_max % 8)));
 }
 
+/// Any bytes behind the mark of a library are read as sources or refused, and the sources can be written again.
+pub fn functions(data: &[u8]) {
+    const LIBRARY: u8 = 245;
+    let version = 11u16.to_le_bytes();
+    let payload = [&[LIBRARY][..], data, &version, &[0; 8]].concat();
+    if let Ok(sources) = payload::restore_functions(&payload) {
+        for compress in [false, true] {
+            let again = payload::dump_functions(sources.iter().map(Vec::as_slice), compress);
+            assert_eq!(payload::restore_functions(&again).as_ref(), Ok(&sources));
+        }
+    }
+}
+
 /// A file of a server in which some bytes are changed is read or refused. `data` says which file and which bytes.
 pub fn files(data: &[u8]) {
     let [chosen, entries_max, changes @ ..] = data else { return };
