@@ -176,8 +176,9 @@ fn a_lower_limit_evicts_without_a_write() {
 #[test]
 fn an_eviction_is_announced_recorded_and_seen_by_watchers() {
     let folder = new_folder(Kind::Ochre);
-    let launch = || Launch::subject().threads(2).in_folder(&folder).directive("appendonly", "yes");
-    let server =
+    // With one core, no other one goes on evicting for a moment after the limit was raised.
+    let launch = || Launch::subject().threads(1).in_folder(&folder).directive("appendonly", "yes");
+    let mut server =
         launch().directive("maxmemory-policy", "allkeys-random").directive("notify-keyspace-events", "Ee").start();
     let mut client = server.client();
     client.run("SET watched 1");
@@ -197,6 +198,8 @@ fn an_eviction_is_announced_recorded_and_seen_by_watchers() {
     write(&mut other, "key:", 0..20_000, false);
     other.run("CONFIG SET maxmemory 0");
     let keys = other.run("DBSIZE");
+    other.send(&["SHUTDOWN", "NOSAVE"]).expect("the request is sent");
+    assert!(server.wait().success());
     drop((client, listener, other, server));
     assert_eq!(launch().start().client().run("DBSIZE"), keys, "what was evicted does not come back");
     std::fs::remove_dir_all(&folder).expect("the folder is there");
