@@ -10,7 +10,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `prelude.lua` | the sandbox: protected tables, and functions that cannot pass it by |
-//! | `redis.rs` | the functions of `redis` |
+//! | `redis.rs`, `call.rs`, `words.rs` | the functions of `redis` |
 //! | `reply.rs` | replies to values of Lua, and back |
 //! | `functions.rs` | loading libraries of functions |
 //! | `shebang.rs`, `flags.rs` | the first line of a script or library, and what it declares |
@@ -20,6 +20,7 @@
 //! | `random.rs` | the random numbers of scripts |
 
 mod bits;
+mod call;
 pub mod flags;
 mod functions;
 mod json;
@@ -31,15 +32,17 @@ mod redis;
 mod reply;
 pub mod shebang;
 mod structs;
+mod words;
 
 use std::{
     cell::{Cell, RefCell},
+    ffi::c_int,
     ptr::NonNull,
     rc::Rc,
 };
 
 pub use functions::Registered;
-use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState, chunk::ChunkMode};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState, chunk::ChunkMode, ffi};
 use ochre_resp::{Args, Protocol, ReplyBuffer, ReplyWriter};
 
 use crate::flags::ScriptFlags;
@@ -101,8 +104,10 @@ pub struct Engine {
     kind: Kind,
     /// The real table of globals, of which scripts see a protected form.
     globals: Table,
-    /// Calls a function, and returns whether it ended and its result, or the error with its place.
-    run: Function,
+    /// What errors pass that a script does not catch. It adds their place.
+    on_error: Function,
+    /// The tables that scripts see in place of protected ones. They are empty, except for what a script has put there by force.
+    protected: Table,
     /// Brings the environment to its first state, after a script was ended from outside.
     clean: Function,
     /// Runs the body of a library; not in an engine for scripts.
@@ -121,8 +126,9 @@ pub(crate) struct Shared {
     random: Cell<random::Random>,
     /// Whether the host has said that the script must end.
     must_end: Cell<bool>,
-    /// The words of a command, kept from call to call.
-    words: RefCell<redis::Words>,
+    /// The words of a command, and its reply.
+    words: RefCell<words::Words>,
+    reply: RefCell<ReplyBuffer>,
 }
 
 impl Shared {
@@ -155,11 +161,14 @@ impl Engine {
             random: Cell::default(),
             must_end: Cell::new(false),
             words: RefCell::default(),
+            reply: RefCell::default(),
         });
         let raw = lua.create_table()?;
         raw.raw_set("is_for_functions", kind == Kind::Functions)?;
         raw.raw_set("flags", lua.create_table_from(ScriptFlags::NAMES.map(|(_, name)| (name, true)))?)?;
         raw.raw_set("redis", redis::library(&lua, &shared, version)?)?;
+        raw.raw_set("call", call::function(&lua, &shared, true)?)?;
+        raw.raw_set("pcall", call::function(&lua, &shared, false)?)?;
         raw.raw_set("cjson", json::library(&lua)?)?;
         raw.raw_set("new_cjson", lua.create_function(|lua, ()| json::library(lua))?)?;
         raw.raw_set("cmsgpack", msgpack::library(&lua)?)?;
@@ -185,9 +194,10 @@ impl Engine {
         )?;
         let loadstring = lua.globals().raw_get("loadstring")?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name("=ochre");
-        let (shown, globals, run, clean, load_library): (Table, Table, _, _, _) = prelude.call(raw)?;
+        let (shown, globals, on_error, protected, clean, load_library): (Table, Table, _, _, _, _) =
+            prelude.call(raw)?;
         lua.set_globals(shown)?;
-        let engine = Engine { lua, kind, globals, run, clean, load_library, loadstring, shared };
+        let engine = Engine { lua, kind, globals, on_error, protected, clean, load_library, loadstring, shared };
         engine.watch(INSTRUCTIONS)?;
         Ok(engine)
     }
@@ -318,32 +328,96 @@ impl Engine {
         arguments: Args<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> mlua::Result<Result<(), ScriptError>> {
-        let (keys, arguments) = (self.words(keys)?, self.words(arguments)?);
-        let (has_ended, result): (bool, Value) = match self.kind {
-            Kind::Scripts => {
-                self.globals.raw_set("KEYS", keys)?;
-                self.globals.raw_set("ARGV", arguments)?;
-                self.run.call(&script.0)?
-            }
-            Kind::Functions => self.run.call((&script.0, keys, arguments))?,
-        };
+        // SAFETY: the closure finds what it is given on the stack, and leaves two results there. It has no destructor.
+        let (has_ended, result): (bool, Value) = unsafe {
+            self.lua.exec_raw((&self.on_error, &self.protected, &self.clean, &self.globals, &script.0), |state| {
+                start(state, self.kind, keys, arguments);
+            })
+        }?;
         if !has_ended {
             return Ok(Err(error_of(&result)));
         }
         Ok(reply::write(&result, self.shared.protocol.get(), reply))
     }
 
-    fn words(&self, words: Args<'_>) -> mlua::Result<Table> {
-        let table = self.lua.create_table_with_capacity(words.len(), 0)?;
-        for word in words.iter() {
-            table.raw_push(self.lua.create_string(word)?)?;
-        }
-        Ok(table)
-    }
-
     /// The memory that the interpreter uses, in bytes.
     pub fn used_memory(&self) -> usize {
         self.lua.used_memory()
+    }
+}
+
+/// Gives a script its keys and arguments, and runs it. On the stack are what [`Engine::run_limited`] puts there; then whether the script has ended,
+/// and its result or error.
+///
+/// # Safety
+/// `state` is that of a protected call, in which errors leave this function without running destructors.
+unsafe fn start(state: *mut ffi::lua_State, kind: Kind, keys: Args<'_>, arguments: Args<'_>) {
+    const ON_ERROR: c_int = 1;
+    const PROTECTED: c_int = 2;
+    const CLEAN: c_int = 3;
+    const GLOBALS: c_int = 4;
+    // SAFETY: Lua has room for 20 values beside those that are on the stack.
+    unsafe {
+        let parameters = match kind {
+            Kind::Scripts => {
+                for (name, words) in [("KEYS", keys), ("ARGV", arguments)] {
+                    reply::push_bytes(state, name.as_bytes());
+                    push_words(state, words);
+                    ffi::lua_rawset(state, GLOBALS);
+                }
+                0
+            }
+            Kind::Functions => {
+                push_words(state, keys);
+                push_words(state, arguments);
+                2
+            }
+        };
+        let has_ended = ffi::lua_pcall(state, parameters, 1, ON_ERROR) == ffi::LUA_OK;
+        if !are_empty(state, PROTECTED) {
+            ffi::lua_pushvalue(state, CLEAN);
+            ffi::lua_call(state, 0, 0);
+        }
+        ffi::lua_pushboolean(state, c_int::from(has_ended));
+        ffi::lua_replace(state, ON_ERROR);
+        ffi::lua_replace(state, PROTECTED);
+        ffi::lua_settop(state, PROTECTED);
+    }
+}
+
+/// Whether all tables of a sequence of tables are empty.
+///
+/// # Safety
+/// As for [`start`]. `index` is that of the sequence.
+unsafe fn are_empty(state: *mut ffi::lua_State, index: c_int) -> bool {
+    // SAFETY: two values are on the stack at most; nothing is allocated.
+    unsafe {
+        let top = ffi::lua_gettop(state);
+        let count = ffi::lua_rawlen(state, index) as i64;
+        let is_empty = (1..=count).all(|number| {
+            ffi::lua_rawgeti(state, index, number);
+            ffi::lua_pushnil(state);
+            let is_empty = ffi::lua_next(state, -2) == 0;
+            ffi::lua_settop(state, top);
+            is_empty
+        });
+        ffi::lua_settop(state, top);
+        is_empty
+    }
+}
+
+/// Puts a table of words on the stack.
+///
+/// # Safety
+/// As for [`start`].
+unsafe fn push_words(state: *mut ffi::lua_State, words: Args<'_>) {
+    // SAFETY: two values are on the stack at most.
+    unsafe {
+        ffi::lua_createtable(state, words.len() as c_int, 0);
+        for (index, word) in (1..).zip(words.iter()) {
+            reply::push_bytes(state, word);
+            ffi::lua_rawseti(state, -2, index);
+        }
     }
 }
 

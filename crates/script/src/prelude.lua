@@ -52,12 +52,7 @@ for name, f in next, raw.redis do
   redis[name] = type(f) == "function" and wrap_table(f) or f
 end
 
--- A failed call returns its error to the script, rather than raising it.
-local call_raw = raw.redis.call
-redis.pcall = function(...)
-  local _, reply = call_raw(...)
-  return reply
-end
+redis.call, redis.pcall = raw.call, raw.pcall
 if not raw.is_for_functions then
   redis.breakpoint = function()
     return false
@@ -290,23 +285,8 @@ local function clean()
   end
 end
 
-local function run(f)
-  local ended, result = xpcall(f, on_error)
-  clean()
-  return ended, result
-end
-
 if not raw.is_for_functions then
-  return shown_globals, globals, run, clean
-end
-
--- A function is given its keys and arguments as parameters.
-local function run_function(f, keys, arguments)
-  local ended, result = xpcall(function()
-    return f(keys, arguments)
-  end, on_error)
-  clean()
-  return ended, result
+  return shown_globals, globals, on_error, protected, clean
 end
 
 -- The functions that the library has registered that is being loaded; nil if none is.
@@ -433,4 +413,4 @@ local function load_library(f)
   return ended, ended and functions or result
 end
 
-return shown_globals, globals, run_function, clean, load_library
+return shown_globals, globals, on_error, protected, clean, load_library

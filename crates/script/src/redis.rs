@@ -3,57 +3,14 @@
 use std::rc::Rc;
 
 use mlua::{Function, Lua, MultiValue, Table, Value};
-use ochre_resp::{Args, Protocol, ReplyBuffer, Span};
+use ochre_resp::Protocol;
 use sha1::{Digest, Sha1};
 
-use crate::{Shared, library::shown_number, reply, values};
-
-/// The words of a command, one after another in a buffer.
-#[derive(Default)]
-pub(crate) struct Words {
-    buffer: Vec<u8>,
-    spans: Vec<Span>,
-}
-
-impl Words {
-    fn push(&mut self, word: &[u8]) {
-        self.spans.push(Span { start: self.buffer.len() as u32, len: word.len() as u32 });
-        self.buffer.extend_from_slice(word);
-    }
-
-    /// Gathers the words of a command. The error is for the script.
-    fn gather(&mut self, args: &MultiValue, function: &str) -> Result<(), String> {
-        /// The largest buffer that is kept for the next call.
-        const BYTES_MAX: usize = 64 * 1024;
-        self.buffer.clear();
-        self.buffer.shrink_to(BYTES_MAX);
-        self.spans.clear();
-        if args.is_empty() {
-            return Err(format!("Please specify at least one argument for this redis {function} call"));
-        }
-        for arg in args {
-            match arg {
-                Value::String(word) => self.push(&word.as_bytes()),
-                Value::Integer(number) => self.push(number.to_string().as_bytes()),
-                Value::Number(number) => self.push(shown_number(*number, 17).as_bytes()),
-                _ => return Err("Lua redis lib command arguments must be strings or integers".to_owned()),
-            }
-            if self.buffer.len() > u32::MAX as usize {
-                return Err("Lua redis lib command arguments are too long".to_owned());
-            }
-        }
-        Ok(())
-    }
-
-    fn args(&self) -> Args<'_> {
-        Args::new(&self.buffer, &self.spans)
-    }
-}
+use crate::{Shared, library::shown_number, values, words::Word};
 
 /// Builds the library, without what the prelude adds.
 pub fn library(lua: &Lua, shared: &Rc<Shared>, [major, minor, patch]: [u8; 3]) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    table.raw_set("call", call(lua, shared)?)?;
     table.raw_set("acl_check_cmd", acl_check_cmd(lua, shared)?)?;
     table.raw_set("log", log(lua, shared)?)?;
     table.raw_set("setresp", setresp(lua, shared)?)?;
@@ -85,27 +42,13 @@ fn failed(lua: &Lua, text: &str) -> mlua::Result<MultiValue> {
     Ok(values([Value::Boolean(true), error_table(lua, format!("ERR {text}").as_bytes())?]))
 }
 
-fn call(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
-    let shared = shared.clone();
-    lua.create_function(move |lua, args: MultiValue| {
-        let Ok(mut words) = shared.words.try_borrow_mut() else { return failed(lua, "redis.call is not reentrant") };
-        if let Err(error) = words.gather(&args, "lib") {
-            return failed(lua, &error);
-        }
-        let mut reply = ReplyBuffer::default();
-        shared.with_host(|host| host.call(words.args(), shared.protocol.get(), &mut reply));
-        let is_error = reply.first() == Some(&b'-');
-        let mut rest: &[u8] = &reply;
-        Ok(values([Value::Boolean(is_error), reply::read(lua, &mut rest)?]))
-    })
-}
-
 fn acl_check_cmd(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Function> {
     let shared = shared.clone();
     lua.create_function(move |lua, args: MultiValue| {
-        let Ok(mut words) = shared.words.try_borrow_mut() else { return failed(lua, "redis.call is not reentrant") };
-        if let Err(error) = words.gather(&args, "acl_check_cmd()") {
-            return failed(lua, &error);
+        let mut words = shared.words.borrow_mut();
+        let gathered = words.gather(args.iter().map(Word::of_value));
+        if let Err(problem) = gathered {
+            return failed(lua, &problem.text("acl_check_cmd()"));
         }
         match shared.with_host(|host| host.may_run(words.args())) {
             Some(may_run) => Ok(values([Value::Boolean(false), Value::Boolean(may_run)])),

@@ -1,6 +1,8 @@
 //! Replies to values of Lua, and back. (Redis documentation: "Lua API", "Data type conversion")
 
-use mlua::{Lua, Table, Value};
+use std::ffi::c_int;
+
+use mlua::{Table, Value, ffi};
 use ochre_resp::{Protocol, ReplyWriter};
 
 use crate::{ScriptError, library::as_number};
@@ -8,75 +10,138 @@ use crate::{ScriptError, library::as_number};
 /// Results that are nested deeper are answered with an error, so that the thread's stack suffices.
 const DEPTH_MAX: usize = 1000;
 
-/// Reads one reply of a command, which is complete. A nested error is a value like others.
-pub fn read(lua: &Lua, rest: &mut &[u8]) -> mlua::Result<Value> {
+/// Puts one reply of a command on the stack, which is complete. A nested error is a value like others.
+///
+/// # Safety
+/// `state` is that of a C function or of a protected call. An error of memory leaves this function without running destructors, so its caller may
+/// have none on its frame.
+pub unsafe fn push(state: *mut ffi::lua_State, rest: &mut &[u8]) {
+    // SAFETY: the stack has room for what is pushed here; each nested reply asks for its own.
+    unsafe {
+        ffi::luaL_checkstack(state, 4, c"the reply is nested too deeply".as_ptr());
+        if rest.first() == Some(&b'-') {
+            return push_error(state, rest, true);
+        }
+        let line = take_line(rest);
+        let Some((&kind, text)) = line.split_first() else { return ffi::lua_pushnil(state) };
+        match kind {
+            b':' => ffi::lua_pushnumber(state, integer(text) as f64),
+            b'$' | b'*' | b'>' if integer(text) < 0 => ffi::lua_pushboolean(state, 0),
+            b'$' => push_bytes(state, take_bulk(rest, integer(text) as usize)),
+            b'*' | b'>' => {
+                let len = integer(text);
+                ffi::lua_createtable(state, len as c_int, 0);
+                for index in 1..=len {
+                    push(state, rest);
+                    ffi::lua_rawseti(state, -2, index);
+                }
+            }
+            b'_' => ffi::lua_pushnil(state),
+            b'#' => ffi::lua_pushboolean(state, c_int::from(text == b"t")),
+            b'|' => {
+                for _ in 0..2 * integer(text) {
+                    push(state, rest);
+                    ffi::lua_settop(state, -2);
+                }
+                push(state, rest);
+            }
+            _ => push_wrapped(state, kind, text, rest),
+        }
+    }
+}
+
+/// Puts a reply on the stack that becomes a table with one field.
+///
+/// # Safety
+/// As for [`push`].
+unsafe fn push_wrapped(state: *mut ffi::lua_State, kind: u8, text: &[u8], rest: &mut &[u8]) {
+    // SAFETY: as for `push`.
+    unsafe {
+        ffi::lua_createtable(state, 0, 1);
+        let name = match kind {
+            b'+' => {
+                push_bytes(state, text);
+                c"ok"
+            }
+            b',' => {
+                ffi::lua_pushnumber(state, parse_double(text));
+                c"double"
+            }
+            b'(' => {
+                push_bytes(state, text);
+                c"big_number"
+            }
+            b'=' => {
+                let bulk = take_bulk(rest, integer(text).max(0) as usize);
+                let (format, bulk) = bulk.split_at(bulk.len().min(4));
+                ffi::lua_createtable(state, 0, 2);
+                push_bytes(state, format.strip_suffix(b":").unwrap_or(format));
+                ffi::lua_setfield(state, -2, c"format".as_ptr());
+                push_bytes(state, bulk);
+                ffi::lua_setfield(state, -2, c"string".as_ptr());
+                c"verbatim_string"
+            }
+            b'%' | b'~' => {
+                ffi::lua_createtable(state, 0, integer(text) as c_int);
+                for _ in 0..integer(text) {
+                    push(state, rest);
+                    if kind == b'%' {
+                        push(state, rest)
+                    } else {
+                        ffi::lua_pushboolean(state, 1)
+                    }
+                    // Nil and what is not a number cannot be keys.
+                    if ffi::lua_isnil(state, -2) != 0 || ffi::lua_rawequal(state, -2, -2) == 0 {
+                        ffi::lua_settop(state, -3);
+                    } else {
+                        ffi::lua_rawset(state, -3);
+                    }
+                }
+                if kind == b'%' { c"map" } else { c"set" }
+            }
+            _ => {
+                ffi::lua_settop(state, -2);
+                return ffi::lua_pushnil(state);
+            }
+        };
+        ffi::lua_setfield(state, -2, name.as_ptr());
+    }
+}
+
+/// Puts an error reply on the stack. `is_counted` is whether the command has been counted as failed.
+///
+/// # Safety
+/// As for [`push`].
+pub unsafe fn push_error(state: *mut ffi::lua_State, rest: &mut &[u8], is_counted: bool) {
     let line = take_line(rest);
-    let Some((&kind, text)) = line.split_first() else { return Ok(Value::Nil) };
-    let len = || std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok()).unwrap_or(-1);
-    Ok(match kind {
-        b'+' => field(lua, "ok", string(lua, text)?)?,
-        b'-' => {
-            let table = lua.create_table()?;
-            table.raw_set("err", string(lua, text)?)?;
-            table.raw_set("ignore_error_stats_update", true)?;
-            Value::Table(table)
+    // SAFETY: as for `push`.
+    unsafe {
+        ffi::lua_createtable(state, 0, 2);
+        push_bytes(state, line.get(1..).unwrap_or_default());
+        ffi::lua_setfield(state, -2, c"err".as_ptr());
+        if is_counted {
+            ffi::lua_pushboolean(state, 1);
+            ffi::lua_setfield(state, -2, c"ignore_error_stats_update".as_ptr());
         }
-        b':' => Value::Number(len_as_f64(text)),
-        b'$' if len() < 0 => Value::Boolean(false),
-        b'$' => string(lua, take_bulk(rest, len() as usize))?,
-        b'*' | b'>' if len() < 0 => Value::Boolean(false),
-        b'*' | b'>' => {
-            let table = lua.create_table_with_capacity(len() as usize, 0)?;
-            for index in 1..=len() {
-                table.raw_set(index, read(lua, rest)?)?;
-            }
-            Value::Table(table)
-        }
-        b'_' => Value::Nil,
-        b'#' => Value::Boolean(text == b"t"),
-        b',' => field(lua, "double", Value::Number(parse_double(text)))?,
-        b'(' => field(lua, "big_number", string(lua, text)?)?,
-        b'=' => {
-            let bulk = take_bulk(rest, len().max(0) as usize);
-            let (format, bulk) = bulk.split_at(bulk.len().min(4));
-            let inner = lua.create_table()?;
-            inner.raw_set("format", string(lua, format.strip_suffix(b":").unwrap_or(format))?)?;
-            inner.raw_set("string", string(lua, bulk)?)?;
-            field(lua, "verbatim_string", Value::Table(inner))?
-        }
-        b'%' => {
-            let inner = lua.create_table()?;
-            for _ in 0..len() {
-                let key = read(lua, rest)?;
-                let value = read(lua, rest)?;
-                if !key.is_nil() {
-                    inner.raw_set(key, value)?;
-                }
-            }
-            field(lua, "map", Value::Table(inner))?
-        }
-        b'~' => {
-            let inner = lua.create_table()?;
-            for _ in 0..len() {
-                let member = read(lua, rest)?;
-                if !member.is_nil() {
-                    inner.raw_set(member, true)?;
-                }
-            }
-            field(lua, "set", Value::Table(inner))?
-        }
-        b'|' => {
-            for _ in 0..2 * len() {
-                read(lua, rest)?;
-            }
-            read(lua, rest)?
-        }
-        _ => Value::Nil,
-    })
+    }
+}
+
+/// Puts a string on the stack.
+///
+/// # Safety
+/// As for [`push`].
+pub unsafe fn push_bytes(state: *mut ffi::lua_State, bytes: &[u8]) {
+    // SAFETY: Lua copies the bytes.
+    unsafe { ffi::lua_pushlstring(state, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+/// A number in a line; -1 if it is none.
+fn integer(text: &[u8]) -> i64 {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(-1)
 }
 
 fn take_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
-    let end = rest.windows(2).position(|pair| pair == b"\r\n").unwrap_or(rest.len());
+    let end = memchr::memchr(b'\r', rest).unwrap_or(rest.len());
     let line = &rest[..end];
     *rest = rest.get(end + 2..).unwrap_or_default();
     line
@@ -88,22 +153,8 @@ fn take_bulk<'a>(rest: &mut &'a [u8], len: usize) -> &'a [u8] {
     bulk
 }
 
-fn len_as_f64(text: &[u8]) -> f64 {
-    std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok()).unwrap_or_default() as f64
-}
-
 fn parse_double(text: &[u8]) -> f64 {
     std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
-}
-
-fn string(lua: &Lua, bytes: &[u8]) -> mlua::Result<Value> {
-    Ok(Value::String(lua.create_string(bytes)?))
-}
-
-fn field(lua: &Lua, name: &str, value: Value) -> mlua::Result<Value> {
-    let table = lua.create_table_with_capacity(0, 1)?;
-    table.raw_set(name, value)?;
-    Ok(Value::Table(table))
 }
 
 /// Writes the result of a script as a reply. `protocol` is the one that the script has chosen: with RESP2 a boolean becomes 1 or null.
