@@ -208,6 +208,23 @@ fn the_answers_are_those_of_redis() {
     {
         compare(&[b"FCALL", b"of_g", b"0", name.as_bytes()]);
     }
+    // A script that declares what it does is refused before it begins; one of the old kind when it writes.
+    for (maxmemory, replicas) in [("1", "0"), ("0", "1"), ("0", "0")] {
+        compare(&[
+            b"CONFIG",
+            b"SET",
+            b"maxmemory",
+            maxmemory.as_bytes(),
+            b"min-replicas-to-write",
+            replicas.as_bytes(),
+        ]);
+        for flags in ["", " flags=no-writes", " flags=allow-oom", " flags=no-writes,allow-stale"] {
+            let script = format!("#!lua{flags}\nreturn redis.pcall('GET', 'a')");
+            compare(&[b"EVAL", script.as_bytes(), b"0"]);
+            compare(&[b"EVAL_RO", script.as_bytes(), b"0"]);
+        }
+        compare(&[b"EVAL", b"return redis.pcall('SET', 'a', 'b')", b"0"]);
+    }
     for line in CALLS {
         compare(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>());
     }

@@ -1,6 +1,6 @@
 //! What scripts cannot do: harm the server, leave something behind for other scripts, or run for ever.
 
-use ochre_testkit::{Client, Launch, Reply, eventually};
+use ochre_testkit::{Client, Kind, Launch, Reply, eventually};
 
 fn eval(client: &mut Client, script: &str) -> Reply {
     client.call(&["EVAL", script, "0"]).expect("a reply")
@@ -121,5 +121,112 @@ fn a_script_can_leave_effects_out_of_the_append_only_file() {
     let exist = |client: &mut Client, key: &str| client.call(&["EXISTS", key]).expect("a reply");
     for (key, count) in [("kept", 1), ("lost", 0), ("kept too", 1), ("lost too", 0), ("last", 1)] {
         assert_eq!(exist(&mut client, key), Reply::Integer(count), "{key}");
+    }
+}
+
+/// Shows a value with its types, whatever it holds.
+const SHOW: &str = "
+local function show(value)
+  if type(value) ~= 'table' then return type(value) .. ':' .. tostring(value) end
+  local parts = {}
+  for key, inner in pairs(value) do parts[#parts + 1] = show(key) .. '=' .. show(inner) end
+  table.sort(parts)
+  return '{' .. table.concat(parts, ' ') .. '}'
+end
+redis.setresp(tonumber(ARGV[1]))
+local words = {}
+for i = 2, #ARGV do words[#words + 1] = ARGV[i] end
+return show(redis.pcall(unpack(words)))";
+
+/// Commands whose replies are of all types.
+const REPLIES: &[&str] = &[
+    "GET string",
+    "GET missing",
+    "GET hash",
+    "GETRANGE string 0 0",
+    "SET string 1 NX",
+    "SET string 2",
+    "INCR counter",
+    "INCRBYFLOAT counter 1.5",
+    "STRLEN string",
+    "LRANGE list 0 -1",
+    "LRANGE missing 0 -1",
+    "LPOP missing 2",
+    "LPOS list b COUNT 0",
+    "HGETALL hash",
+    "HMGET hash f nope",
+    "HRANDFIELD hash 1 WITHVALUES",
+    "SMEMBERS set",
+    "SMISMEMBER set a nope",
+    "ZSCORE sorted a",
+    "ZSCORE sorted nope",
+    "ZRANGE sorted 0 -1 WITHSCORES",
+    "ZPOPMIN missing",
+    "ZADD sorted INCR 1 b",
+    "GEOPOS sorted nope",
+    "XRANGE stream - +",
+    "XREAD STREAMS stream 0",
+    "XREAD STREAMS stream 9-9",
+    "XINFO STREAM missing",
+    "OBJECT ENCODING list",
+    "TYPE list",
+    "EXISTS string missing",
+    "SCAN 0 COUNT 0",
+    "NOPE",
+    "GET",
+    "PING",
+    "ECHO x",
+];
+
+#[test]
+fn replies_become_the_values_that_they_are_in_redis() {
+    let servers = [Kind::Redis, Kind::subject()].map(|kind| Launch::new(kind).start());
+    for protocol in ["2", "3"] {
+        let mut clients = servers.each_ref().map(|server| server.client());
+        for client in &mut clients {
+            for line in [
+                "FLUSHALL",
+                "SET string v",
+                "RPUSH list a b c b",
+                "HSET hash f v",
+                "SADD set a",
+                "ZADD sorted 1.5 a",
+                "XADD stream 1-1 f v",
+                "XADD stream 1-2 g w h x",
+            ] {
+                client.run(line);
+            }
+        }
+        for line in REPLIES {
+            let words: Vec<&str> = ["EVAL", SHOW, "0", protocol].into_iter().chain(line.split(' ')).collect();
+            let [redis, ochre] = clients.each_mut().map(|client| client.call(&words).expect("a reply").to_text());
+            assert_eq!(ochre, redis, "{line} in RESP{protocol}");
+        }
+    }
+}
+
+/// A reply that exceeds the memory of a script is an error of the script, wherever it is while it becomes a value.
+#[test]
+fn a_reply_that_is_too_large_is_an_error() {
+    let server = Launch::subject().threads(2).directive("script-memory-limit", "1mb").start();
+    let mut client = server.client();
+    for batch in 0..100 {
+        let members: Vec<String> = (0..1000).map(|number| format!("member:{batch}:{number}")).collect();
+        let words: Vec<&str> = ["SADD", "set"].into_iter().chain(members.iter().map(String::as_str)).collect();
+        client.call(&words).expect("a reply");
+    }
+    client.call(&["SET", "string", &"x".repeat(3 << 20)]).expect("a reply");
+    for command in ["redis.call('SMEMBERS', 'set')", "redis.pcall('SMEMBERS', 'set')", "redis.call('GET', 'string')"] {
+        let reply = eval(&mut client, &format!("return #{command}")).to_text();
+        assert!(reply.starts_with("ERR script uses more memory than script-memory-limit allows"), "{command}: {reply}");
+        let caught = format!(
+            "local ok = pcall(function() return {command} end) return {{tostring(ok), redis.call('SCARD', 'set')}}"
+        );
+        let reply = eval(&mut client, &caught);
+        assert!(
+            reply.is_error() || reply == Reply::Array(vec![Reply::bulk("false"), Reply::Integer(100_000)]),
+            "{command}: {reply:?}"
+        );
+        assert_eq!(eval(&mut client, "return redis.call('ECHO', 'x')"), Reply::bulk("x"));
     }
 }

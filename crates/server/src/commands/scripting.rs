@@ -9,7 +9,7 @@ use super::{
     running::{self, Job},
     table::{BeginSearch, Category, CompoundHandler, FindKeys, Group, KeyFlags, KeySpec},
 };
-use crate::scripts::{Sha, sha_of};
+use crate::scripts::{Compiled, Sha, sha_of};
 
 pub(super) const EVAL_FLAGS: Flags = Flags::NOSCRIPT
     .union(Flags::STALE)
@@ -186,29 +186,23 @@ fn eval(cx: &mut Compound<'_, '_>, is_read_only: bool) -> Run {
     let source = cx.args.get(1);
     let sha = sha_of(source);
     let loaded = cx.core.scripts.borrow_mut().load(&cx.core.server.scripts, sha, source, true);
-    loaded.map_err(|error| CommandError::composed([b"ERR ", &*error].concat()))?;
-    run(cx, sha, keys, is_read_only)
+    let compiled = loaded.map_err(|error| CommandError::composed([b"ERR ", &*error].concat()))?;
+    run(cx, &sha, &compiled, keys, is_read_only)
 }
 
 fn evalsha(cx: &mut Compound<'_, '_>, is_read_only: bool) -> Run {
     const UNKNOWN: CommandError = CommandError::text("NOSCRIPT No matching script. Please use EVAL.");
     let sha = sha_argument(cx.args.get(1)).ok_or(UNKNOWN)?;
     let keys = running::count_of_keys(cx, CommandError::NOT_AN_INTEGER)?;
-    if cx.core.scripts.borrow_mut().find(&cx.core.server.scripts, &sha).is_none() {
-        return Err(UNKNOWN);
-    }
-    run(cx, sha, keys, is_read_only)
+    let compiled = cx.core.scripts.borrow_mut().find(&cx.core.server.scripts, &sha).ok_or(UNKNOWN)?;
+    run(cx, &sha, &compiled, keys, is_read_only)
 }
 
 /// Runs a script that was found or loaded, with `keys` keys.
-fn run(cx: &mut Compound<'_, '_>, sha: Sha, keys: usize, is_read_only: bool) -> Run {
-    let (engine, compiled) = {
-        let mut of_core = cx.core.scripts.borrow_mut();
-        let compiled = of_core.find(&cx.core.server.scripts, &sha);
-        (of_core.engine(), compiled.expect("the script was found or loaded just before"))
-    };
+fn run(cx: &mut Compound<'_, '_>, sha: &Sha, compiled: &Compiled, keys: usize, is_read_only: bool) -> Run {
+    let engine = cx.core.scripts.borrow_mut().engine();
     let declared = compiled.declared.is_present.then_some(compiled.declared.flags);
-    let name = str::from_utf8(&sha).expect("a SHA-1 is hexadecimal digits");
+    let name = str::from_utf8(sha).expect("a SHA-1 is hexadecimal digits");
     let job =
         Job { kind: Kind::Scripts, engine: &engine, script: &compiled.script, name, declared, keys, is_read_only };
     running::run(cx, &job)

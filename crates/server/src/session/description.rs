@@ -98,6 +98,7 @@ pub fn letters(flags: ClientFlags) -> String {
 
 /// The length of a request on the wire, in bytes.
 pub fn request_len(args: Args<'_>) -> usize {
-    let header = |number: usize| 1 + number.to_string().len() + 2;
+    let digits = |number: usize| number.checked_ilog10().map_or(1, |power| power as usize + 1);
+    let header = |number: usize| 1 + digits(number) + 2;
     header(args.len()) + args.iter().map(|arg| header(arg.len()) + arg.len() + 2).sum::<usize>()
 }
