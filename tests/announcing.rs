@@ -439,8 +439,11 @@ impl Run {
         }
     }
 
+    /// Returns the write commands of the table that write data. Those of FUNCTION write libraries, which nothing announces.
     fn writes(&self) -> Vec<&str> {
-        let writes = self.table.callable().filter(|command| command.flags.contains("write"));
+        let writes_data = |name: &str| !name.starts_with("function|");
+        let writes =
+            self.table.callable().filter(|command| command.flags.contains("write") && writes_data(&command.name));
         writes.map(|command| command.name.as_str()).collect()
     }
 
