@@ -205,6 +205,53 @@ fn replies_become_the_values_that_they_are_in_redis() {
     }
 }
 
+/// Numbers of Lua whose words have every layout.
+const NUMBERS: &[&str] = &[
+    "0",
+    "zero/-1",
+    "-zero",
+    "7",
+    "-12.0",
+    "0.1",
+    "1/3",
+    "-0.5",
+    "1e15",
+    "2^52",
+    "2^53+2",
+    "1e17",
+    "2^60",
+    "2^62",
+    "2^63",
+    "-2^63",
+    "2^64",
+    "9.3e18",
+    "1e21",
+    "1.5e-10",
+    "1e-7",
+    "5e-324",
+    "1.23e300",
+    "123456789.125",
+    "1/zero",
+    "-1/zero",
+    "zero/zero",
+    "-(zero/zero)",
+];
+
+#[test]
+fn numbers_become_the_words_that_they_are_in_redis() {
+    for reference in [Kind::Redis, Kind::Valkey] {
+        let servers = [reference, Kind::subject()].map(|kind| Launch::new(kind).start());
+        let mut clients = servers.each_ref().map(|server| server.client());
+        for number in NUMBERS {
+            // A number that is computed when the script runs keeps its sign.
+            let script = format!("local zero = tonumber(ARGV[1]) return redis.call('ECHO', {number})");
+            let [expected, ochre] =
+                clients.each_mut().map(|client| client.call(&["EVAL", &script, "0", "0"]).expect("a reply"));
+            assert_eq!(ochre, expected, "{number}");
+        }
+    }
+}
+
 /// A reply that exceeds the memory of a script is an error of the script, wherever it is while it becomes a value.
 #[test]
 fn a_reply_that_is_too_large_is_an_error() {

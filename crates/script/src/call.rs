@@ -10,7 +10,10 @@ use std::ffi::{c_int, c_void};
 
 use mlua::{Function, Lua, ffi};
 
-use crate::{Shared, reply, words::Word};
+use crate::{
+    Shared, reply,
+    words::{Problem, Word},
+};
 
 /// The longest reply whose buffer is kept for the next call.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -48,22 +51,20 @@ unsafe extern "C-unwind" fn call<const RAISES: bool>(state: *mut ffi::lua_State)
 unsafe fn run(state: *mut ffi::lua_State, shared: &Shared) -> bool {
     // SAFETY: `state` is valid.
     let count = unsafe { ffi::lua_gettop(state) };
-    // Nothing in here allocates memory of Lua, so the guard is dropped. SAFETY: each index is one of the stack.
+    // SAFETY: each index is one of the stack. Nothing here allocates memory of Lua, so the guard of the words is dropped.
     let gathered = shared.words.borrow_mut().gather((1..=count).map(|index| unsafe { word(state, index) }));
-    if let Err(problem) = gathered {
-        let problem = problem.text("lib");
-        // SAFETY: the text is forgotten before an allocation of Lua: see `push_error`.
-        unsafe { push_problem(state, shared, problem) };
-        return true;
+    let is_command = gathered.is_ok();
+    match gathered {
+        Ok(()) => run_gathered(shared),
+        Err(problem) => write_problem(shared, problem),
     }
-    run_gathered(shared);
     // SAFETY: nobody else uses the buffer until this function returns, since what is called below runs nothing of a script.
     let mut rest: &[u8] = unsafe { &*shared.reply.as_ptr() };
     let is_error = rest.first() == Some(&b'-');
-    // SAFETY: `rest` has no destructor, and the stack has room again once the arguments are gone.
+    // SAFETY: nothing on this frame has a destructor, and the stack has room again once the arguments are gone.
     unsafe {
         ffi::lua_settop(state, 0);
-        reply::push(state, &mut rest);
+        if is_command { reply::push(state, &mut rest) } else { reply::push_error(state, &mut rest, false) }
     }
     is_error
 }
@@ -79,33 +80,18 @@ fn run_gathered(shared: &Shared) {
     shared.with_host(|host| host.call(words.args(), shared.protocol.get(), &mut reply));
 }
 
-/// Puts an error of the call itself on the stack.
-///
-/// # Safety
-/// `state` is that of a C function.
-unsafe fn push_problem(state: *mut ffi::lua_State, shared: &Shared, problem: String) {
-    // The buffer keeps the text, so that no destructor is skipped if there is no memory for the error.
-    {
-        let mut reply = shared.reply.borrow_mut();
-        reply.truncate(0);
-        reply.extend_from_slice(b"-ERR ");
-        reply.extend_from_slice(problem.as_bytes());
-        reply.extend_from_slice(b"\r\n");
-    }
-    drop(problem);
-    // SAFETY: as in `run`.
-    unsafe {
-        let mut rest: &[u8] = &*shared.reply.as_ptr();
-        ffi::lua_settop(state, 0);
-        reply::push_error(state, &mut rest, false);
-    }
+/// Writes an error of the call itself into the buffer of the reply.
+fn write_problem(shared: &Shared, problem: Problem) {
+    let mut reply = shared.reply.borrow_mut();
+    reply.truncate(0);
+    reply.extend_from_slice(format!("-ERR {}\r\n", problem.text("lib")).as_bytes());
 }
 
 /// An argument on the stack as a word. It allocates nothing.
 ///
 /// # Safety
 /// `index` is one of the stack, and the word is not used for longer than the argument is there.
-unsafe fn word<'w>(state: *mut ffi::lua_State, index: c_int) -> Word<'w> {
+unsafe fn word<'w>(state: *mut ffi::lua_State, index: c_int) -> Word<&'w [u8]> {
     // SAFETY: a value that is a string already is not converted, so nothing is allocated; its bytes do not move.
     unsafe {
         match ffi::lua_type(state, index) {

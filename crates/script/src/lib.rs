@@ -135,7 +135,7 @@ impl Shared {
     /// Calls the host of the script that runs.
     pub(crate) fn with_host<R>(&self, f: impl FnOnce(&mut dyn Host) -> R) -> R {
         let mut host = self.host.take().expect("a script runs");
-        // SAFETY: `Engine::run` stores the pointer for as long as it has the host borrowed, and it is taken here, so that no other reference
+        // SAFETY: `Engine::guarded` stores the pointer for as long as it has the host borrowed, and it is taken here, so that no other reference
         // is made from it meanwhile.
         let result = f(unsafe { host.as_mut() });
         self.host.set(Some(host));

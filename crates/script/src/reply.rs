@@ -90,7 +90,7 @@ unsafe fn push_wrapped(state: *mut ffi::lua_State, kind: u8, text: &[u8], rest: 
                     } else {
                         ffi::lua_pushboolean(state, 1)
                     }
-                    // Nil and what is not a number cannot be keys.
+                    // Nil and NaN cannot be keys of a table.
                     if ffi::lua_isnil(state, -2) != 0 || ffi::lua_rawequal(state, -2, -2) == 0 {
                         ffi::lua_settop(state, -3);
                     } else {

@@ -1,29 +1,23 @@
 //! The words of a command that a script calls.
 
-use mlua::Value;
-use ochre_resp::{Args, Span};
-
-use crate::library::shown_number;
+use mlua::{BorrowedBytes, Value};
+use ochre_resp::{Args, Span, double};
 
 /// An argument of a call, as Lua has it.
-pub enum Word<'w> {
+pub enum Word<B> {
     /// A string.
-    Text(&'w [u8]),
+    Text(B),
     /// A number, which becomes a text.
     Number(f64),
     /// Something else.
     Other,
 }
 
-impl Word<'_> {
-    /// A value as a word. The bytes of a string are those in the interpreter, which keeps them as long as `value` lives.
-    pub fn of_value(value: &Value) -> Word<'_> {
+impl Word<BorrowedBytes> {
+    /// A value as a word.
+    pub fn of_value(value: &Value) -> Self {
         match value {
-            Value::String(text) => {
-                let bytes = text.as_bytes();
-                // SAFETY: a string of Lua does not move or change, and `value` keeps it alive.
-                Word::Text(unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) })
-            }
+            Value::String(text) => Word::Text(text.as_bytes()),
             Value::Integer(number) => Word::Number(*number as f64),
             Value::Number(number) => Word::Number(*number),
             _ => Word::Other,
@@ -31,7 +25,7 @@ impl Word<'_> {
     }
 }
 
-/// Why there is no command. It has no destructor, so that an error of Lua may leave a function that holds it.
+/// Why there is no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// There is no argument.
@@ -61,31 +55,24 @@ pub struct Words {
 }
 
 impl Words {
-    fn push(&mut self, word: &[u8]) {
-        self.spans.push(Span { start: self.buffer.len() as u32, len: word.len() as u32 });
-        self.buffer.extend_from_slice(word);
-    }
-
     /// Gathers the words of a command.
-    pub fn gather<'w>(&mut self, words: impl Iterator<Item = Word<'w>>) -> Result<(), Problem> {
+    pub fn gather<B: AsRef<[u8]>>(&mut self, words: impl Iterator<Item = Word<B>>) -> Result<(), Problem> {
         /// The largest buffer that is kept for the next call.
         const BYTES_MAX: usize = 64 * 1024;
         self.buffer.clear();
         self.buffer.shrink_to(BYTES_MAX);
         self.spans.clear();
         for word in words {
+            let start = self.buffer.len();
             match word {
-                Word::Text(text) => self.push(text),
-                // Every whole number of up to 64 bits is written as one. (Redis: `luaArgsToRedisArgv`)
-                Word::Number(number) if number as i64 as f64 == number && number.abs() < 9.2e18 => {
-                    self.push(itoa::Buffer::new().format(number as i64).as_bytes());
-                }
-                Word::Number(number) => self.push(shown_number(number, 17).as_bytes()),
+                Word::Text(text) => self.buffer.extend_from_slice(text.as_ref()),
+                Word::Number(number) => write_number(&mut self.buffer, number),
                 Word::Other => return Err(Problem::Kind),
             }
             if self.buffer.len() > u32::MAX as usize {
                 return Err(Problem::Long);
             }
+            self.spans.push(Span { start: start as u32, len: (self.buffer.len() - start) as u32 });
         }
         if self.spans.is_empty() { Err(Problem::None) } else { Ok(()) }
     }
@@ -94,4 +81,13 @@ impl Words {
     pub fn args(&self) -> Args<'_> {
         Args::new(&self.buffer, &self.spans)
     }
+}
+
+/// Writes a number as the word that a command gets. (Redis: `luaArgsToRedisArgv`)
+fn write_number(out: &mut Vec<u8>, number: f64) {
+    if number.is_nan() && number.is_sign_negative() {
+        out.push(b'-');
+    }
+    // Adding zero makes a negative zero positive: as a whole number, zero has no sign.
+    double::write(out, number + 0.0);
 }
