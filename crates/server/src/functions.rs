@@ -16,7 +16,7 @@ use ochre_resp::{Args, Protocol, ReplyBuffer};
 use ochre_script::{Engine, Host, Kind, Limits, Registered, Script, flags::ScriptFlags, shebang};
 use parking_lot::Mutex;
 
-use crate::{log, scripts::REDIS_VERSION};
+use crate::{log, scripts};
 
 /// How long a library may take to register its functions. (Redis: `LOAD_TIMEOUT_MS`)
 const LOAD_TIME_MAX: Duration = Duration::from_millis(500);
@@ -143,19 +143,33 @@ impl Functions {
         self.current.lock().function(name).cloned()
     }
 
+    /// Puts other libraries in their place.
+    pub fn replace(&self, libraries: Libraries) {
+        *self.current.lock() = Arc::new(libraries);
+    }
+
     /// Changes the libraries. Whoever holds those of before keeps them.
     pub fn change<R>(&self, change: impl FnOnce(&mut Libraries) -> R) -> R {
         change(Arc::make_mut(&mut self.current.lock()))
     }
 }
 
-/// Compiles a library and runs it, so that it registers its functions. `engine` is one for functions.
+/// Compiles a library and runs it, so that it registers its functions. `engine` is one for functions. Only if `others` is `None` may there be a
+/// library of its name.
 ///
 /// # Errors
 /// What is wrong with it, without a code.
-pub fn load(engine: &Engine, code: &[u8], memory_bytes: usize) -> Result<(Library, Vec<Script>), Vec<u8>> {
+pub fn load(
+    engine: &Engine,
+    code: &[u8],
+    memory_bytes: usize,
+    others: Option<&Libraries>,
+) -> Result<(Library, Vec<Script>), Vec<u8>> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let (name, body) = shebang::parse_library(code).map_err(String::into_bytes)?;
+    if others.is_some_and(|others| others.by_name.contains_key(&name)) {
+        return Err(format!("Library '{name}' already exists").into_bytes());
+    }
     let mut host = LoadHost { ends: Instant::now() + LOAD_TIME_MAX };
     let registered = engine.load_library(body, &Limits { memory_bytes }, &mut host)?;
     if registered.is_empty() {
@@ -165,11 +179,6 @@ pub fn load(engine: &Engine, code: &[u8], memory_bytes: usize) -> Result<(Librar
     let (functions, scripts) = registered.into_iter().map(split).unzip();
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     Ok((Library { name, code: code.into(), functions, number }, scripts))
-}
-
-/// Starts an interpreter for functions.
-pub fn engine() -> Engine {
-    Engine::new(Kind::Functions, REDIS_VERSION).expect("the prelude runs")
 }
 
 /// The server as a library reaches it that is being loaded: not at all, except for its log.
@@ -208,7 +217,7 @@ pub struct CoreFunctions {
 impl CoreFunctions {
     /// The interpreter, which is started if need be.
     pub fn engine(&mut self) -> Rc<Engine> {
-        self.engine.get_or_insert_with(|| Rc::new(engine())).clone()
+        self.engine.get_or_insert_with(|| Rc::new(scripts::engine(Kind::Functions))).clone()
     }
 
     /// Keeps what a library runs that was loaded on this core. If more are loaded than there are libraries, those that are gone are dropped.
@@ -236,14 +245,12 @@ impl CoreFunctions {
         if let Some(scripts) = self.loaded.get(&library.number) {
             return Ok(scripts.clone());
         }
-        let (again, scripts) = load(&self.engine(), &library.code, memory_bytes)?;
-        // A library that goes by the time might register other functions now.
-        let same = again
-            .functions
-            .iter()
-            .map(|function| &function.name)
-            .eq(library.functions.iter().map(|function| &function.name));
-        if !same {
+        let (again, scripts) = load(&self.engine(), &library.code, memory_bytes, None)?;
+        // A library may go by the address of a table, which differs from core to core, and register other functions now.
+        let is_same = |(now, then): (&Function, &Function)| now.name == then.name;
+        if again.functions.len() != library.functions.len()
+            || !again.functions.iter().zip(&library.functions).all(is_same)
+        {
             return Err(b"The library registers other functions than when it was loaded".to_vec());
         }
         Ok(self.keep(functions, library, scripts))
@@ -255,12 +262,11 @@ mod tests {
     use super::*;
 
     fn library(name: &str, functions: &[&str]) -> Arc<Library> {
-        let body: String =
-            functions.iter().map(|name| format!("redis.register_function('{name}', tostring) ")).collect();
+        let registration = |name: &&str| format!("redis.register_function('{name}', function() end) ");
+        let body: String = functions.iter().map(registration).collect();
         let code = format!("#!lua name={name}\n{body}");
-        // `tostring` is not there while a library is loaded.
-        let code = code.replace("tostring", "function() end");
-        Arc::new(load(&engine(), code.as_bytes(), 1 << 20).expect("it loads").0)
+        let engine = scripts::engine(Kind::Functions);
+        Arc::new(load(&engine, code.as_bytes(), 1 << 20, None).expect("it loads").0)
     }
 
     #[test]

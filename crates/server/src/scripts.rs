@@ -16,10 +16,15 @@ use sha1::{Digest, Sha1};
 use crate::clock;
 
 /// The version of Redis whose environment scripts and functions get.
-pub const REDIS_VERSION: [u8; 3] = [8, 2, 3];
+const REDIS_VERSION: [u8; 3] = [8, 2, 3];
 
 /// The most scripts of EVAL that are kept. SCRIPT LOAD keeps any number. (Redis: `LRU_LIST_LENGTH`)
 const EVALUATED_MAX: usize = 500;
+
+/// Starts an interpreter.
+pub fn engine(kind: Kind) -> Engine {
+    Engine::new(kind, REDIS_VERSION).expect("the prelude runs")
+}
 
 /// The SHA-1 of a script, in lowercase hexadecimal digits.
 pub type Sha = [u8; 40];
@@ -239,9 +244,7 @@ pub struct CoreScripts {
 impl CoreScripts {
     /// The interpreter, which is started if need be.
     pub fn engine(&mut self) -> Rc<Engine> {
-        self.engine
-            .get_or_insert_with(|| Rc::new(Engine::new(Kind::Scripts, REDIS_VERSION).expect("the prelude runs")))
-            .clone()
+        self.engine.get_or_insert_with(|| Rc::new(engine(Kind::Scripts))).clone()
     }
 
     /// Drops what the other cores have flushed or displaced.

@@ -183,6 +183,14 @@ pub const DIFFERENCES: &[Difference] = &[
         seen: Seen::NotDrawn(|arguments| has_word(arguments, b"STORE") && !has_word(arguments, b"ALPHA")),
     },
     Difference {
+        commands: &["fcall", "fcall_ro", "function|load"],
+        from: None,
+        what: "Variables that the functions of a library share have a value on each core, so a counter in one counts the calls of its core. A \
+               library that registers two functions whose names differ only in case is refused; the references accept it.",
+        why: "Each core has an interpreter of its own, so that cores do not wait for each other. FCALL ignores the case of names.",
+        seen: Seen::Elsewhere,
+    },
+    Difference {
         commands: &["sort"],
         from: None,
         what: "STORE over a key of another type serves clients that are blocked on the key, as STORE to a new key does. On the references they \

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ochre_datatypes::glob::Pattern;
 use ochre_persist::rdb::payload::{self, FunctionsError};
 use ochre_resp::ReplyWriter;
-use ochre_script::{Kind, shebang};
+use ochre_script::Kind;
 
 use super::{
     CommandError, CommandSpec, Flags, Handler,
@@ -17,14 +17,13 @@ use super::{
 };
 use crate::functions::{self, Libraries, Library, Place};
 
+const FUNCTION: CommandSpec = CommandSpec { since: "7.0.0", ..SCRIPT };
+
 const CHANGE: CommandSpec = CommandSpec {
     flags: Flags::NOSCRIPT.union(Flags::WRITE),
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-    since: "7.0.0",
-    ..SCRIPT
+    ..FUNCTION
 };
-
-const FUNCTION: CommandSpec = CommandSpec { since: "7.0.0", ..SCRIPT };
 
 /// The rows of commands about functions.
 pub const ROWS: &[CommandSpec] = &[
@@ -166,10 +165,10 @@ fn refused(reason: &[u8]) -> CommandError {
     CommandError::composed([b"ERR ", reason].concat())
 }
 
-/// Compiles a library on this core, where it stays loaded.
-fn compile(cx: &Whole<'_>, code: &[u8]) -> Result<Arc<Library>, CommandError> {
+/// Loads a library on this core, where it stays loaded. See [`functions::load`] for `others`.
+fn compile(cx: &Whole<'_>, code: &[u8], others: Option<&Libraries>) -> Result<Arc<Library>, CommandError> {
     let mut of_core = cx.core.functions.borrow_mut();
-    let loaded = functions::load(&of_core.engine(), code, cx.core.config().script_memory_limit);
+    let loaded = functions::load(&of_core.engine(), code, cx.core.config().script_memory_limit, others);
     let (library, scripts) = loaded.map_err(|error| refused(&error))?;
     of_core.keep(&cx.core.server.functions, &library, scripts);
     Ok(Arc::new(library))
@@ -184,16 +183,12 @@ fn load(cx: &mut Whole<'_>) -> Run {
         }
         replaces = true;
     }
-    let code = cx.args.get(last);
-    let (name, _) = shebang::parse_library(code).map_err(|error| refused(error.as_bytes()))?;
-    if cx.core.server.functions.current().contains(&name) && !replaces {
-        return Err(CommandError::composed(format!("ERR Library '{name}' already exists")));
-    }
-    let library = compile(cx, code)?;
-    let result = cx.core.server.functions.change(|libraries| libraries.put(library));
+    let functions = &cx.core.server.functions;
+    let library = compile(cx, cx.args.get(last), (!replaces).then_some(&*functions.current()))?;
+    let result = functions.change(|libraries| libraries.put(library.clone()));
     result.map_err(|error| refused(error.as_bytes()))?;
     cx.effects.changed_many(1);
-    cx.reply.bulk(name.as_bytes());
+    cx.reply.bulk(library.name.as_bytes());
     Ok(Outcome::Done)
 }
 
@@ -221,7 +216,7 @@ fn flush(cx: &mut Whole<'_>) -> Run {
     if cx.args.len() == 3 && !cx.is_word(2, "SYNC") && !cx.is_word(2, "ASYNC") {
         return Err(CommandError::text("ERR FUNCTION FLUSH only supports SYNC|ASYNC option"));
     }
-    cx.core.server.functions.change(|libraries| *libraries = Libraries::default());
+    cx.core.server.functions.replace(Libraries::default());
     cx.effects.changed_many(1);
     cx.reply.ok();
     Ok(Outcome::Done)
@@ -239,16 +234,13 @@ fn restore(cx: &mut Whole<'_>) -> Run {
         return Err(too_many(cx));
     }
     let has_policy = cx.args.len() == 4;
-    let (flushes, replaces) = match has_policy {
-        true if cx.is_word(3, "FLUSH") => (true, false),
-        true if cx.is_word(3, "REPLACE") => (false, true),
-        true if !cx.is_word(3, "APPEND") => {
-            return Err(CommandError::text(
-                "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
-            ));
-        }
-        _ => (false, false),
-    };
+    let is_policy = |policy: &str| has_policy && cx.is_word(3, policy);
+    let (flushes, replaces) = (is_policy("FLUSH"), is_policy("REPLACE"));
+    if has_policy && !flushes && !replaces && !is_policy("APPEND") {
+        return Err(CommandError::text(
+            "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
+        ));
+    }
     let sources = payload::restore_functions(cx.args.get(2)).map_err(|error| match error {
         FunctionsError::VersionOrChecksum => CommandError::text("ERR DUMP payload version or checksum are wrong"),
         FunctionsError::NotAFunction => CommandError::text("ERR given type is not a function"),
@@ -256,14 +248,11 @@ fn restore(cx: &mut Whole<'_>) -> Run {
     })?;
     let mut restored = Libraries::default();
     for code in &sources {
-        let library = compile(cx, code)?;
-        if restored.contains(&library.name) {
-            return Err(CommandError::composed(format!("ERR Library '{}' already exists", library.name)));
-        }
+        let library = compile(cx, code, Some(&restored))?;
         restored.put(library).map_err(|error| refused(error.as_bytes()))?;
     }
-    let joined = if flushes { restored } else { joined(&cx.core.server.functions.current(), &restored, replaces)? };
-    cx.core.server.functions.change(|libraries| *libraries = joined);
+    let functions = &cx.core.server.functions;
+    functions.replace(if flushes { restored } else { joined(&functions.current(), &restored, replaces)? });
     cx.effects.changed_many(1);
     cx.reply.ok();
     Ok(Outcome::Done)

@@ -9,6 +9,7 @@ use super::{
     permissions::Asked,
 };
 use crate::{
+    config::Config,
     core::Core,
     locked::Locked,
     log,
@@ -95,6 +96,7 @@ impl Host for ScriptHost<'_, '_> {
 /// The reasons not to begin a script that declares what it does. (Redis: `processCommand` with `scriptFlagsToCmdFlags`, and `scriptPrepareForRun`)
 fn refuse(
     cx: &Compound<'_, '_>,
+    config: &Config,
     declared: ScriptFlags,
     is_read_only: bool,
     rules: &ScriptRules,
@@ -103,7 +105,7 @@ fn refuse(
         return Ok(());
     }
     let needs = if declared.contains(ScriptFlags::ALLOW_OOM) { Flags::WRITE } else { Flags::WRITE | Flags::DENYOOM };
-    (cx.keys.refusal)(cx.core, &cx.core.config(), needs, rules)?;
+    (cx.keys.refusal)(cx.core, config, needs, rules)?;
     if is_read_only {
         return Err(CommandError::text("ERR Can not execute a script with write flag using *_ro command."));
     }
@@ -123,7 +125,7 @@ pub fn run(cx: &mut Compound<'_, '_>, job: &Job<'_>) -> Run {
         has_written: false,
     };
     if job.declared.is_some() {
-        refuse(cx, declared, job.is_read_only, &rules)?;
+        refuse(cx, &config, declared, job.is_read_only, &rules)?;
     }
     let arguments = cx.args.slice(3..);
     let (words_of_keys, words) = arguments.split_at(job.keys);

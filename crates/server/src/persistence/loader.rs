@@ -20,7 +20,7 @@ use ochre_persist::{
         stream::Stream,
     },
 };
-use ochre_script::Engine;
+use ochre_script::{Engine, Kind};
 use tokio::sync::mpsc;
 
 use super::{aof_files, aof_loader, folder_lock::LockError, saver, stored};
@@ -31,6 +31,7 @@ use crate::{
     loading::{KeysToInsert, LoadWork, LoadedValue, NewKey, Portion},
     process,
     saves::{Ended, Save, Target},
+    scripts,
     server::Server,
 };
 
@@ -313,7 +314,7 @@ pub fn reload_append_only_file(server: &Arc<Server>) -> Result<(), ReloadFailed>
 
 /// Empties all databases and removes all functions, and waits until that is done.
 fn empty(server: &Server) {
-    server.functions.change(|libraries| *libraries = Libraries::default());
+    server.functions.replace(Libraries::default());
     let ((_, portions), (duplicates, mut done)) = (mpsc::channel(1), mpsc::unbounded_channel());
     let (emptied, _) = mpsc::unbounded_channel();
     let keys = KeysToInsert { empties: true, replaces: false, portions, emptied, duplicates };
@@ -403,15 +404,12 @@ impl Loader<'_> {
 
     /// Adds a library of functions. While data is loaded nobody else changes the libraries.
     fn add_library(&mut self, code: &[u8]) -> Result<(), String> {
-        let engine = self.engine.get_or_insert_with(functions::engine);
-        let loaded = functions::load(engine, code, self.config.script_memory_limit);
+        let functions = &self.server.functions;
+        let engine = self.engine.get_or_insert_with(|| scripts::engine(Kind::Functions));
+        let memory_bytes = self.config.script_memory_limit;
+        let loaded = functions::load(engine, code, memory_bytes, (!self.replaces).then_some(&*functions.current()));
         let (library, _) = loaded.map_err(|error| error.escape_ascii().to_string())?;
-        self.server.functions.change(|libraries| {
-            if libraries.contains(&library.name) && !self.replaces {
-                return Err(format!("Library '{}' already exists", library.name));
-            }
-            libraries.put(Arc::new(library))
-        })
+        functions.change(|libraries| libraries.put(Arc::new(library)))
     }
 
     fn add(&mut self, database: usize, key: Key) {

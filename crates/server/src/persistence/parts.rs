@@ -132,12 +132,13 @@ impl Parts {
         let cut = self.cut(server, config);
         let options = stored::write_options(config, cut.now_ms);
         let mut encoder = Encoder::new(config.aof_timestamp_enabled, config.aof_checksum);
-        let state = RefCell::new((file, Ok(()), Vec::new()));
-        encoder.begin(&mut state.borrow_mut().2);
+        let mut out = Vec::new();
+        encoder.begin(&mut out);
         for library in cut.libraries.iter() {
             let words = [&b"FUNCTION"[..], b"LOAD", &library.code];
-            encoder.record(&mut state.borrow_mut().2, cut.now_ms, &[(0, words)]);
+            encoder.record(&mut out, cut.now_ms, &[(0, words)]);
         }
+        let state = RefCell::new((file, Ok(()), out));
         let write = |database: usize, entry: EntryRef<'_>| {
             let (file, result, out) = &mut *state.borrow_mut();
             let payload = payload::dump(stored::view(entry), &options);
