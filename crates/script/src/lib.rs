@@ -104,7 +104,7 @@ pub struct Engine {
     kind: Kind,
     /// The real table of globals, of which scripts see a protected form.
     globals: Table,
-    /// What errors pass that a script does not catch. It adds their place.
+    /// The handler of errors that a script does not catch. It adds their place.
     on_error: Function,
     /// The tables that scripts see in place of protected ones. They are empty, except for what a script has put there by force.
     protected: Table,
@@ -302,7 +302,7 @@ impl Engine {
             self.lua.remove_global_hook();
             self.watch(INSTRUCTIONS).expect("a hook is set without memory of Lua");
         }
-        // An error that was raised in the prelude itself has left the environment as the script had it.
+        // If the script was ended from outside, the environment is still as the script left it.
         if was_killed || result.is_err() {
             let _ = self.clean.call::<()>(());
         }
@@ -346,8 +346,8 @@ impl Engine {
     }
 }
 
-/// Gives a script its keys and arguments, and runs it. On the stack are what [`Engine::run_limited`] puts there; then whether the script has ended,
-/// and its result or error.
+/// Gives a script its keys and arguments, and runs it. The stack holds the five values that [`Engine::run_limited`] passes. In their place it leaves
+/// whether the script ended, and its result or error.
 ///
 /// # Safety
 /// `state` is that of a protected call, in which errors leave this function without running destructors.

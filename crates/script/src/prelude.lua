@@ -289,7 +289,7 @@ if not raw.is_for_functions then
   return shown_globals, globals, on_error, protected, clean
 end
 
--- The functions that the library has registered that is being loaded; nil if none is.
+-- The functions that the library being loaded has registered so far; nil while no library is being loaded.
 local registered
 
 -- As Redis does, takes a number where a text is asked for.

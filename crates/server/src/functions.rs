@@ -30,7 +30,7 @@ pub struct Library {
     pub code: Box<[u8]>,
     /// Its functions, in the order in which it registers them.
     pub functions: Vec<Function>,
-    /// Unlike that of any other library of this process.
+    /// A number that no other library of this process has.
     number: u64,
 }
 
@@ -148,14 +148,14 @@ impl Functions {
         *self.current.lock() = Arc::new(libraries);
     }
 
-    /// Changes the libraries. Whoever holds those of before keeps them.
+    /// Changes the libraries. A set that [`Functions::current`] has returned stays as it is.
     pub fn change<R>(&self, change: impl FnOnce(&mut Libraries) -> R) -> R {
         change(Arc::make_mut(&mut self.current.lock()))
     }
 }
 
-/// Compiles a library and runs it, so that it registers its functions. `engine` is one for functions. Only if `others` is `None` may there be a
-/// library of its name.
+/// Compiles a library and runs it, so that it registers its functions. `engine` is one for functions. `others` are the libraries whose names are
+/// taken; `None` if the library may replace one of its name.
 ///
 /// # Errors
 /// What is wrong with it, without a code.
@@ -181,7 +181,7 @@ pub fn load(
     Ok((Library { name, code: code.into(), functions, number }, scripts))
 }
 
-/// The server as a library reaches it that is being loaded: not at all, except for its log.
+/// The server as a library sees it while it is loaded: only the log.
 struct LoadHost {
     ends: Instant,
 }
@@ -220,7 +220,7 @@ impl CoreFunctions {
         self.engine.get_or_insert_with(|| Rc::new(scripts::engine(Kind::Functions))).clone()
     }
 
-    /// Keeps what a library runs that was loaded on this core. If more are loaded than there are libraries, those that are gone are dropped.
+    /// Keeps the functions of a library that was loaded on this core. If more libraries are kept than exist, those that no longer exist are dropped.
     pub fn keep(&mut self, functions: &Functions, library: &Library, scripts: Vec<Script>) -> Rc<Vec<Script>> {
         let current = functions.current();
         if self.loaded.len() > current.count() {

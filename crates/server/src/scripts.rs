@@ -91,7 +91,7 @@ pub enum Kill {
     NotBusy,
     /// It has written.
     Unkillable,
-    /// A script runs where a function was to be ended, or the other way round.
+    /// SCRIPT KILL was sent to end a function, or FUNCTION KILL to end a script.
     OtherKind,
 }
 
